@@ -1,0 +1,223 @@
+"""The student: a small U-shaped network made for int8 on CPUs with dot-product instructions, and its tiers.
+
+The network is data: a tuple of `ConvSpec`, each one convolution with everything that is fused into it. The float
+module, the quantiser and the compiler all walk the same tuple, so there is nothing to trace or pattern-match.
+
+Layout: the image is folded by space-to-depth 4 before the first convolution, so nothing wide runs at full resolution;
+three levels at 1/4, 1/8 and 1/16; residual blocks without normalisation (EDSR, Lim et al., CVPRW 2017); skips by
+addition (LinkNet, Chaurasia & Culurciello, 2017); sub-pixel upsampling (Shi et al., CVPR 2016); the image itself is
+added at the end, so the network learns the difference.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from edgedeblur.errors import UserError
+
+IMAGE = "image"
+FOLD = 4
+MAX_PARAMETERS = 5_000_000
+
+
+@dataclass(frozen=True)
+class ConvSpec:
+    """One convolution and what is fused with it, in this order.
+
+    out = relu?( depth_to_space( conv( space_to_depth( source ) ) ) + residual )
+
+    Channels are counted at the convolution: `in_channels` after space-to-depth, `out_channels` before depth-to-space.
+    Both rearrangements keep (dy, dx, channel) order, as TensorFlow's and ONNX's "DCR" mode. Padding is kernel // 2 with
+    zeros.
+    """
+
+    name: str
+    source: str
+    in_channels: int
+    out_channels: int
+    kernel: int = 3
+    stride: int = 1
+    space_to_depth: int = 1
+    depth_to_space: int = 1
+    residual: str | None = None
+    relu: bool = False
+
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of the output for a source of that size."""
+        factor = self.space_to_depth * self.stride
+        return height // factor * self.depth_to_space, width // factor * self.depth_to_space
+
+    def macs(self, height: int, width: int) -> int:
+        """Multiply-accumulates for a source of that size."""
+        factor = self.space_to_depth * self.stride
+        return (height // factor) * (width // factor) * self.kernel**2 * self.in_channels * self.out_channels
+
+    @property
+    def parameters(self) -> int:
+        return self.kernel**2 * self.in_channels * self.out_channels + self.out_channels
+
+
+@dataclass(frozen=True)
+class StudentSpec:
+    """A whole student. `bottleneck` names the deepest layer, for feature losses."""
+
+    name: str
+    layers: tuple[ConvSpec, ...]
+    bottleneck: str
+    multiple: int = 16
+
+    @property
+    def parameters(self) -> int:
+        return sum(layer.parameters for layer in self.layers)
+
+    def sizes(self, height: int, width: int) -> dict[str, tuple[int, int]]:
+        """(height, width) of every tensor by name, for an image of that size."""
+        sizes = {IMAGE: (height, width)}
+        for layer in self.layers:
+            sizes[layer.name] = layer.output_size(*sizes[layer.source])
+        return sizes
+
+    def macs(self, height: int = 512, width: int = 512) -> int:
+        sizes = self.sizes(height, width)
+        return sum(layer.macs(*sizes[layer.source]) for layer in self.layers)
+
+
+@dataclass(frozen=True)
+class Tier:
+    """Channels at 1/4, 1/8 and 1/16, residual blocks on the way down and up, and the budget at 512x512."""
+
+    widths: tuple[int, int, int]
+    down_blocks: tuple[int, int, int]
+    up_blocks: tuple[int, int]
+    max_gmac: float
+
+
+TIERS = {
+    "nano": Tier((32, 64, 128), (0, 1, 1), (1, 1), 2.0),
+    "small": Tier((48, 96, 192), (1, 1, 3), (1, 1), 6.0),
+    "large": Tier((96, 160, 224), (1, 1, 2), (2, 2), 20.0),
+}
+
+
+def student_spec(tier: str) -> StudentSpec:
+    """The layers of a tier.
+
+    Raises:
+        UserError: no such tier, or a tier over its own budget.
+    """
+    if tier not in TIERS:
+        raise UserError(f"no student tier {tier!r}; there are {', '.join(TIERS)}", exit_code=2)
+    spec = _build(tier, TIERS[tier])
+    gmac = spec.macs() / 1e9
+    if spec.parameters >= MAX_PARAMETERS or gmac > TIERS[tier].max_gmac:
+        raise UserError(
+            f"tier {tier} has {spec.parameters:,} parameters and {gmac:.2f} GMAC at 512x512; "
+            f"allowed are fewer than {MAX_PARAMETERS:,} and at most {TIERS[tier].max_gmac:g} GMAC"
+        )
+    return spec
+
+
+def _build(name: str, tier: Tier) -> StudentSpec:
+    layers: list[ConvSpec] = []
+
+    def add(layer_name: str, source: str, cin: int, cout: int, **fused) -> str:
+        layers.append(ConvSpec(layer_name, source, cin, cout, **fused))
+        return layer_name
+
+    def blocks(prefix: str, trunk: str, width: int, count: int) -> str:
+        for index in range(count):
+            inner = add(f"{prefix}.{index}.a", trunk, width, width, relu=True)
+            trunk = add(f"{prefix}.{index}.b", inner, width, width, residual=trunk)
+        return trunk
+
+    colours = 3 * FOLD**2
+    trunk = add("stem", IMAGE, colours, tier.widths[0], space_to_depth=FOLD)
+    skips = []
+    for level, width in enumerate(tier.widths):
+        if level:
+            trunk = add(f"down{level}", trunk, tier.widths[level - 1], width, stride=2)
+        trunk = blocks(f"enc{level}", trunk, width, tier.down_blocks[level])
+        skips.append(trunk)
+    bottleneck = trunk
+    for level in (1, 0):
+        width = tier.widths[level]
+        trunk = add(
+            f"up{level}", trunk, tier.widths[level + 1], 4 * width, kernel=1, depth_to_space=2, residual=skips[level]
+        )
+        trunk = blocks(f"dec{level}", trunk, width, tier.up_blocks[level])
+    add("head", trunk, tier.widths[0], colours, depth_to_space=FOLD, residual=IMAGE)
+    return StudentSpec(name, tuple(layers), bottleneck)
+
+
+def space_to_depth(x: Tensor, factor: int) -> Tensor:
+    """[N, C, H, W] -> [N, factor*factor*C, H/factor, W/factor], channels in (dy, dx, c) order."""
+    n, c, h, w = x.shape
+    x = x.reshape(n, c, h // factor, factor, w // factor, factor)
+    return x.permute(0, 3, 5, 1, 2, 4).reshape(n, factor * factor * c, h // factor, w // factor)
+
+
+def depth_to_space(x: Tensor, factor: int) -> Tensor:
+    """The inverse of `space_to_depth`."""
+    n, c, h, w = x.shape
+    x = x.reshape(n, factor, factor, c // factor**2, h, w)
+    return x.permute(0, 3, 4, 1, 5, 2).reshape(n, c // factor**2, h * factor, w * factor)
+
+
+class Student(nn.Module):
+    """The float student: [N, 3, H, W] RGB in [0, 1] -> the same shape, not clamped. H and W in multiples of 16."""
+
+    def __init__(self, spec: StudentSpec):
+        super().__init__()
+        self.spec = spec
+        self.convs = nn.ModuleDict({_key(layer.name): _conv(layer) for layer in spec.layers})
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for layer in self.spec.layers:
+            conv = self.conv(layer.name)
+            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+            nn.init.zeros_(conv.bias)
+            if layer.name == "head":
+                nn.init.zeros_(conv.weight)
+            elif layer.residual is not None and layer.kernel == 3:
+                conv.weight.data.mul_(0.1)
+
+    def conv(self, name: str) -> nn.Conv2d:
+        return self.convs[_key(name)]
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.activations(image)[self.spec.layers[-1].name]
+
+    def activations(self, image: Tensor) -> dict[str, Tensor]:
+        """Every tensor of the network by layer name, and the image; what calibration and feature losses read."""
+        tensors = {IMAGE: image}
+        for layer in self.spec.layers:
+            x = tensors[layer.source]
+            if layer.space_to_depth > 1:
+                x = space_to_depth(x, layer.space_to_depth)
+            x = self.conv(layer.name)(x)
+            if layer.depth_to_space > 1:
+                x = depth_to_space(x, layer.depth_to_space)
+            if layer.residual is not None:
+                x = x + tensors[layer.residual]
+            tensors[layer.name] = F.relu(x) if layer.relu else x
+        return tensors
+
+
+def _key(name: str) -> str:
+    return name.replace(".", "_")  # ModuleDict keys may not contain dots
+
+
+def _conv(layer: ConvSpec) -> nn.Conv2d:
+    return nn.Conv2d(
+        layer.in_channels, layer.out_channels, layer.kernel, stride=layer.stride, padding=layer.kernel // 2
+    )
+
+
+def build_student(tier: str, seed: int = 0) -> Student:
+    """A student of that tier with fresh weights, the same for the same seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Student(student_spec(tier))
