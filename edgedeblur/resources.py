@@ -1,11 +1,8 @@
-"""Files that ship with the package: targets, calibration recipes, trained weights."""
+"""Files that ship with the package: targets, calibration manifests, trained weights."""
 
 from pathlib import Path
 
-_PACKAGE = Path(__file__).parent
-
 
 def resource_folder(name: str) -> Path:
-    """The folder `targets`, `calibration` or `weights`: inside an installed package, or beside it in a checkout."""
-    inside = _PACKAGE / name
-    return inside if inside.is_dir() else _PACKAGE.parent / name
+    """The folder `targets`, `calibration` or `weights` (the first two are links to the checkout's top level)."""
+    return Path(__file__).parent / name
