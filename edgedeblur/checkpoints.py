@@ -1,0 +1,223 @@
+"""Files of trained weights: safetensors with what is needed to rebuild the network in their metadata.
+
+A model file holds the tensors of one network and, under the metadata key `edgedeblur`, one JSON object
+`{"format": 1, "kind", "config", "metadata"}`: which network, the configuration that builds it, and the facts of its
+model card (data, recipe, seed, steps, measured PSNR). A student's config holds its whole layer list, so a file stays
+readable when the tiers change. Training state, which is nobody's model, is a torch file (`save_training_state`).
+"""
+
+import json
+import math
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from edgedeblur.errors import UserError
+from edgedeblur.files import atomic_path
+from edgedeblur.student import IMAGE, MAX_PARAMETERS, ConvSpec, Student, StudentSpec
+
+METADATA_KEY = "edgedeblur"
+FORMAT = 1
+UNET = "unet-generator"
+STUDENT = "student"
+_MAX_LAYERS = 512
+_MAX_CHANNELS = 8192
+_MEND_STUDENT = "make a student with: edgedeblur distill"
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """What a model file holds. `state` maps parameter names to float32 tensors."""
+
+    kind: str
+    state: dict[str, Tensor]
+    config: dict[str, Any]
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+def save_model(
+    path: str | Path, kind: str, state: dict[str, Tensor], config: dict, metadata: dict, half: bool = False
+) -> Path:
+    """Write a model file whole or not at all; `half` stores the weights as float16 (half the size, 11-bit mantissa).
+
+    The same arguments give the same bytes.
+
+    Raises:
+        UserError: the file cannot be written, or a weight is NaN or infinite (after rounding to float16 too).
+    """
+    dtype = torch.float16 if half else torch.float32
+    tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in sorted(state.items())}
+    _require_finite(Path(path), tensors)
+    header = {"format": FORMAT, "kind": kind, "config": config, "metadata": metadata}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={METADATA_KEY: json.dumps(header, sort_keys=True)})
+    return Path(path)
+
+
+def read_model(path: str | Path) -> ModelFile:
+    """Read a model file of any kind; tensors come back as float32.
+
+    Raises:
+        UserError: the file is missing, not safetensors, truncated, without edgedeblur's metadata, or holds NaN/Inf.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"no model file {path}", "check the path, or make one with: edgedeblur distill")
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            header = _header(path, file.metadata())
+            state = {name: file.get_tensor(name).to(torch.float32) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"{path} is not a whole safetensors file: {error}", "copy or make the file again") from error
+    _require_finite(path, state)
+    return ModelFile(header["kind"], state, header["config"], header["metadata"])
+
+
+def is_model_file(path: str | Path) -> bool:
+    """Whether `path` is a safetensors file with edgedeblur's metadata; reads only the header."""
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return METADATA_KEY in (file.metadata() or {})
+    except (SafetensorError, OSError, ValueError):
+        return False
+
+
+def save_student(path: str | Path, student: Student, metadata: dict, half: bool = False) -> Path:
+    """Write a student's model file. `metadata` is the model card's facts; JSON values only."""
+    state = {name: tensor for name, tensor in student.state_dict().items()}
+    return save_model(path, STUDENT, state, student_config(student.spec), metadata, half)
+
+
+def load_student(path: str | Path) -> tuple[Student, dict]:
+    """The student in a file, in evaluation mode, and its metadata.
+
+    Raises:
+        UserError: everything `read_model` raises; the file holds another kind of model, a graph that is not a student,
+            5 M parameters or more, or tensors that are missing, too many or of other shapes than the layers say.
+    """
+    path = Path(path)
+    model = read_model(path)
+    if model.kind != STUDENT:
+        raise UserError(f"{path} holds a {model.kind}, not a student", _MEND_STUDENT)
+    spec = spec_from_config(path, model.config)
+    with torch.random.fork_rng(devices=[]):  # building draws initial weights; the caller's generator stays as it is
+        student = Student(spec)
+    load_state(path, student, model.state)
+    return student.eval(), model.metadata
+
+
+def load_state(path: str | Path, network: nn.Module, state: dict[str, Tensor]) -> None:
+    """Load weights into a network whose names and shapes they must match exactly.
+
+    Raises:
+        UserError: names the first missing, unexpected or wrongly shaped tensor.
+    """
+    wanted = network.state_dict()
+    missing, unexpected = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
+    if missing or unexpected:
+        what = f"lacks {missing[0]!r}" if missing else f"has an unexpected tensor {unexpected[0]!r}"
+        more = len(missing) + len(unexpected) - 1
+        raise UserError(f"{path} {what}" + (f" (and {more} more names differ)" if more else ""), "make the file again")
+    for name, tensor in wanted.items():
+        if state[name].shape != tensor.shape:
+            raise UserError(
+                f"{path}: {name} has shape {list(state[name].shape)}, its configuration says {list(tensor.shape)}",
+                "make the file again",
+            )
+    network.load_state_dict(state)
+
+
+def student_config(spec: StudentSpec) -> dict:
+    """A spec as JSON values: the tier's name and the whole layer list."""
+    return {
+        "tier": spec.name,
+        "bottleneck": spec.bottleneck,
+        "multiple": spec.multiple,
+        "layers": [asdict(layer) for layer in spec.layers],
+    }
+
+
+def spec_from_config(path: str | Path, config: dict) -> StudentSpec:
+    """The spec in a student file's config, checked: a graph that fits together and stays below 5 M parameters.
+
+    Raises:
+        UserError: what does not fit, by layer.
+    """
+    try:
+        layers = tuple(_layer(entry) for entry in config["layers"])
+        spec = StudentSpec(str(config["tier"]), layers, str(config["bottleneck"]), int(config["multiple"]))
+        _check_graph(spec)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} does not describe a student: {error}", _MEND_STUDENT) from error
+    if spec.parameters >= MAX_PARAMETERS:
+        raise UserError(
+            f"{path} has {spec.parameters:,} parameters; a student has fewer than {MAX_PARAMETERS:,}", _MEND_STUDENT
+        )
+    return spec
+
+
+def _layer(entry: dict) -> ConvSpec:
+    layer = ConvSpec(**entry)
+    for spec_field in fields(ConvSpec):
+        value = getattr(layer, spec_field.name)
+        if spec_field.type is int and (type(value) is not int or not 0 < value <= _MAX_CHANNELS):
+            raise ValueError(f"layer {entry.get('name')!r}: {spec_field.name} is {value!r}, not in 1..{_MAX_CHANNELS}")
+        if spec_field.type in (str, bool) and type(value) is not spec_field.type:
+            raise ValueError(f"layer {entry.get('name')!r}: {spec_field.name} is {value!r}")
+    return layer
+
+
+def _check_graph(spec: StudentSpec) -> None:
+    """Channels, sizes and order of the layers; raises ValueError saying which layer does not fit."""
+    if not 0 < len(spec.layers) <= _MAX_LAYERS or not 0 < spec.multiple <= 256:
+        raise ValueError(f"{len(spec.layers)} layers at a multiple of {spec.multiple}")
+    side = 4 * spec.multiple
+    shapes = {IMAGE: (3, side, side)}
+    for layer in spec.layers:
+        shapes[layer.name] = _output_shape(layer, shapes)
+    if spec.bottleneck not in shapes or shapes[spec.layers[-1].name] != shapes[IMAGE]:
+        raise ValueError(f"bottleneck {spec.bottleneck!r}, last layer {spec.layers[-1].name!r}: output is not an image")
+
+
+def _output_shape(layer: ConvSpec, shapes: dict[str, tuple[int, int, int]]) -> tuple[int, int, int]:
+    if layer.name in shapes or layer.source not in shapes or layer.kernel % 2 == 0:
+        raise ValueError(f"layer {layer.name!r}: name, source {layer.source!r} or kernel {layer.kernel} is not allowed")
+    channels, height, width = shapes[layer.source]
+    if height % (layer.space_to_depth * layer.stride) or layer.out_channels % layer.depth_to_space**2:
+        raise ValueError(f"layer {layer.name!r}: its size does not divide")
+    if channels * layer.space_to_depth**2 != layer.in_channels:
+        raise ValueError(f"layer {layer.name!r}: {layer.in_channels} channels from a source of {channels}")
+    shape = (layer.out_channels // layer.depth_to_space**2, *layer.output_size(height, width))
+    if layer.residual is not None and shapes.get(layer.residual) != shape:
+        raise ValueError(f"layer {layer.name!r}: residual {layer.residual!r} has another shape")
+    return shape
+
+
+def _header(path: Path, metadata: dict[str, str] | None) -> dict:
+    text = (metadata or {}).get(METADATA_KEY)
+    if text is None:
+        raise UserError(
+            f"{path} is a safetensors file without edgedeblur's metadata", "make one with: edgedeblur distill"
+        )
+    try:
+        header = json.loads(text)
+        complete = all(isinstance(header[key], dict) for key in ("config", "metadata")) and bool(header["kind"])
+    except (ValueError, KeyError, TypeError):
+        complete = False
+    if not complete or header.get("format") != FORMAT:
+        raise UserError(f"{path} has metadata of another edgedeblur version or a damaged header", "make the file again")
+    return header
+
+
+def _require_finite(path: Path, state: dict[str, Tensor]) -> None:
+    for name, tensor in state.items():
+        if not math.isfinite(tensor.float().abs().sum().item()) and not torch.isfinite(tensor).all():
+            bad = int((~torch.isfinite(tensor)).sum())
+            raise UserError(
+                f"{path}: {name} has {bad} weights that are NaN or infinite", "train again with a lower rate"
+            )
