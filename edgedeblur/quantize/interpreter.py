@@ -1,0 +1,126 @@
+"""The definition of the quantised network's arithmetic (see network.py), in NumPy: slow, plain and exact.
+
+Every compiled artefact must give these bytes. The accumulators are sums of integers computed by a float64 matrix
+product: every partial sum stays far below 2^53, where float64 holds integers exactly, so the order of summation cannot
+change a bit and BLAS may be used.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from edgedeblur.errors import UserError
+from edgedeblur.quantize.network import IMAGE_ZERO_POINT, QuantisedConv, QuantisedNetwork
+from edgedeblur.student import IMAGE
+
+_BAND_VALUES = 1 << 22  # float64 values of unfolded input held at once: 32 MB
+
+
+def run(network: QuantisedNetwork, image: np.ndarray) -> np.ndarray:
+    """The restored image.
+
+    Args:
+        image: uint8 [H, W, 3] RGB, H and W in multiples of `network.spec.multiple`.
+
+    Returns:
+        uint8 [H, W, 3] RGB.
+
+    Raises:
+        UserError: an image of another type or size.
+    """
+    last = network.spec.layers[-1].name
+    tensors = dict(iterate_tensors(network, image))
+    return to_image(tensors[last])
+
+
+def run_tensors(network: QuantisedNetwork, image: np.ndarray) -> dict[str, np.ndarray]:
+    """Every tensor by name, int8 [H, W, C], the image (pixel - 128) and the output (in the same way) among them.
+
+    Raises:
+        UserError: as `run`.
+    """
+    return dict(iterate_tensors(network, image))
+
+
+def iterate_tensors(network: QuantisedNetwork, image: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """(name, int8 [H, W, C]) in order of computation, the image first.
+
+    Raises:
+        UserError: as `run`.
+    """
+    check_image(image, network.spec.multiple)
+    tensors = {IMAGE: from_image(image)}
+    yield IMAGE, tensors[IMAGE]
+    for layer in network.layers:
+        tensors[layer.spec.name] = run_layer(network, layer, tensors)
+        yield layer.spec.name, tensors[layer.spec.name]
+
+
+def run_layer(network: QuantisedNetwork, layer: QuantisedConv, tensors: dict[str, np.ndarray]) -> np.ndarray:
+    """One layer's output, int8 [H, W, C], from the int8 [H, W, C] tensors it reads."""
+    spec = layer.spec
+    source = tensors[spec.source].astype(np.int16) - np.int16(network.tensors[spec.source].zero_point)
+    accumulator = convolve(space_to_depth(source, spec.space_to_depth), layer)
+    result = depth_to_space(requantise(accumulator, layer.scale), spec.depth_to_space)
+    if spec.residual is not None:
+        residual = tensors[spec.residual].astype(np.int32) - network.tensors[spec.residual].zero_point
+        result = result + requantise(residual, layer.residual_scale)
+    zero_point = network.tensors[spec.name].zero_point
+    return np.clip(result + zero_point, network.low(layer), 127).astype(np.int8)
+
+
+def convolve(source: np.ndarray, layer: QuantisedConv) -> np.ndarray:
+    """int32 accumulators [H', W', out] of zero-centred integers [H, W, in], padded with zeros, bias added."""
+    kernel, stride = layer.spec.kernel, layer.spec.stride
+    pad = kernel // 2
+    padded = np.pad(source, ((pad, pad), (pad, pad), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel), axis=(0, 1))[::stride, ::stride]
+    height, width, channels = windows.shape[:3]
+    weight = layer.weight.reshape(len(layer.weight), -1).T.astype(np.float64)
+    bias = layer.bias.astype(np.float64)
+    out = np.empty((height, width, weight.shape[1]), np.int32)
+    rows = max(1, _BAND_VALUES // (width * channels * kernel * kernel))
+    for top in range(0, height, rows):
+        band = windows[top : top + rows].transpose(0, 1, 3, 4, 2)
+        columns = band.astype(np.float64, order="C").reshape(-1, weight.shape[0])
+        out[top : top + rows] = (columns @ weight + bias).reshape(-1, width, weight.shape[1])
+    return out
+
+
+def requantise(accumulator: np.ndarray, scale: np.ndarray | np.float32) -> np.ndarray:
+    """rint(float32(accumulator) * scale): one rounding to float32, then half to even; int32."""
+    return np.rint(accumulator.astype(np.float32) * np.asarray(scale, np.float32)).astype(np.int32)
+
+
+def space_to_depth(x: np.ndarray, factor: int) -> np.ndarray:
+    """[H, W, C] -> [H/factor, W/factor, factor*factor*C], channels in (dy, dx, c) order."""
+    height, width, channels = x.shape
+    x = x.reshape(height // factor, factor, width // factor, factor, channels)
+    return x.transpose(0, 2, 1, 3, 4).reshape(height // factor, width // factor, factor * factor * channels)
+
+
+def depth_to_space(x: np.ndarray, factor: int) -> np.ndarray:
+    """The inverse of `space_to_depth`."""
+    height, width, channels = x.shape
+    x = x.reshape(height, width, factor, factor, channels // factor**2)
+    return x.transpose(0, 2, 1, 3, 4).reshape(height * factor, width * factor, channels // factor**2)
+
+
+def from_image(image: np.ndarray) -> np.ndarray:
+    """uint8 pixels to the int8 tensor they are: q = pixel - 128."""
+    return (image.astype(np.int16) + IMAGE_ZERO_POINT).astype(np.int8)
+
+
+def to_image(tensor: np.ndarray) -> np.ndarray:
+    """The inverse of `from_image`."""
+    return (tensor.astype(np.int16) - IMAGE_ZERO_POINT).astype(np.uint8)
+
+
+def check_image(image: np.ndarray, multiple: int) -> None:
+    """Raises UserError unless `image` is uint8 [H, W, 3] with H and W positive multiples of `multiple`."""
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        found = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise UserError(f"an image must be a uint8 array [H, W, 3]; this is {found}")
+    height, width = image.shape[:2]
+    if not height or not width or height % multiple or width % multiple:
+        raise UserError(f"the image is {height}x{width}; height and width must be multiples of {multiple}")

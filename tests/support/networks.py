@@ -1,0 +1,62 @@
+"""Quantised networks with random but plausible numbers, for tests that need no training."""
+
+import numpy as np
+
+from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork, TensorScale, image_scale, is_image
+from edgedeblur.student import IMAGE, ConvSpec, StudentSpec
+
+
+def tiny_spec() -> StudentSpec:
+    """A student with one of everything: folding, stride 2, ReLU, residual, 1x1, pixel shuffle, skip, image residual."""
+    layers = (
+        ConvSpec("stem", IMAGE, 48, 8, space_to_depth=4),
+        ConvSpec("enc0.0.a", "stem", 8, 8, relu=True),
+        ConvSpec("enc0.0.b", "enc0.0.a", 8, 8, residual="stem"),
+        ConvSpec("down1", "enc0.0.b", 8, 16, stride=2),
+        ConvSpec("enc1.0.a", "down1", 16, 16, relu=True),
+        ConvSpec("enc1.0.b", "enc1.0.a", 16, 16, residual="down1"),
+        ConvSpec("up0", "enc1.0.b", 16, 32, kernel=1, depth_to_space=2, residual="enc0.0.b"),
+        ConvSpec("head", "up0", 8, 48, depth_to_space=4, residual=IMAGE),
+    )
+    return StudentSpec("tiny", layers, "enc1.0.b", multiple=8)
+
+
+def single_layer_spec(kernel: int = 3, **fused) -> StudentSpec:
+    """A network of one convolution on the image; `fused` as ConvSpec's fields."""
+    fold = fused.pop("fold", 1)
+    outputs = 3 * fold**2
+    layer = ConvSpec("head", IMAGE, outputs, outputs, kernel, space_to_depth=fold, depth_to_space=fold, **fused)
+    return StudentSpec("single", (layer,), "head", multiple=fold)
+
+
+def random_network(spec: StudentSpec, seed: int = 0) -> QuantisedNetwork:
+    """A valid network for any spec: random int8 weights, biases, scales and zero points; outputs span most of int8.
+
+    The last layer's share of the output is about a quarter of the range, as in a network that learns a difference.
+    """
+    generator = np.random.default_rng(seed)
+    tensors = {IMAGE: image_scale()}
+    for layer in spec.layers:
+        zero_point = -128 if layer.relu else int(generator.integers(-20, 21))
+        scale = float(generator.uniform(0.02, 0.035))
+        tensors[layer.name] = image_scale() if is_image(layer.name, spec) else TensorScale(scale, zero_point)
+    layers = tuple(_random_layer(generator, layer, tensors) for layer in spec.layers)
+    return QuantisedNetwork(spec, layers, tensors, {"observer": "random", "seed": seed}, {}, {"made_by": "a test"})
+
+
+def _random_layer(generator: np.random.Generator, layer: ConvSpec, tensors: dict[str, TensorScale]) -> QuantisedConv:
+    source, out = tensors[layer.source], tensors[layer.name]
+    shape = (layer.out_channels, layer.kernel, layer.kernel, layer.in_channels)
+    weight = np.clip(np.rint(generator.normal(0, 40, shape)), -127, 127).astype(np.int8)
+    typical = 40 * 60 * np.sqrt(layer.kernel**2 * layer.in_channels)  # deviation of an accumulator
+    spread = 15 if layer.residual is not None else 40
+    wanted = spread / typical * generator.uniform(0.5, 1.5, layer.out_channels)
+    weight_scale = (wanted * out.scale / source.scale).astype(np.float32)
+    bias = np.rint(generator.normal(0, typical / 4, layer.out_channels)).astype(np.int32)
+    if layer.source == IMAGE:  # the image is not centred: take its mean out, as a trained bias does
+        bias -= (weight.sum(axis=(1, 2, 3), dtype=np.int32) * 128).astype(np.int32)
+    scale = (source.scale * weight_scale.astype(np.float64) / out.scale).astype(np.float32)
+    residual = None
+    if layer.residual is not None:
+        residual = np.float32(tensors[layer.residual].scale / out.scale)
+    return QuantisedConv(layer, weight, bias, scale, weight_scale, residual)
