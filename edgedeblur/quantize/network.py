@@ -8,10 +8,10 @@ Arithmetic (DESIGN.md, decision 1), for every layer, exactly:
     r            = r + rint(float32(q_residual - zero_point(residual)) * residual_scale)   where there is a residual
     q            = clamp(r + zero_point(out), low, 127)              low = zero_point(out) with ReLU, else -128
 
-Products are rounded to float32 once (no fused multiply-add takes part, so compilers cannot change a bit). Padding is the
-source's zero point, that is, real zero. The image is uint8 RGB, HWC; q = pixel - 128 with scale 1/255, zero point -128;
-the last layer's output is the image again, in the same way. This is XNNPACK's fp32 requantisation with its residual
-added after rounding, so that the sum needs no third quantised tensor.
+Products are rounded to float32 once (no fused multiply-add takes part, so compilers cannot change a bit). Padding is
+the source's zero point, that is, real zero. The image is uint8 RGB, HWC; q = pixel - 128 with scale 1/255, zero point
+-128; the last layer's output is the image again, in the same way. This is XNNPACK's fp32 requantisation with its
+residual added after rounding, so that the sum needs no third quantised tensor.
 """
 
 from dataclasses import dataclass, field
@@ -40,7 +40,8 @@ class QuantisedConv:
     bias: int32 [out], at scale source_scale * weight_scale[o].
     scale: float32 [out], source_scale * weight_scale[o] / output_scale.
     weight_scale: float32 [out]; not needed to run, kept for export and inspection.
-    residual_scale: float32 residual_scale / output_scale, None without a residual; 1.0 where both tensors share a scale.
+    residual_scale: float32, the residual tensor's scale / output_scale; None without a residual; 1.0 where both share
+        a scale.
     """
 
     spec: ConvSpec

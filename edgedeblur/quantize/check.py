@@ -1,0 +1,173 @@
+"""Whether a quantised network is one: its graph, its arrays, its numbers, and that no accumulator can overflow."""
+
+import math
+import re
+
+import numpy as np
+
+from edgedeblur.errors import UserError
+from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork, TensorScale, image_scale
+from edgedeblur.student import IMAGE, ConvSpec, StudentSpec
+
+MAX_LAYERS = 256
+MAX_CHANNELS = 4096
+MAX_WEIGHTS = 64_000_000
+MAX_RESULT = 2**30  # of the requantised convolution and residual, so that their sum stays in int32
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+_SCALE_TOLERANCE = 1e-5  # relative; stored scales are float32 products
+
+
+def check_network(network: QuantisedNetwork) -> None:
+    """All checks of this file.
+
+    Raises:
+        UserError: one message with the layer, the value and what is allowed.
+    """
+    check_spec(network.spec)
+    check_tensors(network.spec, network.tensors)
+    _require(
+        [layer.spec for layer in network.layers] == list(network.spec.layers), "the layers do not match the student"
+    )
+    for layer in network.layers:
+        check_arrays(layer)
+        check_scales(layer, network.tensors)
+        check_bounds(layer, network.tensors)
+
+
+def check_spec(spec: StudentSpec) -> None:
+    """The graph: names, order, channels and sizes fit, and the last layer makes an image of the input's size."""
+    _require(_NAME.fullmatch(spec.name) is not None, f"bad student name {spec.name!r}")
+    _require(0 < len(spec.layers) <= MAX_LAYERS, f"{len(spec.layers)} layers; allowed are 1 to {MAX_LAYERS}")
+    _require(1 <= spec.multiple <= 256, f"multiple is {spec.multiple}; allowed are 1 to 256")
+    channels = {IMAGE: 3}
+    sizes = {IMAGE: (spec.multiple, spec.multiple)}
+    for layer in spec.layers:
+        _check_layer(layer, channels, sizes)
+        channels[layer.name] = layer.out_channels // layer.depth_to_space**2
+        sizes[layer.name] = layer.output_size(*sizes[layer.source])
+    last = spec.layers[-1].name
+    _require(
+        channels[last] == 3 and sizes[last] == sizes[IMAGE],
+        f"the last layer, {last!r}, must give an image of the input's size; it gives {channels[last]} channels "
+        f"of {sizes[last][0]}x{sizes[last][1]} for {spec.multiple}x{spec.multiple}",
+    )
+    _require(spec.bottleneck in channels, f"the bottleneck {spec.bottleneck!r} is not a layer")
+    _require(spec.parameters <= MAX_WEIGHTS, f"{spec.parameters:,} parameters; allowed are {MAX_WEIGHTS:,}")
+
+
+def _check_layer(layer: ConvSpec, channels: dict[str, int], sizes: dict[str, tuple[int, int]]) -> None:
+    name = layer.name
+    _require(_NAME.fullmatch(name) is not None, f"bad layer name {name!r}")
+    _require(name not in channels, f"two tensors are named {name!r}")
+    for reads in (layer.source, layer.residual):
+        _require(reads is None or reads in channels, f"layer {name!r} reads {reads!r}, which no earlier layer makes")
+    for what, value, allowed in (
+        ("kernel", layer.kernel, (1, 3, 5, 7)),
+        ("stride", layer.stride, (1, 2, 4)),
+        ("space_to_depth", layer.space_to_depth, (1, 2, 4, 8)),
+        ("depth_to_space", layer.depth_to_space, (1, 2, 4, 8)),
+    ):
+        _require(value in allowed, f"layer {name!r}: {what} is {value}; allowed are {', '.join(map(str, allowed))}")
+    _require(
+        0 < layer.in_channels <= MAX_CHANNELS and 0 < layer.out_channels <= MAX_CHANNELS,
+        f"layer {name!r}: {layer.in_channels} to {layer.out_channels} channels; allowed are 1 to {MAX_CHANNELS}",
+    )
+    given = channels[layer.source] * layer.space_to_depth**2
+    _require(layer.in_channels == given, f"layer {name!r} takes {layer.in_channels} channels and is given {given}")
+    _require(
+        layer.out_channels % layer.depth_to_space**2 == 0,
+        f"layer {name!r}: {layer.out_channels} channels do not divide by depth_to_space {layer.depth_to_space}",
+    )
+    height, factor = sizes[layer.source][0], layer.space_to_depth * layer.stride
+    _require(height % factor == 0, f"layer {name!r} cannot divide a size of {height} by {factor}")
+    if layer.residual is not None:
+        out = (layer.out_channels // layer.depth_to_space**2, layer.output_size(*sizes[layer.source]))
+        other = (channels[layer.residual], sizes[layer.residual])
+        _require(out == other, f"layer {name!r} adds {layer.residual!r} of another shape")
+
+
+def check_tensors(spec: StudentSpec, tensors: dict[str, TensorScale]) -> None:
+    """Every tensor has a scale and a zero point in range; input and output are images."""
+    names = [IMAGE, *(layer.name for layer in spec.layers)]
+    _require(sorted(tensors) == sorted(names), "scales are not given for exactly the network's tensors")
+    for name in names:
+        scale, zero_point = tensors[name].scale, tensors[name].zero_point
+        _require(
+            math.isfinite(scale) and 1e-12 < scale < 1e12, f"tensor {name!r}: scale {scale} is not a positive number"
+        )
+        _require(-128 <= zero_point <= 127, f"tensor {name!r}: zero point {zero_point}; allowed are -128 to 127")
+    for name in (IMAGE, spec.layers[-1].name):
+        _require(tensors[name] == image_scale(), f"tensor {name!r} must be an image: scale 1/255, zero point -128")
+
+
+def check_arrays(layer: QuantisedConv) -> None:
+    """Shapes and types as network.py says, finite positive scales, weights in [-127, 127]."""
+    spec = layer.spec
+    for kind, (dtype, shape) in array_forms(spec).items():
+        array = getattr(layer, kind)
+        _require(
+            array.dtype == dtype and array.shape == shape,
+            f"layer {spec.name!r}: {kind} is {array.dtype} {list(array.shape)}; it must be {dtype} {list(shape)}",
+        )
+    _require(int(layer.weight.min()) >= -127, f"layer {spec.name!r}: a weight is -128; allowed are -127 to 127")
+    for kind in ("scale", "weight_scale"):
+        values = getattr(layer, kind)
+        bad = int(np.sum(~(np.isfinite(values) & (values > 0))))
+        _require(bad == 0, f"layer {spec.name!r}: {kind} of {bad} channels is not a positive number")
+
+
+def array_forms(spec: ConvSpec) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """(dtype, shape) of each array of a layer, by the field's name."""
+    per_channel = (spec.out_channels,)
+    return {
+        "weight": ("int8", (spec.out_channels, spec.kernel, spec.kernel, spec.in_channels)),
+        "bias": ("int32", per_channel),
+        "scale": ("float32", per_channel),
+        "weight_scale": ("float32", per_channel),
+    }
+
+
+def check_scales(layer: QuantisedConv, tensors: dict[str, TensorScale]) -> None:
+    """The folded scales agree with the scales of the tensors that they were folded from."""
+    spec, out = layer.spec, tensors[layer.spec.name].scale
+    expected = tensors[spec.source].scale * layer.weight_scale.astype(np.float64) / out
+    agree = np.allclose(layer.scale, expected, rtol=_SCALE_TOLERANCE, atol=0)
+    _require(agree, f"layer {spec.name!r}: scale is not source scale * weight scale / output scale")
+    _require(
+        (layer.residual_scale is None) == (spec.residual is None), f"layer {spec.name!r}: residual without its scale"
+    )
+    if spec.residual is not None:
+        expected = tensors[spec.residual].scale / out
+        agree = math.isclose(float(layer.residual_scale), expected, rel_tol=_SCALE_TOLERANCE)
+        _require(agree, f"layer {spec.name!r}: residual_scale {layer.residual_scale} should be {expected:g}")
+
+
+def accumulator_bound(layer: QuantisedConv, source_zero_point: int) -> np.ndarray:
+    """int64 [out]: no input can make an accumulator of that channel larger than this in magnitude."""
+    farthest = max(127 - source_zero_point, source_zero_point + 128)
+    weight = np.abs(layer.weight.astype(np.int64)).reshape(len(layer.weight), -1)
+    return weight.sum(axis=1) * farthest + np.abs(layer.bias.astype(np.int64))
+
+
+def check_bounds(layer: QuantisedConv, tensors: dict[str, TensorScale]) -> None:
+    """No accumulator leaves int32, and no requantised value leaves [-2^30, 2^30]."""
+    name = layer.spec.name
+    bound = accumulator_bound(layer, tensors[layer.spec.source].zero_point)
+    _require(
+        int(bound.max()) < 2**31,
+        f"layer {name!r}: the accumulator of channel {int(bound.argmax())} can reach {int(bound.max()):,}; "
+        f"int32 holds less than {2**31:,}",
+    )
+    result = bound * layer.scale.astype(np.float64)
+    _require(
+        float(result.max()) < MAX_RESULT,
+        f"layer {name!r}: channel {int(result.argmax())} can requantise to {result.max():.3g}; allowed is {MAX_RESULT}",
+    )
+    if layer.residual_scale is not None:
+        largest = 255 * float(layer.residual_scale)
+        _require(largest < MAX_RESULT, f"layer {name!r}: residual_scale {layer.residual_scale} is too large")
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise UserError(f"not a valid quantised network: {message}")
