@@ -1,0 +1,35 @@
+"""The report as one HTML page that needs no other file: the plot and the pictures are inside it."""
+
+import base64
+from pathlib import Path
+
+from edgedeblur.bench.latency_plot import latency_svg
+from edgedeblur.bench.report import Report
+from edgedeblur.bench.tables import number
+from edgedeblur.bench.verdict import sentence
+from edgedeblur.files import write_text
+
+_TEMPLATE = Path(__file__).with_name("report.html.j2")
+
+
+def write_html(report: Report, destination: Path, before_after: Path | None = None) -> None:
+    """Write the page.
+
+    Args:
+        report: what to show.
+        destination: the HTML file.
+        before_after: a PNG to show in it, left out when None.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment.filters["number"] = number
+    template = environment.from_string(_TEMPLATE.read_text())
+    picture = base64.b64encode(before_after.read_bytes()).decode() if before_after is not None else None
+    page = template.render(
+        report=report,
+        verdict=sentence(report.budget, report.latency_ms, report.memory_mb, report.provenance),
+        plot=latency_svg(report),
+        picture=picture,
+    )
+    write_text(destination, page + "\n")

@@ -1,0 +1,205 @@
+"""The report as data (DESIGN.md, "The report"): one record per part, units in the names, read back strictly.
+
+Units: ms; 1 MB = 1,000,000 bytes; MAC = one multiply and one add; dB. `null` is "not known", never zero.
+"""
+
+import json
+import types
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from edgedeblur.errors import UserError
+from edgedeblur.files import write_text
+
+SCHEMA_VERSION = 1
+Outcome = Literal["pass", "fail", "unknown"]
+Provenance = Literal["measured", "simulated", "estimated"]
+
+
+@dataclass(frozen=True)
+class Model:
+    """input_shape: [height, width, 3]. macs: of one image of that size."""
+
+    name: str
+    parameters: int
+    macs: int
+    input_shape: list[int]
+    teacher: str | None
+    recipe: dict
+
+
+@dataclass(frozen=True)
+class MeasuredTarget:
+    name: str
+    triple: str
+    cpu: str
+    features: list[str]
+    threads: int
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The machine that ran the program; under simulation, the machine that ran the simulator."""
+
+    cpu: str
+    cores: int
+    governor: str | None
+    temperature_c_before: float | None
+    temperature_c_after: float | None
+    tool_versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds. samples: every timed run in order; first: the first run of the process; load: creating the model."""
+
+    p50: float | None
+    p90: float | None
+    p99: float | None
+    mean: float | None
+    std: float | None
+    min: float | None
+    max: float | None
+    first: float | None
+    load: float | None
+    samples: list[float]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Megabytes. peak_rss: of the whole bench process; arena: planned scratch; weights: constants; artefact: on disk."""
+
+    peak_rss: float | None
+    arena: float
+    weights: float
+    artefact: float
+
+
+@dataclass(frozen=True)
+class Quality:
+    """PSNR in dB against the sharp image, mean over `pairs` pairs."""
+
+    blurred: float | None
+    teacher: float | None
+    student_float: float | None
+    student_int8: float | None
+    pairs: int | None
+
+
+@dataclass(frozen=True)
+class Int8:
+    """dot_instructions: int8 dot-product instructions in the compiled kernels. reasons: why a convolution is not int8."""
+
+    convolutions: int
+    int8_convolutions: int
+    dot_instructions: int | None
+    reasons: list[str]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """share: of the whole run, 0 to 1. mac_per_cycle: of one core; null where the clock is not known."""
+
+    name: str
+    op: str
+    macs: int
+    ms: float | None
+    share: float | None
+    mac_per_cycle: float | None
+
+
+@dataclass(frozen=True)
+class Peer:
+    """ratio: the peer's p50 by edgedeblur's in the same session; above 1, the peer is slower."""
+
+    name: str
+    version: str
+    precision: str
+    threads: int
+    p50_ms: float
+    ratio: float
+
+
+@dataclass(frozen=True)
+class Budget:
+    latency_ms: float
+    memory_mb: float
+    latency: Outcome
+    memory: Outcome
+    verdict: Outcome
+
+
+@dataclass(frozen=True)
+class Report:
+    schema_version: int
+    created: str
+    edgedeblur_version: str
+    model: Model
+    target: MeasuredTarget
+    environment: Environment
+    provenance: Provenance
+    latency_ms: Latency
+    memory_mb: Memory
+    quality_db: Quality
+    int8: Int8
+    layers: list[Layer]
+    peers: list[Peer]
+    budget: Budget
+
+
+def write_report(report: Report, *paths: Path) -> None:
+    """Write the same JSON to every path."""
+    text = json.dumps(asdict(report), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    for path in paths:
+        write_text(path, text)
+
+
+def read_report(path: Path) -> Report:
+    """Read a report back.
+
+    Raises:
+        UserError: missing, not JSON, of another schema version, or with keys or types that the schema does not have.
+    """
+    mend = "make it with: edgedeblur bench"
+    try:
+        document = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"no report {path}", mend) from None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON: {error}", mend) from None
+    if not isinstance(document, dict) or document.get("schema_version") != SCHEMA_VERSION:
+        raise UserError(f"{path} is not a report of schema version {SCHEMA_VERSION}", mend)
+    try:
+        return _record(Report, document, "report")
+    except TypeError as error:
+        raise UserError(f"{path} is not a report: {error}", mend) from None
+
+
+def _record(kind: type, value: Any, where: str) -> Any:
+    """A dataclass from a JSON object with exactly its fields; raises TypeError with the place."""
+    names = {field.name for field in fields(kind)}
+    if not isinstance(value, dict) or set(value) != names:
+        different = sorted(names ^ set(value)) if isinstance(value, dict) else value
+        raise TypeError(f"{where} has missing or unknown keys: {different}")
+    return kind(**{f.name: _value(f.type, value[f.name], f"{where}.{f.name}") for f in fields(kind)})
+
+
+def _value(declared: Any, value: Any, where: str) -> Any:
+    origin, inner = get_origin(declared), get_args(declared)
+    if origin is types.UnionType:
+        return None if value is None else _value(inner[0], value, where)
+    if origin is Literal:
+        valid = value in inner
+    elif origin is list and isinstance(value, list):
+        return [_value(inner[0], item, f"{where}[{index}]") for index, item in enumerate(value)]
+    elif isinstance(declared, type) and hasattr(declared, "__dataclass_fields__"):
+        return _record(declared, value, where)
+    else:
+        plain = origin or declared
+        valid = isinstance(value, (int, float) if plain is float else plain) and not isinstance(value, bool)
+    if not valid:
+        raise TypeError(f"{where} is {value!r}")
+    return value

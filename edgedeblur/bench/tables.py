@@ -1,0 +1,88 @@
+"""Reports and layers as tables for a terminal; the numbers come ready from the report."""
+
+from rich.table import Table
+from rich.text import Text
+
+from edgedeblur.bench.report import Report
+
+_COLOURS = {"pass": "green", "fail": "red", "unknown": "yellow"}
+
+
+def summary_table(report: Report) -> Table:
+    """One row per fact: network, quality, latency, memory, int8, verdict."""
+    table = Table(title=f"{report.model.name} on {report.target.name}", title_justify="left", show_header=False)
+    table.add_column(style="bold")
+    table.add_column()
+    for label, value in _facts(report):
+        table.add_row(label, value)
+    return table
+
+
+def layers_table(report: Report) -> Table:
+    """Where the time goes, one row per layer, slowest first where times are known."""
+    table = Table("layer", "operation", title="layers", title_justify="left")
+    for heading in ("MMAC", "ms", "share", "GMAC/s", "MAC/cycle"):
+        table.add_column(heading, justify="right")
+    for layer in sorted(report.layers, key=lambda layer: -(layer.ms or 0)):
+        rate = layer.macs / layer.ms / 1e6 if layer.ms else None
+        share = None if layer.share is None else 100 * layer.share
+        table.add_row(
+            layer.name,
+            layer.op,
+            f"{layer.macs / 1e6:,.1f}",
+            number(layer.ms, 3),
+            number(share, 1, " %"),
+            number(rate, 1),
+            number(layer.mac_per_cycle, 1),
+        )
+    return table
+
+
+def peers_table(report: Report) -> Table:
+    """Other runtimes on the same quantised network, same threads, same session."""
+    table = Table("runtime", "version", "precision", title="peers (same session)", title_justify="left")
+    for heading in ("threads", "p50 ms", "of ours"):
+        table.add_column(heading, justify="right")
+    for peer in report.peers:
+        table.add_row(
+            peer.name, peer.version, peer.precision, str(peer.threads), f"{peer.p50_ms:.2f}", f"{peer.ratio:.2f}x"
+        )
+    return table
+
+
+def number(value: float | None, digits: int, unit: str = "") -> str:
+    """A number for a cell; an unknown one is a dash."""
+    return "-" if value is None else f"{value:,.{digits}f}{unit}"
+
+
+def _facts(report: Report) -> list[tuple[str, str | Text]]:
+    model, latency, memory = report.model, report.latency_ms, report.memory_mb
+    height, width, _ = model.input_shape
+    percentiles = " / ".join(number(value, 1) for value in (latency.p50, latency.p90, latency.p99))
+    return [
+        ("input", f"{width}x{height} RGB, {report.target.threads} threads"),
+        ("parameters", f"{model.parameters:,}"),
+        ("GMAC", f"{model.macs / 1e9:.2f}"),
+        *_quality_facts(report),
+        (f"p50 / p90 / p99 ms ({report.provenance})", percentiles),
+        ("first run / load ms", f"{number(latency.first, 1)} / {number(latency.load, 1)}"),
+        ("peak memory MB", number(memory.peak_rss, 1)),
+        ("arena / weights / artefact MB", f"{memory.arena:.1f} / {memory.weights:.1f} / {memory.artefact:.1f}"),
+        ("int8 convolutions", f"{report.int8.int8_convolutions} of {report.int8.convolutions}"),
+        ("int8 dot instructions", number(report.int8.dot_instructions, 0)),
+        ("budget", f"p90 {report.budget.latency_ms:g} ms, {report.budget.memory_mb:g} MB"),
+        ("verdict", Text(report.budget.verdict, style=f"bold {_COLOURS[report.budget.verdict]}")),
+    ]
+
+
+def _quality_facts(report: Report) -> list[tuple[str, str]]:
+    quality = report.quality_db
+    if quality.pairs is None:
+        return [("PSNR", "not evaluated")]
+    rows = [
+        ("blurred", quality.blurred),
+        ("teacher", quality.teacher),
+        ("float student", quality.student_float),
+        ("int8 student", quality.student_int8),
+    ]
+    return [(f"PSNR {label} ({quality.pairs} pairs)", f"{value:.2f} dB") for label, value in rows if value is not None]

@@ -1,0 +1,1 @@
+"""The `edgedeblur` commands: parse, call one function, print."""

@@ -1,0 +1,111 @@
+"""The `edgedeblur` program: finds the command, and turns every failure into one message and an exit code."""
+
+import errno
+import importlib
+import shlex
+import sys
+import traceback
+
+import click
+
+import edgedeblur
+from edgedeblur.errors import UserError
+
+# In the order of the work, each the name of a module of edgedeblur.cli. A command's module is imported when the command is used, and it
+# imports torch or TVM when it works, so that help and mistakes in the command line answer at once.
+COMMANDS = (
+    "run",
+    "train",
+    "distill",
+    "quantize",
+    "compile",
+    "bench",
+    "deblur",
+    "evaluate",
+    "export",
+    "inspect",
+    "report",
+    "targets",
+    "doctor",
+)
+INTERRUPTED = 130
+
+
+class Commands(click.Group):
+    """Imports commands when they are used and reports every failure in one message."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        return importlib.import_module(f"edgedeblur.cli.{name}").command
+
+    def resolve_command(self, context: click.Context, args: list[str]):
+        try:
+            return super().resolve_command(context, args)
+        except click.UsageError as error:
+            error.message = f"no command {args[0]!r}; there are {', '.join(COMMANDS)}"
+            raise
+
+    def invoke(self, context: click.Context):
+        try:
+            return super().invoke(context)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise  # click prints its own usage errors, and ends quietly when the reader of a pipe has gone
+        except BaseException as error:
+            if context.params["debug"] and not isinstance(error, UserError):
+                traceback.print_exc()
+            context.exit(_report(error))
+
+
+def _report(error: BaseException) -> int:
+    """Print a failure to stderr; returns the exit code."""
+    command = shlex.join(["edgedeblur", *sys.argv[1:]])
+    mend, code = None, 1
+    if isinstance(error, UserError):
+        message, mend, code = error.message, error.mend, error.exit_code
+    elif isinstance(error, KeyboardInterrupt):
+        click.echo(f"interrupted; what is finished is kept; resume with: {command}", err=True)
+        return INTERRUPTED
+    elif isinstance(error, MemoryError):
+        message, mend = f"out of memory: {error}", "use a smaller --size or batch, or close other programs"
+    elif isinstance(error, OSError):
+        message, mend = _file_error(error)
+    elif isinstance(error, Exception):
+        message = f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        mend = f"this is a defect; please report it with the output of: edgedeblur --debug {shlex.join(sys.argv[1:])}"
+    else:
+        raise error
+    click.echo(f"error: {message}" + (f"\n  {mend}" if mend else ""), err=True)
+    return code
+
+
+def _file_error(error: OSError) -> tuple[str, str | None]:
+    place = f"{error.filename}: " if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{place}the disk is full", "free some room or choose another --workdir"
+    return f"{place}{error.strerror or error}", None
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(edgedeblur.__version__, prog_name="edgedeblur")
+@click.option("--debug", is_flag=True, help="Show the traceback of an unexpected error.")
+def cli(debug: bool) -> None:
+    """From a DeblurGAN-family generator to an int8 artefact for a phone.
+
+    teacher + photos --distill--> student --quantize--> .edq --compile--> artefact --bench--> report
+
+    `edgedeblur run` goes the whole way; each step is also a command of its own, and finds what the step before left in
+    --workdir (default edgedeblur-work).
+    """
+
+
+def main() -> None:
+    """Entry point of the `edgedeblur` program."""
+    cli(prog_name="edgedeblur")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Restoring images of any size with any model: open, tile, deblur, evaluate."""

@@ -1,0 +1,122 @@
+"""Images of any size through a network of a fixed size or a size multiple, without a visible seam.
+
+The image is reflected at its right and bottom edge up to what the network takes. Where it does not fit in one piece it
+is cut into overlapping tiles, spread evenly; in every overlap the quarter next to a tile's inner edge is discarded
+(there the network saw its own padding instead of the picture) and the middle half fades linearly from one tile to the
+next. The weights of all tiles add up to one at each pixel, so a constant image stays constant.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from edgedeblur.errors import UserError
+
+OVERLAP = 64
+MAX_WHOLE_PIXELS = 1920 * 1088
+LARGE_TILE = 1024
+
+RunExact = Callable[[np.ndarray], np.ndarray]
+
+
+def restore_any_size(
+    image: np.ndarray,
+    run: RunExact,
+    multiple: int = 1,
+    fixed_size: tuple[int, int] | None = None,
+    overlap: int = OVERLAP,
+) -> np.ndarray:
+    """Restore an image of any size.
+
+    Args:
+        image: uint8 [H, W, 3] RGB, H and W at least 1.
+        run: the network, uint8 [h, w, 3] to the same shape, for the sizes that it takes.
+        multiple: the network takes heights and widths that are multiples of this.
+        fixed_size: (height, width), when the network takes this one size only.
+        overlap: pixels that neighbouring tiles share at least, where the tile is large enough for it.
+
+    Returns:
+        uint8 [H, W, 3].
+
+    Raises:
+        UserError: not a uint8 RGB image with at least one pixel.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise UserError(f"need a uint8 RGB image of at least 1x1 pixel, got {image.dtype} {list(image.shape)}")
+    height, width = image.shape[:2]
+    padded = _reflect_to(image, _round_up(height, multiple), _round_up(width, multiple))
+    tile = fixed_size or _tile_size(*padded.shape[:2], multiple)
+    padded = _reflect_to(padded, max(padded.shape[0], tile[0]), max(padded.shape[1], tile[1]))
+    restored = run(padded) if padded.shape[:2] == tile else _run_tiles(padded, run, tile, multiple, overlap)
+    return np.ascontiguousarray(restored[:height, :width])
+
+
+def tile_starts(length: int, tile: int, overlap: int, multiple: int) -> list[int]:
+    """Where the tiles of one axis begin: as few as give each neighbour the overlap, spread evenly, the last at the end.
+
+    Starts are multiples of `multiple` (the end of the axis is one as well), so a strided network sees the same grid in
+    every tile.
+    """
+    if length <= tile:
+        return [0]
+    stride = max(multiple, tile - min(overlap, tile // 2))
+    count = math.ceil((length - tile) / stride) + 1
+    last = length - tile
+    return [last * index // (count - 1) // multiple * multiple for index in range(count - 1)] + [last]
+
+
+def tile_weights(starts: list[int], tile: int, length: int) -> list[np.ndarray]:
+    """One float32 [tile] weight per tile of an axis; at every position of the axis they add up to one."""
+    weights = [np.ones(tile, np.float32) for _ in starts]
+    for index in range(len(starts) - 1):
+        shared = starts[index] + tile - starts[index + 1]
+        ramp = _ramp(shared)
+        weights[index][tile - shared :] *= 1.0 - ramp
+        weights[index + 1][:shared] *= ramp
+    total = np.zeros(length, np.float32)
+    for start, weight in zip(starts, weights, strict=True):
+        total[start : start + tile] += weight
+    return [weight / total[start : start + tile] for start, weight in zip(starts, weights, strict=True)]
+
+
+def _run_tiles(image: np.ndarray, run: RunExact, tile: tuple[int, int], multiple: int, overlap: int) -> np.ndarray:
+    height, width = image.shape[:2]
+    rows = tile_starts(height, tile[0], overlap, multiple)
+    columns = tile_starts(width, tile[1], overlap, multiple)
+    row_weights = tile_weights(rows, tile[0], height)
+    column_weights = tile_weights(columns, tile[1], width)
+    blended = np.zeros((height, width, 3), np.float32)
+    for y, row_weight in zip(rows, row_weights, strict=True):
+        for x, column_weight in zip(columns, column_weights, strict=True):
+            here = slice(y, y + tile[0]), slice(x, x + tile[1])
+            weight = np.outer(row_weight, column_weight)[:, :, None]
+            blended[here] += weight * run(np.ascontiguousarray(image[here]))
+    return np.clip(np.rint(blended), 0, 255).astype(np.uint8)
+
+
+def _ramp(shared: int) -> np.ndarray:
+    """0 on the first quarter of an overlap, 1 on the last, a straight line between."""
+    margin = shared // 4
+    position = np.arange(shared, dtype=np.float32) + 0.5
+    return np.clip((position - margin) / max(shared - 2 * margin, 1), 0.0, 1.0)
+
+
+def _tile_size(height: int, width: int, multiple: int) -> tuple[int, int]:
+    """The whole image while that is affordable, else tiles of about 1024 pixels a side."""
+    if height * width <= MAX_WHOLE_PIXELS:
+        return height, width
+    side = _round_up(LARGE_TILE, multiple)
+    return min(side, height), min(side, width)
+
+
+def _round_up(length: int, multiple: int) -> int:
+    return -(-length // multiple) * multiple
+
+
+def _reflect_to(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Reflect at the right and bottom edge; a side of one pixel is repeated."""
+    below, right = height - image.shape[0], width - image.shape[1]
+    if not below and not right:
+        return image
+    return np.pad(image, ((0, below), (0, right), (0, 0)), mode="reflect")

@@ -1,0 +1,81 @@
+"""The work directory: where each command leaves its output and the next one finds it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgedeblur.errors import UserError
+
+DEFAULT = "edgedeblur-work"
+
+
+@dataclass(frozen=True)
+class WorkDir:
+    """File names of everything between the arrows of DESIGN.md."""
+
+    root: Path
+
+    @property
+    def student(self) -> Path:
+        return self.root / "student.safetensors"
+
+    @property
+    def quantised(self) -> Path:
+        return self.root / "quantised.edq"
+
+    @property
+    def report(self) -> Path:
+        """The report of the last bench, whatever its target."""
+        return self.root / "report.json"
+
+    @property
+    def evaluation(self) -> Path:
+        """What `evaluate` measured last on these models; `bench` takes the report's quality from it."""
+        return self.root / "evaluation.json"
+
+    @property
+    def before_after(self) -> Path:
+        return self.root / "before-after.png"
+
+    def artefact(self, target: str) -> Path:
+        return self.root / f"artefact-{target}"
+
+    def target_report(self, target: str) -> Path:
+        """The last report of one target; stays when another target is benched."""
+        return self.root / f"report-{target}.json"
+
+    def artefacts(self) -> list[Path]:
+        """Every artefact folder, the one compiled last first."""
+        manifests = self.root.glob("artefact-*/manifest.json")
+        return [path.parent for path in sorted(manifests, key=lambda path: path.stat().st_mtime_ns, reverse=True)]
+
+    def need_student(self, given: Path | None) -> Path:
+        return _need(given or self.student, "edgedeblur distill")
+
+    def need_quantised(self, given: Path | None) -> Path:
+        return _need(given or self.quantised, "edgedeblur quantize")
+
+    def need_artefact(self, given: Path | None, target: str | None) -> Path:
+        """The folder given, that of the named target, or the one compiled last.
+
+        Raises:
+            UserError: there is none.
+        """
+        if given is not None:
+            return given
+        if target is not None:
+            return _need(self.artefact(target), f"edgedeblur compile --target {target}")
+        artefacts = self.artefacts()
+        if not artefacts:
+            raise UserError(f"no artefact in {self.root}", "make one with: edgedeblur compile --target host")
+        return artefacts[0]
+
+    def best_model(self) -> Path | None:
+        """The most finished model here: an artefact, else the quantised network, else the student."""
+        candidates = [*self.artefacts(), self.quantised, self.student]
+        return next((path for path in candidates if path.exists()), None)
+
+
+def _need(path: Path, command: str) -> Path:
+    if not path.exists():
+        raise UserError(f"no {path}", f"make it with: {command}")
+    return path
