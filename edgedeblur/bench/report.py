@@ -52,7 +52,7 @@ class Environment:
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds. samples: every timed run in order; first: the first run of the process; load: creating the model."""
+    """Milliseconds. samples: every timed run in order; first: the process's first run; load: creating the model."""
 
     p50: float | None
     p90: float | None
@@ -68,7 +68,7 @@ class Latency:
 
 @dataclass(frozen=True)
 class Memory:
-    """Megabytes. peak_rss: of the whole bench process; arena: planned scratch; weights: constants; artefact: on disk."""
+    """Megabytes. peak_rss: of the bench process; arena: planned scratch; weights: constants; artefact: on disk."""
 
     peak_rss: float | None
     arena: float
@@ -89,7 +89,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class Int8:
-    """dot_instructions: int8 dot-product instructions in the compiled kernels. reasons: why a convolution is not int8."""
+    """dot_instructions: int8 dot products in the compiled kernels. reasons: why a convolution is not int8."""
 
     convolutions: int
     int8_convolutions: int

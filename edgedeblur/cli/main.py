@@ -11,8 +11,8 @@ import click
 import edgedeblur
 from edgedeblur.errors import UserError
 
-# In the order of the work, each the name of a module of edgedeblur.cli. A command's module is imported when the command is used, and it
-# imports torch or TVM when it works, so that help and mistakes in the command line answer at once.
+# In the order of the work, each the name of a module of edgedeblur.cli. A module is imported when its command is used,
+# and it imports torch or TVM when it works, so that help and mistakes in the command line answer at once.
 COMMANDS = (
     "run",
     "train",

@@ -14,7 +14,7 @@ def photo(height, width, seed=0):
 
 
 def integer_filter(image):
-    """A shift-invariant 9x9 filter with exact integers: the mean over a cross, zeros beyond the edge as in a network."""
+    """A shift-invariant 9x9 filter with exact integers: the mean over a cross, zeros beyond the edge."""
     padded = np.pad(image.astype(np.int32), ((4, 4), (4, 4), (0, 0)))
     height, width = image.shape[:2]
     total = sum(padded[y : y + height, 4 : 4 + width] + padded[4 : 4 + height, y : y + width] for y in range(9))

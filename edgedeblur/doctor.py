@@ -1,0 +1,161 @@
+"""What the work needs from this machine, whether it is there, and how to mend it."""
+
+import importlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from packaging.requirements import Requirement
+
+from edgedeblur.bench.environment import cpu_name, version_of
+
+Status = Literal["ok", "missing", "optional"]
+MIN_PYTHON = (3, 11)
+MIN_FREE_GB = 2.0
+EXTRAS = {
+    "peers": "only for bench --against",
+    "training": "only for TensorBoard logs of train",
+    "adb": "only for phones",
+    "test": "only for the tests",
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check. status: "missing" stops some command; "optional" only takes something away, and `mend` says what."""
+
+    name: str
+    status: Status
+    found: str
+    mend: str | None = None
+
+
+def run_checks(workdir: Path) -> list[Check]:
+    """Every check, in the order in which the work needs them. Never raises for what it finds."""
+    checks: list[Callable[[], Check]] = [
+        check_tvm_loads,
+        check_zig,
+        check_cpu,
+        lambda: check_tool("qemu-aarch64", "--version", "running ARM artefacts here", "apt-get install qemu-user"),
+        lambda: check_tool("adb", "version", "phones", "apt-get install adb"),
+        check_ndk,
+        lambda: check_disk(workdir),
+    ]
+    return [check_python(), *check_requirements(), *(check() for check in checks)]
+
+
+def check_python() -> Check:
+    good = sys.version_info[:2] >= MIN_PYTHON
+    return Check("python", "ok" if good else "missing", platform.python_version(), None if good else "use Python 3.11+")
+
+
+def check_requirements() -> list[Check]:
+    """Every Python package that edgedeblur requires, in the version range that it declares."""
+    return [check_requirement(Requirement(text)) for text in metadata.requires("edgedeblur") or []]
+
+
+def check_requirement(requirement: Requirement) -> Check:
+    """One package against its range; those of an extra are optional."""
+    extra = next((name for name in EXTRAS if requirement.marker and name in str(requirement.marker)), None)
+    version = version_of(requirement.name)
+    package = f"{requirement.name}{requirement.specifier}"
+    if version is not None and requirement.specifier.contains(version, prereleases=True):
+        return Check(requirement.name, "ok", version)
+    found = "not installed" if version is None else f"{version}, outside {requirement.specifier}"
+    if extra is not None:
+        return Check(requirement.name, "optional", found, f"{EXTRAS[extra]}: pip install 'edgedeblur[{extra}]'")
+    return Check(requirement.name, "missing", found, f"pip install '{package}'")
+
+
+def check_tvm_loads() -> Check:
+    """TVM imports and its LLVM knows AArch64."""
+    try:
+        importlib.import_module("tvm")
+        from tvm.target import codegen
+
+        targets, version = codegen.llvm_get_targets(), codegen.llvm_version_major()
+    except Exception as error:  # whatever an installation's native library raises is the finding
+        return Check(
+            "tvm's LLVM", "missing", f"{type(error).__name__}: {error}", "pip install --force-reinstall apache-tvm"
+        )
+    if "aarch64" not in targets:
+        return Check("tvm's LLVM", "missing", f"LLVM {version} without AArch64", "install apache-tvm from PyPI")
+    return Check("tvm's LLVM", "ok", f"LLVM {version} with AArch64")
+
+
+def check_zig() -> Check:
+    version = _output([sys.executable, "-m", "ziglang", "version"])
+    if version is None:
+        return Check("zig", "missing", "not installed", "compiling links with it: pip install ziglang")
+    return Check("zig", "ok", version)
+
+
+def check_cpu() -> Check:
+    """Which of the host's int8 kernels this processor can run."""
+    flags = _cpu_flags()
+    known = ("avx2", "avx_vnni", "avx512_vnni", "asimddp", "i8mm")
+    found = [flag for flag in known if flag in flags]
+    text = f"{cpu_name()}: {', '.join(found) or 'no int8 instructions'}"
+    if not found:
+        return Check(
+            "processor", "optional", text, "host artefacts need AVX2 or ARM dot product; other targets compile"
+        )
+    return Check("processor", "ok", text)
+
+
+def check_tool(name: str, argument: str, purpose: str, mend: str) -> Check:
+    if shutil.which(name) is None:
+        return Check(name, "optional", "not found", f"only for {purpose}: {mend}")
+    text = _output([name, argument])
+    return Check(name, "ok", text.splitlines()[0] if text else "found")
+
+
+def check_ndk() -> Check:
+    """An NDK is needed only to link the library against bionic for use in an app."""
+    home = os.environ.get("ANDROID_NDK_HOME")
+    purpose = "only to link the library for an app: install an NDK and set ANDROID_NDK_HOME"
+    if not home:
+        return Check("NDK", "optional", "ANDROID_NDK_HOME is not set", purpose)
+    if not (Path(home) / "toolchains" / "llvm" / "prebuilt").is_dir():
+        return Check("NDK", "optional", f"ANDROID_NDK_HOME={home} holds no NDK", purpose)
+    return Check("NDK", "ok", home)
+
+
+def check_disk(workdir: Path) -> Check:
+    place = next(folder for folder in (workdir, *workdir.absolute().parents) if folder.is_dir())
+    free = shutil.disk_usage(place).free / 1e9
+    if not os.access(place, os.W_OK):
+        return Check("disk", "missing", f"{place} cannot be written", "choose another --workdir")
+    if free < MIN_FREE_GB:
+        return Check(
+            "disk", "missing", f"{free:.1f} GB free at {place}", f"free {MIN_FREE_GB:g} GB or choose --workdir"
+        )
+    return Check("disk", "ok", f"{free:.1f} GB free at {place}")
+
+
+def _cpu_flags() -> set[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return set()
+    for line in lines:
+        key, _, value = line.partition(":")
+        if key.strip() in ("flags", "Features"):
+            return set(value.split())
+    return set()
+
+
+def _output(command: list[str]) -> str | None:
+    """A command's standard output, None when it fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,111 @@
+"""Any model file or artefact as one thing that restores images: `open_model`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgedeblur.errors import UserError
+from edgedeblur.restore.kinds import Kind, model_kind
+from edgedeblur.restore.tiling import RunExact, restore_any_size
+
+GMAC_SIDE = 512
+
+
+@dataclass(frozen=True)
+class Restorer:
+    """An opened model.
+
+    Attributes:
+        name: the file's name without suffix, or the artefact folder's.
+        kind: what it is.
+        path: where it is.
+        parameters: weights and biases.
+        gmac: 1e9 multiply-accumulates for a 512x512 image; None where the layers cannot be watched (TorchScript).
+        multiple: heights and widths that `run` takes are multiples of this.
+        fixed_size: (height, width) when `run` takes this size only.
+        run: uint8 [h, w, 3] RGB of such a size -> the same shape.
+    """
+
+    name: str
+    kind: Kind
+    path: Path
+    parameters: int
+    gmac: float | None
+    multiple: int
+    fixed_size: tuple[int, int] | None
+    run: RunExact
+
+    def restore(self, image: np.ndarray) -> np.ndarray:
+        """Restore a uint8 [H, W, 3] RGB image of any size; padded and tiled as the model needs."""
+        return restore_any_size(image, self.run, self.multiple, self.fixed_size)
+
+
+def open_model(path: str | Path, threads: int | None = None, **teacher_options) -> Restorer:
+    """Open a teacher, student, quantised network or artefact; which one is told from the content.
+
+    Args:
+        path: model file or artefact folder.
+        threads: for an artefact: worker threads, else the artefact's own number.
+        teacher_options: for a teacher: `load_generator`'s options (normalisation mode and the like).
+
+    Raises:
+        UserError: no model there, or one that cannot be read or run.
+    """
+    path = Path(path)
+    kind = model_kind(path)
+    if kind == "artefact":
+        return _open_artefact(path, threads)
+    if kind == "teacher":
+        return _open_teacher(path, teacher_options)
+    return _OPENERS[kind](path)
+
+
+def _open_student(path: Path) -> Restorer:
+    import torch
+
+    from edgedeblur.checkpoints import load_student
+
+    student, _ = load_student(path)
+
+    def run(image: np.ndarray) -> np.ndarray:
+        x = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
+        with torch.inference_mode():
+            y = student(x)[0].clamp(0, 1)
+        return (y * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+
+    spec = student.spec
+    gmac = spec.macs(GMAC_SIDE, GMAC_SIDE) / 1e9
+    return Restorer(path.stem, "student", path, spec.parameters, gmac, spec.multiple, None, run)
+
+
+def _open_quantised(path: Path) -> Restorer:
+    from edgedeblur.quantize import interpreter
+    from edgedeblur.quantize.edq import load_edq
+
+    network = load_edq(path)
+    spec = network.spec
+    gmac = spec.macs(GMAC_SIDE, GMAC_SIDE) / 1e9
+
+    def run(image: np.ndarray) -> np.ndarray:
+        return interpreter.run(network, image)
+
+    return Restorer(path.stem, "quantised", path, spec.parameters, gmac, spec.multiple, None, run)
+
+
+def _open_teacher(path: Path, options: dict) -> Restorer:
+    from edgedeblur.generators.cost import gmac
+    from edgedeblur.generators.load import load_generator
+
+    generator = load_generator(path, **options)
+    try:
+        cost = gmac(generator, GMAC_SIDE, GMAC_SIDE)
+    except UserError:
+        cost = None
+    info = generator.info
+    # The generator pads by its own rule, which belongs to its result, so it takes any size.
+    return Restorer(path.stem, "teacher", path, info.parameters, cost, 1, info.padding.fixed, generator.restore)
+
+
+_OPENERS: dict[str, Callable[[Path], Restorer]] = {"student": _open_student, "quantised": _open_quantised}

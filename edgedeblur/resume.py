@@ -1,0 +1,92 @@
+"""Which steps of `edgedeblur run` are finished: options, inputs and outputs of each, by their digests."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgedeblur.files import write_text
+
+STATE_FILE = "run-state.json"
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the way.
+
+    Attributes:
+        name: shown, and the key in the state file.
+        options: JSON values that the result depends on.
+        inputs: files and folders whose content it depends on; those that do not exist count as absent.
+        outputs: files and folders that it makes.
+        run: does it.
+    """
+
+    name: str
+    options: dict
+    inputs: Sequence[Path]
+    outputs: Sequence[Path]
+    run: Callable[[], None]
+
+
+def run_steps(root: Path, steps: Sequence[Step], log: Callable[[str], None]) -> list[str]:
+    """Run what is not finished, in order; returns the names of the steps that ran.
+
+    A step is finished when it ran with the same options and input contents and its outputs are still what it made.
+    A later step notices by itself: its inputs are the earlier one's outputs. The state is written after each step, so
+    an interrupted run goes on with the step that was interrupted.
+    """
+    state_file = root / STATE_FILE
+    state = _read_state(state_file)
+    ran = []
+    for index, step in enumerate(steps, start=1):
+        label = f"[{index}/{len(steps)}] {step.name}"
+        key = _key(step)
+        if state.get(step.name) == {"key": key, "outputs": _digests(step.outputs)} and _complete(step):
+            log(f"{label}: finished before, kept")
+            continue
+        log(label)
+        step.run()
+        state[step.name] = {"key": key, "outputs": _digests(step.outputs)}
+        write_text(state_file, json.dumps(state, indent=1) + "\n")
+        ran.append(step.name)
+    return ran
+
+
+def digest(path: Path) -> str | None:
+    """SHA-256 of a file's content, or of a folder's names and contents; None where there is nothing."""
+    if path.is_dir():
+        sums = [f"{file.relative_to(path)}={digest(file)}" for file in sorted(path.rglob("*")) if file.is_file()]
+        return hashlib.sha256("\n".join(sums).encode()).hexdigest()
+    if not path.is_file():
+        return None
+    total = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            total.update(block)
+    return total.hexdigest()
+
+
+def _key(step: Step) -> str:
+    text = json.dumps([step.options, _digests(step.inputs)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _digests(paths: Sequence[Path]) -> list[str | None]:
+    """Digests in order, without the paths: a work directory may be moved."""
+    return [digest(path) for path in paths]
+
+
+def _complete(step: Step) -> bool:
+    return all(path.exists() for path in step.outputs)
+
+
+def _read_state(path: Path) -> dict:
+    """The state, or an empty one: a damaged state file costs the work again, never the run."""
+    try:
+        state = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return state if isinstance(state, dict) else {}
