@@ -11,7 +11,7 @@ import numpy as np
 
 from edgedeblur.errors import UserError
 from edgedeblur.quantize.network import IMAGE_ZERO_POINT, QuantisedConv, QuantisedNetwork
-from edgedeblur.student import IMAGE
+from edgedeblur.student import IMAGE, ConvSpec
 
 _BAND_VALUES = 1 << 22  # float64 values of unfolded input held at once: 32 MB
 
@@ -59,14 +59,19 @@ def iterate_tensors(network: QuantisedNetwork, image: np.ndarray) -> Iterator[tu
 def run_layer(network: QuantisedNetwork, layer: QuantisedConv, tensors: dict[str, np.ndarray]) -> np.ndarray:
     """One layer's output, int8 [H, W, C], from the int8 [H, W, C] tensors it reads."""
     spec = layer.spec
-    source = tensors[spec.source].astype(np.int16) - np.int16(network.tensors[spec.source].zero_point)
-    accumulator = convolve(space_to_depth(source, spec.space_to_depth), layer)
+    accumulator = convolve(source_integers(network, spec, tensors), layer)
     result = depth_to_space(requantise(accumulator, layer.scale), spec.depth_to_space)
     if spec.residual is not None:
         residual = tensors[spec.residual].astype(np.int32) - network.tensors[spec.residual].zero_point
         result = result + requantise(residual, layer.residual_scale)
     zero_point = network.tensors[spec.name].zero_point
     return np.clip(result + zero_point, network.low(layer), 127).astype(np.int8)
+
+
+def source_integers(network: QuantisedNetwork, spec: ConvSpec, tensors: dict[str, np.ndarray]) -> np.ndarray:
+    """What the convolution of a layer reads: int16 [H, W, in], zero point taken off, folded by space-to-depth."""
+    source = tensors[spec.source].astype(np.int16) - np.int16(network.tensors[spec.source].zero_point)
+    return space_to_depth(source, spec.space_to_depth)
 
 
 def convolve(source: np.ndarray, layer: QuantisedConv) -> np.ndarray:

@@ -55,8 +55,8 @@ def _random_layer(generator: np.random.Generator, layer: ConvSpec, tensors: dict
     bias = np.rint(generator.normal(0, typical / 4, layer.out_channels)).astype(np.int32)
     if layer.source == IMAGE:  # the image is not centred: take its mean out, as a trained bias does
         bias -= (weight.sum(axis=(1, 2, 3), dtype=np.int32) * 128).astype(np.int32)
-    scale = (source.scale * weight_scale.astype(np.float64) / out.scale).astype(np.float32)
+    scale = np.float32(source.scale) * weight_scale / np.float32(out.scale)
     residual = None
     if layer.residual is not None:
-        residual = np.float32(tensors[layer.residual].scale / out.scale)
+        residual = np.float32(tensors[layer.residual].scale) / np.float32(out.scale)
     return QuantisedConv(layer, weight, bias, scale, weight_scale, residual)

@@ -1,0 +1,1 @@
+"""The quantised network for other runtimes: ONNX and TFLite."""

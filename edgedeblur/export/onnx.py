@@ -1,0 +1,206 @@
+"""The quantised network as ONNX: quantise/dequantise pairs around standard operators, or ONNX Runtime's integer operators.
+
+Input and output are the image, uint8 [1, H, W, 3] RGB. Every convolution is quantised at its layer's output scale, so
+the residual can be added to it in one step: `round(conv + residual * ratio)`, which is what the interpreter computes
+unless the convolution alone leaves the range of int8 (it then saturates here, before the addition) or the sum falls on
+a tie. Where neither happens the bytes are the interpreter's.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from edgedeblur.errors import UserError
+from edgedeblur.files import atomic_path
+from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork, TensorScale
+from edgedeblur.student import IMAGE
+
+Form = Literal["qdq", "qlinear"]
+FORMS: tuple[str, ...] = get_args(Form)
+OPSET = 17
+RESTORED = "restored"
+_UNSIGNED = 128  # activations are stored as uint8, q + 128: the same integers
+IR_VERSION = 8
+
+
+class _Graph:
+    """Nodes and constants as they are added."""
+
+    def __init__(self, sizes: dict[str, tuple[int, int]]) -> None:
+        self.sizes = sizes  # height and width of every tensor of the network
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: dict[str, np.ndarray] = {}
+
+    def add(self, kind: str, inputs: Sequence[str], output: str, domain: str = "", **attributes) -> str:
+        self.nodes.append(helper.make_node(kind, inputs, [output], name=output, domain=domain, **attributes))
+        return output
+
+    def constant(self, name: str, value: np.ndarray) -> str:
+        self.constants[name] = value
+        return name
+
+    def scale(self, name: str, tensor: TensorScale) -> list[str]:
+        """Names of the scale and the zero point of a tensor."""
+        return [
+            self.constant(f"{name}.scale", np.float32(tensor.scale)),
+            self.constant(f"{name}.zero_point", np.uint8(tensor.zero_point + _UNSIGNED)),
+        ]
+
+
+def export_onnx(
+    network: QuantisedNetwork, path: str | Path, height: int = 512, width: int = 512, form: Form = "qdq"
+) -> None:
+    """Writes the network for images of one size.
+
+    Args:
+        form: "qdq" runs anywhere that reads ONNX and is fused to integer kernels by runtimes that know the pattern;
+            "qlinear" uses QLinearConv and ONNX Runtime's QLinearAdd.
+
+    Raises:
+        UserError: no such form, a size that is not a multiple of `spec.multiple`, or the file cannot be written.
+    """
+    model = onnx_model(network, height, width, form)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def onnx_model(network: QuantisedNetwork, height: int, width: int, form: Form = "qdq") -> onnx.ModelProto:
+    """As `export_onnx`, in memory."""
+    if form not in FORMS:
+        raise UserError(f"no ONNX form {form!r}; there are {', '.join(FORMS)}", exit_code=2)
+    check_size(height, width, network.spec.multiple)
+    graph = _Graph(network.spec.sizes(height, width))
+    names = {IMAGE: graph.add("Transpose", [IMAGE], "image.nchw", perm=[0, 3, 1, 2])}
+    layer_nodes = _qdq_layer if form == "qdq" else _qlinear_layer
+    for layer in network.layers:
+        names[layer.spec.name] = layer_nodes(graph, network, layer, names)
+    graph.add("Transpose", [names[network.spec.layers[-1].name]], RESTORED, perm=[0, 2, 3, 1])
+    shape = [1, height, width, 3]
+    return helper.make_model(
+        helper.make_graph(
+            graph.nodes,
+            network.spec.name,
+            [helper.make_tensor_value_info(IMAGE, TensorProto.UINT8, shape)],
+            [helper.make_tensor_value_info(RESTORED, TensorProto.UINT8, shape)],
+            [numpy_helper.from_array(np.asarray(value), name) for name, value in graph.constants.items()],
+        ),
+        producer_name="edgedeblur",
+        opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid("com.microsoft", 1)],
+        ir_version=IR_VERSION,
+    )
+
+
+def check_size(height: int, width: int, multiple: int) -> None:
+    """Raises UserError unless both are positive multiples."""
+    if height < 1 or width < 1 or height % multiple or width % multiple:
+        raise UserError(f"the size is {height}x{width}; height and width must be multiples of {multiple}", exit_code=2)
+
+
+def _qdq_layer(graph: _Graph, network: QuantisedNetwork, layer: QuantisedConv, names: dict[str, str]) -> str:
+    """Dequantise, convolve, quantise; then dequantise, add, quantise. Rearrangements move integers."""
+    spec, name = layer.spec, layer.spec.name
+    source = _folded(graph, layer, names)
+    x = graph.add("DequantizeLinear", [source, *graph.scale(spec.source, network.tensors[spec.source])], f"{name}.x")
+    weight_scale = graph.constant(f"{name}.weight_scale", layer.weight_scale)
+    weight = graph.constant(f"{name}.weight", _oihw(layer.weight))
+    weight_zero = graph.constant(f"{name}.weight_zero", np.zeros(len(layer.weight), np.int8))
+    w = graph.add("DequantizeLinear", [weight, weight_scale, weight_zero], f"{name}.w", axis=0)
+    bias_scale = np.float32(network.tensors[spec.source].scale) * layer.weight_scale
+    bias = graph.constant(f"{name}.bias", layer.bias)
+    bias_scale = graph.constant(f"{name}.bias_scale", bias_scale)
+    bias_zero = graph.constant(f"{name}.bias_zero", np.zeros(len(layer.bias), np.int32))
+    b = graph.add("DequantizeLinear", [bias, bias_scale, bias_zero], f"{name}.b", axis=0)
+    y = graph.add("Conv", [x, w, b], f"{name}.conv", **_window(layer))
+    out = graph.scale(name, network.tensors[name])
+    if spec.residual is None:
+        y = graph.add("Relu", [y], f"{name}.relu") if spec.relu else y
+        return _unfolded(graph, layer, graph.add("QuantizeLinear", [y, *out], f"{name}.q"))
+    centred = graph.scale(f"{name}.convolved", convolved_scale(network, layer))
+    convolved = _unfolded(graph, layer, graph.add("QuantizeLinear", [y, *centred], f"{name}.conv_q"))
+    y = graph.add("DequantizeLinear", [convolved, *centred], f"{name}.conv_dq")
+    residual = graph.scale(spec.residual, network.tensors[spec.residual])
+    other = graph.add("DequantizeLinear", [names[spec.residual], *residual], f"{name}.residual")
+    y = graph.add("Add", [y, other], f"{name}.sum")
+    y = graph.add("Relu", [y], f"{name}.relu") if spec.relu else y
+    return graph.add("QuantizeLinear", [y, *out], f"{name}.q")
+
+
+def _qlinear_layer(graph: _Graph, network: QuantisedNetwork, layer: QuantisedConv, names: dict[str, str]) -> str:
+    """QLinearConv; then com.microsoft's QLinearAdd."""
+    spec, name = layer.spec, layer.spec.name
+    result = convolved_scale(network, layer)
+    inputs = [
+        _folded(graph, layer, names),
+        *graph.scale(spec.source, network.tensors[spec.source]),
+        graph.constant(f"{name}.weight", _oihw(layer.weight)),
+        graph.constant(f"{name}.weight_scale", layer.weight_scale),
+        graph.constant(f"{name}.weight_zero", np.zeros(len(layer.weight), np.int8)),
+        *graph.scale(f"{name}.convolved", result),
+        graph.constant(f"{name}.bias", layer.bias),
+    ]
+    y = _unfolded(graph, layer, graph.add("QLinearConv", inputs, f"{name}.conv", **_window(layer)))
+    out = network.tensors[name]
+    if spec.residual is not None:
+        inputs = [
+            y,
+            *graph.scale(f"{name}.convolved", result),
+            names[spec.residual],
+            *graph.scale(spec.residual, network.tensors[spec.residual]),
+            *graph.scale(name, out),
+        ]
+        y = graph.add("QLinearAdd", inputs, f"{name}.sum", domain="com.microsoft")
+    if spec.relu and out.zero_point > -128:  # else the type itself clamps at real zero
+        y = graph.add("Max", [y, graph.scale(name, out)[1]], f"{name}.relu")
+    return y
+
+
+def convolved_scale(network: QuantisedNetwork, layer: QuantisedConv) -> TensorScale:
+    """How the convolution alone is quantised: as the output; around zero where a residual is still to be added."""
+    out = network.tensors[layer.spec.name]
+    return out if layer.spec.residual is None else TensorScale(out.scale, 0)
+
+
+def _oihw(weight: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(weight.transpose(0, 3, 1, 2))
+
+
+def _window(layer: QuantisedConv) -> dict:
+    kernel, stride = layer.spec.kernel, layer.spec.stride
+    return {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [kernel // 2] * 4}
+
+
+def _folded(graph: _Graph, layer: QuantisedConv, names: dict[str, str]) -> str:
+    source, factor = names[layer.spec.source], layer.spec.space_to_depth
+    if factor == 1:
+        return source
+    height, width = graph.sizes[layer.spec.source]
+    channels = layer.spec.in_channels // factor**2
+    split = (height // factor, factor, width // factor, factor * channels)
+    joined = (height // factor, width // factor, layer.spec.in_channels)
+    return _rearranged(graph, f"{layer.spec.name}.folded", source, split, joined)
+
+
+def _unfolded(graph: _Graph, layer: QuantisedConv, y: str) -> str:
+    factor = layer.spec.depth_to_space
+    if factor == 1:
+        return y
+    height, width = graph.sizes[layer.spec.name]
+    channels = layer.spec.out_channels // factor**2
+    split = (height // factor, width // factor, factor, factor * channels)
+    return _rearranged(graph, f"{layer.spec.name}.shuffled", y, split, (height, width, channels))
+
+
+def _rearranged(graph: _Graph, name: str, x: str, split: tuple[int, ...], joined: tuple[int, ...]) -> str:
+    """Space-to-depth and depth-to-space as one transposition in NHWC: ONNX Runtime keeps quantised convolutions in that
+    layout, so the outer two cancel there, while its own operators of those names would be wrapped in two more."""
+    split_shape = graph.constant(f"{name}.split", np.array([1, *split], np.int64))
+    joined_shape = graph.constant(f"{name}.joined", np.array([1, *joined], np.int64))
+    y = graph.add("Transpose", [x], f"{name}.nhwc", perm=[0, 2, 3, 1])
+    y = graph.add("Reshape", [y, split_shape], f"{name}.parts")
+    y = graph.add("Transpose", [y], f"{name}.swapped", perm=[0, 1, 3, 2, 4])
+    y = graph.add("Reshape", [y, joined_shape], f"{name}.whole")
+    return graph.add("Transpose", [y], name, perm=[0, 3, 1, 2])

@@ -1,0 +1,68 @@
+"""Folding with bias correction (Nagel et al., ICCV 2019, section 4.2, by calibration data).
+
+Rounding weights and activations shifts the mean of a convolution's outputs. Layer by layer, in order, the shift is
+measured with the integer interpreter on the calibration images, on inputs that are quantised and corrected already,
+and taken out through the bias, which costs nothing when the network runs.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from edgedeblur.quantize.fold import fold_layer
+from edgedeblur.quantize.interpreter import convolve, from_image, run_layer, source_integers
+from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork, TensorScale
+from edgedeblur.quantize.observe import TensorStatistics
+from edgedeblur.student import IMAGE, Student, StudentSpec
+
+
+def fold_network(student: Student, tensors: dict[str, TensorScale]) -> QuantisedNetwork:
+    """All layers folded, biases as the student has them."""
+    layers = tuple(fold_layer(student, layer, tensors) for layer in student.spec.layers)
+    return QuantisedNetwork(student.spec, layers, tensors)
+
+
+def fold_network_corrected(
+    student: Student,
+    tensors: dict[str, TensorScale],
+    statistics: dict[str, TensorStatistics],
+    images: Sequence[np.ndarray],
+) -> QuantisedNetwork:
+    """All layers folded, with the mean shift of every convolution's channels taken out of its bias.
+
+    Args:
+        statistics: of the float student on the same images; `conv_mean` is what the means should be.
+        images: uint8 [H, W, 3], sides in multiples of `spec.multiple`.
+    """
+    network = QuantisedNetwork(student.spec, (), tensors)
+    values = [{IMAGE: from_image(image)} for image in images]
+    layers: list[QuantisedConv] = []
+    last_use = _last_uses(student.spec)
+    for index, spec in enumerate(student.spec.layers):
+        plain = fold_layer(student, spec, tensors)
+        shift = _conv_mean(network, plain, values) - statistics[spec.name].conv_mean
+        layers.append(fold_layer(student, spec, tensors, extra_bias=-shift))
+        for known in values:
+            known[spec.name] = run_layer(network, layers[-1], known)
+            for name in [name for name in known if last_use[name] <= index]:
+                del known[name]
+    return QuantisedNetwork(student.spec, tuple(layers), tensors)
+
+
+def _conv_mean(network: QuantisedNetwork, layer: QuantisedConv, values: list[dict[str, np.ndarray]]) -> np.ndarray:
+    """Mean real value of each channel of the quantised convolution, float64 [out]."""
+    total, pixels = np.zeros(layer.spec.out_channels), 0
+    for known in values:
+        accumulator = convolve(source_integers(network, layer.spec, known), layer)
+        total += accumulator.sum(axis=(0, 1), dtype=np.int64)
+        pixels += accumulator.shape[0] * accumulator.shape[1]
+    return total / pixels * network.tensors[layer.spec.source].scale * layer.weight_scale
+
+
+def _last_uses(spec: StudentSpec) -> dict[str, int]:
+    """Index of the last layer that reads each tensor."""
+    uses = {layer.name: index for index, layer in enumerate(spec.layers)}
+    for index, layer in enumerate(spec.layers):
+        for name in filter(None, (layer.source, layer.residual)):
+            uses[name] = index
+    return uses

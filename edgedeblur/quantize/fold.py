@@ -1,0 +1,52 @@
+"""Float weights and biases to the integers and scales of network.py."""
+
+import numpy as np
+
+from edgedeblur.quantize.network import QuantisedConv, TensorScale
+from edgedeblur.student import ConvSpec, Student
+
+_MAX_BIAS = 2**29  # a bias larger than this would crowd out the products in an int32 accumulator
+_MIN_WEIGHT_SCALE = 1e-9  # for a dead channel without a bias: any positive number does
+
+
+def fold_layer(
+    student: Student, layer: ConvSpec, tensors: dict[str, TensorScale], extra_bias: np.ndarray | None = None
+) -> QuantisedConv:
+    """One layer's integers.
+
+    Args:
+        tensors: scale and zero point of every tensor.
+        extra_bias: float [out], added to the student's bias (bias correction).
+    """
+    conv = student.conv(layer.name)
+    weight = conv.weight.detach().numpy().astype(np.float64).transpose(0, 2, 3, 1)  # to [out, kernel, kernel, in]
+    bias = conv.bias.detach().numpy().astype(np.float64)
+    if extra_bias is not None:
+        bias = bias + extra_bias
+    source, out = tensors[layer.source].scale, tensors[layer.name].scale
+    weight_scale = weight_scales(weight, bias, source)
+    steps = weight_scale.astype(np.float64)
+    integers = np.clip(np.rint(weight / steps[:, None, None, None]), -127, 127)
+    return QuantisedConv(
+        spec=layer,
+        weight=np.ascontiguousarray(integers, np.int8),
+        bias=np.rint(bias / (source * steps)).astype(np.int32),
+        scale=folded_scale(source, weight_scale, out),
+        weight_scale=weight_scale,
+        residual_scale=None if layer.residual is None else np.float32(tensors[layer.residual].scale) / np.float32(out),
+    )
+
+
+def folded_scale(source_scale: float, weight_scale: np.ndarray, out_scale: float) -> np.ndarray:
+    """float32 [out], rounded after each step in the order in which XNNPACK and ONNX Runtime fold theirs."""
+    return np.float32(source_scale) * weight_scale / np.float32(out_scale)
+
+
+def weight_scales(weight: np.ndarray, bias: np.ndarray, source_scale: float) -> np.ndarray:
+    """Symmetric scale per output channel, float32 [out]: the largest weight becomes 127 (Krishnamoorthi, 2018).
+
+    A channel with tiny or no weights and a bias takes the scale at which its bias fits comfortably into int32.
+    """
+    largest = np.abs(weight).reshape(len(weight), -1).max(axis=1) / 127
+    for_bias = np.abs(bias) / (source_scale * _MAX_BIAS)
+    return np.maximum(np.maximum(largest, for_bias), _MIN_WEIGHT_SCALE).astype(np.float32)
