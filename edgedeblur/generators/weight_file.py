@@ -1,0 +1,201 @@
+"""Reading a file of weights that somebody else wrote: nothing in it is executed, nothing larger than it is allocated.
+
+Torch's zip and its older plain-pickle format, and safetensors. The sizes that a zip archive declares are checked before
+anything is unpacked, the shapes that tensors declare before anything is computed with them.
+"""
+
+import pickle
+import warnings
+import zipfile
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from edgedeblur.errors import UserError
+
+MAX_BYTES = 4 * 2**30
+MAX_RATIO = 16  # torch stores its archives uncompressed; float weights that somebody zipped shrink by a tenth
+_MEND_SAVE = "save the weights alone: torch.save(netG.state_dict(), 'weights.pth')"
+_MEND_COPY = "copy or download the file again"
+_LEGACY_MAGIC = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # torch.serialization.MAGIC_NUMBER, pickled
+
+
+class Format(Enum):
+    """What a file is, by its first bytes and, for a zip archive, by the names inside."""
+
+    TORCH_ZIP = "a torch zip archive"
+    TORCH_LEGACY = "a torch file from before version 1.6"
+    SAFETENSORS = "a safetensors file"
+    TORCHSCRIPT = "a TorchScript archive"
+    EXPORTED = "a torch.export program"
+
+
+@dataclass(frozen=True)
+class TensorDict:
+    """One dict of tensors in a file. `container` is the key that it stood under, "" for the file itself."""
+
+    container: str
+    tensors: dict[str, Tensor]
+
+
+def read_tensors(path: Path) -> list[TensorDict]:
+    """Every dict of tensors in a weight file, on the CPU, as stored (types are not converted).
+
+    Raises:
+        UserError: not a file, empty, truncated, of another format, unpacking to more than it should, holding anything
+            but tensors and plain values, or tensors larger than their data.
+    """
+    kind = file_format(path)
+    if kind is Format.SAFETENSORS:
+        dicts = [TensorDict("", _read_safetensors(path))]
+    elif kind in (Format.TORCH_ZIP, Format.TORCH_LEGACY):
+        dicts = _tensor_dicts(path, _read_torch(path))
+    else:
+        raise UserError(f"{path} is {kind.value}, a whole program, not a file of weights")
+    for found in dicts:
+        _check_storage(path, found.tensors)
+    return dicts
+
+
+def file_format(path: Path) -> Format:
+    """What kind of file this is; a zip archive's directory and declared sizes are checked on the way.
+
+    Raises:
+        UserError: as `read_tensors`, except for what only reading the tensors shows.
+    """
+    head, size = _head(path)
+    if head.startswith(b"PK"):
+        return _zip_format(path, size)
+    if head[0] == 0x80 and _LEGACY_MAGIC in head[:24]:
+        return Format.TORCH_LEGACY
+    if len(head) > 8 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= MAX_BYTES:
+        return Format.SAFETENSORS
+    raise UserError(
+        f"{path} is {_other_format(head)}, not a file of generator weights\n"
+        "  looked for: a torch file (a zip archive, or the older pickle with torch's magic number), safetensors\n"
+        f"  found: {size:,} bytes that start with {head[:8]!r}",
+        _MEND_SAVE,
+    )
+
+
+def _head(path: Path) -> tuple[bytes, int]:
+    if path.is_dir():
+        raise UserError(f"{path} is a folder, not a file of weights", "name the file in it, e.g. latest_net_G.pth")
+    if not path.exists():
+        raise UserError(f"no file {path}", "check the path")
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    if size == 0:
+        raise UserError(f"{path} is empty (0 bytes)", _MEND_COPY)
+    if size > MAX_BYTES:
+        raise UserError(f"{path} has {size:,} bytes; a generator has at most {MAX_BYTES:,}")
+    return head, size
+
+
+def _zip_format(path: Path, size: int) -> Format:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise UserError(f"{path} is a truncated or damaged torch file ({error})", _MEND_COPY) from error
+    declared = sum(entry.file_size for entry in entries)
+    if declared > MAX_BYTES or declared > MAX_RATIO * size:
+        raise UserError(
+            f"{path} has {size:,} bytes and says that it unpacks to {declared:,}; allowed: {MAX_RATIO} times its own "
+            f"size and {MAX_BYTES:,}. It was not unpacked",
+            _MEND_COPY,
+        )
+    names = [entry.filename for entry in entries]
+    if any(name.endswith("/archive_format") or name.endswith("models/model.json") for name in names):
+        return Format.EXPORTED
+    if any(name.endswith("constants.pkl") for name in names):
+        return Format.TORCHSCRIPT
+    if any(name.endswith("data.pkl") for name in names):
+        return Format.TORCH_ZIP
+    listed = ", ".join(names[:3]) or "nothing"
+    raise UserError(f"{path} is a zip archive but not a torch file: it holds {listed}", _MEND_SAVE)
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path, device="cpu")
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
+        raise UserError(f"{path} is not a whole safetensors file: {error}", _MEND_COPY) from error
+
+
+def _read_torch(path: Path) -> object:
+    try:
+        # an open file, not a path: by its path torch would take any *.safetensors for one
+        with warnings.catch_warnings(), path.open("rb") as file:
+            warnings.simplefilter("ignore")  # torch's remarks on old storage types say nothing to a user
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(f"{path} {_refusal(error)}", _MEND_SAVE) from error
+    except Exception as error:  # a damaged pickle can raise whatever its bytes spell
+        reason = (str(error).splitlines() or [""])[0][:200]
+        raise UserError(f"{path} is truncated or damaged: {type(error).__name__}: {reason}", _MEND_COPY) from error
+
+
+def _refusal(error: pickle.UnpicklingError) -> str:
+    """What torch's weights-only reader objected to, in words; its own text advises loading the file unsafely."""
+    text = str(error)
+    for opening in ("Unsupported global: GLOBAL ", "Trying to load unsupported GLOBAL "):
+        if opening in text:
+            name = text.split(opening)[1].split()[0].rstrip(".,")
+            return f"asks to call {name} while loading; only tensors are loaded, so nothing was executed"
+    reason = text.split("WeightsUnpickler error:")[-1].strip().splitlines() or ["not readable"]
+    return f"is not a plain file of tensors, or damaged ({reason[0][:200]}); nothing was executed"
+
+
+def _tensor_dicts(path: Path, loaded: object) -> list[TensorDict]:
+    """The file itself if it is a dict of tensors, else the dicts of tensors under its keys."""
+    if not isinstance(loaded, dict):
+        raise UserError(f"{path} holds a {type(loaded).__name__}, not a dict of tensors", _MEND_SAVE)
+    own = _tensors_of(loaded)
+    dicts = [TensorDict("", own)] if own else []
+    for key, value in loaded.items():
+        if isinstance(value, dict) and (tensors := _tensors_of(value)):
+            dicts.append(TensorDict(str(key), tensors))
+    if not dicts:
+        keys = ", ".join(repr(key) for key in list(loaded)[:5]) or "nothing"
+        raise UserError(f"{path} holds no tensors, but {keys}", _MEND_SAVE)
+    return dicts
+
+
+def _tensors_of(values: dict) -> dict[str, Tensor]:
+    return {key: value for key, value in values.items() if isinstance(key, str) and isinstance(value, Tensor)}
+
+
+def _check_storage(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Raises UserError for a tensor without data of its own or with a shape larger than its data."""
+    for name, tensor in tensors.items():
+        plain = tensor.layout is torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
+        if not plain:
+            what = f"{tensor.dtype}, {tensor.layout}, {tensor.device}"
+            raise UserError(f"{path}: {name} is not a plain dense tensor ({what})", _MEND_SAVE)
+        held = tensor.untyped_storage().nbytes()
+        if tensor.numel() * tensor.element_size() > held:
+            raise UserError(f"{path}: {name} declares shape {list(tensor.shape)} but holds {held:,} bytes", _MEND_COPY)
+
+
+def _other_format(head: bytes) -> str:
+    if head[4:8] == b"TFL3":
+        return "a TensorFlow Lite model"
+    if head.startswith(b"\x89HDF"):
+        return "an HDF5 file (DeblurGAN-v2's own .h5 files are torch files in spite of their name)"
+    if head.startswith(b"\x80"):
+        return "a pickle that torch did not write"
+    if head.startswith((b"\x89PNG", b"\xff\xd8\xff")):
+        return "an image"
+    if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head):
+        return "a text file"
+    return "of an unknown format"
