@@ -1,11 +1,42 @@
 """Targets: one TOML file each, read strictly."""
 
+import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
+
+from edgedeblur.compile import cpu
+from edgedeblur.compile.strict_toml import bad_file, check_table, read_toml, strings
+from edgedeblur.errors import UserError
+from edgedeblur.resources import resource_folder
+
+MAX_THREADS = 64
+
+# What LLVM must be allowed to use for the kernels of an instruction set.
+_ISA_FEATURES = {
+    "avx2": ("+avx2", "+fma"),
+    "vnni": ("+avx512f", "+avx512bw", "+avx512dq", "+avx512vl", "+avx512vnni"),
+    "sdot": ("+neon", "+dotprod"),
+}
+_KEYS = {
+    "description": str,
+    "triple": str,
+    "cpu": str,
+    "features": list,
+    "isa": str,
+    "zig_target": str,
+    "threads": int,
+    "clusters": list,
+    "budget": dict,
+}
+_OPTIONAL_KEYS = {"runner": list}
+_DETECTED_KEYS = {"description": str, "detect": list}
+_CLUSTER_KEYS = {"name": str, "count": int, "ghz": float}
+_BUDGET_KEYS = {"latency_ms": float, "memory_mb": float}
 
 
 @dataclass(frozen=True)
 class CoreCluster:
-    """Equal cores of a processor, fastest cluster first. Clock in GHz."""
+    """Equal cores of a processor, fastest cluster first. Clock in GHz, 0.0 where it is not known."""
 
     name: str
     count: int
@@ -17,7 +48,8 @@ class Target:
     """Where an artefact runs.
 
     triple, cpu, features: for LLVM ("+dotprod"). isa: which file in kernels/ ("avx2", "vnni", "sdot").
-    zig_target: for linking ("aarch64-linux-musl"). runner: command prefix that starts the program here, empty when native.
+    zig_target: for linking ("aarch64-linux-musl").
+    runner: command prefix that starts the program on another architecture, empty when there is none.
     """
 
     name: str
@@ -32,3 +64,139 @@ class Target:
     latency_budget_ms: float
     memory_budget_mb: float
     runner: tuple[str, ...] = ()
+
+    @property
+    def architecture(self) -> str:
+        """ "x86_64" or "aarch64"."""
+        return self.triple.split("-")[0]
+
+    @property
+    def is_android(self) -> bool:
+        return "android" in self.triple
+
+
+def list_targets() -> list[str]:
+    """Names of the targets that ship with edgedeblur, sorted."""
+    return sorted(path.stem for path in resource_folder("targets").glob("*.toml"))
+
+
+def load_target(name_or_path: str | Path) -> Target:
+    """A shipped target by name, or a user's own TOML file by path (anything with a slash or ending in .toml).
+
+    Raises:
+        UserError: no such target or file, not TOML, unknown or missing keys, wrong types or values; for `host`, a
+            processor without any of the instruction sets that there are kernels for.
+    """
+    text = str(name_or_path)
+    is_path = isinstance(name_or_path, Path) or "/" in text or text.endswith(".toml")
+    path = Path(name_or_path) if is_path else _shipped(text)
+    table = read_toml(path)
+    if "detect" in table:
+        return _detect_host(path, table)
+    return _parse(path, table)
+
+
+def override_isa(target: Target, isa: str) -> Target:
+    """The target with other kernels, and the LLVM features that they need.
+
+    Raises:
+        UserError: no kernels for `isa`, or none for it on this target's architecture.
+    """
+    allowed = [name for name, arch in cpu.ISA_ARCHITECTURE.items() if arch == target.architecture]
+    if isa not in allowed:
+        raise UserError(
+            f"no {isa!r} kernels for {target.architecture}; there are {', '.join(allowed)}", "choose --isa", exit_code=2
+        )
+    missing = tuple(feature for feature in _ISA_FEATURES[isa] if feature not in target.features)
+    return dataclasses.replace(target, isa=isa, features=target.features + missing)
+
+
+def _shipped(name: str) -> Path:
+    if name not in list_targets():
+        raise UserError(
+            f"no target {name!r}; there are {', '.join(list_targets())}",
+            "edgedeblur targets, or give the path of your own TOML file",
+            exit_code=2,
+        )
+    return resource_folder("targets") / f"{name}.toml"
+
+
+def _parse(path: Path, table: dict) -> Target:
+    table = check_table(path, "", table, _KEYS, _OPTIONAL_KEYS)
+    budget = check_table(path, "budget.", table["budget"], _BUDGET_KEYS)
+    clusters = tuple(
+        CoreCluster(**check_table(path, f"clusters[{index}].", entry, _CLUSTER_KEYS))
+        for index, entry in enumerate(table["clusters"])
+    )
+    target = Target(
+        name=path.stem,
+        description=table["description"],
+        triple=table["triple"],
+        cpu=table["cpu"],
+        features=strings(path, "features", table["features"]),
+        isa=table["isa"],
+        zig_target=table["zig_target"],
+        threads=table["threads"],
+        clusters=clusters,
+        latency_budget_ms=budget["latency_ms"],
+        memory_budget_mb=budget["memory_mb"],
+        runner=strings(path, "runner", table.get("runner", [])),
+    )
+    _check_values(path, target)
+    return target
+
+
+def _check_values(path: Path, target: Target) -> None:
+    if target.isa not in cpu.ISA_ARCHITECTURE:
+        raise bad_file(path, f"isa = {target.isa!r}; there are kernels for {', '.join(cpu.ISA_ARCHITECTURE)}")
+    architecture = cpu.ISA_ARCHITECTURE[target.isa]
+    for key in ("triple", "zig_target"):
+        value = getattr(target, key)
+        if value.split("-")[0] != architecture or "-linux-" not in value:
+            raise bad_file(
+                path, f"{key} = {value!r}; isa {target.isa!r} needs one that starts with {architecture}-linux-"
+            )
+    for feature in target.features:
+        if feature[:1] not in ("+", "-"):
+            raise bad_file(path, f"feature {feature!r}; LLVM's features begin with + or -")
+    if not 1 <= target.threads <= MAX_THREADS:
+        raise bad_file(path, f"threads = {target.threads}; allowed are 1 to {MAX_THREADS}")
+    if not target.clusters:
+        raise bad_file(path, "clusters is empty; at least one [[clusters]] is needed")
+    for cluster in target.clusters:
+        if cluster.count < 1 or not 0 < cluster.ghz < 100:
+            raise bad_file(path, f"cluster {cluster.name!r} has {cluster.count} cores at {cluster.ghz} GHz")
+    if not (target.latency_budget_ms > 0 and target.memory_budget_mb > 0):
+        raise bad_file(
+            path, f"budget of {target.latency_budget_ms} ms and {target.memory_budget_mb} MB; both must be above 0"
+        )
+
+
+def _detect_host(path: Path, table: dict) -> Target:
+    """The first listed target that runs here, with this machine's cores."""
+    table = check_table(path, "", table, _DETECTED_KEYS)
+    paths = [_shipped(name) for name in strings(path, "detect", table["detect"])]
+    candidates = [_parse(candidate, read_toml(candidate)) for candidate in paths]
+    found = next((target for target in candidates if cpu.runs_here(target.isa)), None)
+    if found is None:
+        needs = "; ".join(f"{target.name}: {' '.join(cpu.ISA_FLAGS[target.isa])}" for target in candidates)
+        raise UserError(
+            f"there are no kernels for this processor ({cpu.cpu_model()}); they need one of: {needs}",
+            "compile for another machine: edgedeblur compile --target NAME",
+        )
+    cores = cpu.physical_cores()
+    return dataclasses.replace(
+        found,
+        name=path.stem,
+        description=f"{table['description']}: {cpu.cpu_model()}, as {found.name}",
+        threads=min(len(cores), MAX_THREADS),
+        clusters=_host_clusters(cores),
+        runner=(),
+    )
+
+
+def _host_clusters(cores: tuple[int, ...]) -> tuple[CoreCluster, ...]:
+    clocks = [cpu.clock_ghz(core) for core in cores]
+    return tuple(
+        CoreCluster(cpu.cpu_model(), clocks.count(clock), clock) for clock in sorted(set(clocks), reverse=True)
+    )

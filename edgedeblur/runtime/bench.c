@@ -1,0 +1,163 @@
+/* bench.c: edgedeblur-bench: loads the network, runs it on one image, reports. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "bench_options.h"
+#include "bench_report.h"
+#include "edgedeblur.h"
+
+static volatile sig_atomic_t interrupted;
+
+static void interrupt(int signal) {
+  (void)signal;
+  interrupted = 1;
+}
+
+static void catch_signals(void) {
+  struct sigaction action;
+  memset(&action, 0, sizeof action);
+  action.sa_handler = interrupt;
+  sigaction(SIGINT, &action, NULL);
+  sigaction(SIGTERM, &action, NULL);
+}
+
+static double milliseconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
+}
+
+static size_t image_bytes(void) { return (size_t)ed_height() * (size_t)ed_width() * 3; }
+
+static int complain(const char *file, const char *reason) {
+  fprintf(stderr, "edgedeblur-bench: %s: %s\n", file, reason);
+  return -1;
+}
+
+static int read_image(const char *file, uint8_t *image) {
+  FILE *stream = fopen(file, "rb");
+  if (stream == NULL) return complain(file, strerror(errno));
+  setvbuf(stream, NULL, _IONBF, 0); /* straight into the image */
+  const size_t got = fread(image, 1, image_bytes(), stream);
+  const int more = fgetc(stream) != EOF;
+  fclose(stream);
+  if (got == image_bytes() && !more) return 0;
+  fprintf(stderr, "edgedeblur-bench: %s: %s than %d x %d x 3 = %zu bytes\n", file, more ? "more" : "fewer", ed_height(),
+          ed_width(), image_bytes());
+  return -1;
+}
+
+static int write_image(const char *file, const uint8_t *image) {
+  FILE *stream = fopen(file, "wb");
+  if (stream == NULL) return complain(file, strerror(errno));
+  setvbuf(stream, NULL, _IONBF, 0);
+  const size_t put = fwrite(image, 1, image_bytes(), stream);
+  if (fclose(stream) != 0 || put != image_bytes()) return complain(file, strerror(errno));
+  return 0;
+}
+
+/* The same noise everywhere: xorshift32 (Marsaglia, 2003). */
+static void fill_with_noise(uint8_t *image) {
+  uint32_t state = 2463534242u;
+  for (size_t i = 0; i < image_bytes(); i++) {
+    state ^= state << 13;
+    state ^= state >> 17;
+    state ^= state << 5;
+    image[i] = (uint8_t)(state >> 24);
+  }
+}
+
+static int stay_on(uint64_t cores) {
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  for (int core = 0; core < 64; core++) {
+    if (cores >> core & 1) CPU_SET(core, &allowed);
+  }
+  if (sched_setaffinity(0, sizeof allowed, &allowed) == 0) return 0;
+  return complain("--cores", strerror(errno));
+}
+
+static int run_once(ed_model *model, const uint8_t *in, uint8_t *out, double *layer_ms, double *elapsed_ms) {
+  const double start = milliseconds();
+  const int status = layer_ms != NULL ? ed_run_profiled(model, in, out, layer_ms) : ed_run(model, in, out);
+  *elapsed_ms = milliseconds() - start;
+  return status;
+}
+
+/* Room for one more sample; the arrays double. */
+static int grow(bench_result *result, size_t *capacity) {
+  if (result->sample_count < *capacity) return 0;
+  const size_t larger = *capacity == 0 ? 64 : *capacity * 2;
+  double *samples = realloc(result->samples_ms, larger * sizeof *samples);
+  if (samples == NULL) return -1;
+  result->samples_ms = samples;
+  if (result->profiled) {
+    const size_t row = (size_t)ed_layer_count() * sizeof(double);
+    double *layers = realloc(result->layers_ms, larger * row);
+    if (layers == NULL) return -1;
+    result->layers_ms = layers;
+  }
+  *capacity = larger;
+  return 0;
+}
+
+static int measure(ed_model *model, const bench_options *options, const uint8_t *in, uint8_t *out,
+                   bench_result *result) {
+  double elapsed_ms;
+  if (!interrupted && run_once(model, in, out, NULL, &result->first_ms) != 0) return -1;
+  for (long run = 0; run < options->warmup && !interrupted; run++) {
+    if (run_once(model, in, out, NULL, &elapsed_ms) != 0) return -1;
+  }
+  size_t capacity = 0;
+  const double end = milliseconds() + options->min_seconds * 1e3;
+  while (!interrupted && ((long)result->sample_count < options->runs || milliseconds() < end)) {
+    if (grow(result, &capacity) != 0) return complain("samples", "no memory");
+    double *row = result->profiled ? result->layers_ms + result->sample_count * (size_t)ed_layer_count() : NULL;
+    if (row != NULL) memset(row, 0, (size_t)ed_layer_count() * sizeof *row);
+    if (run_once(model, in, out, row, &result->samples_ms[result->sample_count]) != 0) return -1;
+    result->sample_count++;
+  }
+  return 0;
+}
+
+static int bench(const bench_options *options, const uint8_t *in, uint8_t *out) {
+  bench_result result = {.profiled = options->profile, .first_ms = -1.0};
+  const double start = milliseconds();
+  ed_model *model = ed_create(&(ed_options){options->threads, options->cores});
+  result.load_ms = milliseconds() - start;
+  int status = model != NULL ? measure(model, options, in, out, &result) : -1;
+  if (status != 0) {
+    complain(ed_name(), ed_last_error());
+  } else {
+    result.threads = ed_threads(model);
+    result.interrupted = interrupted != 0;
+    if (options->output != NULL && result.first_ms >= 0) status = write_image(options->output, out);
+    if (status == 0) status = bench_print_result(&result);
+  }
+  ed_destroy(model);
+  free(result.samples_ms);
+  free(result.layers_ms);
+  return status;
+}
+
+int main(int count, char **words) {
+  bench_options options;
+  if (bench_parse(count, words, &options) != 0) return 2;
+  if (options.help) return bench_print_help(), 0;
+  catch_signals();
+  if (options.cores != 0 && stay_on(options.cores) != 0) return 2;
+  uint8_t *in = malloc(image_bytes()), *out = malloc(image_bytes());
+  if (in == NULL || out == NULL) return complain("images", "no memory"), 1;
+  if (options.input == NULL) fill_with_noise(in);
+  else if (read_image(options.input, in) != 0) return 2;
+  const int status = bench(&options, in, out);
+  free(in);
+  free(out);
+  return status == 0 ? 0 : 1;
+}

@@ -1,0 +1,103 @@
+/* bench_options.c: parses and checks the options of edgedeblur-bench. */
+#include "bench_options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { MAX_RUNS = 1000000, MAX_THREADS = 64, MAX_SECONDS = 86400, CORES = 64 };
+
+void bench_print_help(void) {
+  puts(
+      "edgedeblur-bench: runs the compiled network on one image and prints its times as JSON.\n"
+      "\n"
+      "  --input FILE      raw RGB bytes, height x width x 3; without it a pseudo-random image\n"
+      "  --output FILE     where the restored image goes, in the same form\n"
+      "  --runs N          measured runs, 1 to 1000000 (50)\n"
+      "  --warmup N        runs before them, after the first, 0 to 1000000 (10)\n"
+      "  --min-seconds S   go on after N runs until S seconds have been measured (0)\n"
+      "  --threads T       1 to 64; 0 for the target's own number (0)\n"
+      "  --cores LIST      run on these cores only, such as 4-7 or 0,2\n"
+      "  --profile         the median milliseconds of every layer (adds a clock reading per layer)\n"
+      "  --help            this text\n"
+      "\n"
+      "SIGINT and SIGTERM end the measurement after the run in progress; what was measured is printed.\n"
+      "Exit status: 0 done, 1 the network could not run, 2 bad options.");
+}
+
+static int parse_long(const char *name, const char *text, long low, long high, long *value) {
+  char *end;
+  errno = 0;
+  *value = strtol(text, &end, 10);
+  if (errno == 0 && end != text && *end == '\0' && *value >= low && *value <= high) return 0;
+  fprintf(stderr, "edgedeblur-bench: --%s %s: a whole number from %ld to %ld is needed\n", name, text, low, high);
+  return -1;
+}
+
+static int parse_seconds(const char *text, double *value) {
+  char *end;
+  *value = strtod(text, &end);
+  if (end != text && *end == '\0' && *value >= 0 && *value <= MAX_SECONDS) return 0;
+  fprintf(stderr, "edgedeblur-bench: --min-seconds %s: a number from 0 to %d is needed\n", text, MAX_SECONDS);
+  return -1;
+}
+
+static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+/* "4-7,0" to a mask. */
+static int parse_cores(const char *text, uint64_t *mask) {
+  const char *at = text;
+  *mask = 0;
+  while (is_digit(*at)) {
+    char *end;
+    const unsigned long first = strtoul(at, &end, 10);
+    unsigned long last = first;
+    if (*end == '-' && is_digit(end[1])) last = strtoul(end + 1, &end, 10);
+    if (first > last || last >= CORES) break;
+    for (unsigned long core = first; core <= last; core++) *mask |= (uint64_t)1 << core;
+    if (*end == '\0') return 0;
+    if (*end != ',') break;
+    at = end + 1;
+  }
+  fprintf(stderr, "edgedeblur-bench: --cores %s: a list such as 4-7 or 0,2 is needed, cores 0 to %d\n", text, CORES - 1);
+  return -1;
+}
+
+static int set_option(int letter, const char *text, bench_options *options) {
+  long number = 0;
+  int status = 0;
+  switch (letter) {
+    case 'i': options->input = text; break;
+    case 'o': options->output = text; break;
+    case 'r': status = parse_long("runs", text, 1, MAX_RUNS, &options->runs); break;
+    case 'w': status = parse_long("warmup", text, 0, MAX_RUNS, &options->warmup); break;
+    case 's': status = parse_seconds(text, &options->min_seconds); break;
+    case 't':
+      status = parse_long("threads", text, 0, MAX_THREADS, &number);
+      options->threads = (int)number;
+      break;
+    case 'c': status = parse_cores(text, &options->cores); break;
+    case 'p': options->profile = true; break;
+    case 'h': options->help = true; break;
+    default: status = -1; /* getopt has said what is wrong */
+  }
+  return status;
+}
+
+int bench_parse(int count, char **words, bench_options *options) {
+  static const struct option known[] = {
+      {"input", required_argument, NULL, 'i'},       {"output", required_argument, NULL, 'o'},
+      {"runs", required_argument, NULL, 'r'},        {"warmup", required_argument, NULL, 'w'},
+      {"min-seconds", required_argument, NULL, 's'}, {"threads", required_argument, NULL, 't'},
+      {"cores", required_argument, NULL, 'c'},       {"profile", no_argument, NULL, 'p'},
+      {"help", no_argument, NULL, 'h'},              {NULL, 0, NULL, 0}};
+  *options = (bench_options){.runs = 50, .warmup = 10};
+  int letter;
+  while ((letter = getopt_long(count, words, "", known, NULL)) != -1) {
+    if (set_option(letter, optarg, options) != 0) return -1;
+  }
+  if (optind == count) return 0;
+  fprintf(stderr, "edgedeblur-bench: %s: no such option; see --help\n", words[optind]);
+  return -1;
+}

@@ -1,0 +1,25 @@
+/* bench_options.h: the command line of edgedeblur-bench. */
+#ifndef EDGEDEBLUR_BENCH_OPTIONS_H
+#define EDGEDEBLUR_BENCH_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct {
+  const char *input;  /* NULL: a pseudo-random image */
+  const char *output; /* NULL: not kept */
+  long runs;
+  long warmup;
+  double min_seconds;
+  int threads;    /* 0: the target's */
+  uint64_t cores; /* 0: any */
+  bool profile;
+  bool help;
+} bench_options;
+
+/* 0, or -1 after a message on stderr. */
+int bench_parse(int count, char **words, bench_options *options);
+
+void bench_print_help(void);
+
+#endif

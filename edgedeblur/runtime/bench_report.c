@@ -1,0 +1,83 @@
+/* bench_report.c: the JSON object with times, sizes and peak memory. */
+#include "bench_report.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "edgedeblur.h"
+
+static void print_string(const char *text) {
+  putchar('"');
+  for (const unsigned char *c = (const unsigned char *)text; *c != '\0'; c++) {
+    if (*c == '"' || *c == '\\') printf("\\%c", *c);
+    else if (*c < 0x20) printf("\\u%04x", *c);
+    else putchar(*c);
+  }
+  putchar('"');
+}
+
+/* Peak resident kilobytes from the kernel's own high-water mark; where there is no /proc, from getrusage. */
+static long peak_rss_kb(const char **source) {
+  long peak = -1;
+  char line[128];
+  FILE *status = fopen("/proc/self/status", "r");
+  while (status != NULL && peak < 0 && fgets(line, sizeof line, status) != NULL) {
+    if (strncmp(line, "VmHWM:", 6) == 0) peak = strtol(line + 6, NULL, 10);
+  }
+  if (status != NULL) fclose(status);
+  *source = "VmHWM";
+  if (peak >= 0) return peak;
+  struct rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  *source = "getrusage";
+  return usage.ru_maxrss;
+}
+
+static int ascending(const void *a, const void *b) {
+  const double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+/* The median of column `layer`, through `scratch[sample_count]`. */
+static double median_ms(const bench_result *result, int layer, double *scratch) {
+  const size_t count = result->sample_count;
+  for (size_t run = 0; run < count; run++) scratch[run] = result->layers_ms[run * (size_t)ed_layer_count() + layer];
+  qsort(scratch, count, sizeof *scratch, ascending);
+  return (scratch[(count - 1) / 2] + scratch[count / 2]) / 2;
+}
+
+static void print_layers(const bench_result *result, double *scratch) {
+  printf(",\"layers\":[");
+  for (int layer = 0; layer < ed_layer_count(); layer++) {
+    printf("%s{\"name\":", layer == 0 ? "" : ",");
+    print_string(ed_layer_name(layer));
+    printf(",\"macs\":%llu,\"ms\":", (unsigned long long)ed_layer_macs(layer));
+    if (result->profiled && result->sample_count > 0) printf("%.6f}", median_ms(result, layer, scratch));
+    else printf("null}");
+  }
+  printf("]");
+}
+
+int bench_print_result(bench_result *result) {
+  const char *source;
+  const long peak = peak_rss_kb(&source); /* before the report itself takes memory */
+  double *scratch = malloc((result->sample_count + 1) * sizeof *scratch);
+  if (scratch == NULL) return -1;
+  printf("{\"schema_version\":1,\"model\":");
+  print_string(ed_name());
+  printf(",\"height\":%d,\"width\":%d,\"threads\":%d", ed_height(), ed_width(), result->threads);
+  printf(",\"interrupted\":%s,\"load_ms\":%.6f", result->interrupted ? "true" : "false", result->load_ms);
+  if (result->first_ms >= 0) printf(",\"first_ms\":%.6f", result->first_ms);
+  else printf(",\"first_ms\":null");
+  printf(",\"samples_ms\":[");
+  for (size_t i = 0; i < result->sample_count; i++) printf("%s%.6f", i == 0 ? "" : ",", result->samples_ms[i]);
+  printf("],\"peak_rss_kb\":%ld,\"peak_rss_source\":\"%s\"", peak, source);
+  printf(",\"arena_bytes\":%zu,\"workspace_bytes\":%zu", ed_arena_bytes(), ed_workspace_bytes());
+  printf(",\"weights_bytes\":%zu", ed_weights_bytes());
+  print_layers(result, scratch);
+  printf("}\n");
+  free(scratch);
+  return fflush(stdout) == 0 && !ferror(stdout) ? 0 : -1;
+}

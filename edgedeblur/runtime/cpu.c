@@ -1,0 +1,48 @@
+/* cpu.c: asks the processor for the instructions that the kernels use, so that a wrong one gets a message and not a
+ * SIGILL. By cpuid and auxv: __builtin_cpu_supports needs a constructor that not every C runtime has. */
+#include "cpu.h"
+
+#include <stdbool.h>
+
+#include "error.h"
+#include "tables.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+enum { OSXSAVE = 1 << 27, FMA = 1 << 12 };                         /* leaf 1, ecx */
+enum { AVX2 = 1 << 5, AVX512F = 1 << 16, AVX512DQ = 1 << 17 };     /* leaf 7, ebx */
+enum { AVX512BW = 1 << 30, AVX512VNNI = 1 << 11 };                 /* leaf 7, ebx and ecx */
+static const unsigned AVX512VL = 1u << 31;                         /* leaf 7, ebx */
+enum { YMM_STATE = 0x6, ZMM_STATE = 0xe6 };                        /* xcr0: registers that the system saves */
+
+static unsigned saved_state(void) {
+  unsigned low, high;
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return low;
+}
+
+static bool has(int isa) {
+  unsigned a, b, c, d, leaf1;
+  if (!__get_cpuid(1, &a, &b, &leaf1, &d) || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+  if (!(leaf1 & OSXSAVE)) return false;
+  const unsigned state = saved_state();
+  if (isa == ED_ISA_AVX2) return (leaf1 & FMA) && (b & AVX2) && (state & YMM_STATE) == YMM_STATE;
+  const unsigned wide = AVX512F | AVX512DQ | AVX512BW | AVX512VL;
+  return isa == ED_ISA_VNNI && (b & wide) == wide && (c & AVX512VNNI) && (state & ZMM_STATE) == ZMM_STATE;
+}
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
+
+enum { ASIMDDP = 1 << 20 }; /* AT_HWCAP: SDOT and UDOT */
+
+static bool has(int isa) { return isa == ED_ISA_SDOT && (getauxval(AT_HWCAP) & ASIMDDP); }
+#else
+#error "edgedeblur compiles for x86-64 and AArch64"
+#endif
+
+int ed_check_cpu(int isa) {
+  static const char *const needs[] = {"AVX2 and FMA", "AVX-512 VNNI (with F, DQ, BW, VL)", "dot-product (SDOT)"};
+  if (has(isa)) return 0;
+  return ed_fail("this processor has no %s instructions, which the network was compiled for", needs[isa]);
+}
