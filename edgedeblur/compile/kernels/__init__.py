@@ -1,0 +1,29 @@
+"""The int8 convolution kernel as TIR: one generator (`convolution`), one file per instruction set.
+
+A kernel is a pure function of three values: the layer's numbers (`layer.ConvLayer`), a schedule
+(`edgedeblur.compile.schedule.Schedule`) and an instruction set (`instruction_set.InstructionSet`). Everything that the
+layer fuses happens in one pass over memory, task by task:
+
+    tile          copy the strip's input rows, padded, folded and widened, into scratch that stays in cache
+    convolution   accumulate in registers, a tile of pixels by a block of output channels
+    requantise    round, unfold, add the residual, clamp and store
+"""
+
+from edgedeblur.compile.kernels.avx2 import AVX2
+from edgedeblur.compile.kernels.instruction_set import InstructionSet
+from edgedeblur.compile.kernels.sdot import SDOT
+from edgedeblur.compile.kernels.vnni import VNNI
+from edgedeblur.errors import UserError
+
+INSTRUCTION_SETS = {isa.name: isa for isa in (AVX2, VNNI, SDOT)}
+
+
+def instruction_set(name: str) -> InstructionSet:
+    """The instruction set that a target names.
+
+    Raises:
+        UserError: no such instruction set.
+    """
+    if name not in INSTRUCTION_SETS:
+        raise UserError(f"no kernels for isa {name!r}; there are {', '.join(INSTRUCTION_SETS)}", exit_code=2)
+    return INSTRUCTION_SETS[name]

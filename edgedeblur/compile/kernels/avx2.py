@@ -1,0 +1,36 @@
+"""AVX2: int16 x int16 pairs into int32 by `vpmaddwd`, exact.
+
+`vpmaddubsw` would do twice the products per instruction, but saturates its int16 sums. Activations are widened once, in
+the tile, and are centred there (q - zero_point fits int16), so the inner loop is a broadcast load, `vpmaddwd`, `vpaddd`.
+"""
+
+from edgedeblur.compile.kernels.instruction_set import InstructionSet
+from tvm.tirx.script.builder import ir as T
+
+_LANES, _PAIR = 8, 2
+
+
+def _load(tile, index):
+    pair = T.reinterpret("int32", tile.vload([index], "int16x2"))
+    return T.reinterpret("int16x16", T.broadcast(pair, _LANES))
+
+
+def _dot(sums, activation, part, weight):
+    products = T.call_llvm_pure_intrin("int32x8", "llvm.x86.avx2.pmadd.wd", activation, weight)
+    return sums + products
+
+
+AVX2 = InstructionSet(
+    name="avx2",
+    lanes=_LANES,
+    group=_PAIR,
+    step=_PAIR,
+    registers=16,
+    reserved=2,  # the broadcast activation and the products
+    tile_dtype="int16",
+    weight_dtype="int16",
+    tile_bias=None,
+    dot=_dot,
+    load=_load,
+    mnemonic=r"vpmaddwd",
+)

@@ -1,0 +1,115 @@
+"""The convolution kernel: parallel over strips of output rows, sums in registers, everything fused.
+
+    for strip in parallel:                          a task
+        tile = padded copy of the strip's input     scratch of the thread
+        for block of output channels:               its weights stay in cache over the strip
+            for row, for tile of pixels:            sums in registers
+                for ky, for k in kernel * channels: the window's pixels of a row are neighbours in the tile,
+                    sums += dot(activation, weights)     so kx and the channels are one loop
+                requantise, add the residual, clamp, store
+"""
+
+from tvm.ir import Expr
+from tvm.script.ir_builder import IRBuilder
+from tvm.tirx import PrimFunc
+from tvm.tirx.script.builder import ir as T
+
+from edgedeblur.compile.kernels.instruction_set import InstructionSet, span
+from edgedeblur.compile.kernels.layer import ConvLayer
+from edgedeblur.compile.kernels.requantise import requantise, store_vector
+from edgedeblur.compile.kernels.signature import parameters, window
+from edgedeblur.compile.kernels.tile import fill_tile, tile_pitch, tile_rows
+from edgedeblur.compile.schedule import Schedule, channel_vectors, tile_widths
+
+
+def conv_kernel(layer: ConvLayer, schedule: Schedule, isa: InstructionSet, symbol: str) -> PrimFunc:
+    """The kernel as TIR; its parameters are `signature.parameters`, in that order."""
+    with IRBuilder() as builder:
+        with T.prim_func(s_tir=True):
+            T.func_name(symbol)
+            T.func_attr({"global_symbol": symbol, "tirx.noalias": True})
+            buffers = {
+                p.name: T.arg(p.name, T.buffer(p.shape, p.dtype, align=p.alignment))
+                for p in parameters(layer, schedule, isa)
+            }
+            _Kernel(layer, schedule, isa, buffers).emit()
+    return builder.get()
+
+
+class _Kernel:
+    """The state while one kernel is emitted: what is built, and the buffers it is built on."""
+
+    def __init__(self, layer: ConvLayer, schedule: Schedule, isa: InstructionSet, buffers: dict):
+        self.layer, self.schedule, self.isa = layer, schedule, isa
+        self.source, self.weight = buffers["source"], buffers["weight"]
+        self.bias, self.scale = buffers["bias"], buffers["scale"]
+        self.residual, self.out = buffers.get("residual"), buffers["out"]
+        self.pitch = tile_pitch(layer, isa)
+
+    def emit(self) -> None:
+        layer, rows = self.layer, self.schedule.strip_rows
+        height = layer.out_size[0]
+        with T.parallel(-(-height // rows)) as strip:
+            self.tile = T.alloc_buffer((tile_rows(layer, rows) * self.pitch,), self.isa.tile_dtype)
+            first = T.bind(strip * rows)
+            copied = tile_rows(layer, rows)
+            fill_tile(layer, self.isa, self.source, self.tile, first * layer.stride - layer.pad, copied)
+            blocks = channel_vectors(layer, self.isa) // self.schedule.block_vectors
+            with T.serial(blocks) as block, T.serial(T.min(rows, height - first)) as row:
+                self._row(block, row, first + row)
+
+    def _row(self, block: Expr, row: Expr, y: Expr) -> None:
+        start = 0
+        for count, pixels in tile_widths(self.layer.out_size[1], self.schedule.tile_width):
+            with T.serial(count) as tile:
+                self._tile(block, row, y, T.bind(start + tile * pixels), pixels)
+            start += count * pixels
+
+    def _tile(self, block: Expr, row: Expr, y: Expr, x: Expr, pixels: int) -> None:
+        """One register tile: `pixels` output pixels by `block_vectors` vectors of output channels."""
+        isa, layer, vectors = self.isa, self.layer, self.schedule.block_vectors
+        channel = T.bind(block * (vectors * isa.lanes))
+        sums = [[T.alloc_buffer((isa.lanes,), "int32") for _ in range(vectors)] for _ in range(pixels)]
+        every = span(0, isa.lanes)
+        for v in range(vectors):
+            bias = T.bind(self.bias.vload([span(channel + v * isa.lanes, isa.lanes)]))
+            for p in range(pixels):
+                T.buffer_store(sums[p][v], bias, [every])
+        self._accumulate(block, row, x, sums)
+        for v in range(vectors):
+            at = channel + v * isa.lanes
+            scale = T.bind(self.scale.vload([span(at, isa.lanes)]))
+            for p in range(pixels):
+                result = T.bind(requantise(sums[p][v].vload([every]), scale, isa.lanes))
+                store_vector(layer, isa, result, at, y, x + p, self.residual, self.out)
+
+    def _accumulate(self, block: Expr, row: Expr, x: Expr, sums: list[list]) -> None:
+        layer, isa = self.layer, self.isa
+        channels = isa.padded_channels(layer.in_channels)
+        reach = window(layer, isa)
+        loads = reach // isa.step
+        unroll = max(n for n in range(1, self.schedule.unroll + 1) if loads % n == 0)
+        block_row = self.schedule.block_vectors * isa.lanes * reach
+        with T.serial(layer.kernel) as ky:
+            pixel = T.bind((row * layer.stride + ky) * self.pitch + x * (layer.stride * channels))
+            weight = T.bind((block * layer.kernel + ky) * block_row)
+            with T.serial(loads // unroll) as k:
+                for u in range(unroll):
+                    self._step(pixel, weight, k * unroll + u, sums)
+
+    def _step(self, pixel: Expr, weight: Expr, load: Expr, sums: list[list]) -> None:
+        """The dot products of one activation load per pixel."""
+        layer, isa, vectors = self.layer, self.isa, self.schedule.block_vectors
+        per_pixel = layer.stride * isa.padded_channels(layer.in_channels)
+        size, parts = isa.lanes * isa.group, isa.step // isa.group
+        every = span(0, isa.lanes)
+        weights = [
+            T.bind(self.weight.vload([span(weight + (load * parts * vectors + n) * size, size)]))
+            for n in range(parts * vectors)
+        ]
+        for p, pixel_sums in enumerate(sums):
+            activation = T.bind(isa.load(self.tile, pixel + p * per_pixel + load * isa.step))
+            for part in range(parts):
+                for v, total in enumerate(pixel_sums):
+                    value = isa.dot(total.vload([every]), activation, part, weights[part * vectors + v])
+                    T.buffer_store(total, value, [every])

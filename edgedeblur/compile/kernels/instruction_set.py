@@ -1,0 +1,65 @@
+"""What the kernel generator asks of a processor: how to hold activations, how to multiply, how many registers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tvm.ir import Expr
+from tvm.tirx.script.builder import ir as T
+
+
+@dataclass(frozen=True)
+class InstructionSet:
+    """A dot-product instruction and what the generator needs to know around it.
+
+    lanes: int32 sums in one accumulator register.
+    group: neighbouring input channels that one dot product adds into one lane.
+    step: input channels that one activation load covers; step // group dot products use it.
+    registers: vector registers, of which `reserved` hold neither accumulators nor weights.
+    tile_dtype, weight_dtype: how activations lie in the padded tile and weights in the constants.
+    tile_bias: integer b such that a tile holds q + b; None when it holds q - zero_point, so that padding is zero.
+    dot(sums, activation, part, weight): `sums` (int32 x lanes) plus the products of the `part`-th group of `activation`,
+        repeated over the lanes, with `weight` (weight_dtype x lanes * group).
+    load(tile, index): the activation register for `dot`, from `step` tile elements at index.
+    mnemonic: regular expression of the dot product's instruction in assembly.
+    """
+
+    name: str
+    lanes: int
+    group: int
+    step: int
+    registers: int
+    reserved: int
+    tile_dtype: str
+    weight_dtype: str
+    tile_bias: int | None
+    dot: Callable[[Expr, Expr, int, Expr], Expr]
+    load: Callable[[object, Expr], Expr]
+    mnemonic: str
+
+    def padded_channels(self, channels: int) -> int:
+        """Input channels in the tile: rounded up to whole activation loads."""
+        return -(-channels // self.step) * self.step
+
+    def tile_offset(self, zero_point: int) -> int:
+        """What is added to q in the tile."""
+        return -zero_point if self.tile_bias is None else self.tile_bias
+
+    def tile_zero(self, zero_point: int) -> int:
+        """How real zero looks in the tile: the padding value, and what the bias must make up for."""
+        return zero_point + self.tile_offset(zero_point)
+
+
+def vector(dtype: str, lanes: int) -> str:
+    """TVM's name of a vector type."""
+    return dtype if lanes == 1 else f"{dtype}x{lanes}"
+
+
+def splat(value, dtype: str, lanes: int) -> Expr:
+    """A scalar constant in every lane."""
+    scalar = T.cast(value, dtype)
+    return scalar if lanes == 1 else T.broadcast(scalar, lanes)
+
+
+def span(index, lanes: int):
+    """The index of `lanes` neighbouring elements."""
+    return index if lanes == 1 else T.ramp(index, 1, lanes)

@@ -1,0 +1,36 @@
+"""Armv8.2 dot product: int8 x int8 groups of four into int32 by `sdot`, by element.
+
+One 16-byte load holds four groups of four input channels of a pixel; `sdot` picks a group by lane, so that no
+instruction is spent on broadcasting.
+"""
+
+from edgedeblur.compile.kernels.instruction_set import InstructionSet
+from tvm.tirx.script.builder import ir as T
+
+_LANES, _GROUP, _LOAD = 4, 4, 16
+
+
+def _load(tile, index):
+    return tile.vload([index], "int8x16")
+
+
+def _dot(sums, activation, part, weight):
+    groups = T.reinterpret("int32x4", activation)
+    chosen = T.reinterpret("int8x16", T.Shuffle([groups], [part] * _LANES))
+    return T.call_llvm_pure_intrin("int32x4", "llvm.aarch64.neon.sdot.v4i32.v16i8", sums, weight, chosen)
+
+
+SDOT = InstructionSet(
+    name="sdot",
+    lanes=_LANES,
+    group=_GROUP,
+    step=_LOAD,
+    registers=32,
+    reserved=4,  # weights in flight
+    tile_dtype="int8",
+    weight_dtype="int8",
+    tile_bias=0,
+    dot=_dot,
+    load=_load,
+    mnemonic=r"sdot",
+)

@@ -1,0 +1,51 @@
+"""The tensors that a kernel takes, in order: agreed between the kernel's code, the packed constants and the graph."""
+
+from dataclasses import dataclass
+from math import prod
+
+from edgedeblur.compile.kernels.instruction_set import InstructionSet
+from edgedeblur.compile.kernels.layer import ConvLayer
+from edgedeblur.compile.plan import ALIGNMENT
+from edgedeblur.compile.schedule import Schedule, channel_vectors
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One tensor. Activations are rows: [height, width * channels]. Images may lie anywhere (alignment 1)."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    alignment: int = ALIGNMENT
+
+
+def window(layer: ConvLayer, isa: InstructionSet) -> int:
+    """Tile elements that one output pixel reads from one row: kernel pixels with their channels."""
+    return layer.kernel * isa.padded_channels(layer.in_channels)
+
+
+def weight_shape(layer: ConvLayer, schedule: Schedule, isa: InstructionSet) -> tuple[int, ...]:
+    """[blocks, kernel rows, groups of the window, vectors of the block, lanes, group]: the order of the inner loop."""
+    blocks = channel_vectors(layer, isa) // schedule.block_vectors
+    groups = window(layer, isa) // isa.group
+    return blocks, layer.kernel, groups, schedule.block_vectors, isa.lanes, isa.group
+
+
+def parameters(layer: ConvLayer, schedule: Schedule, isa: InstructionSet) -> tuple[Parameter, ...]:
+    """source, weight (flat, in `weight_shape` order), bias, scale, residual where the layer has one, out."""
+    outputs = (channel_vectors(layer, isa) * isa.lanes,)
+    residual = () if layer.residual is None else (_activation("residual", layer.out, layer.residual.image),)
+    return (
+        _activation("source", layer.source, layer.image_source),
+        Parameter("weight", (prod(weight_shape(layer, schedule, isa)),), isa.weight_dtype),
+        Parameter("bias", outputs, "int32"),
+        Parameter("scale", outputs, "float32"),
+        *residual,
+        _activation("out", layer.out, layer.image_out),
+    )
+
+
+def _activation(name: str, shape: tuple[int, int, int], image: bool) -> Parameter:
+    height, width, channels = shape
+    rows = (height, width * channels)
+    return Parameter(name, rows, "uint8", alignment=1) if image else Parameter(name, rows, "int8")

@@ -1,0 +1,112 @@
+"""The padded tile: a strip's input rows as the inner loop reads them, in scratch that stays in cache.
+
+Padding with real zero, space-to-depth of the image and widening are done in this one copy, so no other pass over memory
+is needed for them. Each input value is copied once per strip and then read kernel * kernel * out_channels times.
+"""
+
+from collections.abc import Callable
+
+from tvm.ir import Expr
+from tvm.tirx.script.builder import ir as T
+
+from edgedeblur.compile.kernels.instruction_set import InstructionSet, span, splat, vector
+from edgedeblur.compile.kernels.layer import IMAGE_OFFSET, ConvLayer
+
+_COPY_LANES = 32  # elements per copy instruction; LLVM splits it to the registers of the target
+
+
+def tile_rows(layer: ConvLayer, strip_rows: int) -> int:
+    """Rows of the tile for that many output rows."""
+    return (strip_rows - 1) * layer.stride + layer.kernel
+
+
+def tile_pitch(layer: ConvLayer, isa: InstructionSet) -> int:
+    """Elements from one row of the tile to the next."""
+    pixels = (layer.out_size[1] - 1) * layer.stride + layer.kernel
+    return pixels * isa.padded_channels(layer.in_channels)
+
+
+def fill_tile(layer: ConvLayer, isa: InstructionSet, source, tile, first_row: Expr, rows: int) -> None:
+    """Emits the copy of `rows` rows from `first_row` (which may lie in the padding) of `source` into `tile`.
+
+    source: [height, width * channels] as stored. tile: [rows * pitch] in isa.tile_dtype.
+    """
+    pitch = tile_pitch(layer, isa)
+    height = layer.in_size[0]
+    zero = isa.tile_zero(layer.source_zero_point)
+    with T.serial(rows) as row:
+        start, y = T.bind(row * pitch), T.bind(first_row + row)
+        with T.If(T.And(y >= 0, y < height)):
+            with T.Then():
+                _copy_row(layer, isa, source, tile, start, y)
+            with T.Else():
+                _fill(tile, isa, start, pitch, zero)
+
+
+def _copy_row(layer: ConvLayer, isa: InstructionSet, source, tile, start: Expr, y: Expr) -> None:
+    """One row: padding on the left, the pixels, padding on the right."""
+    channels, pitch = isa.padded_channels(layer.in_channels), tile_pitch(layer, isa)
+    zero = isa.tile_zero(layer.source_zero_point)
+    left = layer.pad * channels
+    copied = min(layer.in_size[1] * channels, pitch - left)
+    if channels != layer.in_channels:
+        _fill(tile, isa, start, pitch, zero)
+    else:
+        _fill(tile, isa, start, left, zero)
+        _fill(tile, isa, start + left + copied, pitch - left - copied, zero)
+    pixels = copied // channels
+    if layer.space_to_depth == 1 and channels == layer.in_channels:
+        _copy_run(layer, isa, source, tile, y, 0, start + left, copied)
+        return
+    with T.serial(pixels) as x:
+        _copy_pixel(layer, isa, source, tile, y, x, start + left + x * channels)
+
+
+def _copy_pixel(layer: ConvLayer, isa: InstructionSet, source, tile, y, x, start: Expr) -> None:
+    """One pixel of the convolution's input: `space_to_depth` runs of the source, one from each of its rows."""
+    fold = layer.space_to_depth
+    run = fold * layer.source[2]
+    for dy in range(fold):
+        _copy_run(layer, isa, source, tile, y * fold + dy, x * run, start + dy * run, run)
+
+
+def _copy_run(layer, isa, source, tile, row, column, start, length: int) -> None:
+    """`length` neighbouring elements of a source row into the tile."""
+    offset = isa.tile_offset(layer.source_zero_point)
+
+    def copy(at, lanes: int) -> None:
+        value = source.vload([row, span(column + at, lanes)])
+        T.buffer_store(tile, _tile_value(value, layer.image_source, isa, offset, lanes), [span(start + at, lanes)])
+
+    _by_vectors(length, copy)
+
+
+def _fill(tile, isa: InstructionSet, start: Expr, length: int, value: int) -> None:
+    """Padding: `length` times the value that means zero."""
+    _by_vectors(
+        length,
+        lambda at, lanes: T.buffer_store(tile, splat(value, isa.tile_dtype, lanes), [span(start + at, lanes)]),
+    )
+
+
+def _by_vectors(length: int, emit: Callable[[Expr | int, int], None]) -> None:
+    """Emits `emit(offset, lanes)` so that [0, length) is covered: a loop of whole vectors, then ever smaller ones."""
+    whole, lanes = length // _COPY_LANES, _COPY_LANES
+    if whole:
+        with T.serial(whole) as step:
+            emit(step * lanes, lanes)
+    at = whole * lanes
+    while at < length:
+        lanes //= 2
+        if at + lanes <= length:
+            emit(at, lanes)
+            at += lanes
+
+
+def _tile_value(value: Expr, image: bool, isa: InstructionSet, offset: int, lanes: int) -> Expr:
+    """Stored activations (int8 q or uint8 q + 128) as the tile holds them: q + offset."""
+    added = offset - IMAGE_OFFSET if image else offset
+    if added == 0:
+        return T.cast(value, vector(isa.tile_dtype, lanes))
+    wide = T.cast(value, vector("int16", lanes)) + splat(added, "int16", lanes)
+    return T.cast(wide, vector(isa.tile_dtype, lanes))

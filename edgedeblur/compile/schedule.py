@@ -1,0 +1,77 @@
+"""How a kernel is cut up: a schedule per layer, the rule that chooses it, and what may be chosen instead."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from edgedeblur.compile.kernels.instruction_set import InstructionSet
+from edgedeblur.compile.kernels.layer import ConvLayer
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How one convolution is cut up.
+
+    strip_rows: output rows of a task; tasks run in parallel.
+    tile_width: most output pixels of a row accumulated at once.
+    block_vectors: accumulator registers of output channels per pixel.
+    unroll: activation loads per round of the inner loop.
+    """
+
+    strip_rows: int
+    tile_width: int
+    block_vectors: int
+    unroll: int
+
+
+def tile_widths(width: int, tile_width: int) -> tuple[tuple[int, int], ...]:
+    """A row cut into as few tiles as possible whose widths differ by at most one: ((count, pixels), ...)."""
+    tiles = -(-width // tile_width)
+    pixels, wider = divmod(width, tiles)
+    return tuple((count, size) for count, size in ((wider, pixels + 1), (tiles - wider, pixels)) if count)
+
+
+def channel_vectors(layer: ConvLayer, isa: InstructionSet) -> int:
+    """Accumulator vectors that hold one output pixel."""
+    return -(-layer.out_channels // isa.lanes)
+
+
+def fits_registers(isa: InstructionSet, tile_width: int, block_vectors: int) -> bool:
+    """Whether the sums of a tile and one group of its weights stay in registers."""
+    return tile_width * block_vectors + block_vectors + isa.reserved <= isa.registers
+
+
+def register_tiles(layer: ConvLayer, isa: InstructionSet) -> Iterator[tuple[int, int]]:
+    """Every (tile_width, block_vectors) that divides the layer's channels and fits the registers."""
+    vectors = channel_vectors(layer, isa)
+    for block_vectors in (n for n in range(1, vectors + 1) if vectors % n == 0):
+        for tile_width in range(1, layer.out_size[1] + 1):
+            if fits_registers(isa, tile_width, block_vectors):
+                yield tile_width, block_vectors
+
+
+def loads_per_dot(layer: ConvLayer, isa: InstructionSet, tile_width: int, block_vectors: int) -> float:
+    """Vector loads per dot product over a row, for a register tile: what the register budget is spent on saving."""
+    parts = isa.step // isa.group
+    loads = dots = 0
+    for count, pixels in tile_widths(layer.out_size[1], tile_width):
+        loads += count * (pixels + block_vectors * parts)
+        dots += count * pixels * block_vectors * parts
+    return loads / dots
+
+
+TASKS_PER_THREAD = 4  # strips per thread, so that a slow core delays the layer by a quarter of its share
+UNROLL_DOTS = 64  # dot products per round of the inner loop: its counter and branch cost next to nothing
+
+
+def default_schedule(layer: ConvLayer, isa: InstructionSet, threads: int) -> Schedule:
+    """The schedule that the layer's shape and the instruction set suggest.
+
+    The register tile is the one with the fewest loads per dot product, the wider in channels where two are equal. The
+    strip is as high as leaves every thread its tasks: each strip copies kernel - stride rows more than it makes.
+    """
+    tile_width, block_vectors = min(
+        register_tiles(layer, isa), key=lambda tile: (loads_per_dot(layer, isa, *tile), -tile[1])
+    )
+    dots_per_load = tile_width * block_vectors * (isa.step // isa.group)
+    strip_rows = max(1, layer.out_size[0] // (threads * TASKS_PER_THREAD))
+    return Schedule(strip_rows, tile_width, block_vectors, max(1, UNROLL_DOTS // dots_per_load))
