@@ -1,4 +1,4 @@
-"""The quantised network as ONNX: quantise/dequantise pairs around standard operators, or ONNX Runtime's integer operators.
+"""The quantised network as ONNX: standard operators between quantise/dequantise pairs, or ONNX Runtime's integer ones.
 
 Input and output are the image, uint8 [1, H, W, 3] RGB. Every convolution is quantised at its layer's output scale, so
 the residual can be added to it in one step: `round(conv + residual * ratio)`, which is what the interpreter computes

@@ -5,7 +5,7 @@ measured with the integer interpreter on the calibration images, on inputs that 
 and taken out through the bias, which costs nothing when the network runs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -26,7 +26,7 @@ def fold_network_corrected(
     student: Student,
     tensors: dict[str, TensorScale],
     statistics: dict[str, TensorStatistics],
-    images: Sequence[np.ndarray],
+    images: Iterable[np.ndarray],
 ) -> QuantisedNetwork:
     """All layers folded, with the mean shift of every convolution's channels taken out of its bias.
 

@@ -5,8 +5,8 @@ import numpy as np
 from edgedeblur.quantize.network import QuantisedConv, TensorScale
 from edgedeblur.student import ConvSpec, Student
 
-_MAX_BIAS = 2**29  # a bias larger than this would crowd out the products in an int32 accumulator
-_MIN_WEIGHT_SCALE = 1e-9  # for a dead channel without a bias: any positive number does
+_MAX_BIAS = 2**24  # steps; float32 holds them exactly, and int32 has room for the products beside them
+_MIN_WEIGHT_SCALE = 1e-6  # for a dead channel; much smaller ones are refused by XNNPACK
 
 
 def fold_layer(
@@ -45,7 +45,7 @@ def folded_scale(source_scale: float, weight_scale: np.ndarray, out_scale: float
 def weight_scales(weight: np.ndarray, bias: np.ndarray, source_scale: float) -> np.ndarray:
     """Symmetric scale per output channel, float32 [out]: the largest weight becomes 127 (Krishnamoorthi, 2018).
 
-    A channel with tiny or no weights and a bias takes the scale at which its bias fits comfortably into int32.
+    A channel with tiny or no weights and a bias takes the scale at which its bias is _MAX_BIAS steps.
     """
     largest = np.abs(weight).reshape(len(weight), -1).max(axis=1) / 127
     for_bias = np.abs(bias) / (source_scale * _MAX_BIAS)

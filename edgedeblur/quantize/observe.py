@@ -114,7 +114,7 @@ def _keep(outputs: dict[str, torch.Tensor], name: str):
 
 def float_activations(student: Student, image: np.ndarray) -> dict[str, torch.Tensor]:
     """Every tensor of the float student for a uint8 [H, W, 3] image: float32 [1, C, H, W] by name."""
-    x = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
+    x = torch.from_numpy(image.astype(np.float32)).permute(2, 0, 1)[None] / 255
     with torch.inference_mode():
         return student.activations(x)
 
