@@ -19,9 +19,8 @@ int ed_fail(const char *format, ...) {
 
 const char *ed_last_error(void) { return last_error; }
 
-/* What a compiled kernel calls before it returns -1: wrong arguments, or no workspace. */
-__attribute__((visibility("hidden"))) void TVMFFIErrorSetRaisedFromCStrParts(const char *kind, const char **parts,
-                                                                              int32_t count) {
+/* What a compiled kernel calls before it returns -1: wrong arguments, or no workspace. exports.map hides it. */
+void TVMFFIErrorSetRaisedFromCStrParts(const char *kind, const char **parts, int32_t count) {
   size_t used = (size_t)snprintf(last_error, sizeof last_error, "%s: ", kind);
   for (int32_t i = 0; i < count && used < sizeof last_error; i++) {
     if (parts[i] != NULL) used += (size_t)snprintf(last_error + used, sizeof last_error - used, "%s", parts[i]);

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <tvm/runtime/c_backend_api.h>
 
+#include "edgedeblur.h"
 #include "error.h"
 #include "tables.h"
 #include "workspace.h"
