@@ -14,7 +14,8 @@ from typing import Literal
 
 from packaging.requirements import Requirement
 
-from edgedeblur.bench.environment import cpu_name, version_of
+from edgedeblur.bench.environment import version_of
+from edgedeblur.compile.cpu import ISA_FLAGS, cpu_model, runs_here
 
 Status = Literal["ok", "missing", "optional"]
 MIN_PYTHON = (3, 11)
@@ -98,16 +99,12 @@ def check_zig() -> Check:
 
 
 def check_cpu() -> Check:
-    """Which of the host's int8 kernels this processor can run."""
-    flags = _cpu_flags()
-    known = ("avx2", "avx_vnni", "avx512_vnni", "asimddp", "i8mm")
-    found = [flag for flag in known if flag in flags]
-    text = f"{cpu_name()}: {', '.join(found) or 'no int8 instructions'}"
-    if not found:
-        return Check(
-            "processor", "optional", text, "host artefacts need AVX2 or ARM dot product; other targets compile"
-        )
-    return Check("processor", "ok", text)
+    """Which of the kernels this processor can run."""
+    runs = [isa for isa in ISA_FLAGS if runs_here(isa)]
+    found = f"{cpu_model()}: {', '.join(runs) or 'none'} of the kernels {', '.join(ISA_FLAGS)}"
+    if not runs:
+        return Check("processor", "optional", found, "only for artefacts for this machine; other targets compile")
+    return Check("processor", "ok", found)
 
 
 def check_tool(name: str, argument: str, purpose: str, mend: str) -> Check:
@@ -138,18 +135,6 @@ def check_disk(workdir: Path) -> Check:
             "disk", "missing", f"{free:.1f} GB free at {place}", f"free {MIN_FREE_GB:g} GB or choose --workdir"
         )
     return Check("disk", "ok", f"{free:.1f} GB free at {place}")
-
-
-def _cpu_flags() -> set[str]:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return set()
-    for line in lines:
-        key, _, value = line.partition(":")
-        if key.strip() in ("flags", "Features"):
-            return set(value.split())
-    return set()
 
 
 def _output(command: list[str]) -> str | None:

@@ -7,6 +7,7 @@ from importlib import metadata
 from pathlib import Path
 
 from edgedeblur.bench.report import Environment
+from edgedeblur.compile.cpu import cpu_model
 
 TOOLS = ("apache-tvm", "apache-tvm-ffi", "numpy", "torch", "ziglang")
 _CPU_FREQUENCY = Path("/sys/devices/system/cpu/cpu0/cpufreq")
@@ -17,7 +18,7 @@ def read_environment(extra_versions: dict[str, str] | None = None) -> Environmen
     """The environment now; `temperature_c_after` is filled in by `after`."""
     versions = {"python": platform.python_version(), **_tool_versions(), **(extra_versions or {})}
     return Environment(
-        cpu=cpu_name(),
+        cpu=cpu_model(),
         cores=len(os.sched_getaffinity(0)),
         governor=_read(_CPU_FREQUENCY / "scaling_governor"),
         temperature_c_before=temperature_c(),
@@ -29,15 +30,6 @@ def read_environment(extra_versions: dict[str, str] | None = None) -> Environmen
 def after(environment: Environment) -> Environment:
     """The same environment with the temperature at the end of the measurement."""
     return replace(environment, temperature_c_after=temperature_c())
-
-
-def cpu_name() -> str:
-    """The processor's name as Linux gives it."""
-    for line in (_read(Path("/proc/cpuinfo")) or "").splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() in ("model name", "Hardware") and value.strip():
-            return value.strip()
-    return platform.processor() or platform.machine()
 
 
 def temperature_c(sys: Path = Path("/sys")) -> float | None:

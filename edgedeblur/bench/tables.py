@@ -1,9 +1,13 @@
 """Reports and layers as tables for a terminal; the numbers come ready from the report."""
 
+from collections.abc import Sequence
+
 from rich.table import Table
 from rich.text import Text
 
 from edgedeblur.bench.report import Report
+from edgedeblur.compile.cpu import runs_here
+from edgedeblur.compile.target import Target
 
 _COLOURS = {"pass": "green", "fail": "red", "unknown": "yellow"}
 
@@ -47,6 +51,17 @@ def peers_table(report: Report) -> Table:
         table.add_row(
             peer.name, peer.version, peer.precision, str(peer.threads), f"{peer.p50_ms:.2f}", f"{peer.ratio:.2f}x"
         )
+    return table
+
+
+def targets_table(targets: Sequence[Target]) -> Table:
+    """What artefacts can be compiled for."""
+    table = Table("target", "what", "kernels", "threads", "cores", "budget", "runs here")
+    for target in targets:
+        cores = ", ".join(f"{core.count}x {core.name} {core.ghz:g} GHz" for core in target.clusters)
+        budget = f"p90 {target.latency_budget_ms:g} ms, {target.memory_budget_mb:g} MB"
+        here = "natively" if runs_here(target.isa) else f"in {target.runner[0]}" if target.runner else "no"
+        table.add_row(target.name, target.description, target.isa, str(target.threads), cores, budget, here)
     return table
 
 

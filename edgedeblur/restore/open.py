@@ -108,4 +108,8 @@ def _open_teacher(path: Path, options: dict) -> Restorer:
     return Restorer(path.stem, "teacher", path, info.parameters, cost, 1, info.padding.fixed, generator.restore)
 
 
+def _open_artefact(path: Path, threads: int | None) -> Restorer:
+    raise NotImplementedError
+
+
 _OPENERS: dict[str, Callable[[Path], Restorer]] = {"student": _open_student, "quantised": _open_quantised}

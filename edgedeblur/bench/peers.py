@@ -1,0 +1,127 @@
+"""Other runtimes on the same quantised network: same image, same threads, turns taken in one session.
+
+Turns are blocks of runs: a runtime's threads may still spin for work when the next one starts, whose data has left the
+caches, so the first run of each block is not counted. Clock changes and other load then hit all of them alike.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgedeblur.bench.environment import version_of
+from edgedeblur.bench.latency import percentile
+from edgedeblur.bench.report import Peer
+from edgedeblur.errors import UserError
+from edgedeblur.quantize.network import QuantisedNetwork
+
+ROUNDS = 10
+BLOCK = 5
+
+Run = Callable[[np.ndarray], object]
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A network loaded in some runtime. run: uint8 [H, W, 3] RGB in, anything out."""
+
+    name: str
+    version: str
+    precision: str
+    run: Run
+
+
+def compare(network: QuantisedNetwork, ours: Run, names: Sequence[str], image: np.ndarray, threads: int) -> list[Peer]:
+    """Time the peers against ours.
+
+    Args:
+        network: what ours was compiled from.
+        ours: runs the artefact on the image, with `threads` threads.
+        names: keys of `PEERS`.
+        image: uint8 [H, W, 3] RGB.
+        threads: for every runtime.
+
+    Raises:
+        UserError: no such peer, or its package is not installed.
+    """
+    check_names(names)
+    with tempfile.TemporaryDirectory() as folder:
+        peers = [PEERS[name](network, image.shape[:2], threads, Path(folder)) for name in names]
+        times = take_turns([ours, *(peer.run for peer in peers)], image)
+    medians = [percentile(samples, 50) for samples in times]
+    return [
+        Peer(peer.name, peer.version, peer.precision, threads, median, median / medians[0])
+        for peer, median in zip(peers, medians[1:], strict=True)
+    ]
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raises UserError for a peer that does not exist or is not installed."""
+    for name in names:
+        if name not in PEERS:
+            raise UserError(f"no peer {name!r}; there are {', '.join(PEERS)}", exit_code=2)
+        if all(version_of(package) is None for package in _PACKAGES[name]):
+            raise UserError(f"{_PACKAGES[name][0]} is not installed", "pip install 'edgedeblur[peers]'")
+
+
+def take_turns(runs: Sequence[Run], image: np.ndarray, rounds: int = ROUNDS, block: int = BLOCK) -> list[list[float]]:
+    """Milliseconds of `rounds * block` runs each, in turns of `block` runs after one that is not counted."""
+    times: list[list[float]] = [[] for _ in runs]
+    for _ in range(rounds):
+        for run, samples in zip(runs, times, strict=True):
+            run(image)
+            for _ in range(block):
+                start = time.perf_counter_ns()
+                run(image)
+                samples.append((time.perf_counter_ns() - start) / 1e6)
+    return times
+
+
+def _onnxruntime(network: QuantisedNetwork, size: tuple[int, int], threads: int, folder: Path) -> Runtime:
+    import onnxruntime
+
+    from edgedeblur.export.onnx import export_onnx
+
+    path = folder / "network.onnx"
+    export_onnx(network, path, *size, form="qlinear")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+
+    def run(image: np.ndarray) -> object:
+        return session.run(None, {name: image[None]})
+
+    return Runtime("onnxruntime", onnxruntime.__version__, "int8 (QLinearConv)", run)
+
+
+def _litert(network: QuantisedNetwork, size: tuple[int, int], threads: int, folder: Path) -> Runtime:
+    from edgedeblur.export.tflite import export_tflite
+
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+
+        package = "ai-edge-litert"
+    except ImportError:
+        from tflite_runtime.interpreter import Interpreter
+
+        package = "tflite-runtime"
+    path = folder / "network.tflite"
+    export_tflite(network, path, *size)
+    interpreter = Interpreter(str(path), num_threads=threads)
+    interpreter.allocate_tensors()
+    source = interpreter.get_input_details()[0]["index"]
+
+    def run(image: np.ndarray) -> None:
+        interpreter.set_tensor(source, image[None])
+        interpreter.invoke()
+
+    return Runtime("litert", version_of(package) or "unknown", "int8 (XNNPACK)", run)
+
+
+PEERS = {"onnxruntime": _onnxruntime, "litert": _litert}
+_PACKAGES = {"onnxruntime": ("onnxruntime",), "litert": ("ai-edge-litert", "tflite-runtime")}

@@ -1,0 +1,30 @@
+"""`edgedeblur doctor`."""
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from edgedeblur.cli import options
+from edgedeblur.cli.output import show
+from edgedeblur.workdir import WorkDir
+
+_COLOURS = {"ok": "green", "missing": "red", "optional": "yellow"}
+
+
+@click.command("doctor")
+@options.workdir
+@click.pass_context
+def command(context: click.Context, workdir: WorkDir) -> None:
+    """Check this machine for what the commands need, and say how to mend what is missing.
+
+    Exits with 1 when something that a command cannot do without is missing.
+    """
+    from edgedeblur.doctor import run_checks
+
+    checks = run_checks(workdir.root)
+    table = Table("", "what", "found", "mend")
+    for check in checks:
+        status = f"[{_COLOURS[check.status]}]{check.status}[/]"
+        table.add_row(status, check.name, escape(check.found), escape(check.mend or ""))
+    show(table)
+    context.exit(1 if any(check.status == "missing" for check in checks) else 0)

@@ -1,0 +1,62 @@
+"""Options and arguments that several commands share."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from edgedeblur.workdir import DEFAULT, WorkDir
+
+PATH = click.Path(path_type=Path)
+
+
+class Size(click.ParamType):
+    """HEIGHTxWIDTH, such as 512x512."""
+
+    name = "HxW"
+
+    def convert(self, value: object, parameter: click.Parameter | None, context: click.Context | None):
+        if isinstance(value, tuple):
+            return value
+        height, separator, width = str(value).lower().partition("x")
+        if not (separator and height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+            self.fail(f"{value!r} is not a size; give height x width in pixels, such as 512x512", parameter, context)
+        return int(height), int(width)
+
+
+workdir = click.option(
+    "--workdir",
+    type=PATH,
+    default=Path(DEFAULT),
+    show_default=True,
+    callback=lambda context, parameter, value: WorkDir(value),
+    help="Where commands leave their outputs and find their inputs.",
+)
+size = click.option(
+    "--size", type=Size(), default="512x512", show_default=True, help="Height x width, multiples of 16."
+)
+seed = click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same result.")
+threads = click.option("--threads", type=click.IntRange(1, 64), help="Threads; default: the target's.")
+json_file = click.option("--json", "json_path", type=PATH, help="Also write the result as JSON to this file.")
+model = click.option(
+    "-m",
+    "--model",
+    type=PATH,
+    help="Teacher, student, .edq or artefact; default: the work directory's most finished one, else a shipped one.",
+)
+
+
+def teacher_options(command: Callable) -> Callable:
+    """How a teacher's file is to be read where it does not tell; given to the command as one dict."""
+
+    @click.option("--bn", type=click.Choice(["batch", "running", "mixed"]), help="DeblurGAN-v2: which statistics.")
+    @click.option("--learn-residual/--no-learn-residual", default=None, help="DeblurGAN v1: output added to the image.")
+    @click.option("--head-relu/--no-head-relu", default=None, help="DeblurGAN v1, newest revision: ReLU ends a block.")
+    @functools.wraps(command)
+    def collect(*args, bn: str | None, learn_residual: bool | None, head_relu: bool | None, **kwargs):
+        options = {"bn": bn, "learn_residual": learn_residual, "head_relu": head_relu}
+        given = {name: value for name, value in options.items() if value is not None}
+        return command(*args, teacher_options=given, **kwargs)
+
+    return collect

@@ -1,0 +1,48 @@
+"""Progress of long work: a bar on a terminal, otherwise a plain line now and then. Both go to stderr."""
+
+import time
+from types import TracebackType
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+_SECONDS_BETWEEN_LINES = 5.0
+
+
+class Progress:
+    """Call it with (what, done, total) after each piece of work; total None where it is not known."""
+
+    def __init__(self, title: str):
+        self.title = title
+        self._last_line = time.monotonic()
+        self._bars: Bars | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> "Progress":
+        console = Console(stderr=True)
+        if console.is_terminal:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self._bars = Bars(*columns, console=console, transient=True)
+            self._task = self._bars.add_task(self.title, total=None)
+            self._bars.start()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def __call__(self, what: str, done: int, total: int | None) -> None:
+        if self._bars is not None:
+            self._bars.update(self._task, completed=done, total=total, description=f"{self.title} {what}")
+            return
+        now = time.monotonic()
+        if now - self._last_line >= _SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            click.echo(f"{self.title} {what}: {done}" + (f" of {total}" if total else ""), err=True)
+
+
+def say(line: str) -> None:
+    """One line about the work, on stderr, so that results on stdout can be piped."""
+    click.echo(line, err=True)

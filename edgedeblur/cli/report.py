@@ -1,0 +1,27 @@
+"""`edgedeblur report`."""
+
+from pathlib import Path
+
+import click
+
+from edgedeblur.cli import options
+from edgedeblur.workdir import WorkDir
+
+
+@click.command("report")
+@click.argument("report", type=options.PATH, required=False)
+@click.option("-o", "--output", type=options.PATH, help="The page; default: the report's name with .html.")
+@options.workdir
+def command(report: Path | None, output: Path | None, workdir: WorkDir) -> None:
+    """Make an HTML page of a REPORT (default: report.json in the work directory).
+
+    The page needs no other file; the before/after picture of the work directory is inside it.
+    """
+    from edgedeblur.bench.html import write_html
+    from edgedeblur.bench.report import read_report
+
+    source = report or workdir.report
+    destination = output or source.with_suffix(".html")
+    picture = source.parent / workdir.before_after.name
+    write_html(read_report(source), destination, picture if picture.is_file() else None)
+    click.echo(destination)

@@ -1,0 +1,60 @@
+"""Evaluations and model facts as tables for a terminal."""
+
+from rich.table import Table
+
+from edgedeblur.restore.evaluate import Evaluation, GroupMeans, Score, group_means
+from edgedeblur.restore.facts import Facts
+
+
+def evaluation_table(evaluation: Evaluation) -> Table:
+    """A row per group and model: the blurred input first, then each model with its gain over it."""
+    table = Table("pairs", "image", title="PSNR / SSIM (RGB, full frame, uint8)", title_justify="left")
+    for heading in ("params", "GMAC 512x512", "PSNR dB", "gain dB", "SSIM", "ms / image"):
+        table.add_column(heading, justify="right")
+    for means in group_means(evaluation):
+        _add_group(table, evaluation, means)
+    return table
+
+
+def _add_group(table: Table, evaluation: Evaluation, means: GroupMeans) -> None:
+    label = f"{means.group} ({means.pairs})"
+    table.add_row(label, "blurred", "", "", *_score_cells(means.blurred, None), "")
+    for model, score in zip(evaluation.models, means.models, strict=True):
+        table.add_row(
+            "",
+            f"{model.name} ({model.kind})",
+            f"{model.parameters / 1e6:.2f} M",
+            "-" if model.gmac is None else f"{model.gmac:.2f}",
+            *_score_cells(score, means.blurred),
+            f"{score.ms:,.0f}",
+        )
+    table.add_section()
+
+
+def _score_cells(score: Score, blurred: Score | None) -> tuple[str, str, str]:
+    gain = "" if blurred is None else f"{score.psnr_db - blurred.psnr_db:+.2f}"
+    return f"{score.psnr_db:.2f}", gain, f"{score.ssim:.4f}"
+
+
+def facts_table(facts: Facts) -> Table:
+    """What a model is."""
+    table = Table(title=f"{facts.path}: {facts.kind}", title_justify="left", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for label, value in facts.rows:
+        table.add_row(label, value)
+    return table
+
+
+def layer_facts_table(facts: Facts) -> Table:
+    """Each convolution as stored, with the dtypes that are in the file and the dot products in its kernel."""
+    table = Table("layer", "operation", title="convolutions", title_justify="left")
+    compiled = any(layer.dot_instructions is not None for layer in facts.layers)
+    for heading in ("params", "MMAC", "weight", "bias", "activation", *(("dot instructions",) if compiled else ())):
+        table.add_column(heading, justify="right")
+    for layer in facts.layers:
+        macs = "-" if layer.macs is None else f"{layer.macs / 1e6:,.1f}"
+        dots = (str(layer.dot_instructions),) if compiled else ()
+        cells = (f"{layer.parameters:,}", macs, layer.weight, layer.bias, layer.activation, *dots)
+        table.add_row(layer.name, layer.op, *cells)
+    return table
