@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer
 
+TASKS_PER_THREAD = 4  # so that a core that is late delays the layer by no more than a quarter of its share
+UNROLLED_DOTS = 48  # dot products per round of the inner loop, beyond which counting rounds costs nothing
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -14,7 +17,7 @@ class Schedule:
     strip_rows: output rows of a task; tasks run in parallel.
     tile_width: most output pixels of a row accumulated at once.
     block_vectors: accumulator registers of output channels per pixel.
-    unroll: activation loads per round of the inner loop.
+    unroll: activation loads per round of the inner loop; a divisor of the loads of a window's row.
     """
 
     strip_rows: int
@@ -36,8 +39,9 @@ def channel_vectors(layer: ConvLayer, isa: InstructionSet) -> int:
 
 
 def fits_registers(isa: InstructionSet, tile_width: int, block_vectors: int) -> bool:
-    """Whether the sums of a tile and one group of its weights stay in registers."""
-    return tile_width * block_vectors + block_vectors + isa.reserved <= isa.registers
+    """Whether the sums of a tile and the operand that a step holds stay in registers."""
+    held = tile_width if isa.holds_activations else block_vectors
+    return tile_width * block_vectors + held + isa.reserved <= isa.registers
 
 
 def register_tiles(layer: ConvLayer, isa: InstructionSet) -> Iterator[tuple[int, int]]:
@@ -47,6 +51,12 @@ def register_tiles(layer: ConvLayer, isa: InstructionSet) -> Iterator[tuple[int,
         for tile_width in range(1, layer.out_size[1] + 1):
             if fits_registers(isa, tile_width, block_vectors):
                 yield tile_width, block_vectors
+
+
+def unrolls(layer: ConvLayer, isa: InstructionSet) -> list[int]:
+    """What `unroll` may be: divisors of the activation loads of a window's row."""
+    loads = layer.kernel * isa.padded_channels(layer.in_channels) // isa.step
+    return [n for n in range(1, loads + 1) if loads % n == 0]
 
 
 def loads_per_dot(layer: ConvLayer, isa: InstructionSet, tile_width: int, block_vectors: int) -> float:
@@ -59,10 +69,6 @@ def loads_per_dot(layer: ConvLayer, isa: InstructionSet, tile_width: int, block_
     return loads / dots
 
 
-TASKS_PER_THREAD = 4  # strips per thread, so that a slow core delays the layer by a quarter of its share
-UNROLL_DOTS = 64  # dot products per round of the inner loop: its counter and branch cost next to nothing
-
-
 def default_schedule(layer: ConvLayer, isa: InstructionSet, threads: int) -> Schedule:
     """The schedule that the layer's shape and the instruction set suggest.
 
@@ -73,5 +79,6 @@ def default_schedule(layer: ConvLayer, isa: InstructionSet, threads: int) -> Sch
         register_tiles(layer, isa), key=lambda tile: (loads_per_dot(layer, isa, *tile), -tile[1])
     )
     dots_per_load = tile_width * block_vectors * (isa.step // isa.group)
+    unroll = max(n for n in unrolls(layer, isa) if n == 1 or n * dots_per_load <= UNROLLED_DOTS)
     strip_rows = max(1, layer.out_size[0] // (threads * TASKS_PER_THREAD))
-    return Schedule(strip_rows, tile_width, block_vectors, max(1, UNROLL_DOTS // dots_per_load))
+    return Schedule(strip_rows, tile_width, block_vectors, unroll)

@@ -93,7 +93,7 @@ def load_target(name_or_path: str | Path) -> Target:
     table = read_toml(path)
     if "detect" in table:
         return _detect_host(path, table)
-    return _parse(path, table)
+    return parse_target(path.stem, table, path)
 
 
 def override_isa(target: Target, isa: str) -> Target:
@@ -121,7 +121,12 @@ def _shipped(name: str) -> Path:
     return resource_folder("targets") / f"{name}.toml"
 
 
-def _parse(path: Path, table: dict) -> Target:
+def parse_target(name: str, table: dict, path: Path) -> Target:
+    """The target of a table in the form of targets/*.toml; `path` is where it came from, for messages.
+
+    Raises:
+        UserError: unknown or missing keys, wrong types or values.
+    """
     table = check_table(path, "", table, _KEYS, _OPTIONAL_KEYS)
     budget = check_table(path, "budget.", table["budget"], _BUDGET_KEYS)
     clusters = tuple(
@@ -129,14 +134,9 @@ def _parse(path: Path, table: dict) -> Target:
         for index, entry in enumerate(table["clusters"])
     )
     target = Target(
-        name=path.stem,
-        description=table["description"],
-        triple=table["triple"],
-        cpu=table["cpu"],
+        name=name,
+        **{key: table[key] for key in ("description", "triple", "cpu", "isa", "zig_target", "threads")},
         features=strings(path, "features", table["features"]),
-        isa=table["isa"],
-        zig_target=table["zig_target"],
-        threads=table["threads"],
         clusters=clusters,
         latency_budget_ms=budget["latency_ms"],
         memory_budget_mb=budget["memory_mb"],
@@ -144,6 +144,16 @@ def _parse(path: Path, table: dict) -> Target:
     )
     _check_values(path, target)
     return target
+
+
+def target_table(target: Target) -> dict:
+    """The inverse of `parse_target`, without the name; every value fits JSON."""
+    table = {key: getattr(target, key) for key in _KEYS if key not in ("features", "clusters", "budget")}
+    table["features"] = list(target.features)
+    table["clusters"] = [dataclasses.asdict(cluster) for cluster in target.clusters]
+    table["budget"] = {"latency_ms": target.latency_budget_ms, "memory_mb": target.memory_budget_mb}
+    table["runner"] = list(target.runner)
+    return table
 
 
 def _check_values(path: Path, target: Target) -> None:
@@ -164,7 +174,7 @@ def _check_values(path: Path, target: Target) -> None:
     if not target.clusters:
         raise bad_file(path, "clusters is empty; at least one [[clusters]] is needed")
     for cluster in target.clusters:
-        if cluster.count < 1 or not 0 < cluster.ghz < 100:
+        if cluster.count < 1 or not 0 <= cluster.ghz < 100:
             raise bad_file(path, f"cluster {cluster.name!r} has {cluster.count} cores at {cluster.ghz} GHz")
     if not (target.latency_budget_ms > 0 and target.memory_budget_mb > 0):
         raise bad_file(
@@ -176,7 +186,7 @@ def _detect_host(path: Path, table: dict) -> Target:
     """The first listed target that runs here, with this machine's cores."""
     table = check_table(path, "", table, _DETECTED_KEYS)
     paths = [_shipped(name) for name in strings(path, "detect", table["detect"])]
-    candidates = [_parse(candidate, read_toml(candidate)) for candidate in paths]
+    candidates = [parse_target(candidate.stem, read_toml(candidate), candidate) for candidate in paths]
     found = next((target for target in candidates if cpu.runs_here(target.isa)), None)
     if found is None:
         needs = "; ".join(f"{target.name}: {' '.join(cpu.ISA_FLAGS[target.isa])}" for target in candidates)

@@ -9,6 +9,8 @@
                 requantise, add the residual, clamp, store
 """
 
+from itertools import product
+
 from tvm.ir import Expr
 from tvm.script.ir_builder import IRBuilder
 from tvm.tirx import PrimFunc
@@ -84,32 +86,47 @@ class _Kernel:
                 store_vector(layer, isa, result, at, y, x + p, self.residual, self.out)
 
     def _accumulate(self, block: Expr, row: Expr, x: Expr, sums: list[list]) -> None:
-        layer, isa = self.layer, self.isa
+        """Every product of the tile: kernel rows, then the row's window in rounds of `unroll` activation loads."""
+        layer, isa, unroll = self.layer, self.isa, self.schedule.unroll
         channels = isa.padded_channels(layer.in_channels)
         reach = window(layer, isa)
-        loads = reach // isa.step
-        unroll = max(n for n in range(1, self.schedule.unroll + 1) if loads % n == 0)
         block_row = self.schedule.block_vectors * isa.lanes * reach
         with T.serial(layer.kernel) as ky:
             pixel = T.bind((row * layer.stride + ky) * self.pitch + x * (layer.stride * channels))
             weight = T.bind((block * layer.kernel + ky) * block_row)
-            with T.serial(loads // unroll) as k:
+            with T.serial(reach // (isa.step * unroll)) as k:
                 for u in range(unroll):
                     self._step(pixel, weight, k * unroll + u, sums)
 
     def _step(self, pixel: Expr, weight: Expr, load: Expr, sums: list[list]) -> None:
-        """The dot products of one activation load per pixel."""
-        layer, isa, vectors = self.layer, self.isa, self.schedule.block_vectors
-        per_pixel = layer.stride * isa.padded_channels(layer.in_channels)
+        """The dot products of one activation load per pixel.
+
+        One side is loaded first and held, the other streams past it: activations are held where a load serves several
+        groups of channels, weights where it serves one.
+        """
+        isa, vectors = self.isa, self.schedule.block_vectors
+        per_pixel = self.layer.stride * isa.padded_channels(self.layer.in_channels)
         size, parts = isa.lanes * isa.group, isa.step // isa.group
-        every = span(0, isa.lanes)
-        weights = [
-            T.bind(self.weight.vload([span(weight + (load * parts * vectors + n) * size, size)]))
-            for n in range(parts * vectors)
-        ]
-        for p, pixel_sums in enumerate(sums):
-            activation = T.bind(isa.load(self.tile, pixel + p * per_pixel + load * isa.step))
-            for part in range(parts):
-                for v, total in enumerate(pixel_sums):
-                    value = isa.dot(total.vload([every]), activation, part, weights[part * vectors + v])
-                    T.buffer_store(total, value, [every])
+
+        def activation_of(p: int) -> Expr:
+            return T.bind(isa.load(self.tile, pixel + p * per_pixel + load * isa.step))
+
+        def weights_of(part: int, v: int) -> Expr:
+            return T.bind(self.weight.vload([span(weight + ((load * parts + part) * vectors + v) * size, size)]))
+
+        def add(p: int, v: int, activation: Expr, part: int, weights: Expr) -> None:
+            every = span(0, isa.lanes)
+            T.buffer_store(sums[p][v], isa.dot(sums[p][v].vload([every]), activation, part, weights), [every])
+
+        if isa.holds_activations:
+            activations = [activation_of(p) for p in range(len(sums))]
+            for part, v in product(range(parts), range(vectors)):
+                weights = weights_of(part, v)
+                for p, activation in enumerate(activations):
+                    add(p, v, activation, part, weights)
+            return
+        held = {(part, v): weights_of(part, v) for part, v in product(range(parts), range(vectors))}
+        for p in range(len(sums)):
+            activation = activation_of(p)
+            for (part, v), weights in held.items():
+                add(p, v, activation, part, weights)

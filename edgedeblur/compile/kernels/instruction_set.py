@@ -14,7 +14,7 @@ class InstructionSet:
     lanes: int32 sums in one accumulator register.
     group: neighbouring input channels that one dot product adds into one lane.
     step: input channels that one activation load covers; step // group dot products use it.
-    registers: vector registers, of which `reserved` hold neither accumulators nor weights.
+    registers: vector registers, of which `reserved` hold neither sums nor the held operand of a step.
     tile_dtype, weight_dtype: how activations lie in the padded tile and weights in the constants.
     tile_bias: integer b such that a tile holds q + b; None when it holds q - zero_point, so that padding is zero.
     dot(sums, activation, part, weight): `sums` (int32 x lanes) plus the products of the `part`-th group of `activation`,
@@ -35,6 +35,11 @@ class InstructionSet:
     dot: Callable[[Expr, Expr, int, Expr], Expr]
     load: Callable[[object, Expr], Expr]
     mnemonic: str
+
+    @property
+    def holds_activations(self) -> bool:
+        """Whether a step keeps every pixel's activations in registers while weights stream, or the other way round."""
+        return self.step > self.group
 
     def padded_channels(self, channels: int) -> int:
         """Input channels in the tile: rounded up to whole activation loads."""
