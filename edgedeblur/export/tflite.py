@@ -193,7 +193,7 @@ class _AlignedBuffer:
     def __init__(self, data: np.ndarray) -> None:
         self.data = data
 
-    def Pack(self, builder: Any) -> int:  # noqa: N802 - called by the generated classes
+    def Pack(self, builder: Any) -> int:
         vector = None
         if len(self.data):
             builder.StartVector(1, len(self.data), _ALIGNMENT)

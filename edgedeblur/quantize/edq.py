@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import math
 import zipfile
 import zlib
 from pathlib import Path
@@ -32,7 +33,7 @@ def save_edq(network: QuantisedNetwork, path: str | Path) -> None:
         UserError: the network breaks a rule of check.py, or the file cannot be written.
     """
     check_network(network)
-    members = {"network.json": _to_json(_description(network)), "statistics.json": _to_json(network.statistics)}
+    members = {"network.json": _to_json(_description(network)), "statistics.json": _to_json(network.statistics, None)}
     for layer in network.layers:
         for kind in array_forms(layer.spec):
             members[_array_member(layer.spec, kind)] = _to_npy(getattr(layer, kind))
@@ -120,8 +121,8 @@ def _description(network: QuantisedNetwork) -> dict:
     }
 
 
-def _to_json(value: dict) -> bytes:
-    return (json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
+def _to_json(value: dict, indent: int | None = 1) -> bytes:
+    return (json.dumps(value, indent=indent, allow_nan=False, ensure_ascii=False) + "\n").encode()
 
 
 def _to_npy(array: np.ndarray) -> bytes:
@@ -148,7 +149,7 @@ def _member_json(archive: zipfile.ZipFile, name: str, limit: int) -> dict:
     if name not in archive.namelist():
         raise UserError(f"{name} is missing")
     try:
-        value = json.loads(_member(archive, name, limit), parse_constant=_no_constant)
+        value = json.loads(_member(archive, name, limit), parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{name} is not valid JSON: {error}") from None
     if not isinstance(value, dict):
@@ -156,8 +157,11 @@ def _member_json(archive: zipfile.ZipFile, name: str, limit: int) -> dict:
     return value
 
 
-def _no_constant(text: str) -> Any:
-    raise ValueError(f"{text} is not a number that JSON allows")
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is not a finite number")
+    return value
 
 
 def _layer(archive: zipfile.ZipFile, spec: ConvSpec, residual_scales: dict) -> QuantisedConv:
@@ -181,7 +185,7 @@ def _array(archive: zipfile.ZipFile, member: str, dtype: np.dtype, shape: tuple[
         raise UserError(f"{member} is not an .npy array: {error}") from None
     data = stream.read()
     if found != (shape, False, dtype) or len(data) != size:
-        raise UserError(f"{member} must be a {dtype.name} array {list(shape)} in C order")
+        raise UserError(f"{member} must be an {dtype.name} array {list(shape)} in C order")
     return np.frombuffer(data, dtype).astype(dtype.newbyteorder("=")).reshape(shape)
 
 

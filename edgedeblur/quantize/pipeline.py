@@ -56,9 +56,7 @@ def quantise_student(
     Raises:
         UserError: bad options, bad images, a student that is not finite, or accumulators that could overflow int32.
     """
-    collected = (
-        collect_statistics(student, images) if statistics is None else _known_statistics(student, statistics)
-    )
+    collected = collect_statistics(student, images) if statistics is None else _known_statistics(student, statistics)
     tensors = decide_tensors(student.spec, collected, options.observer, options.percentile)
     if options.bias_correction:
         network = fold_network_corrected(student, tensors, collected, crop_images(images, student.spec.multiple))

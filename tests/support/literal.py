@@ -1,0 +1,48 @@
+"""The arithmetic of network.py written out once more, in Python integers and loops: what the interpreter is checked by.
+
+It shares no code with the interpreter. A product is rounded to float32 by NumPy's scalar type, a half by Python's
+`round`, which goes to even.
+"""
+
+import numpy as np
+
+from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork
+
+
+def literal_layer(network: QuantisedNetwork, layer: QuantisedConv, tensors: dict[str, np.ndarray]) -> np.ndarray:
+    """int8 [H, W, C] of one layer from the int8 [H, W, C] tensors that it reads."""
+    spec = layer.spec
+    source, source_zero = tensors[spec.source], network.tensors[spec.source].zero_point
+    out_zero = network.tensors[spec.name].zero_point
+    fold, shuffle = spec.space_to_depth, spec.depth_to_space
+    height, width = source.shape[0] // fold // spec.stride, source.shape[1] // fold // spec.stride
+    channels = spec.out_channels // shuffle**2
+    out = np.zeros((height * shuffle, width * shuffle, channels), np.int8)
+    for y in range(height * shuffle):
+        for x in range(width * shuffle):
+            for channel in range(channels):
+                o = ((y % shuffle) * shuffle + x % shuffle) * channels + channel
+                acc = _accumulate(layer, source, source_zero, y // shuffle, x // shuffle, o)
+                r = round(float(np.float32(acc) * layer.scale[o]))
+                if spec.residual is not None:
+                    other = int(tensors[spec.residual][y, x, channel]) - network.tensors[spec.residual].zero_point
+                    r += round(float(np.float32(other) * layer.residual_scale))
+                low = max(-128, out_zero) if spec.relu else -128
+                out[y, x, channel] = min(max(r + out_zero, low), 127)
+    return out
+
+
+def _accumulate(layer: QuantisedConv, source: np.ndarray, zero: int, y: int, x: int, o: int) -> int:
+    spec = layer.spec
+    fold, channels = spec.space_to_depth, source.shape[2]
+    acc = int(layer.bias[o])
+    for ky in range(spec.kernel):
+        for kx in range(spec.kernel):
+            sy, sx = y * spec.stride + ky - spec.kernel // 2, x * spec.stride + kx - spec.kernel // 2
+            if not (0 <= sy < source.shape[0] // fold and 0 <= sx < source.shape[1] // fold):
+                continue
+            for i in range(spec.in_channels):
+                dy, dx, c = i // channels // fold, i // channels % fold, i % channels
+                q = int(source[sy * fold + dy, sx * fold + dx, c])
+                acc += (q - zero) * int(layer.weight[o, ky, kx, i])
+    return acc
