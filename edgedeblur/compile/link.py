@@ -12,9 +12,6 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import tvm.libinfo
-import tvm_ffi.libinfo
-
 from edgedeblur.compile.target import Target
 from edgedeblur.errors import UserError
 from edgedeblur.resources import resource_folder
@@ -54,6 +51,9 @@ _OUTPUT_LINES = 15
 def copy_sources(folder: Path) -> None:
     """Puts everything that a program or library is built from into the folder, besides model.c, its constants and
     model.o: the C runtime, the public header, TVM's and DLPack's headers, and the CMake file for apps."""
+    import tvm.libinfo
+    import tvm_ffi.libinfo
+
     runtime = resource_folder("runtime")
     (folder / RUNTIME_FOLDER).mkdir()
     for name in (*_LIBRARY_SOURCES, *_BENCH_SOURCES, *_RUNTIME_HEADERS, _EXPORTS):

@@ -1,0 +1,187 @@
+"""The artefact: a folder with everything that runs the network on its target, made whole or not at all.
+
+1. kernels, constants and plan            build.py
+2. the network as C tables                emit.py
+3. a program, and a library               link.py
+4. the .edq file, digests, the manifest   manifest.py
+"""
+
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from edgedeblur import __version__
+from edgedeblur.compile import link, manifest
+from edgedeblur.compile.emit import CONSTANTS, MODEL_C, ModelFacts, emit_model_c
+from edgedeblur.compile.manifest import damaged
+from edgedeblur.compile.target import Target, parse_target
+from edgedeblur.errors import UserError
+from edgedeblur.files import atomic_folder
+from edgedeblur.quantize.edq import load_edq, save_edq
+from edgedeblur.quantize.network import QuantisedNetwork
+
+if TYPE_CHECKING:
+    from edgedeblur.compile.build import CompiledKernels
+
+NETWORK = "network.edq"
+_REQUIRED_FILES = (link.BENCH, link.HEADER, link.OBJECT, MODEL_C, CONSTANTS, NETWORK)
+_ELF_MACHINES = {"x86_64": 62, "aarch64": 183}  # e_machine, System V ABI
+
+
+@dataclass(frozen=True)
+class ArtefactInfo:
+    """A checked artefact. manifest: the whole of manifest.json. Sizes in bytes."""
+
+    path: Path
+    manifest: dict
+    target: Target
+    name: str
+    height: int
+    width: int
+
+    @property
+    def bench(self) -> Path:
+        """The static program edgedeblur-bench."""
+        return self.path / link.BENCH
+
+    @property
+    def library(self) -> Path | None:
+        """The shared library; None for Android compiled without an NDK."""
+        return self.path / link.LIBRARY if link.LIBRARY in self.manifest["files"] else None
+
+    @property
+    def bytes(self) -> int:
+        """Of all files."""
+        return sum(entry["bytes"] for entry in self.manifest["files"].values())
+
+    def network(self) -> QuantisedNetwork:
+        """The quantised network that it was compiled from."""
+        return load_edq(self.path / NETWORK)
+
+
+def compile_network(
+    network: QuantisedNetwork,
+    target: Target,
+    height: int = 512,
+    width: int = 512,
+    output: str | Path = "artefact",
+    log: Callable[[str], None] = lambda line: None,
+) -> ArtefactInfo:
+    """Compiles the network for height x width images into the folder `output`; an artefact there is replaced.
+
+    The same network, target, size and tools give the same bytes. With ANDROID_NDK_HOME set, an Android artefact has a
+    library for apps as well.
+
+    Args:
+        log: told each step, one line at a time.
+
+    Raises:
+        UserError: a size that the network cannot take, a folder in the way, a tool that is missing or fails.
+    """
+    from edgedeblur.compile.build import build_plan  # loads TVM, which whoever only runs artefacts does without
+
+    output = Path(output)
+    _check_output(output)
+    log(f"compiling {len(network.layers)} kernels for {target.name} ({target.cpu}, {target.isa})")
+    compiled = build_plan(network, height, width, target)
+    with atomic_folder(output) as folder:
+        facts = ModelFacts(manifest.artefact_name(network, height, width), __version__, target.isa, target.threads)
+        _write_parts(folder, compiled, facts)
+        save_edq(network, folder / NETWORK)
+        log(f"linking {link.BENCH} (builds the C library for a minute, the first time)")
+        link.link_bench(folder, target)
+        _link_library(folder, target, log)
+        files = manifest.describe_files(folder)
+        manifest.write_manifest(folder, manifest.make_manifest(network, compiled, target, files))
+    return load_artefact(output)
+
+
+def load_artefact(path: str | Path) -> ArtefactInfo:
+    """The artefact in a folder, after checking that it is whole.
+
+    Raises:
+        UserError: not an artefact, of an unknown version, a file missing or changed, machine code for another
+            architecture than its target's.
+    """
+    path = Path(path)
+    entries = manifest.read_manifest(path)
+    where = path / manifest.MANIFEST
+    target = _read_target(where, dict(entries["target"]))
+    height, width = _read_shape(where, entries["input_shape"])
+    _check_files(path, entries["files"])
+    info = ArtefactInfo(path, entries, target, entries["name"], height, width)
+    for file in filter(None, (info.bench, info.library, path / link.OBJECT)):
+        _check_machine(file, target)
+    return info
+
+
+def _write_parts(folder: Path, compiled: "CompiledKernels", facts: ModelFacts) -> None:
+    link.copy_sources(folder)
+    (folder / link.OBJECT).write_bytes(compiled.object_code)
+    (folder / CONSTANTS).write_bytes(compiled.plan.constants)
+    (folder / MODEL_C).write_text(emit_model_c(compiled.plan, facts), encoding="ascii")
+
+
+def _link_library(folder: Path, target: Target, log: Callable[[str], None]) -> None:
+    if not target.is_android:
+        log(f"linking {link.LIBRARY}")
+        link.link_library(folder, target)
+        return
+    ndk = link.ndk_from_environment()
+    if ndk is None:
+        log(
+            f"no NDK: {link.BENCH} runs on a phone from /data/local/tmp; for a {link.LIBRARY} that an app can load set "
+            f"ANDROID_NDK_HOME and compile again, or add this folder's {link.CMAKE_LISTS} to the app"
+        )
+        return
+    log(f"linking {link.LIBRARY} with the NDK in {ndk}")
+    link.link_android_library(folder, target, ndk)
+
+
+def _check_output(output: Path) -> None:
+    """Only an artefact or an empty folder may be replaced."""
+    if not output.exists() or (output / manifest.MANIFEST).is_file():
+        return
+    if not output.is_dir() or any(output.iterdir()):
+        raise UserError(f"{output} exists and is not an artefact; it is not replaced", "choose another output", 2)
+
+
+def _read_target(where: Path, table: dict) -> Target:
+    name = table.pop("name", None)
+    if not isinstance(name, str):
+        raise damaged(where, "its target has no name")
+    try:
+        return parse_target(name, table, where)
+    except UserError as error:
+        raise damaged(where, error.message) from None
+
+
+def _read_shape(where: Path, shape: list) -> tuple[int, int]:
+    if len(shape) != 3 or shape[2] != 3 or not all(type(extent) is int and extent > 0 for extent in shape):
+        raise damaged(where, f"input_shape is {shape}; [height, width, 3] is needed")
+    return shape[0], shape[1]
+
+
+def _check_files(path: Path, files: dict) -> None:
+    for name in _REQUIRED_FILES:
+        if name not in files:
+            raise damaged(path / manifest.MANIFEST, f"files has no {name}")
+    for name, entry in files.items():
+        parts = PurePosixPath(name)
+        if parts.is_absolute() or ".." in parts.parts or not isinstance(entry, dict):
+            raise damaged(path / manifest.MANIFEST, f"files has an entry {name!r}, which is not a file of the artefact")
+        file = path / name
+        if not file.is_file():
+            raise damaged(path, f"{name} is missing")
+        if manifest.describe_file(file) != entry:
+            raise damaged(file, "it is not the file that was compiled (size or sha256 differ)")
+
+
+def _check_machine(file: Path, target: Target) -> None:
+    with open(file, "rb") as stream:
+        header = stream.read(20)
+    machine = int.from_bytes(header[18:20], "little")
+    if header[:4] != b"\x7fELF" or machine != _ELF_MACHINES[target.architecture]:
+        raise damaged(file, f"it holds no machine code for {target.architecture} (this machine: {platform.machine()})")

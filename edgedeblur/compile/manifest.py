@@ -1,0 +1,168 @@
+"""manifest.json: what an artefact is, what it was made from and by, and the digest of each of its files."""
+
+import dataclasses
+import hashlib
+import json
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgedeblur import __version__
+from edgedeblur.compile.target import Target, target_table
+from edgedeblur.errors import UserError
+from edgedeblur.quantize.network import QuantisedNetwork
+from edgedeblur.student import ConvSpec
+
+if TYPE_CHECKING:
+    from edgedeblur.compile.build import CompiledKernel, CompiledKernels
+
+MANIFEST = "manifest.json"
+SCHEMA_VERSION = 1
+_TOOLS = ("apache-tvm", "apache-tvm-ffi", "ziglang")
+_TYPES = {
+    "schema_version": int,
+    "name": str,
+    "tier": str,
+    "edgedeblur_version": str,
+    "parameters": int,
+    "macs": int,
+    "input_shape": list,
+    "target": dict,
+    "layers": list,
+    "int8": dict,
+    "arena_bytes": int,
+    "workspace_bytes": int,
+    "weights_bytes": int,
+    "tensors": dict,
+    "recipe": dict,
+    "provenance": dict,
+    "tool_versions": dict,
+    "network_sha256": str,
+    "files": dict,
+}
+
+
+def make_manifest(network: QuantisedNetwork, compiled: "CompiledKernels", target: Target, files: dict) -> dict:
+    """The manifest of an artefact; `files` as `describe_files` gives them.
+
+    name: of the network, its size and target. network_sha256: of the artefact's .edq file, which `save_edq` writes the
+    same for the same network, so that an artefact can be held against the file that it was made from.
+    """
+    plan, spec = compiled.plan, network.spec
+    symbols = {call.layer: call.symbol for call in plan.calls}
+    layers = [
+        _layer_entry(conv.spec, kernel, symbols[kernel.layer])
+        for conv, kernel in zip(network.layers, compiled.kernels, strict=True)
+    ]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "name": artefact_name(network, plan.height, plan.width),
+        "tier": spec.name,
+        "edgedeblur_version": __version__,
+        "parameters": spec.parameters,
+        "macs": sum(layer["macs"] for layer in layers),
+        "input_shape": [plan.height, plan.width, 3],
+        "target": {"name": target.name, **target_table(target)},
+        "layers": layers,
+        "int8": _int8_proof(layers),
+        "arena_bytes": plan.arena_bytes,
+        "workspace_bytes": plan.workspace_bytes,
+        "weights_bytes": len(plan.constants),
+        "tensors": {name: dataclasses.asdict(scale) for name, scale in network.tensors.items()},
+        "recipe": network.recipe,
+        "provenance": network.provenance,
+        "tool_versions": {tool: metadata.version(tool) for tool in _TOOLS},
+        "network_sha256": files["network.edq"]["sha256"],
+        "files": files,
+    }
+
+
+def artefact_name(network: QuantisedNetwork, height: int, width: int) -> str:
+    """The model's name in the library and in reports: "small-512x512", height first."""
+    return f"{network.spec.name}-{height}x{width}"
+
+
+def write_manifest(folder: Path, manifest: dict) -> None:
+    text = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def read_manifest(folder: Path) -> dict:
+    """The manifest of the artefact in the folder, its keys and their types checked.
+
+    Raises:
+        UserError: no folder, no manifest, or a damaged or unknown one.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        what = f"{folder} has no {MANIFEST}" if folder.is_dir() else f"there is no folder {folder}"
+        raise UserError(f"{what}, so it is not an artefact", "edgedeblur compile") from None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, str(error)) from None
+    if not isinstance(manifest, dict):
+        raise damaged(path, "it is not a JSON object")
+    version = manifest.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise damaged(path, f"schema_version is {version!r}; this edgedeblur reads {SCHEMA_VERSION}")
+    for key, kind in _TYPES.items():
+        if type(manifest.get(key)) is not kind:
+            raise damaged(path, f"{key} is not a {kind.__name__}" if key in manifest else f"{key} is missing")
+    return manifest
+
+
+def describe_files(folder: Path) -> dict[str, dict]:
+    """{name: {bytes, sha256}} of every file in the folder and below, sorted by name."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    return {path.relative_to(folder).as_posix(): describe_file(path) for path in paths}
+
+
+def describe_file(path: Path) -> dict:
+    with open(path, "rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return {"bytes": path.stat().st_size, "sha256": digest}
+
+
+def damaged(path: Path, reason: str) -> UserError:
+    """The error for an artefact that cannot be trusted to run."""
+    return UserError(f"{path} is damaged: {reason}", "compile it again: edgedeblur compile")
+
+
+def _layer_entry(spec: ConvSpec, kernel: "CompiledKernel", symbol: str) -> dict:
+    return {
+        "name": spec.name,
+        "op": describe_op(spec),
+        "kernel": symbol,
+        "macs": kernel.macs,
+        "schedule": dataclasses.asdict(kernel.schedule),
+        "workspace_bytes": kernel.workspace_bytes,
+        "dot_instructions": kernel.dot_instructions,
+    }
+
+
+def describe_op(spec: ConvSpec) -> str:
+    """What one kernel does, in order: "space_to_depth4+conv3x3s2+depth_to_space2+residual+relu"."""
+    parts = [f"conv{spec.kernel}x{spec.kernel}" + (f"s{spec.stride}" if spec.stride > 1 else "")]
+    if spec.space_to_depth > 1:
+        parts.insert(0, f"space_to_depth{spec.space_to_depth}")
+    if spec.depth_to_space > 1:
+        parts.append(f"depth_to_space{spec.depth_to_space}")
+    if spec.residual is not None:
+        parts.append("residual")
+    if spec.relu:
+        parts.append("relu")
+    return "+".join(parts)
+
+
+def _int8_proof(layers: list[dict]) -> dict:
+    """How many convolutions multiply int8 by int8 in machine code, counted in the assembly, and why others do not."""
+    without = [layer["name"] for layer in layers if layer["dot_instructions"] == 0]
+    return {
+        "convolutions": len(layers),
+        "int8_convolutions": len(layers) - len(without),
+        "dot_instructions": sum(layer["dot_instructions"] for layer in layers),
+        "reasons": [f"{name}: its machine code has no int8 dot-product instruction" for name in without],
+    }

@@ -1,0 +1,154 @@
+"""Runs an artefact in a process of its own: edgedeblur-bench, here or under the target's simulator."""
+
+import json
+import shutil
+import signal
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgedeblur.compile import cpu
+from edgedeblur.compile.artefact import ArtefactInfo, load_artefact
+from edgedeblur.errors import UserError
+from edgedeblur.runtime.session import check_image
+
+_SCHEMA_VERSION = 1
+_INSTALL = {"qemu-aarch64": "apt-get install qemu-user", "qemu-x86_64": "apt-get install qemu-user"}
+
+
+@dataclass(frozen=True)
+class LayerTime:
+    """One layer. ms: median over the measured runs, None when they were not profiled."""
+
+    name: str
+    macs: int
+    ms: float | None
+
+
+@dataclass(frozen=True)
+class BenchResult:
+    """What edgedeblur-bench printed. load_ms: making an instance; first_ms: its first run; samples_ms: the measured runs.
+
+    peak_rss_kb: of the process; under a simulator, of the simulator with it (peak_rss_source says how it was read).
+    """
+
+    model: str
+    height: int
+    width: int
+    threads: int
+    interrupted: bool
+    load_ms: float
+    first_ms: float | None
+    samples_ms: tuple[float, ...]
+    peak_rss_kb: int
+    peak_rss_source: str
+    arena_bytes: int
+    workspace_bytes: int
+    weights_bytes: int
+    layers: tuple[LayerTime, ...]
+
+
+@dataclass(frozen=True)
+class ProgramRun:
+    """output: uint8 [height, width, 3] RGB, the restored image. simulated: times say nothing about the target."""
+
+    result: BenchResult
+    output: np.ndarray
+    simulated: bool
+
+
+def run_program(
+    artefact: str | Path | ArtefactInfo,
+    image: np.ndarray,
+    runs: int = 50,
+    warmup: int = 10,
+    threads: int | None = None,
+    min_seconds: float = 0.0,
+    profile: bool = False,
+    cores: str | None = None,
+    timeout_s: float | None = None,
+) -> ProgramRun:
+    """Runs edgedeblur-bench on the image: directly where the artefact is for this machine, else by its target's runner.
+
+    Args:
+        image: uint8 [height, width, 3] RGB.
+        threads: None for the target's number.
+        min_seconds: goes on after `runs` runs until this long has been measured.
+        profile: measure every layer.
+        cores: "4-7" or "0,2": run there only.
+
+    Raises:
+        UserError: not an artefact, an image of another size, no runner for its architecture or not installed, a
+            processor without its instructions, bad options, out of time.
+    """
+    info = artefact if isinstance(artefact, ArtefactInfo) else load_artefact(artefact)
+    check_image(info, image)
+    runner = runner_for(info)
+    options = ["--runs", str(runs), "--warmup", str(warmup), "--min-seconds", str(min_seconds)]
+    options += ["--threads", str(threads)] if threads is not None else []
+    options += ["--cores", cores] if cores is not None else []
+    options += ["--profile"] if profile else []
+    with tempfile.TemporaryDirectory(prefix="edgedeblur-") as folder:
+        source, restored = Path(folder) / "input.rgb", Path(folder) / "output.rgb"
+        source.write_bytes(np.ascontiguousarray(image).tobytes())
+        command = [*runner, str(info.bench.resolve()), "--input", str(source), "--output", str(restored), *options]
+        text = _run(command, timeout_s)
+        output = np.fromfile(restored, np.uint8).reshape(image.shape)
+    return ProgramRun(parse_bench_output(text), output, simulated=bool(runner))
+
+
+def runner_for(info: ArtefactInfo) -> tuple[str, ...]:
+    """The command prefix that runs the artefact's program here: empty where it is native.
+
+    Raises:
+        UserError: another architecture and no runner, or the runner is not installed.
+    """
+    target = info.target
+    if target.architecture == cpu.architecture():
+        return ()
+    if not target.runner:
+        raise UserError(
+            f"{info.path} is for {target.architecture}, and target {target.name} names no runner for this machine",
+            'add runner = ["qemu-...", ...] to the target\'s TOML and compile again, or run it there',
+        )
+    if shutil.which(target.runner[0]) is None:
+        mend = _INSTALL.get(Path(target.runner[0]).name, f"install {target.runner[0]}")
+        raise UserError(f"{target.runner[0]} is not installed; it runs {target.architecture} programs here", mend)
+    return target.runner
+
+
+def parse_bench_output(text: str) -> BenchResult:
+    """What edgedeblur-bench printed, from this machine or a phone.
+
+    Raises:
+        UserError: it is not that.
+    """
+    try:
+        fields = json.loads(text)
+        version = fields.pop("schema_version")
+        if version != _SCHEMA_VERSION:
+            raise UserError(
+                f"edgedeblur-bench printed schema_version {version!r}, not {_SCHEMA_VERSION}", "compile again"
+            )
+        layers = tuple(LayerTime(**layer) for layer in fields.pop("layers"))
+        return BenchResult(**fields | {"samples_ms": tuple(fields["samples_ms"]), "layers": layers})
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise UserError(f"edgedeblur-bench printed no result but {text[-500:]!r}", "edgedeblur compile") from None
+
+
+def _run(command: list[str], timeout_s: float | None) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        raise UserError(f"edgedeblur-bench did not end within {timeout_s:g} s", "fewer runs") from None
+    except OSError as error:
+        raise UserError(f"cannot start {command[0]}: {error.strerror}") from None
+    if done.returncode == 0:
+        return done.stdout
+    reason = done.stderr.strip() or f"ended with status {done.returncode}"
+    if done.returncode < 0:
+        reason = f"edgedeblur-bench was ended by {signal.Signals(-done.returncode).name}; {done.stderr.strip()}"
+    raise UserError(reason, exit_code=2 if done.returncode == 2 else 1)
