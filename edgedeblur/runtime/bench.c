@@ -76,7 +76,7 @@ static void fill_with_noise(uint8_t *image) {
 static int stay_on(uint64_t cores) {
   cpu_set_t allowed;
   CPU_ZERO(&allowed);
-  for (int core = 0; core < 64; core++) {
+  for (size_t core = 0; core < 64; core++) {
     if (cores >> core & 1) CPU_SET(core, &allowed);
   }
   if (sched_setaffinity(0, sizeof allowed, &allowed) == 0) return 0;

@@ -42,8 +42,8 @@ static int ascending(const void *a, const void *b) {
 
 /* The median of column `layer`, through `scratch[sample_count]`. */
 static double median_ms(const bench_result *result, int layer, double *scratch) {
-  const size_t count = result->sample_count;
-  for (size_t run = 0; run < count; run++) scratch[run] = result->layers_ms[run * (size_t)ed_layer_count() + layer];
+  const size_t count = result->sample_count, layers = (size_t)ed_layer_count();
+  for (size_t run = 0; run < count; run++) scratch[run] = result->layers_ms[run * layers + (size_t)layer];
   qsort(scratch, count, sizeof *scratch, ascending);
   return (scratch[(count - 1) / 2] + scratch[count / 2]) / 2;
 }

@@ -172,7 +172,7 @@ static int start_workers(ed_pool *pool) {
 static int start_workers_on(ed_pool *pool, uint64_t cores) {
   cpu_set_t before, allowed;
   CPU_ZERO(&allowed);
-  for (int core = 0; core < 64; core++) {
+  for (size_t core = 0; core < 64; core++) {
     if (cores >> core & 1) CPU_SET(core, &allowed);
   }
   if (sched_getaffinity(0, sizeof before, &before) != 0 || sched_setaffinity(0, sizeof allowed, &allowed) != 0) {

@@ -30,8 +30,9 @@ class LayerTime:
 
 @dataclass(frozen=True)
 class BenchResult:
-    """What edgedeblur-bench printed. load_ms: making an instance; first_ms: its first run; samples_ms: the measured runs.
+    """What edgedeblur-bench printed.
 
+    load_ms: making an instance. first_ms: its first run. samples_ms: the measured runs.
     peak_rss_kb: of the process; under a simulator, of the simulator with it (peak_rss_source says how it was read).
     """
 
