@@ -4,7 +4,6 @@ import importlib
 import os
 import platform
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Literal
 
 from packaging.requirements import Requirement
 
-from edgedeblur.bench.environment import version_of
+from edgedeblur.bench.environment import program_version, version_of
 from edgedeblur.compile.cpu import ISA_FLAGS, cpu_model, runs_here
 
 Status = Literal["ok", "missing", "optional"]
@@ -92,7 +91,7 @@ def check_tvm_loads() -> Check:
 
 
 def check_zig() -> Check:
-    version = _output([sys.executable, "-m", "ziglang", "version"])
+    version = program_version([sys.executable, "-m", "ziglang", "version"])
     if version is None:
         return Check("zig", "missing", "not installed", "compiling links with it: pip install ziglang")
     return Check("zig", "ok", version)
@@ -110,8 +109,7 @@ def check_cpu() -> Check:
 def check_tool(name: str, argument: str, purpose: str, mend: str) -> Check:
     if shutil.which(name) is None:
         return Check(name, "optional", "not found", f"only for {purpose}: {mend}")
-    text = _output([name, argument])
-    return Check(name, "ok", text.splitlines()[0] if text else "found")
+    return Check(name, "ok", program_version([name, argument]) or "found")
 
 
 def check_ndk() -> Check:
@@ -135,12 +133,3 @@ def check_disk(workdir: Path) -> Check:
             "disk", "missing", f"{free:.1f} GB free at {place}", f"free {MIN_FREE_GB:g} GB or choose --workdir"
         )
     return Check("disk", "ok", f"{free:.1f} GB free at {place}")
-
-
-def _output(command: list[str]) -> str | None:
-    """A command's standard output, None when it fails."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()

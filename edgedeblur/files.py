@@ -1,6 +1,7 @@
 """Outputs appear whole or not at all: written under a temporary name, then renamed."""
 
 import contextlib
+import json
 import os
 import shutil
 import tempfile
@@ -69,6 +70,11 @@ def write_text(destination: str | Path, text: str) -> None:
     write_bytes(destination, text.encode())
 
 
+def write_json(destination: str | Path, value: object) -> None:
+    """JSON values, indented; NaN and infinity are refused (ValueError), since JSON has none."""
+    write_text(destination, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
@@ -77,4 +83,6 @@ def _umask() -> int:
 
 def _cannot_write(destination: Path, error: OSError) -> UserError:
     reason = error.strerror or str(error)
-    return UserError(f"cannot write {destination}: {reason}", "free some room or choose another --workdir / output path")
+    return UserError(
+        f"cannot write {destination}: {reason}", "free some room or choose another --workdir / output path"
+    )

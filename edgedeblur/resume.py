@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgedeblur.files import write_text
+from edgedeblur.digests import digest
+from edgedeblur.files import write_json
 
 STATE_FILE = "run-state.json"
-_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -50,23 +50,9 @@ def run_steps(root: Path, steps: Sequence[Step], log: Callable[[str], None]) -> 
         log(label)
         step.run()
         state[step.name] = {"key": key, "outputs": _digests(step.outputs)}
-        write_text(state_file, json.dumps(state, indent=1) + "\n")
+        write_json(state_file, state)
         ran.append(step.name)
     return ran
-
-
-def digest(path: Path) -> str | None:
-    """SHA-256 of a file's content, or of a folder's names and contents; None where there is nothing."""
-    if path.is_dir():
-        sums = [f"{file.relative_to(path)}={digest(file)}" for file in sorted(path.rglob("*")) if file.is_file()]
-        return hashlib.sha256("\n".join(sums).encode()).hexdigest()
-    if not path.is_file():
-        return None
-    total = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            total.update(block)
-    return total.hexdigest()
 
 
 def _key(step: Step) -> str:

@@ -2,6 +2,8 @@
 
 import os
 import platform
+import subprocess
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -45,6 +47,15 @@ def version_of(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
+
+
+def program_version(command: Sequence[str]) -> str | None:
+    """The first line that a program prints of its version, None where it does not run."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip().split("\n")[0] or None
 
 
 def _tool_versions() -> dict[str, str]:

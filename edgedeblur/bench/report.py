@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from edgedeblur.errors import UserError
-from edgedeblur.files import write_text
+from edgedeblur.files import write_json
 
 SCHEMA_VERSION = 1
 Outcome = Literal["pass", "fail", "unknown"]
@@ -68,7 +68,8 @@ class Latency:
 
 @dataclass(frozen=True)
 class Memory:
-    """Megabytes. peak_rss: of the bench process; arena: planned scratch; weights: constants; artefact: on disk."""
+    """Megabytes. peak_rss: of the bench process, under simulation with the simulator; arena: planned scratch;
+    weights: constants; artefact: the file that is shipped, that is the library, or the program where there is none."""
 
     peak_rss: float | None
     arena: float
@@ -99,7 +100,8 @@ class Int8:
 
 @dataclass(frozen=True)
 class Layer:
-    """share: of the whole run, 0 to 1. mac_per_cycle: of one core; null where the clock is not known."""
+    """share: of the whole run, 0 to 1. mac_per_cycle: over the nominal cycles of the cores used,
+    so a mean per core; null where a clock is not known."""
 
     name: str
     op: str
@@ -150,9 +152,8 @@ class Report:
 
 def write_report(report: Report, *paths: Path) -> None:
     """Write the same JSON to every path."""
-    text = json.dumps(asdict(report), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
     for path in paths:
-        write_text(path, text)
+        write_json(path, asdict(report))
 
 
 def read_report(path: Path) -> Report:

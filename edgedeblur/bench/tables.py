@@ -12,6 +12,16 @@ from edgedeblur.compile.target import Target
 _COLOURS = {"pass": "green", "fail": "red", "unknown": "yellow"}
 
 
+def report_tables(report: Report) -> list[Table]:
+    """Everything that there is to show of a report."""
+    tables = [summary_table(report)]
+    if any(layer.ms is not None for layer in report.layers):
+        tables.insert(0, layers_table(report))
+    if report.peers:
+        tables.append(peers_table(report))
+    return tables
+
+
 def summary_table(report: Report) -> Table:
     """One row per fact: network, quality, latency, memory, int8, verdict."""
     table = Table(title=f"{report.model.name} on {report.target.name}", title_justify="left", show_header=False)
@@ -70,17 +80,22 @@ def number(value: float | None, digits: int, unit: str = "") -> str:
     return "-" if value is None else f"{value:,.{digits}f}{unit}"
 
 
+def milliseconds(value: float | None) -> str:
+    """Milliseconds with as many digits as matter against a budget of tens."""
+    return number(value, 1 if value is None or value >= 10 else 3)
+
+
 def _facts(report: Report) -> list[tuple[str, str | Text]]:
     model, latency, memory = report.model, report.latency_ms, report.memory_mb
     height, width, _ = model.input_shape
-    percentiles = " / ".join(number(value, 1) for value in (latency.p50, latency.p90, latency.p99))
+    percentiles = " / ".join(milliseconds(value) for value in (latency.p50, latency.p90, latency.p99))
     return [
         ("input", f"{width}x{height} RGB, {report.target.threads} threads"),
         ("parameters", f"{model.parameters:,}"),
         ("GMAC", f"{model.macs / 1e9:.2f}"),
         *_quality_facts(report),
         (f"p50 / p90 / p99 ms ({report.provenance})", percentiles),
-        ("first run / load ms", f"{number(latency.first, 1)} / {number(latency.load, 1)}"),
+        ("first run / load ms", f"{milliseconds(latency.first)} / {milliseconds(latency.load)}"),
         ("peak memory MB", number(memory.peak_rss, 1)),
         ("arena / weights / artefact MB", f"{memory.arena:.1f} / {memory.weights:.1f} / {memory.artefact:.1f}"),
         ("int8 convolutions", f"{report.int8.int8_convolutions} of {report.int8.convolutions}"),

@@ -38,6 +38,11 @@ size = click.option(
 )
 seed = click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same result.")
 threads = click.option("--threads", type=click.IntRange(1, 64), help="Threads; default: the target's.")
+calibration = click.option(
+    "--calibration",
+    type=PATH,
+    help="Folder of blurred images or of pairs; default: the default photographs, blurred with the seed.",
+)
 json_file = click.option("--json", "json_path", type=PATH, help="Also write the result as JSON to this file.")
 model = click.option(
     "-m",

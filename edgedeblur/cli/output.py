@@ -1,12 +1,8 @@
 """Tables on stdout; not cut to 80 columns where there is no terminal."""
 
-import json
 import sys
-from pathlib import Path
 
 from rich.console import Console, RenderableType
-
-from edgedeblur.files import write_text
 
 _WIDTH_WITHOUT_TERMINAL = 160
 
@@ -18,8 +14,3 @@ def show(*renderables: RenderableType) -> None:
         console = Console(file=sys.stdout, highlight=False, width=_WIDTH_WITHOUT_TERMINAL)
     for renderable in renderables:
         console.print(renderable)
-
-
-def write_json(path: Path, value: object) -> None:
-    """Write JSON that ends with a newline; NaN is refused."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")

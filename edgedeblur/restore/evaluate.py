@@ -62,9 +62,12 @@ class PairScores:
 
 @dataclass(frozen=True)
 class EvaluatedModel:
+    """sha256: of the file; for an artefact, of the quantised network that it was compiled from."""
+
     name: str
     kind: str
     path: str
+    sha256: str
     parameters: int
     gmac: float | None
 
@@ -100,7 +103,7 @@ def evaluate(pairs: Sequence[Pair], restorers: Sequence[Restorer], progress: Pro
         progress(f"{pair.group}/{pair.name}", index, len(pairs))
     names = _distinct_names(restorers)
     models = [
-        EvaluatedModel(name, r.kind, str(r.path), r.parameters, r.gmac)
+        EvaluatedModel(name, r.kind, str(r.path), r.sha256, r.parameters, r.gmac)
         for name, r in zip(names, restorers, strict=True)
     ]
     return Evaluation(models, scores)

@@ -1,9 +1,13 @@
 """What is in a model file or artefact, as label and value, and layer by layer: the data of `inspect`."""
 
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edgedeblur.compile.manifest import describe_op
+from edgedeblur.quantize.network import QuantisedConv
 from edgedeblur.restore.kinds import Kind, model_kind
+from edgedeblur.student import StudentSpec
 
 
 @dataclass(frozen=True)
@@ -76,45 +80,77 @@ def _describe_quantised(path: Path) -> tuple:
     rows = [
         *_spec_rows(network.spec),
         *((f"recipe: {name}", str(value)) for name, value in network.recipe.items()),
-        *((f"from: {name}", str(value)) for name, value in network.provenance.items()),
+        *(
+            (f"from: {name}", "not recorded" if value is None else str(value))
+            for name, value in network.provenance.items()
+        ),
     ]
+    macs = layer_macs(network.spec, 512, 512)
+    layers = [_quantised_layer(layer, count) for layer, count in zip(network.layers, macs, strict=True)]
+    return rows, layers, [_stored_proof(layers)]
+
+
+def _describe_artefact(path: Path) -> tuple:
+    from edgedeblur.compile.artefact import load_artefact
+
+    artefact = load_artefact(path)  # checks every file's digest
+    manifest, target = artefact.manifest, artefact.target
+    rows = [
+        ("model", f"{manifest['name']}: {manifest['parameters']:,} parameters, {manifest['macs'] / 1e9:.3f} GMAC"),
+        ("input", f"RGB, {artefact.height}x{artefact.width} (height x width)"),
+        (
+            "target",
+            f"{target.name}: {target.triple}, {target.cpu} {' '.join(target.features)}, {target.threads} threads",
+        ),
+        ("library", artefact.library.name if artefact.library else "none: compiled for Android without an NDK"),
+        ("arena / weights", f"{manifest['arena_bytes']:,} / {manifest['weights_bytes']:,} bytes"),
+        ("workspace", f"{manifest['workspace_bytes']:,} bytes per thread"),
+        ("files", f"{len(manifest['files'])}, {artefact.bytes:,} bytes, every SHA-256 as in the manifest"),
+        ("made by", ", ".join(f"{tool} {version}" for tool, version in manifest["tool_versions"].items())),
+        *((f"recipe: {name}", str(value)) for name, value in manifest["recipe"].items()),
+        *(
+            (f"from: {name}", "not recorded" if value is None else str(value))
+            for name, value in manifest["provenance"].items()
+        ),
+    ]
+    network = artefact.network()
+    compiled = {layer["name"]: layer for layer in manifest["layers"]}
     layers = [
-        LayerFacts(
-            layer.spec.name,
-            describe_op(layer.spec),
-            layer.spec.parameters,
-            macs,
-            str(layer.weight.dtype),
-            str(layer.bias.dtype),
-            "int8",
+        dataclasses.replace(
+            _quantised_layer(layer, compiled[layer.spec.name]["macs"]),
+            dot_instructions=compiled[layer.spec.name]["dot_instructions"],
         )
-        for layer, macs in zip(network.layers, layer_macs(network.spec, 512, 512), strict=True)
+        for layer in network.layers
     ]
-    int8 = sum(layer.weight == "int8" for layer in layers)
-    return rows, layers, [f"{int8} of {len(layers)} convolutions have int8 weights and int8 activations in the file"]
+    int8 = manifest["int8"]
+    proof = [
+        _stored_proof(layers),
+        f"{int8['int8_convolutions']} of {int8['convolutions']} compiled kernels multiply with int8 dot-product "
+        f"instructions; {int8['dot_instructions']:,} are in the machine code ({target.isa})",
+        *int8["reasons"],
+    ]
+    return rows, layers, proof
 
 
-def describe_op(spec) -> str:
-    """A layer in one phrase, with what is fused into it: `conv 3x3 s2 + residual + relu`."""
-    parts = [f"space-to-depth {spec.space_to_depth}"] if spec.space_to_depth > 1 else []
-    stride = f" s{spec.stride}" if spec.stride > 1 else ""
-    parts.append(f"conv {spec.kernel}x{spec.kernel}{stride} {spec.in_channels}>{spec.out_channels}")
-    if spec.depth_to_space > 1:
-        parts.append(f"depth-to-space {spec.depth_to_space}")
-    if spec.residual is not None:
-        parts.append("residual")
-    if spec.relu:
-        parts.append("relu")
-    return " + ".join(parts)
+def _quantised_layer(layer: QuantisedConv, macs: int) -> LayerFacts:
+    spec = layer.spec
+    return LayerFacts(
+        spec.name, describe_op(spec), spec.parameters, macs, str(layer.weight.dtype), str(layer.bias.dtype), "int8"
+    )
 
 
-def layer_macs(spec, height: int, width: int) -> list[int]:
+def _stored_proof(layers: list[LayerFacts]) -> str:
+    int8 = sum(layer.weight == layer.activation == "int8" for layer in layers)
+    return f"{int8} of {len(layers)} convolutions have int8 weights and int8 activations in the file"
+
+
+def layer_macs(spec: StudentSpec, height: int, width: int) -> list[int]:
     """Multiply-accumulates of each layer for an image of that size."""
     sizes = spec.sizes(height, width)
     return [layer.macs(*sizes[layer.source]) for layer in spec.layers]
 
 
-def _spec_rows(spec) -> list[tuple[str, str]]:
+def _spec_rows(spec: StudentSpec) -> list[tuple[str, str]]:
     return [
         ("student", spec.name),
         ("parameters", f"{spec.parameters:,}"),
@@ -123,4 +159,9 @@ def _spec_rows(spec) -> list[tuple[str, str]]:
     ]
 
 
-_DESCRIBE = {"teacher": _describe_teacher, "student": _describe_student, "quantised": _describe_quantised}
+_DESCRIBE = {
+    "teacher": _describe_teacher,
+    "student": _describe_student,
+    "quantised": _describe_quantised,
+    "artefact": _describe_artefact,
+}

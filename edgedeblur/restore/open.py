@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgedeblur.digests import digest
 from edgedeblur.errors import UserError
 from edgedeblur.restore.kinds import Kind, model_kind
 from edgedeblur.restore.tiling import RunExact, restore_any_size
@@ -21,6 +22,7 @@ class Restorer:
         name: the file's name without suffix, or the artefact folder's.
         kind: what it is.
         path: where it is.
+        sha256: of the file; for an artefact, of the quantised network that it was compiled from.
         parameters: weights and biases.
         gmac: 1e9 multiply-accumulates for a 512x512 image; None where the layers cannot be watched (TorchScript).
         multiple: heights and widths that `run` takes are multiples of this.
@@ -31,6 +33,7 @@ class Restorer:
     name: str
     kind: Kind
     path: Path
+    sha256: str
     parameters: int
     gmac: float | None
     multiple: int
@@ -77,7 +80,7 @@ def _open_student(path: Path) -> Restorer:
 
     spec = student.spec
     gmac = spec.macs(GMAC_SIDE, GMAC_SIDE) / 1e9
-    return Restorer(path.stem, "student", path, spec.parameters, gmac, spec.multiple, None, run)
+    return Restorer(path.stem, "student", path, digest(path), spec.parameters, gmac, spec.multiple, None, run)
 
 
 def _open_quantised(path: Path) -> Restorer:
@@ -91,7 +94,7 @@ def _open_quantised(path: Path) -> Restorer:
     def run(image: np.ndarray) -> np.ndarray:
         return interpreter.run(network, image)
 
-    return Restorer(path.stem, "quantised", path, spec.parameters, gmac, spec.multiple, None, run)
+    return Restorer(path.stem, "quantised", path, digest(path), spec.parameters, gmac, spec.multiple, None, run)
 
 
 def _open_teacher(path: Path, options: dict) -> Restorer:
@@ -105,11 +108,38 @@ def _open_teacher(path: Path, options: dict) -> Restorer:
         cost = None
     info = generator.info
     # The generator pads by its own rule, which belongs to its result, so it takes any size.
-    return Restorer(path.stem, "teacher", path, info.parameters, cost, 1, info.padding.fixed, generator.restore)
+    fixed = info.padding.fixed
+    return Restorer(path.stem, "teacher", path, digest(path), info.parameters, cost, 1, fixed, generator.restore)
 
 
 def _open_artefact(path: Path, threads: int | None) -> Restorer:
-    raise NotImplementedError
+    """In this process where the library loads here, else by its program and the target's simulator: slow, but right."""
+    from edgedeblur.compile import cpu
+    from edgedeblur.compile.artefact import load_artefact
+    from edgedeblur.runtime.program import run_program, runner_for
+    from edgedeblur.runtime.session import Session
+
+    info = load_artefact(path)
+    if info.library is not None and not info.target.is_android and info.target.architecture == cpu.architecture():
+        run = Session(info, threads).run
+    else:
+        runner_for(info)  # says now, not at the first image, that nothing here runs it
+
+        def run(image: np.ndarray) -> np.ndarray:
+            return run_program(info, image, runs=1, warmup=0, threads=threads).output
+
+    spec = info.network().spec
+    return Restorer(
+        name=path.name,
+        kind="artefact",
+        path=path,
+        sha256=info.manifest["network_sha256"],
+        parameters=spec.parameters,
+        gmac=spec.macs(GMAC_SIDE, GMAC_SIDE) / 1e9,
+        multiple=spec.multiple,
+        fixed_size=(info.height, info.width),
+        run=run,
+    )
 
 
 _OPENERS: dict[str, Callable[[Path], Restorer]] = {"student": _open_student, "quantised": _open_quantised}

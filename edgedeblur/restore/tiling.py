@@ -44,6 +44,7 @@ def restore_any_size(
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise UserError(f"need a uint8 RGB image of at least 1x1 pixel, got {image.dtype} {list(image.shape)}")
+    image = np.require(image, requirements=["C", "W"])  # torch warns of images that cannot be written
     height, width = image.shape[:2]
     padded = _reflect_to(image, _round_up(height, multiple), _round_up(width, multiple))
     tile = fixed_size or _tile_size(*padded.shape[:2], multiple)

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from edgedeblur.resume import STATE_FILE, Step, digest, run_steps
+from edgedeblur.digests import digest
+from edgedeblur.resume import STATE_FILE, Step, run_steps
 
 
 class Way:

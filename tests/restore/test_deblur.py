@@ -12,7 +12,7 @@ from edgedeblur.errors import UserError
 from edgedeblur.restore.deblur import deblur
 from edgedeblur.restore.open import Restorer
 
-INVERT = Restorer("invert", "student", Path("invert"), 1, 0.1, 16, None, lambda image: 255 - image)
+INVERT = Restorer("invert", "student", Path("invert"), "0", 1, 0.1, 16, None, lambda image: 255 - image)
 
 
 def run(source, destination):

@@ -1,0 +1,36 @@
+"""Where the time goes: the profile's medians as rows of the report."""
+
+from edgedeblur.bench.report import Layer
+from edgedeblur.compile.artefact import ArtefactInfo
+from edgedeblur.compile.target import Target
+from edgedeblur.runtime.program import BenchResult
+
+
+def layer_rows(artefact: ArtefactInfo, profiled: BenchResult) -> list[Layer]:
+    """One row per layer in order of computation. share is of the sum of the layers' medians."""
+    operations = {layer["name"]: layer["op"] for layer in artefact.manifest["layers"]}
+    total = sum(layer.ms or 0.0 for layer in profiled.layers)
+    clock = cycles_per_ms(artefact.target, profiled.threads)
+    return [
+        Layer(
+            name=layer.name,
+            op=operations[layer.name],
+            macs=layer.macs,
+            ms=layer.ms,
+            share=layer.ms / total if layer.ms is not None and total else None,
+            mac_per_cycle=layer.macs / (layer.ms * clock) if layer.ms and clock else None,
+        )
+        for layer in profiled.layers
+    ]
+
+
+def unknown_layer_rows(artefact: ArtefactInfo) -> list[Layer]:
+    """The layers without times."""
+    return [Layer(layer["name"], layer["op"], layer["macs"], None, None, None) for layer in artefact.manifest["layers"]]
+
+
+def cycles_per_ms(target: Target, threads: int) -> float | None:
+    """Cycles that the target's `threads` fastest cores have together in a millisecond; None when a clock is unknown."""
+    clocks = [cluster.ghz for cluster in target.clusters for _ in range(cluster.count)]
+    used = sorted(clocks, reverse=True)[:threads]
+    return sum(used) * 1e6 if used and all(used) else None

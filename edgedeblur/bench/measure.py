@@ -1,0 +1,201 @@
+"""`bench`: an artefact's latency, memory and int8 proof as a report.
+
+1. the artefact and its quantised network    load_artefact
+2. timed runs in a process of their own      edgedeblur-bench, under the target's simulator where it is not for here
+3. its output against the integer arithmetic quantize/interpreter.py, byte for byte
+4. one more process with a clock per layer   layers.py
+5. other runtimes on the same network        peers.py
+6. the verdict                               verdict.py
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+
+from edgedeblur import __version__
+from edgedeblur.bench.environment import after, program_version, read_environment
+from edgedeblur.bench.latency import MIN_RUNS, UNKNOWN, summarise
+from edgedeblur.bench.layers import layer_rows, unknown_layer_rows
+from edgedeblur.bench.peers import check_names, compare
+from edgedeblur.bench.report import (
+    SCHEMA_VERSION,
+    Environment,
+    Int8,
+    Layer,
+    MeasuredTarget,
+    Memory,
+    Model,
+    Peer,
+    Quality,
+    Report,
+)
+from edgedeblur.bench.verdict import judge
+from edgedeblur.compile.artefact import ArtefactInfo
+from edgedeblur.errors import UserError
+from edgedeblur.quantize import interpreter
+from edgedeblur.runtime.program import ProgramRun, run_program, runner_for
+from edgedeblur.runtime.session import Session
+
+_MB = 1e6
+_PROFILED_RUNS = 20
+
+
+@dataclass(frozen=True)
+class BenchOptions:
+    """How to measure.
+
+    runs, warmup: timed runs (at least 50) and runs before them; under simulation one run is enough, as none is timed.
+    threads: None for the target's number.
+    profile: time every layer, in a process of its own so that the clock readings do not slow the timed runs.
+    against: peers to time in the same session, names of peers.PEERS.
+    """
+
+    runs: int = 100
+    warmup: int = 10
+    threads: int | None = None
+    profile: bool = True
+    against: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        if self.runs < MIN_RUNS:
+            raise UserError(f"{self.runs} runs; at least {MIN_RUNS} are needed for percentiles", exit_code=2)
+
+
+def bench(artefact: ArtefactInfo, options: BenchOptions, quality: Quality, log: Callable[[str], None]) -> Report:
+    """Measure an artefact by the steps above.
+
+    Raises:
+        UserError: nothing here runs it, peers under simulation or not installed, or output that is not the integer
+            interpreter's: such an artefact has no report.
+    """
+    simulated = bool(runner_for(artefact))
+    _check_peers(options, simulated)
+    image = bench_image(artefact.height, artefact.width)
+    environment = read_environment(_runner_version(artefact) if simulated else {})
+    log(_intention(artefact, options, simulated))
+    timed = _run_timed(artefact, image, options, simulated)
+    environment = after(environment)
+    log("comparing its output with the integer interpreter")
+    check_output(timed.output, interpreter.run(artefact.network(), image))
+    layers = _layers(artefact, image, options, simulated, log)
+    peers = _peers(artefact, image, options, timed.result.threads, log)
+    return _report(artefact, timed, environment, quality, layers, peers)
+
+
+def bench_image(height: int, width: int) -> np.ndarray:
+    """A fixed uint8 [H, W, 3] picture with flat, smooth and noisy parts; the kernels' time does not depend on it."""
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (-(-height // 32), -(-width // 32), 3))
+    patches = np.kron(coarse, np.ones((32, 32, 1), np.int64))[:height, :width]
+    noise = rng.normal(0, 24, (height, width, 3)) * (np.arange(width) >= width // 2)[None, :, None]
+    return np.clip(patches + noise, 0, 255).astype(np.uint8)
+
+
+def check_output(output: np.ndarray, expected: np.ndarray) -> None:
+    """Raises UserError unless the artefact gave exactly the integer interpreter's bytes."""
+    if np.array_equal(output, expected):
+        return
+    wrong = np.argwhere(output != expected)
+    y, x, channel = wrong[0]
+    raise UserError(
+        f"the artefact's output is not the integer interpreter's: {len(wrong):,} of {expected.size:,} bytes differ, "
+        f"the first at row {y}, column {x}, channel {channel}: {output[y, x, channel]}, not {expected[y, x, channel]}",
+        "compile it again: edgedeblur compile; if it stays so, this is a defect, please report it",
+    )
+
+
+def _check_peers(options: BenchOptions, simulated: bool) -> None:
+    check_names(options.against)
+    if options.against and simulated:
+        raise UserError(
+            "peers cannot be timed against an artefact that runs in a simulation",
+            "bench an artefact for this machine: edgedeblur compile --target host",
+            exit_code=2,
+        )
+
+
+def _intention(artefact: ArtefactInfo, options: BenchOptions, simulated: bool) -> str:
+    if simulated:
+        return f"running {artefact.path} in {artefact.target.runner[0]}: output and memory only, no times"
+    return f"timing {artefact.path}: {options.warmup} runs to warm up, {options.runs} measured"
+
+
+def _runner_version(artefact: ArtefactInfo) -> dict[str, str]:
+    runner = artefact.target.runner[0]
+    return {runner: program_version([runner, "--version"]) or "unknown"}
+
+
+def _run_timed(artefact: ArtefactInfo, image: np.ndarray, options: BenchOptions, simulated: bool) -> ProgramRun:
+    runs, warmup = (1, 0) if simulated else (options.runs, options.warmup)
+    run = run_program(artefact, image, runs, warmup, options.threads)
+    if run.result.interrupted:
+        raise KeyboardInterrupt
+    return run
+
+
+def _layers(
+    artefact: ArtefactInfo, image: np.ndarray, options: BenchOptions, simulated: bool, log: Callable[[str], None]
+) -> list[Layer]:
+    if simulated or not options.profile:
+        return unknown_layer_rows(artefact)
+    log("timing each layer")
+    profiled = run_program(artefact, image, _PROFILED_RUNS, options.warmup, options.threads, profile=True)
+    return layer_rows(artefact, profiled.result)
+
+
+def _peers(
+    artefact: ArtefactInfo, image: np.ndarray, options: BenchOptions, threads: int, log: Callable[[str], None]
+) -> list[Peer]:
+    if not options.against:
+        return []
+    log(f"taking turns with {', '.join(options.against)}")
+    with Session(artefact, threads) as session:
+        return compare(artefact.network(), session.run, options.against, image, threads)
+
+
+def _report(
+    artefact: ArtefactInfo,
+    timed: ProgramRun,
+    environment: Environment,
+    quality: Quality,
+    layers: list[Layer],
+    peers: list[Peer],
+) -> Report:
+    manifest, target, result = artefact.manifest, artefact.target, timed.result
+    latency = UNKNOWN if timed.simulated else summarise(result.samples_ms, result.first_ms, result.load_ms)
+    memory = _memory(artefact, timed)
+    return Report(
+        schema_version=SCHEMA_VERSION,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        edgedeblur_version=__version__,
+        model=Model(
+            name=artefact.name,
+            parameters=manifest["parameters"],
+            macs=manifest["macs"],
+            input_shape=manifest["input_shape"],
+            teacher=manifest["provenance"].get("teacher"),
+            recipe=manifest["recipe"],
+        ),
+        target=MeasuredTarget(target.name, target.triple, target.cpu, list(target.features), result.threads),
+        environment=environment,
+        provenance="simulated" if timed.simulated else "measured",
+        latency_ms=latency,
+        memory_mb=memory,
+        quality_db=quality,
+        int8=Int8(**manifest["int8"]),
+        layers=layers,
+        peers=peers,
+        budget=judge(latency, memory, target.latency_budget_ms, target.memory_budget_mb),
+    )
+
+
+def _memory(artefact: ArtefactInfo, timed: ProgramRun) -> Memory:
+    shipped = artefact.library or artefact.bench
+    return Memory(
+        peak_rss=timed.result.peak_rss_kb * 1024 / _MB,
+        arena=timed.result.arena_bytes / _MB,
+        weights=timed.result.weights_bytes / _MB,
+        artefact=shipped.stat().st_size / _MB,
+    )

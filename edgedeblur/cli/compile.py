@@ -1,0 +1,31 @@
+"""`edgedeblur compile`."""
+
+from pathlib import Path
+
+import click
+
+from edgedeblur.cli import options
+from edgedeblur.cli.progress import say
+from edgedeblur.workdir import WorkDir
+
+
+@click.command("compile")
+@click.argument("network", type=options.PATH, required=False)
+@click.option(
+    "--target", default="host", show_default=True, help="A name from `edgedeblur targets`, or a TOML file of your own."
+)
+@options.size
+@options.workdir
+def command(network: Path | None, target: str, size: tuple[int, int], workdir: WorkDir) -> None:
+    """Compile a quantised NETWORK (default: quantised.edq in the work directory) to artefact-<target>/.
+
+    The artefact holds the library with its header, the program edgedeblur-bench, and everything they were built from.
+    """
+    from edgedeblur.steps import compile_step
+
+    artefact = compile_step(workdir.need_quantised(network), target, size, workdir, say)
+    int8 = artefact.manifest["int8"]
+    click.echo(
+        f"{artefact.path}: {int8['int8_convolutions']} of {int8['convolutions']} convolutions int8, "
+        f"{int8['dot_instructions']:,} int8 dot-product instructions"
+    )

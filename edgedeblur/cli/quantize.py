@@ -1,0 +1,44 @@
+"""`edgedeblur quantize`."""
+
+from pathlib import Path
+
+import click
+
+from edgedeblur.cli import options
+from edgedeblur.cli.progress import say
+from edgedeblur.workdir import WorkDir
+
+
+@click.command("quantize")
+@click.argument("student", type=options.PATH, required=False)
+@click.option("-o", "--output", type=options.PATH, help="Default: quantised.edq in the work directory.")
+@options.calibration
+@click.option(
+    "--observer",
+    type=click.Choice(["mse", "min-max", "percentile"]),
+    default="mse",
+    show_default=True,
+    help="How an activation's range follows from what calibration saw.",
+)
+@click.option("--percentile", type=float, default=99.99, show_default=True, help="For the observer of that name.")
+@click.option("--bias-correction/--no-bias-correction", default=True, show_default=True)
+@options.seed
+@options.workdir
+def command(
+    student: Path | None,
+    output: Path | None,
+    calibration: Path | None,
+    observer: str,
+    percentile: float,
+    bias_correction: bool,
+    seed: int,
+    workdir: WorkDir,
+) -> None:
+    """Make the int8 network of a STUDENT (default: student.safetensors in the work directory)."""
+    from edgedeblur.quantize.pipeline import QuantiseOptions
+    from edgedeblur.steps import quantise_step
+
+    source, destination = workdir.need_student(student), output or workdir.quantised
+    recipe = QuantiseOptions(observer, percentile, bias_correction)
+    network = quantise_step(source, calibration, destination, recipe, seed, say)
+    click.echo(f"{destination}: {len(network.layers)} of {len(network.layers)} convolutions int8")

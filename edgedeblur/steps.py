@@ -1,0 +1,131 @@
+"""The arrows of DESIGN.md from file to file: what the commands and `run` both call."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from edgedeblur.bench.measure import BenchOptions, bench
+from edgedeblur.bench.quality import recorded_quality
+from edgedeblur.bench.report import Report, write_report
+from edgedeblur.checkpoints import load_student
+from edgedeblur.compile.artefact import ArtefactInfo, compile_network, load_artefact
+from edgedeblur.compile.target import load_target
+from edgedeblur.data.blur import BlurRecipe
+from edgedeblur.data.default_set import default_set
+from edgedeblur.data.images import image_or_folder, read_image
+from edgedeblur.data.pairs import find_pairs, has_pairs
+from edgedeblur.data.sources import Photos
+from edgedeblur.digests import digest
+from edgedeblur.errors import UserError
+from edgedeblur.files import write_json
+from edgedeblur.quantize.edq import load_edq, save_edq
+from edgedeblur.quantize.network import QuantisedNetwork
+from edgedeblur.quantize.pipeline import QuantiseOptions, quantise_student
+from edgedeblur.restore.evaluate import Evaluation, Pair, Progress, evaluate, evaluation_json
+from edgedeblur.restore.open import Restorer, open_model
+from edgedeblur.shipped import shipped_teacher
+from edgedeblur.workdir import WorkDir
+
+Log = Callable[[str], None]
+
+_DEFAULT_CROPS, _DEFAULT_CROP_SIZE = 24, 256
+_MAX_CALIBRATION_IMAGES = 64
+
+
+def quantise_step(
+    student: Path, calibration: Path | None, output: Path, options: QuantiseOptions, seed: int, log: Log
+) -> QuantisedNetwork:
+    """student.safetensors and calibration images to an `.edq` file.
+
+    Args:
+        calibration: a folder of blurred images or of pairs; None: the default photographs, blurred with `seed`.
+
+    Raises:
+        UserError: no student, no images, or a student that cannot be quantised.
+    """
+    network, metadata = load_student(student)
+    images, described = calibration_images(calibration, seed)
+    log(f"quantising {student} with {len(images)} calibration images ({described})")
+    provenance = {
+        "student_sha256": digest(student),
+        "teacher": _teacher_name(metadata),
+        "calibration": described,
+        "seed": seed,
+    }
+    quantised = quantise_student(network, images, options, provenance)
+    save_edq(quantised, output)
+    return quantised
+
+
+def calibration_images(folder: Path | None, seed: int) -> tuple[list[np.ndarray], str]:
+    """Blurred images (uint8 [H, W, 3] RGB) and what they are; at most 64, spread evenly over a larger folder.
+
+    Raises:
+        UserError: no such folder, or nothing in it that is an image.
+    """
+    if folder is None:
+        photos = default_set()
+        source = Photos(photos.training, BlurRecipe(**{**photos.blur, "gammas": tuple(photos.blur["gammas"])}))
+        draws = (np.random.default_rng((seed, index)) for index in range(_DEFAULT_CROPS))
+        return [source.draw(rng, _DEFAULT_CROP_SIZE)[0] for rng in draws], "default set"
+    if folder.is_dir() and has_pairs(folder):
+        paths = [pair.blur for pair in find_pairs(folder)]
+    else:
+        paths = image_or_folder(folder)
+    stride = max(1, -(-len(paths) // _MAX_CALIBRATION_IMAGES))
+    return [read_image(path) for path in paths[::stride]], folder.name
+
+
+def compile_step(network: Path, target: str, size: tuple[int, int], workdir: WorkDir, log: Log) -> ArtefactInfo:
+    """`.edq` to `artefact-<target>/` in the work directory.
+
+    Raises:
+        UserError: no network, no such target, a size that does not fit, a tool that is missing or fails.
+    """
+    described = load_target(target)
+    return compile_network(load_edq(network), described, *size, workdir.artefact(described.name), log)
+
+
+def bench_step(artefact: Path, options: BenchOptions, workdir: WorkDir, log: Log) -> Report:
+    """Artefact to `report.json`, and the same as `report-<target>.json`, which the next target does not replace.
+
+    Raises:
+        UserError: no artefact, nothing that runs it here, or output that is not the interpreter's.
+    """
+    info = load_artefact(artefact)
+    quality = recorded_quality(workdir.evaluation, info.manifest["network_sha256"])
+    report = bench(info, options, quality, log)
+    write_report(report, workdir.report, workdir.target_report(info.target.name))
+    return report
+
+
+def models_to_evaluate(workdir: WorkDir, quantised: Path | None = None) -> list[Path]:
+    """The shipped teacher, the work directory's student, and the quantised network given or the work directory's.
+
+    Raises:
+        UserError: there is neither a student nor a quantised network.
+    """
+    own = [path for path in (workdir.student, quantised or workdir.quantised) if path.exists()]
+    if not own:
+        raise UserError(f"no model in {workdir.root}", "make one with edgedeblur distill, or name one with --model")
+    return [shipped_teacher(), *own]
+
+
+def evaluate_step(
+    pairs: Sequence[Pair], models: Sequence[Path], output: Path, progress: Progress
+) -> tuple[Evaluation, list[Restorer]]:
+    """Pairs and models to `evaluation.json`; also the opened models.
+
+    Raises:
+        UserError: a model or a pair that cannot be read.
+    """
+    restorers = [open_model(path) for path in models]
+    evaluation = evaluate(pairs, restorers, progress)
+    write_json(output, evaluation_json(evaluation))
+    return evaluation, restorers
+
+
+def _teacher_name(metadata: dict) -> str | None:
+    teacher = metadata.get("teacher")
+    return teacher if isinstance(teacher, str) or teacher is None else str(teacher.get("name", teacher))
