@@ -7,21 +7,21 @@
 5. one object file                              here
 """
 
-import re
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import tvm
 
+from edgedeblur.compile.assembly import dot_instructions, inner_loop, kernel_bodies
 from edgedeblur.compile.kernels import instruction_set
-from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import conv_layers
 from edgedeblur.compile.lower import CONSTANTS, LayerKernel, kernel_module, lower, plan_memory
 from edgedeblur.compile.memory import MemoryPlan, aligned, read_memory_plan
 from edgedeblur.compile.pack import pack_constants
 from edgedeblur.compile.plan import KernelCall, Plan
-from edgedeblur.compile.schedule import Schedule, default_schedule
+from edgedeblur.compile.schedule import Schedule, check_schedule, default_schedule
 from edgedeblur.compile.target import Target
 from edgedeblur.compile.workspace import workspace_bytes
 from edgedeblur.errors import UserError
@@ -34,13 +34,18 @@ ENTRY_PREFIX = "__tvm_ffi_"  # TVM's packed calling convention: the symbol that 
 class CompiledKernel:
     """What became of one layer, for inspection.
 
-    dot_instructions: dot products in its machine code. passes: how often it goes over memory for its tensors.
+    fused: what its one pass over memory does besides the convolution, in order.
+    dot_instructions: int8 dot products in its machine code. loop_dots of loop_instructions: of one round of its inner
+    loop. workspace_bytes: scratch of one thread.
     """
 
     layer: str
     schedule: Schedule
     macs: int
+    fused: tuple[str, ...]
     dot_instructions: int
+    loop_dots: int
+    loop_instructions: int
     workspace_bytes: int
 
 
@@ -53,25 +58,33 @@ class CompiledKernels:
     kernels: tuple[CompiledKernel, ...]
 
 
-def build_plan(network: QuantisedNetwork, height: int, width: int, target: Target) -> CompiledKernels:
+def build_plan(
+    network: QuantisedNetwork,
+    height: int,
+    width: int,
+    target: Target,
+    schedules: Mapping[str, Schedule] | None = None,
+) -> CompiledKernels:
     """Compiles the network for images of height x width.
 
+    Args:
+        schedules: by layer name, instead of the rule's, for layers that were tuned.
+
     Raises:
-        UserError: a size that the network cannot take, or a target whose instruction set has no kernels.
+        UserError: a size that the network cannot take, a target whose instruction set has no kernels, a schedule that
+            does not fit its layer.
     """
     check_size(network, height, width)
-    kernels = layer_kernels(network, height, width, target)
+    kernels = layer_kernels(network, height, width, target, schedules or {})
     module = lower(kernels)
     constants, offsets = _pack(network, kernels)
     memory = read_memory_plan(plan_memory(module), offsets)
-    executable = kernel_module(module)
-    scratch = {kernel.symbol: workspace_bytes(executable[kernel.symbol]) for kernel in kernels}
-    compiled = tvm.compile(executable, target=llvm_target(target)).mod
-    dots = count_dots(compiled.inspect_source("asm"), kernels[0].isa)
-    report = tuple(
-        CompiledKernel(k.layer.name, k.schedule, k.layer.macs, dots[k.symbol], scratch[k.symbol]) for k in kernels
-    )
-    plan = Plan(_calls(kernels, memory), height, width, memory.arena_bytes, max(scratch.values()), constants)
+    functions = kernel_module(module)
+    compiled = tvm.compile(functions, target=llvm_target(target)).mod
+    bodies = kernel_bodies(compiled.inspect_source("asm"))
+    report = tuple(_describe(kernel, functions[kernel.symbol], bodies[kernel.symbol]) for kernel in kernels)
+    scratch = max(kernel.workspace_bytes for kernel in report)
+    plan = Plan(_calls(kernels, memory), height, width, memory.arena_bytes, scratch, constants)
     return CompiledKernels(_object_code(compiled), plan, report)
 
 
@@ -80,7 +93,7 @@ def check_size(network: QuantisedNetwork, height: int, width: int) -> None:
     multiple = network.spec.multiple
     if height <= 0 or width <= 0 or height % multiple or width % multiple:
         raise UserError(
-            f"an image size of {height}x{width} does not fit the network: both must be positive multiples of {multiple}",
+            f"the network takes no {height}x{width} images; height and width must be positive multiples of {multiple}",
             exit_code=2,
         )
 
@@ -92,36 +105,32 @@ def llvm_target(target: Target) -> tvm.target.Target:
     )
 
 
-def layer_kernels(network: QuantisedNetwork, height: int, width: int, target: Target) -> tuple[LayerKernel, ...]:
-    """Every layer with the schedule that the rule chooses for the target."""
+def layer_kernels(
+    network: QuantisedNetwork, height: int, width: int, target: Target, schedules: Mapping[str, Schedule]
+) -> tuple[LayerKernel, ...]:
+    """Every layer with its schedule: the given one, else what the rule chooses for the target."""
     isa = instruction_set(target.isa)
-    layers = conv_layers(network, height, width)
-    return tuple(
-        LayerKernel(
-            layer,
-            default_schedule(layer, isa, target.threads),
-            isa,
-            layer.name.replace(".", "_"),
-            conv.spec.source,
-            conv.spec.residual,
-        )
-        for layer, conv in zip(layers, network.layers, strict=True)
+    kernels = []
+    for layer, conv in zip(conv_layers(network, height, width), network.layers, strict=True):
+        schedule = schedules.get(layer.name) or default_schedule(layer, isa, target.threads)
+        check_schedule(layer, isa, schedule)
+        symbol = layer.name.replace(".", "_")
+        kernels.append(LayerKernel(layer, schedule, isa, symbol, conv.spec.source, conv.spec.residual))
+    return tuple(kernels)
+
+
+def _describe(kernel: LayerKernel, function: tvm.tirx.PrimFunc, body: list[str]) -> CompiledKernel:
+    loop = inner_loop(body, kernel.isa)
+    return CompiledKernel(
+        layer=kernel.layer.name,
+        schedule=kernel.schedule,
+        macs=kernel.layer.macs,
+        fused=kernel.layer.fused,
+        dot_instructions=dot_instructions(body, kernel.isa),
+        loop_dots=dot_instructions(loop, kernel.isa),
+        loop_instructions=len(loop),
+        workspace_bytes=workspace_bytes(function),
     )
-
-
-def count_dots(assembly: str, isa: InstructionSet) -> dict[str, int]:
-    """Dot-product instructions per kernel. A kernel's parallel body is `<symbol>_compute_`, a function of its own."""
-    counts: dict[str, int] = {}
-    symbol = ""
-    mnemonic = re.compile(rf"\s+{isa.mnemonic}\b")
-    for line in assembly.splitlines():
-        label = re.match(r"([A-Za-z_]\w*):", line)
-        if label:
-            symbol = label[1].removeprefix("__tvm_parallel_lambda").removesuffix("_compute_")
-            counts.setdefault(symbol, 0)
-        elif mnemonic.match(line):
-            counts[symbol] += 1
-    return counts
 
 
 def _pack(network: QuantisedNetwork, kernels: tuple[LayerKernel, ...]) -> tuple[bytes, list[int]]:

@@ -1,19 +1,19 @@
-"""A layer's constants as its kernel reads them: weights in the order of the inner loop, the bias made up for padding."""
+"""A layer's constants as its kernel reads them: weights in inner-loop order, the bias made up for the tile's offset."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from edgedeblur.compile.kernels.signature import weight_shape
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer
+from edgedeblur.compile.kernels.signature import weight_shape
 from edgedeblur.compile.schedule import Schedule, channel_vectors
 from edgedeblur.quantize.network import QuantisedConv
 
 
 @dataclass(frozen=True)
 class PackedConstants:
-    """weight: flat, isa.weight_dtype, in `weight_shape` order. bias int32 and scale float32 [channel vectors * lanes]."""
+    """weight: isa.weight_dtype, flat, in `weight_shape` order. bias int32, scale float32: [channel vectors * lanes]."""
 
     weight: np.ndarray
     bias: np.ndarray

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer
+from edgedeblur.compile.kernels.tile import tile_bytes
+from edgedeblur.errors import UserError
 
 TASKS_PER_THREAD = 4  # so that a core that is late delays the layer by no more than a quarter of its share
-UNROLLED_DOTS = 48  # dot products per round of the inner loop, beyond which counting rounds costs nothing
+UNROLLED_DOTS = 24  # dot products per round of the inner loop, beyond which counting rounds costs nothing
+TILE_BYTES = 128 * 1024  # half of the smallest second-level cache of a core that we compile for (Cortex-A77: 256 KiB)
 
 
 @dataclass(frozen=True)
@@ -73,12 +76,34 @@ def default_schedule(layer: ConvLayer, isa: InstructionSet, threads: int) -> Sch
     """The schedule that the layer's shape and the instruction set suggest.
 
     The register tile is the one with the fewest loads per dot product, the wider in channels where two are equal. The
-    strip is as high as leaves every thread its tasks: each strip copies kernel - stride rows more than it makes.
+    strip is as high as leaves every thread its tasks and the tile in the second-level cache: each strip copies
+    kernel - stride rows again that its neighbour copies too.
     """
     tile_width, block_vectors = min(
         register_tiles(layer, isa), key=lambda tile: (loads_per_dot(layer, isa, *tile), -tile[1])
     )
     dots_per_load = tile_width * block_vectors * (isa.step // isa.group)
     unroll = max(n for n in unrolls(layer, isa) if n == 1 or n * dots_per_load <= UNROLLED_DOTS)
-    strip_rows = max(1, layer.out_size[0] // (threads * TASKS_PER_THREAD))
-    return Schedule(strip_rows, tile_width, block_vectors, unroll)
+    return Schedule(_strip_rows(layer, isa, threads), tile_width, block_vectors, unroll)
+
+
+def check_schedule(layer: ConvLayer, isa: InstructionSet, schedule: Schedule) -> None:
+    """Raises UserError unless the schedule fits the layer and the registers."""
+    fits = (
+        schedule.strip_rows >= 1
+        and (schedule.tile_width, schedule.block_vectors) in register_tiles(layer, isa)
+        and schedule.unroll in unrolls(layer, isa)
+    )
+    if not fits:
+        raise UserError(
+            f"{schedule} does not fit layer {layer.name} ({layer.out_size[1]} pixels wide, {layer.out_channels} output "
+            f"channels) on {isa.name}: block_vectors must divide {channel_vectors(layer, isa)}, unroll must be one of "
+            f"{unrolls(layer, isa)}, and the tile must fit {isa.registers} registers"
+        )
+
+
+def _strip_rows(layer: ConvLayer, isa: InstructionSet, threads: int) -> int:
+    rows = max(1, layer.out_size[0] // (threads * TASKS_PER_THREAD))
+    while rows > 1 and tile_bytes(layer, isa, rows) > TILE_BYTES:
+        rows -= 1
+    return rows

@@ -1,4 +1,4 @@
-"""Runs what `build_plan` made on this machine, without the artefact's runtime: TVM loads the object and calls by plan."""
+"""Runs what `build_plan` made on this machine without the artefact's runtime: TVM loads the object and calls it."""
 
 import ctypes
 import subprocess

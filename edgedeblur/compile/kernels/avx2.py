@@ -1,11 +1,12 @@
 """AVX2: int16 x int16 pairs into int32 by `vpmaddwd`, exact.
 
-`vpmaddubsw` would do twice the products per instruction, but saturates its int16 sums. Activations are widened once, in
-the tile, and are centred there (q - zero_point fits int16), so the inner loop is a broadcast load, `vpmaddwd`, `vpaddd`.
+`vpmaddubsw` would do twice the products per instruction, but saturates its int16 sums. Activations are widened and
+centred (q - zero_point) once, in the tile, so the inner loop is a broadcast load, `vpmaddwd` and `vpaddd`.
 """
 
-from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from tvm.tirx.script.builder import ir as T
+
+from edgedeblur.compile.kernels.instruction_set import InstructionSet
 
 _LANES, _PAIR = 8, 2
 

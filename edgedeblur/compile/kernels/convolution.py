@@ -1,12 +1,12 @@
 """The convolution kernel: parallel over strips of output rows, sums in registers, everything fused.
 
-    for strip in parallel:                          a task
-        tile = padded copy of the strip's input     scratch of the thread
-        for block of output channels:               its weights stay in cache over the strip
-            for row, for tile of pixels:            sums in registers
-                for ky, for k in kernel * channels: the window's pixels of a row are neighbours in the tile,
-                    sums += dot(activation, weights)     so kx and the channels are one loop
-                requantise, add the residual, clamp, store
+for strip in parallel:                          a task
+    tile = padded copy of the strip's input     scratch of the thread
+    for block of output channels:               its weights stay in cache over the strip
+        for row, for tile of pixels:            sums in registers
+            for ky, for k in kernel * channels: the window's pixels of a row are neighbours in the tile,
+                sums += dot(activation, weights)     so kx and the channels are one loop
+            requantise, add the residual, clamp, store
 """
 
 from itertools import product
@@ -26,15 +26,14 @@ from edgedeblur.compile.schedule import Schedule, channel_vectors, tile_widths
 
 def conv_kernel(layer: ConvLayer, schedule: Schedule, isa: InstructionSet, symbol: str) -> PrimFunc:
     """The kernel as TIR; its parameters are `signature.parameters`, in that order."""
-    with IRBuilder() as builder:
-        with T.prim_func(s_tir=True):
-            T.func_name(symbol)
-            T.func_attr({"global_symbol": symbol, "tirx.noalias": True})
-            buffers = {
-                p.name: T.arg(p.name, T.buffer(p.shape, p.dtype, align=p.alignment))
-                for p in parameters(layer, schedule, isa)
-            }
-            _Kernel(layer, schedule, isa, buffers).emit()
+    with IRBuilder() as builder, T.prim_func(s_tir=True):
+        T.func_name(symbol)
+        T.func_attr({"global_symbol": symbol, "tirx.noalias": True})
+        buffers = {
+            p.name: T.arg(p.name, T.buffer(p.shape, p.dtype, align=p.alignment))
+            for p in parameters(layer, schedule, isa)
+        }
+        _Kernel(layer, schedule, isa, buffers).emit()
     return builder.get()
 
 

@@ -17,7 +17,7 @@ class InstructionSet:
     registers: vector registers, of which `reserved` hold neither sums nor the held operand of a step.
     tile_dtype, weight_dtype: how activations lie in the padded tile and weights in the constants.
     tile_bias: integer b such that a tile holds q + b; None when it holds q - zero_point, so that padding is zero.
-    dot(sums, activation, part, weight): `sums` (int32 x lanes) plus the products of the `part`-th group of `activation`,
+    dot(sums, activation, part, weight): `sums` (int32 x lanes) plus the products of group `part` of `activation`,
         repeated over the lanes, with `weight` (weight_dtype x lanes * group).
     load(tile, index): the activation register for `dot`, from `step` tile elements at index.
     mnemonic: regular expression of the dot product's instruction in assembly.

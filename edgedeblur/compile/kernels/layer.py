@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from math import prod
 
-from edgedeblur.quantize.network import QuantisedNetwork, is_image
+from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork, is_image
+from edgedeblur.student import IMAGE
 
 IMAGE_OFFSET = 128  # pixel = q + 128
 
@@ -69,35 +70,49 @@ class ConvLayer:
     def macs(self) -> int:
         return prod(self.out_size) * self.kernel**2 * self.in_channels * self.out_channels
 
+    @property
+    def fused(self) -> tuple[str, ...]:
+        """What the kernel does in the same pass over memory, in order."""
+        steps = {
+            "space_to_depth": self.space_to_depth > 1,
+            "pad": self.pad > 0,
+            "bias": True,
+            "requantise": True,
+            "depth_to_space": self.depth_to_space > 1,
+            "residual": self.residual is not None,
+            "clamp": True,
+        }
+        return tuple(step for step, done in steps.items() if done)
+
 
 def conv_layers(network: QuantisedNetwork, height: int, width: int) -> tuple[ConvLayer, ...]:
     """Every layer of the network for an image of height x width, in order."""
     spec = network.spec
     sizes = spec.sizes(height, width)
     channels = {layer.spec.name: layer.spec.out_channels // layer.spec.depth_to_space**2 for layer in network.layers}
-    channels[network.layers[0].spec.source] = 3
-    layers = []
-    for layer in network.layers:
-        conv = layer.spec
-        residual = None
-        if conv.residual is not None:
-            zero_point = network.tensors[conv.residual].zero_point
-            residual = Residual(float(layer.residual_scale), zero_point, is_image(conv.residual, spec))
-        layers.append(
-            ConvLayer(
-                name=conv.name,
-                source=(*sizes[conv.source], channels[conv.source]),
-                out=(*sizes[conv.name], channels[conv.name]),
-                kernel=conv.kernel,
-                stride=conv.stride,
-                space_to_depth=conv.space_to_depth,
-                depth_to_space=conv.depth_to_space,
-                image_source=is_image(conv.source, spec),
-                image_out=is_image(conv.name, spec),
-                source_zero_point=network.tensors[conv.source].zero_point,
-                out_zero_point=network.tensors[conv.name].zero_point,
-                low=network.low(layer),
-                residual=residual,
-            )
+    channels[IMAGE] = 3
+    return tuple(
+        ConvLayer(
+            name=layer.spec.name,
+            source=(*sizes[layer.spec.source], channels[layer.spec.source]),
+            out=(*sizes[layer.spec.name], channels[layer.spec.name]),
+            kernel=layer.spec.kernel,
+            stride=layer.spec.stride,
+            space_to_depth=layer.spec.space_to_depth,
+            depth_to_space=layer.spec.depth_to_space,
+            image_source=is_image(layer.spec.source, spec),
+            image_out=is_image(layer.spec.name, spec),
+            source_zero_point=network.tensors[layer.spec.source].zero_point,
+            out_zero_point=network.tensors[layer.spec.name].zero_point,
+            low=network.low(layer),
+            residual=_residual(network, layer),
         )
-    return tuple(layers)
+        for layer in network.layers
+    )
+
+
+def _residual(network: QuantisedNetwork, layer: QuantisedConv) -> Residual | None:
+    name = layer.spec.residual
+    if name is None:
+        return None
+    return Residual(float(layer.residual_scale), network.tensors[name].zero_point, is_image(name, network.spec))

@@ -4,8 +4,9 @@ One 16-byte load holds four groups of four input channels of a pixel; `sdot` pic
 instruction is spent on broadcasting.
 """
 
-from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from tvm.tirx.script.builder import ir as T
+
+from edgedeblur.compile.kernels.instruction_set import InstructionSet
 
 _LANES, _GROUP, _LOAD = 4, 4, 16
 

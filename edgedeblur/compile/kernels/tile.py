@@ -6,6 +6,7 @@ is needed for them. Each input value is copied once per strip and then read kern
 
 from collections.abc import Callable
 
+import numpy as np
 from tvm.ir import Expr
 from tvm.tirx.script.builder import ir as T
 
@@ -24,6 +25,11 @@ def tile_pitch(layer: ConvLayer, isa: InstructionSet) -> int:
     """Elements from one row of the tile to the next."""
     pixels = (layer.out_size[1] - 1) * layer.stride + layer.kernel
     return pixels * isa.padded_channels(layer.in_channels)
+
+
+def tile_bytes(layer: ConvLayer, isa: InstructionSet, strip_rows: int) -> int:
+    """Scratch that a task of that many output rows needs."""
+    return tile_rows(layer, strip_rows) * tile_pitch(layer, isa) * np.dtype(isa.tile_dtype).itemsize
 
 
 def fill_tile(layer: ConvLayer, isa: InstructionSet, source, tile, first_row: Expr, rows: int) -> None:

@@ -3,8 +3,9 @@
 The tile holds q + 128 as uint8; the bias makes up for the shift. LLVM 22 wants the operands as 64 bytes.
 """
 
-from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from tvm.tirx.script.builder import ir as T
+
+from edgedeblur.compile.kernels.instruction_set import InstructionSet
 
 _LANES, _GROUP = 16, 4
 

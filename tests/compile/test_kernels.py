@@ -1,0 +1,121 @@
+"""Single kernels against the interpreter: every kind of layer, random shapes, every instruction set's schedule."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from kernels import has_avx2, run_kernel, with_portable_dot
+from networks import random_network, tiny_spec
+
+from edgedeblur.compile.kernels import INSTRUCTION_SETS, instruction_set
+from edgedeblur.compile.kernels.layer import conv_layers
+from edgedeblur.compile.schedule import default_schedule
+from edgedeblur.errors import UserError
+from edgedeblur.quantize import interpreter
+from edgedeblur.quantize.network import TensorScale
+from edgedeblur.student import IMAGE, ConvSpec, StudentSpec
+
+pytestmark = pytest.mark.skipif(not has_avx2(), reason="the kernels of this test run on AVX2")
+
+PORTABLE = ("vnni", "sdot")  # cannot run here: their own schedules with a portable dot product
+
+
+def runnable(name: str):
+    isa = INSTRUCTION_SETS[name]
+    return with_portable_dot(isa) if name in PORTABLE else isa
+
+
+def one_layer_between(source_channels: int, layer: ConvSpec) -> StudentSpec:
+    """image -> source -> the layer under test -> image. Only the layer under test is compiled."""
+    out = layer.out_channels // layer.depth_to_space**2
+    return StudentSpec(
+        "probe",
+        (
+            ConvSpec("source", IMAGE, 3, source_channels, kernel=1),
+            layer,
+            ConvSpec("last", layer.name, out, 3, kernel=1),
+        ),
+        layer.name,
+        multiple=1,
+    )
+
+
+def check_layer(spec: StudentSpec, height: int, width: int, isa, seed: int, zero_points=None, threads: int = 2):
+    network = random_network(spec, seed)
+    tensors = dict(network.tensors)
+    for name, zero_point in (zero_points or {}).items():
+        tensors[name] = TensorScale(tensors[name].scale, zero_point)
+    network = dataclasses.replace(network, tensors=tensors)
+    layer = conv_layers(network, height, width)[1]
+    random = np.random.default_rng(seed)
+    source = random.integers(-128, 128, layer.source).astype(np.int8)
+    values = {"source": source}
+    expected = interpreter.run_layer(network, network.layers[1], values)
+    got = run_kernel(network, 1, layer, default_schedule(layer, isa, threads), isa, values)
+    np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("isa", INSTRUCTION_SETS)
+def test_every_kind_of_layer_gives_the_interpreters_bytes(isa):
+    network = random_network(tiny_spec(), seed=4)
+    image = np.random.default_rng(4).integers(0, 256, (24, 40, 3)).astype(np.uint8)
+    tensors = interpreter.run_tensors(network, image)
+    for index, layer in enumerate(conv_layers(network, 24, 40)):
+        chosen = runnable(isa)
+        got = run_kernel(network, index, layer, default_schedule(layer, chosen, threads=2), chosen, tensors)
+        np.testing.assert_array_equal(got, tensors[layer.name], err_msg=layer.name)
+
+
+@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    isa=st.sampled_from(list(INSTRUCTION_SETS)),
+    height=st.integers(1, 9).map(lambda n: 2 * n),
+    width=st.integers(1, 21).map(lambda n: 2 * n),
+    channels=st.tuples(st.integers(1, 50), st.integers(1, 50)),
+    shape=st.sampled_from([(3, 1, 1), (3, 2, 1), (1, 1, 1), (1, 1, 2), (5, 1, 1), (3, 1, 3)]),
+    relu=st.booleans(),
+    zero_point=st.integers(-128, 127),
+)
+def test_any_shape_gives_the_interpreters_bytes(isa, height, width, channels, shape, relu, zero_point):
+    kernel, stride, fold = shape
+    inputs, outputs = channels[0], channels[1] * fold**2
+    residual = "source" if stride == fold == 1 and inputs == outputs else None
+    layer = ConvSpec("probe", "source", inputs, outputs, kernel, stride, 1, fold, residual, relu)
+    zero_points = {"source": zero_point, "probe": -zero_point - 1}
+    check_layer(one_layer_between(inputs, layer), height, width, runnable(isa), seed=7, zero_points=zero_points)
+
+
+@pytest.mark.parametrize("isa", INSTRUCTION_SETS)
+def test_sums_and_clamps_at_the_ends_of_their_ranges_are_exact(isa):
+    layer = ConvSpec("probe", "source", 64, 16)
+    network = random_network(one_layer_between(64, layer), seed=1)
+    extreme = dataclasses.replace(
+        network.layers[1],
+        weight=np.where(np.arange(16) % 2, 127, -127).astype(np.int8).repeat(9 * 64).reshape(16, 3, 3, 64),
+        scale=np.full(16, np.float32(127.5 / (255 * 127 * 64 * 9))),
+    )
+    tensors = {**network.tensors, "source": TensorScale(0.1, -128), "probe": TensorScale(0.1, -128)}
+    network = dataclasses.replace(network, tensors=tensors, layers=(network.layers[0], extreme, network.layers[2]))
+    values = {"source": np.full((4, 10, 64), 127, np.int8)}
+    probe = conv_layers(network, 4, 10)[1]
+    got = run_kernel(network, 1, probe, default_schedule(probe, runnable(isa), 2), runnable(isa), values)
+    np.testing.assert_array_equal(got, interpreter.run_layer(network, network.layers[1], values))
+
+
+def test_equal_scales_of_residual_and_output_add_plain_integers():
+    layer = ConvSpec("probe", "source", 16, 16, residual="source")
+    network = random_network(one_layer_between(16, layer), seed=3)
+    shared = dataclasses.replace(network.layers[1], residual_scale=np.float32(1.0))
+    network = dataclasses.replace(network, layers=(network.layers[0], shared, network.layers[2]))
+    values = {"source": np.random.default_rng(3).integers(-128, 128, (6, 14, 16)).astype(np.int8)}
+    probe = conv_layers(network, 6, 14)[1]
+    isa = INSTRUCTION_SETS["avx2"]
+    got = run_kernel(network, 1, probe, default_schedule(probe, isa, 2), isa, values)
+    np.testing.assert_array_equal(got, interpreter.run_layer(network, shared, values))
+
+
+def test_an_unknown_instruction_set_is_refused_with_the_ones_there_are():
+    with pytest.raises(UserError, match="no kernels for isa 'mmx'; there are avx2, vnni, sdot"):
+        instruction_set("mmx")

@@ -1,0 +1,90 @@
+"""Compiles and runs single kernels on this machine, with the real dot product or one of plain integer arithmetic."""
+
+import dataclasses
+
+import numpy as np
+import tvm
+from tvm.tirx.script.builder import ir as T
+
+from edgedeblur.compile.build import llvm_target
+from edgedeblur.compile.kernels.convolution import conv_kernel
+from edgedeblur.compile.kernels.instruction_set import InstructionSet
+from edgedeblur.compile.kernels.layer import ConvLayer
+from edgedeblur.compile.pack import pack_constants
+from edgedeblur.compile.schedule import Schedule
+from edgedeblur.compile.target import Target
+from edgedeblur.quantize import interpreter
+from edgedeblur.quantize.network import QuantisedNetwork, is_image
+
+
+def has_avx2() -> bool:
+    """Whether this machine runs the AVX2 kernels."""
+    try:
+        with open("/proc/cpuinfo", encoding="ascii") as cpu:
+            return " avx2 " in cpu.read()
+    except OSError:
+        return False
+
+
+def avx2_target(threads: int = 2) -> Target:
+    """Any x86-64 with AVX2."""
+    return _target("x86_64-linux-gnu", "x86-64-v3", (), "avx2", "x86_64-linux-musl", threads)
+
+
+def vnni_target() -> Target:
+    """A server with AVX512-VNNI."""
+    return _target("x86_64-linux-gnu", "icelake-server", (), "vnni", "x86_64-linux-musl", 2)
+
+
+def sdot_target() -> Target:
+    """A phone's big cores."""
+    return _target("aarch64-linux-gnu", "cortex-a77", ("+neon", "+dotprod"), "sdot", "aarch64-linux-musl", 4)
+
+
+def _target(triple: str, cpu: str, features: tuple[str, ...], isa: str, zig_target: str, threads: int) -> Target:
+    return Target(isa, "for a test", triple, cpu, features, isa, zig_target, threads, (), 35.0, 150.0)
+
+
+def with_portable_dot(isa: InstructionSet) -> InstructionSet:
+    """The same schedules, tiles and packing, with the dot product written as plain integer arithmetic."""
+    wide = f"int32x{isa.lanes}"
+
+    def dot(sums, activation, part, weight):
+        for k in range(isa.group):
+            lanes = [lane * isa.group + k for lane in range(isa.lanes)]
+            chosen = [part * isa.group + k] * isa.lanes if isa.holds_activations else lanes
+            product = T.cast(T.Shuffle([activation], chosen), wide) * T.cast(T.Shuffle([weight], lanes), wide)
+            sums = sums + product
+        return sums
+
+    return dataclasses.replace(isa, dot=dot)
+
+
+def run_kernel(
+    network: QuantisedNetwork,
+    index: int,
+    layer: ConvLayer,
+    schedule: Schedule,
+    isa: InstructionSet,
+    tensors: dict[str, np.ndarray],
+) -> np.ndarray:
+    """Layer `index` of the network on this machine. tensors and result: int8 [H, W, C], as the interpreter's."""
+    kernel = conv_kernel(layer, schedule, isa, "kernel")
+    compiled = tvm.compile(tvm.IRModule({"kernel": kernel}), target=llvm_target(avx2_target()))
+    conv = network.layers[index]
+    constants = pack_constants(conv, layer, schedule, isa)
+    inputs = [_stored(network, conv.spec.source, tensors), constants.weight, constants.bias, constants.scale]
+    if conv.spec.residual is not None:
+        inputs.append(_stored(network, conv.spec.residual, tensors))
+    height, width, channels = layer.out
+    out = tvm.runtime.tensor(np.zeros((height, width * channels), "uint8" if layer.image_out else "int8"))
+    compiled["kernel"](*(tvm.runtime.tensor(array) for array in inputs), out)
+    result = out.numpy().reshape(layer.out)
+    return interpreter.from_image(result) if layer.image_out else result
+
+
+def _stored(network: QuantisedNetwork, name: str, tensors: dict[str, np.ndarray]) -> np.ndarray:
+    """A tensor as it lies in memory: rows, the image as pixels."""
+    tensor = tensors[name]
+    stored = interpreter.to_image(tensor) if is_image(name, network.spec) else tensor
+    return np.ascontiguousarray(stored.reshape(len(stored), -1))
