@@ -1,0 +1,1 @@
+"""Photographs, pairs and frames, and the blur that makes training pairs out of them."""

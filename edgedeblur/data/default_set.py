@@ -1,0 +1,49 @@
+"""The default photographs: those inside scikit-image's wheel that calibration/default.toml names."""
+
+import importlib.util
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgedeblur.data.images import read_image
+from edgedeblur.errors import UserError
+from edgedeblur.resources import resource_folder
+
+
+@dataclass(frozen=True)
+class DefaultSet:
+    """Paths of the photographs for training and calibration, of those held back, and the blur recipe's table."""
+
+    training: tuple[Path, ...]
+    validation: tuple[Path, ...]
+    blur: dict
+
+
+def default_set() -> DefaultSet:
+    """The manifest's photographs on this machine.
+
+    Raises:
+        UserError: scikit-image is not installed, or its wheel lacks a photograph.
+    """
+    manifest = tomllib.loads((resource_folder("calibration") / "default.toml").read_text("utf-8"))
+    return DefaultSet(_paths(manifest["training"]), _paths(manifest["validation"]), manifest["blur"])
+
+
+def default_photos(held_back: bool = False) -> list[np.ndarray]:
+    """The default photographs, uint8 HxWx3 RGB: those for training and calibration, or those held back."""
+    photos = default_set()
+    return [read_image(path) for path in (photos.validation if held_back else photos.training)]
+
+
+def _paths(part: dict) -> tuple[Path, ...]:
+    package = importlib.util.find_spec(part["package"])
+    if package is None or not package.submodule_search_locations:
+        raise UserError("the default photographs come with scikit-image, which is missing", "pip install scikit-image")
+    folder = Path(package.submodule_search_locations[0]) / part["folder"]
+    paths = tuple(folder / name for name in part["files"])
+    for path in paths:
+        if not path.is_file():
+            raise UserError(f"scikit-image's wheel here has no {path.name}", "name your own photographs with --data")
+    return paths

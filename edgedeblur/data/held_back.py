@@ -1,0 +1,73 @@
+"""Validation pictures: whole pairs from folders, or a part of the training data that is held back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from edgedeblur.data.gopro import MAX_FRAMES
+from edgedeblur.data.pairs import find_pairs
+from edgedeblur.data.sources import Frames, Mixture, Pairs, Photos, Source
+
+SHARE = 0.05
+_CROPS, _CROP_SIZE = 12, 256
+
+
+@dataclass(frozen=True)
+class ValidationPair:
+    """A blurred and a sharp picture, uint8 HxWx3 RGB, and the group whose mean they count in."""
+
+    group: str
+    blur: np.ndarray
+    sharp: np.ndarray
+
+
+def validation_from_folders(folders: Sequence[str]) -> list[ValidationPair]:
+    """Every pair of the folders, full frame.
+
+    Raises:
+        UserError: a folder holds no pairs, or a pair cannot be read.
+    """
+    return [ValidationPair(pair.group, *pair.read()) for folder in folders for pair in find_pairs(folder)]
+
+
+def hold_back(source: Source, seed: int) -> tuple[Source, Source | None]:
+    """(training, validation) parts of a source: one in twenty photographs or pairs, at least one, or the last twentieth
+    of a frame sequence. None where there is too little to take from. The same seed gives the same split."""
+    rng = np.random.default_rng((seed, 0x5EED))
+    if isinstance(source, Photos):
+        kept, held = _split(source.images, rng)
+        return (replace(source, images=kept), replace(source, images=held)) if held else (source, None)
+    if isinstance(source, Pairs):
+        kept, held = _split(source.pairs, rng)
+        return (replace(source, pairs=kept), replace(source, pairs=held)) if held else (source, None)
+    if isinstance(source, Frames):
+        return _hold_back_frames(source)
+    parts = [hold_back(part, seed) for part in source.sources]
+    held = tuple(part for _, part in parts if part is not None)
+    kept = Mixture(tuple(part for part, _ in parts), source.weights)
+    return kept, (Mixture(held, (1.0,) * len(held)) if held else None)
+
+
+def fixed_pairs(source: Source, seed: int) -> list[ValidationPair]:
+    """Twelve crops of 256x256 from a source, the same for the same seed."""
+    draws = (source.draw(np.random.default_rng((seed, 0xF1D, index)), _CROP_SIZE) for index in range(_CROPS))
+    return [ValidationPair("held back", blur, sharp) for blur, sharp in draws]
+
+
+def _split(items: tuple, rng: np.random.Generator) -> tuple[tuple, tuple]:
+    count = max(1, round(SHARE * len(items))) if len(items) > 1 else 0
+    held = set(rng.permutation(len(items))[:count].tolist())
+    return (
+        tuple(item for index, item in enumerate(items) if index not in held),
+        tuple(item for index, item in enumerate(items) if index in held),
+    )
+
+
+def _hold_back_frames(source: Frames) -> tuple[Source, Source | None]:
+    longest = max(source.sequences, key=len)
+    count = max(MAX_FRAMES, round(SHARE * len(longest)))
+    if len(longest) < 2 * count:
+        return source, None
+    kept = tuple(frames[:-count] if frames is longest else frames for frames in source.sequences)
+    return replace(source, sequences=kept), replace(source, sequences=(longest[-count:],))

@@ -1,0 +1,69 @@
+"""Blur/sharp pairs in GoPro's layout: files of the same name under `blur/` and `sharp/`, at any depth."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgedeblur.data.images import list_images, read_image
+from edgedeblur.errors import UserError
+
+_MEND = "pairs are files of the same name under blur/ and sharp/, as in GOPRO_Large"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two files of the same picture; `group` is the folder that holds blur/ and sharp/, relative to the root."""
+
+    blur: Path
+    sharp: Path
+    group: str
+
+    @property
+    def name(self) -> str:
+        return self.blur.name
+
+    def read(self) -> tuple[np.ndarray, np.ndarray]:
+        """(blur, sharp), uint8 HxWx3 RGB.
+
+        Raises:
+            UserError: a file cannot be read, or the two differ in size.
+        """
+        blur, sharp = read_image(self.blur), read_image(self.sharp)
+        if blur.shape != sharp.shape:
+            sizes = f"{blur.shape[1]}x{blur.shape[0]} and {sharp.shape[1]}x{sharp.shape[0]}"
+            raise UserError(f"{self.blur} and {self.sharp} differ in size: {sizes}", _MEND)
+        return blur, sharp
+
+
+def has_pairs(folder: str | Path) -> bool:
+    """Whether a folder is laid out as pairs: it holds a `blur` folder with a `sharp` folder beside it."""
+    return any((found.parent / "sharp").is_dir() for found in _blur_folders(Path(folder)))
+
+
+def find_pairs(folder: str | Path) -> list[Pair]:
+    """All pairs below a folder, sorted by path.
+
+    Raises:
+        UserError: no such folder, no pairs in it, or a blurred file without its sharp one.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"no folder {folder}", "check the path")
+    pairs = []
+    for blurred in _blur_folders(folder):
+        sharp_folder = blurred.parent / "sharp"
+        if not sharp_folder.is_dir():
+            continue
+        group = str(blurred.parent.relative_to(folder))
+        for path in list_images(blurred):
+            if not (sharp_folder / path.name).is_file():
+                raise UserError(f"{path} has no sharp picture {sharp_folder / path.name}", _MEND)
+            pairs.append(Pair(path, sharp_folder / path.name, folder.resolve().name if group == "." else group))
+    if not pairs:
+        raise UserError(f"no pairs in {folder}", _MEND)
+    return pairs
+
+
+def _blur_folders(folder: Path) -> list[Path]:
+    return sorted(found for found in folder.rglob("blur") if found.is_dir()) if folder.is_dir() else []

@@ -1,0 +1,148 @@
+"""Where training pairs come from: photographs that are blurred on the fly, ready pairs, or video frames.
+
+A source draws one pair of crops from a NumPy generator, so a sample is a function of its seed alone.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from edgedeblur.data.blur import BlurRecipe, blur_image
+from edgedeblur.data.gopro import MIN_FRAMES, average_frames, draw_window
+from edgedeblur.data.images import list_images, read_image
+from edgedeblur.data.pairs import Pair, find_pairs, has_pairs
+from edgedeblur.errors import UserError
+
+KINDS = ("auto", "photos", "pairs", "frames")
+_CACHE_BYTES = 4 << 30
+
+
+class Source(Protocol):
+    """Draws (blur, sharp), both uint8 [size, size, 3] RGB."""
+
+    def draw(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]: ...
+
+
+class ImageCache:
+    """Decoded images by path, kept until `limit` bytes are used; later ones are decoded again each time."""
+
+    def __init__(self, limit: int = _CACHE_BYTES):
+        self.limit = limit
+        self._images: dict[Path, np.ndarray] = {}
+        self._used = 0
+
+    def __getitem__(self, path: Path) -> np.ndarray:
+        image = self._images.get(path)
+        if image is None:
+            image = read_image(path)
+            if self._used + image.nbytes <= self.limit:
+                self._images[path] = image
+                self._used += image.nbytes
+        return image
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Sharp photographs; blur is made by the recipe. `images` are paths or arrays, uint8 HxWx3."""
+
+    images: tuple[Path | np.ndarray, ...]
+    recipe: BlurRecipe
+    cache: ImageCache = field(default_factory=ImageCache)
+
+    def draw(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """A crop with a margin that its blur draws from; small photographs are mirrored outwards."""
+        chosen = self.images[rng.integers(len(self.images))]
+        image = self.cache[chosen] if isinstance(chosen, Path) else chosen
+        margin = self.recipe.margin
+        wide = crop_at_random(rng, size + 2 * margin, image)[0]
+        inside = slice(margin, margin + size)
+        return blur_image(wide, self.recipe, rng)[inside, inside], wide[inside, inside]
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Sequences of high-frame-rate frames; blur is the mean of 7 to 13 of them, the centre frame is sharp."""
+
+    sequences: tuple[tuple[Path, ...], ...]
+    recipe: BlurRecipe
+    cache: ImageCache = field(default_factory=ImageCache)
+
+    def draw(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
+        sequence = self.sequences[rng.integers(len(self.sequences))]
+        first, count = draw_window(rng, len(sequence))
+        crops = crop_at_random(rng, size, *(self.cache[path] for path in sequence[first : first + count]))
+        return average_frames(crops, float(rng.choice(self.recipe.gammas))), crops[count // 2]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Ready pairs."""
+
+    pairs: tuple[Pair, ...]
+    cache: ImageCache = field(default_factory=ImageCache)
+
+    def draw(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
+        pair = self.pairs[rng.integers(len(self.pairs))]
+        blur, sharp = self.cache[pair.blur], self.cache[pair.sharp]
+        if blur.shape != sharp.shape:
+            pair.read()  # raises the message that names both files
+        return tuple(crop_at_random(rng, size, blur, sharp))
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Several sources, each drawn from as often as its weight says."""
+
+    sources: tuple[Source, ...]
+    weights: tuple[float, ...]
+
+    def draw(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
+        shares = np.array(self.weights) / sum(self.weights)
+        return self.sources[rng.choice(len(self.sources), p=shares)].draw(rng, size)
+
+
+def crop_at_random(rng: np.random.Generator, size: int, *images: np.ndarray) -> list[np.ndarray]:
+    """The same random size x size window of images of one shape; smaller images are mirrored outwards first."""
+    height, width = images[0].shape[:2]
+    if height < size or width < size:
+        grow = ((0, max(0, size - height)), (0, max(0, size - width)), (0, 0))
+        images = tuple(np.pad(image, grow, mode="symmetric") for image in images)
+        height, width = images[0].shape[:2]
+    top, left = int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))
+    return [image[top : top + size, left : left + size] for image in images]
+
+
+def open_source(text: str | Path, recipe: BlurRecipe) -> Source:
+    """The source that `FOLDER` or `KIND:FOLDER` names, KIND one of auto, photos, pairs, frames.
+
+    `auto` takes a folder with blur/ and sharp/ inside for pairs and any other for photographs. Video frames must be
+    named (`frames:FOLDER`): a folder of frames looks like a folder of photographs. Frames are found in the folder
+    and in its sub-folders, each folder being one sequence in the order of the file names.
+
+    Raises:
+        UserError: no such folder, nothing usable in it, or fewer than 7 frames in a sequence.
+    """
+    kind, folder = _kind_and_folder(str(text))
+    if kind == "auto":
+        kind = "pairs" if has_pairs(folder) else "photos"
+    if kind == "pairs":
+        return Pairs(tuple(find_pairs(folder)))
+    images = list_images(folder, recursive=True)
+    if kind == "photos":
+        return Photos(tuple(images), recipe)
+    sequences: dict[Path, list[Path]] = {}
+    for path in images:
+        sequences.setdefault(path.parent, []).append(path)
+    for parent, frames in sequences.items():
+        if len(frames) < MIN_FRAMES:
+            raise UserError(f"{parent} has {len(frames)} frames; blur by the GoPro recipe takes at least {MIN_FRAMES}")
+    return Frames(tuple(tuple(frames) for frames in sequences.values()), recipe)
+
+
+def _kind_and_folder(text: str) -> tuple[str, Path]:
+    kind, colon, folder = text.partition(":")
+    if colon and kind in KINDS:
+        return kind, Path(folder)
+    return "auto", Path(text)

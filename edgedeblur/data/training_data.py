@@ -1,0 +1,70 @@
+"""From the user's `--data` and `--validation` to a source to draw from and the pictures to measure on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from edgedeblur.data.blur import BlurRecipe
+from edgedeblur.data.default_set import default_set
+from edgedeblur.data.held_back import ValidationPair, fixed_pairs, hold_back, validation_from_folders
+from edgedeblur.data.sources import Frames, Mixture, Pairs, Photos, Source, open_source
+from edgedeblur.errors import UserError
+
+DEFAULT_SET = "default set"
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What to draw from, what to measure on, and what was given, for the model card."""
+
+    source: Source
+    validation: list[ValidationPair]
+    described: list[str]
+
+
+def open_training_data(
+    data: Sequence[str], validation: Sequence[str], recipe: BlurRecipe, shares: Mapping[str, float], seed: int
+) -> TrainingData:
+    """The training data that `data` names (each `FOLDER` or `KIND:FOLDER`; none: the default photographs).
+
+    Validation is on the pairs of the `validation` folders, or on crops of what is held back from the data.
+
+    Args:
+        shares: how often each kind (photos, pairs, frames) is drawn.
+
+    Raises:
+        UserError: a folder is missing or holds nothing usable, or nothing is left to validate on.
+    """
+    if data:
+        source = _mix([open_source(text, recipe) for text in data], shares)
+    else:
+        source = Photos(default_set().training, recipe)
+    if validation:
+        return TrainingData(source, validation_from_folders(validation), list(data) or [DEFAULT_SET])
+    if data:
+        source, held = hold_back(source, seed)
+    else:
+        held = Photos(default_set().validation, recipe)
+    if held is None:
+        raise UserError("too few pictures to hold one back for validation", "give pairs to measure on: --validation FOLDER")
+    return TrainingData(source, fixed_pairs(held, seed), list(data) or [DEFAULT_SET])
+
+
+def _mix(sources: list[Source], shares: Mapping[str, float]) -> Source:
+    """Kinds weighted by their shares, and the sources of one kind by their number of pictures."""
+    if len(sources) == 1:
+        return sources[0]
+    totals: dict[str, int] = {}
+    for source in sources:
+        kind, count = _kind_and_count(source)
+        totals[kind] = totals.get(kind, 0) + count
+    counted = [_kind_and_count(source) for source in sources]
+    return Mixture(tuple(sources), tuple(shares[kind] * count / totals[kind] for kind, count in counted))
+
+
+def _kind_and_count(source: Source) -> tuple[str, int]:
+    if isinstance(source, Photos):
+        return "photos", len(source.images)
+    if isinstance(source, Pairs):
+        return "pairs", len(source.pairs)
+    assert isinstance(source, Frames)
+    return "frames", sum(len(frames) for frames in source.sequences)

@@ -1,0 +1,1 @@
+"""Adversarial training of a generator, and the loop it shares with distillation."""

@@ -1,0 +1,17 @@
+"""What training minimises besides the adversary: distance to the sharp image in pixels and in frequencies."""
+
+import torch
+from torch import Tensor
+
+_EPSILON = 1e-3
+
+
+def charbonnier(a: Tensor, b: Tensor) -> Tensor:
+    """Mean of sqrt((a - b)^2 + 1e-6): L1 that is smooth at zero (Charbonnier et al., ICIP 1994)."""
+    return torch.sqrt((a - b).float().square() + _EPSILON**2).mean()
+
+
+def frequency_loss(a: Tensor, b: Tensor) -> Tensor:
+    """Mean L1 of the difference of the 2-D spectra, orthonormal (MIMO-UNet, Cho et al., ICCV 2021)."""
+    spectrum = torch.view_as_real(torch.fft.rfft2((a - b).float(), norm="ortho"))
+    return spectrum.abs().mean()

@@ -1,0 +1,107 @@
+"""What a run tells while it goes: a progress bar or plain lines, and TensorBoard scalars and images."""
+
+import contextlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor
+
+from edgedeblur.errors import UserError
+from edgedeblur.train.schedule import Budget
+from edgedeblur.train.state import TrainingState
+
+_SMOOTHING = 0.98
+_LINE_EVERY = 50
+
+
+class Reporter:
+    """Tells of a run on a rich console (a bar on a terminal, a line every 50 steps in a log) and in TensorBoard.
+
+    Args:
+        console: None keeps quiet.
+        title: what the bar is labelled with.
+        tensorboard: folder of the event files, None for none.
+    """
+
+    def __init__(self, console: Console | None, title: str, tensorboard: Path | None = None):
+        self.console, self.title = console, title
+        self.smoothed: dict[str, float] = {}
+        self._progress: Progress | None = None
+        self._validation = ""
+        self._writer = _summary_writer(tensorboard) if tensorboard is not None else None
+
+    @contextlib.contextmanager
+    def running(self, budget: Budget, state: TrainingState) -> Iterator[None]:
+        """Shows the bar within the block; a Reporter runs once."""
+        with contextlib.ExitStack() as stack:
+            if self.console is not None and self.console.is_terminal:
+                columns = ("{task.description}", BarColumn(), "{task.percentage:.0f} %", TextColumn("{task.fields[state]}"))
+                progress = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=self.console)
+                self._progress = stack.enter_context(progress)
+                self._task = progress.add_task(self.title, total=1.0, state="")
+            yield
+
+    def step(self, state: TrainingState, budget: Budget, losses: dict[str, float]) -> None:
+        for name, value in losses.items():
+            before = self.smoothed.get(name, value)
+            self.smoothed[name] = before * _SMOOTHING + value * (1 - _SMOOTHING) if before == before else value
+        text = f"step {state.step}  " + "  ".join(f"{name} {value:.4f}" for name, value in self.smoothed.items())
+        if self._progress is not None:
+            done = budget.fraction(state.step, state.seconds)
+            self._progress.update(self._task, completed=done, state=text + self._validation)
+        elif self.console is not None and state.step % _LINE_EVERY == 0:
+            self.line(f"{text}  {state.seconds / 60:.1f} min")
+        if self._writer is not None and state.step % 10 == 0:
+            for name, value in losses.items():
+                self._writer.add_scalar(f"loss/{name}", value, state.step)
+            for name, optimiser in state.optimisers.items():
+                self._writer.add_scalar(f"rate/{name}", optimiser.param_groups[0]["lr"], state.step)
+
+    def validation(self, state: TrainingState, result: dict[str, float]) -> None:
+        """PSNR by name, in dB."""
+        shown = "  ".join(f"{name} {value:.3f} dB" for name, value in result.items())
+        self._validation = f"  [{shown}]"
+        self.line(f"step {state.step}, validation: {shown}")
+        if self._writer is not None:
+            for name, value in result.items():
+                self._writer.add_scalar(f"psnr/{name}", value, state.step)
+            self._writer.flush()
+
+    def image(self, state: TrainingState, name: str, image: Tensor) -> None:
+        """A [3, H, W] picture in [0, 1] for TensorBoard."""
+        if self._writer is not None:
+            self._writer.add_image(name, image.clamp(0, 1), state.step)
+
+    def line(self, text: str) -> None:
+        if self.console is not None:
+            self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+            sys.stdout.flush()
+
+
+def tensorboard_folder(wanted: bool | None, folder: Path) -> tuple[Path | None, str | None]:
+    """(folder for the event files or None, a line to print or None).
+
+    `wanted` None means: on where TensorBoard is installed.
+
+    Raises:
+        UserError: it is asked for and not installed.
+    """
+    installed = importlib.util.find_spec("tensorboard") is not None
+    mend = "pip install 'edgedeblur[training]'"
+    if wanted and not installed:
+        raise UserError("TensorBoard is not installed", mend)
+    if wanted is None and not installed:
+        return None, f"no TensorBoard curves: not installed ({mend})"
+    if wanted is False:
+        return None, None
+    return folder, f"curves: tensorboard --logdir {folder}"
+
+
+def _summary_writer(folder: Path):
+    from torch.utils.tensorboard import SummaryWriter  # slow to import, and needs the training extra
+
+    return SummaryWriter(str(folder))
