@@ -100,25 +100,28 @@ def load_exported(path: str | Path, interface: Interface | None = None, *, trust
     except Exception as error:  # the reader raises whatever the stored schema leads to
         raise UserError(f"{path} cannot be loaded: {_first_line(error)}", "export it again") from error
     shape = _image_shape(path, program)
-    sides_fixed = all(isinstance(side, int) for side in shape[2:])
     padding = Padding(multiple=interface.multiple, min_side=interface.min_side)
-    if sides_fixed:
+    if all(isinstance(side, int) for side in shape[2:]):
         padding = Padding(fixed=(shape[2], shape[3]))
-    network = program.module()
-    if isinstance(shape[0], int):
-        network = OneByOne(network)
+    network = ExportedNetwork(program.module(), one_by_one=isinstance(shape[0], int))
     return _generator(network, "torch.export", str(path), interface, padding)
 
 
-class OneByOne(nn.Module):
-    """Runs a program that was exported for one image on each image of a batch."""
+class ExportedNetwork(nn.Module):
+    """A torch.export program; `one_by_one` where it was exported for a single image."""
 
-    def __init__(self, program: nn.Module):
+    def __init__(self, program: nn.Module, one_by_one: bool):
         super().__init__()
-        self.program = program
+        self.program, self.one_by_one = program, one_by_one
 
     def forward(self, image: Tensor) -> Tensor:
-        return torch.cat([self.program(one) for one in image.split(1)])
+        if self.one_by_one:
+            return torch.cat([self.program(one) for one in image.split(1)])
+        return self.program(image)
+
+    def train(self, mode: bool = True) -> "ExportedNetwork":
+        """Does nothing: a program keeps the mode that it was exported in, and torch refuses to change it."""
+        return self
 
 
 def _call(module_callable: str) -> nn.Module:

@@ -63,7 +63,7 @@ class Generator(nn.Module):
         self.eval()
 
     def forward(self, image: Tensor) -> Tensor:
-        height, width = image.shape[-2:]
+        height, width = (int(side) for side in image.shape[-2:])  # ints, so that tracing fixes the size
         low, high = self.info.value_range
         restored = self.network(self.info.padding.apply(image * (high - low) + low))
         restored = restored[..., :height, :width]

@@ -55,7 +55,7 @@ class Fit:
 
     @property
     def found(self) -> int:
-        return self.wanted - len(self.missing)
+        return len(self.tensors)
 
 
 def fit(layout: Layout, tensors: Tensors) -> Fit:

@@ -57,7 +57,7 @@ class Padding:
 
     def apply(self, x: Tensor) -> Tensor:
         """[N, C, H, W] -> [N, C, *padded_size(H, W)], the image at the top left."""
-        height, width = x.shape[-2:]
+        height, width = (int(side) for side in x.shape[-2:])
         padded_height, padded_width = self.padded_size(height, width)
         pad = (0, padded_width - width, 0, padded_height - height)
         return F.pad(x, pad) if self.fill == "grey" else F.pad(x, pad, mode="replicate")

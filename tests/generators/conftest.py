@@ -10,17 +10,26 @@ import torch
 from torch import Tensor
 
 from edgedeblur.generators.deblurgan_v1 import ResnetGenerator, V1Config
+from edgedeblur.generators.generator import Generator
+from edgedeblur.generators.load import load_generator
 
 
 @dataclass
 class Golden:
     folder: Path
     tensors: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    generators: dict[str, Generator] = field(default_factory=dict)
 
     def weights(self, variant: str) -> dict[str, Tensor]:
         if variant not in self.tensors:
             self.tensors[variant] = golden_set.weights(variant)
         return self.tensors[variant]
+
+    def generator(self, variant: str) -> Generator:
+        """Loaded once from the official file with default options; who changes a setting puts it back."""
+        if variant not in self.generators:
+            self.generators[variant] = load_generator(self.file(variant))
+        return self.generators[variant]
 
     def arrays(self, variant: str) -> dict[str, np.ndarray]:
         return golden_set.arrays(variant)
@@ -34,6 +43,15 @@ class Golden:
                 state = {"model": {f"module.{name}": tensor for name, tensor in state.items()}}
             torch.save(state, path)
         return path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Two threads that wait for each other on a busy machine take ten times as long as one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from edgedeblur.generators.cost import gmac
 from edgedeblur.generators.layouts import V2_INCEPTION, V2_MOBILENET, fit
 from edgedeblur.generators.load import load_generator
+from edgedeblur.generators.normalisation import set_bn
 
 V1_OPTIONS = {"v1_head_dropout": {"head_relu": True}, "v1_head_nodropout": {"head_relu": False}}
 V2_ARRAYS = {"batch": "out_train", "running": "out_eval", "mixed": "out_mixed"}
@@ -43,8 +44,10 @@ def test_v1_computes_what_the_original_code_computes(golden, variant, residual):
 @pytest.mark.parametrize("variant", golden_set.V2)
 def test_v2_computes_what_the_original_code_computes_in_each_mode(golden, variant, bn):
     arrays = golden.arrays(variant)
-    generator = load_generator(golden.file(variant), bn=bn)
+    generator = golden.generator(variant)
+    set_bn(generator.network, bn)
     difference = np.abs(network_output(generator, arrays["input"]) - arrays[V2_ARRAYS[bn]])
+    set_bn(generator.network, "batch")
     assert difference.max() <= V2_LIMITS[bn][0]
     assert difference.mean() <= V2_LIMITS[bn][1]
 
@@ -52,7 +55,7 @@ def test_v2_computes_what_the_original_code_computes_in_each_mode(golden, varian
 @pytest.mark.parametrize("variant", golden_set.V2)
 def test_v2_restores_an_image_as_upstreams_predictor(golden, variant):
     arrays = golden.arrays(variant)
-    restored = load_generator(golden.file(variant)).restore(arrays["e2e_in"])
+    restored = golden.generator(variant).restore(arrays["e2e_in"])
     difference = np.abs(restored.astype(int) - arrays["e2e_out"])
     assert restored.shape == arrays["e2e_in"].shape and restored.dtype == np.uint8
     assert difference.max() <= 1
@@ -73,7 +76,7 @@ def test_v1_restores_by_truncation_and_not_by_rounding(golden, variant):
 @pytest.mark.parametrize("variant", COSTS)
 def test_cost_and_parameters_are_those_of_the_original_modules(golden, variant):
     cost, parameters, live = COSTS[variant]
-    generator = load_generator(golden.file(variant))
+    generator = golden.generator(variant)
     assert gmac(generator, 256, 256) == pytest.approx(cost, rel=1e-12)
     assert (generator.info.parameters, generator.info.live_parameters) == (parameters, live)
 
@@ -105,7 +108,7 @@ WRAPPINGS = [_data_parallel, _training_checkpoint, _before_zip, _before_torch_0_
 @pytest.mark.parametrize("wrap", WRAPPINGS, ids=lambda wrap: wrap.__name__.strip("_"))
 @pytest.mark.parametrize("variant", ["v1_head_dropout", "v2_fpn_mobilenet"])
 def test_every_wrapping_gives_the_same_network(golden, tmp_path, variant, wrap):
-    official = load_generator(golden.file(variant))
+    official = golden.generator(variant)
     wrap(golden.weights(variant), tmp_path / "weights.bin")
     wrapped = load_generator(tmp_path / "weights.bin")
     assert wrapped.info.options == official.info.options
@@ -117,7 +120,7 @@ def test_safetensors_without_aliases_give_the_same_network(golden, tmp_path, var
     weights = golden.weights(variant)
     path = tmp_path / "weights.safetensors"
     save_file({name: weights[name] for name in golden_set.canonical_names(variant)}, path)
-    assert_same_weights(load_generator(path), load_generator(golden.file(variant)))
+    assert_same_weights(load_generator(path), golden.generator(variant))
 
 
 @pytest.mark.parametrize(

@@ -91,9 +91,7 @@ def test_what_a_file_cannot_tell_is_said_in_the_notes(small_v1):
 
 @pytest.mark.parametrize("options", [{"bn": "batch"}, {"head_relu": True}])
 def test_an_option_of_another_layout_is_refused(small_v1, options):
-    with pytest.raises(
-        UserError, match=f"option {next(iter(options))} does not apply.*options that do: learn_residual"
-    ):
+    with pytest.raises(UserError, match=f"option {next(iter(options))} does not apply.*that do: learn_residual"):
         load_generator(small_v1, **options)
 
 
