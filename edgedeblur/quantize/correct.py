@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from edgedeblur.quantize.fold import fold_layer
-from edgedeblur.quantize.interpreter import convolve, from_image, run_layer, source_integers
+from edgedeblur.quantize.interpreter import from_image, run_layer, source_integers
 from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork, TensorScale
 from edgedeblur.quantize.observe import TensorStatistics
 from edgedeblur.student import IMAGE, Student, StudentSpec
@@ -50,13 +50,23 @@ def fold_network_corrected(
 
 
 def _conv_mean(network: QuantisedNetwork, layer: QuantisedConv, values: list[dict[str, np.ndarray]]) -> np.ndarray:
-    """Mean real value of each channel of the quantised convolution, float64 [out]."""
-    total, pixels = np.zeros(layer.spec.out_channels), 0
+    """Mean real value of each channel of the quantised convolution, float64 [out].
+
+    A convolution is linear: its mean is that of its inputs, tap by tap, so nothing need be convolved.
+    """
+    spec = layer.spec
+    total, pixels = np.zeros((spec.kernel, spec.kernel, spec.in_channels)), 0
     for known in values:
-        accumulator = convolve(source_integers(network, layer.spec, known), layer)
-        total += accumulator.sum(axis=(0, 1), dtype=np.int64)
-        pixels += accumulator.shape[0] * accumulator.shape[1]
-    return total / pixels * network.tensors[layer.spec.source].scale * layer.weight_scale
+        source = source_integers(network, spec, known)
+        height, width = source.shape[0] // spec.stride, source.shape[1] // spec.stride
+        pad = spec.kernel // 2
+        padded = np.pad(source, ((pad, pad), (pad, pad), (0, 0)))
+        for ky, kx in np.ndindex(spec.kernel, spec.kernel):
+            read = padded[ky :: spec.stride, kx :: spec.stride][:height, :width]
+            total[ky, kx] += read.sum(axis=(0, 1), dtype=np.int64)
+        pixels += height * width
+    mean = np.tensordot(layer.weight.astype(np.float64), total / pixels, axes=3) + layer.bias
+    return mean * network.tensors[spec.source].scale * layer.weight_scale
 
 
 def _last_uses(spec: StudentSpec) -> dict[str, int]:

@@ -150,23 +150,27 @@ def crop_images(images: Iterable[np.ndarray], multiple: int) -> Iterator[np.ndar
         yield image[top : top + height, left : left + width]
 
 
-def statistics_to_json(statistics: dict[str, TensorStatistics]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Calibration:
+    """What calibration saw. channel_maxima: of the student before equalisation (equalise.py), None without it.
+    tensors: of the student that is quantised."""
+
+    channel_maxima: dict[str, np.ndarray] | None
+    tensors: dict[str, TensorStatistics]
+
+
+def calibration_to_json(calibration: Calibration) -> dict[str, Any]:
     """As plain JSON values, for the `.edq` file."""
-    tensors = {}
-    for name, seen in statistics.items():
-        tensors[name] = {
-            "minimum": seen.minimum,
-            "maximum": seen.maximum,
-            "half_range": seen.half_range,
-            "first_bin": seen.first_bin,
-            "counts": seen.counts.tolist(),
-            "conv_mean": None if seen.conv_mean is None else seen.conv_mean.tolist(),
-        }
-    return {"bins": BINS, "tensors": tensors}
+    maxima = calibration.channel_maxima
+    return {
+        "bins": BINS,
+        "channel_maxima": None if maxima is None else {name: values.tolist() for name, values in maxima.items()},
+        "tensors": {name: _tensor_to_json(seen) for name, seen in calibration.tensors.items()},
+    }
 
 
-def statistics_from_json(value: dict[str, Any]) -> dict[str, TensorStatistics]:
-    """The inverse of `statistics_to_json`.
+def calibration_from_json(value: dict[str, Any]) -> Calibration:
+    """The inverse of `calibration_to_json`.
 
     Raises:
         UserError: statistics of another form, for example of a network that was not made by calibration.
@@ -174,9 +178,23 @@ def statistics_from_json(value: dict[str, Any]) -> dict[str, TensorStatistics]:
     try:
         if value["bins"] != BINS:
             raise ValueError(f"{value['bins']} bins instead of {BINS}")
-        return {name: _tensor_from_json(entry) for name, entry in value["tensors"].items()}
+        maxima = value["channel_maxima"]
+        if maxima is not None:
+            maxima = {name: np.asarray(values, np.float64) for name, values in maxima.items()}
+        return Calibration(maxima, {name: _tensor_from_json(entry) for name, entry in value["tensors"].items()})
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UserError(f"these are not calibration statistics: {error}", "edgedeblur quantize") from None
+
+
+def _tensor_to_json(seen: TensorStatistics) -> dict[str, Any]:
+    return {
+        "minimum": seen.minimum,
+        "maximum": seen.maximum,
+        "half_range": seen.half_range,
+        "first_bin": seen.first_bin,
+        "counts": seen.counts.tolist(),
+        "conv_mean": None if seen.conv_mean is None else seen.conv_mean.tolist(),
+    }
 
 
 def _tensor_from_json(entry: dict[str, Any]) -> TensorStatistics:

@@ -1,5 +1,5 @@
-"""Student to quantised network: observe, decide, fold, check, and measure what it cost. The stages are this folder's
-files; `quantise_student` calls them in order."""
+"""Student to quantised network: equalise, observe, decide, fold and correct, check. The stages are this folder's files;
+`quantise_student` calls them in order."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -13,13 +13,14 @@ from edgedeblur.errors import UserError
 from edgedeblur.quantize.check import check_network
 from edgedeblur.quantize.correct import fold_network, fold_network_corrected
 from edgedeblur.quantize.decide import Observer, decide_tensors
+from edgedeblur.quantize.equalise import collect_channel_maxima, equalise_student
 from edgedeblur.quantize.network import QuantisedNetwork
 from edgedeblur.quantize.observe import (
-    TensorStatistics,
+    Calibration,
+    calibration_from_json,
+    calibration_to_json,
     collect_statistics,
     crop_images,
-    statistics_from_json,
-    statistics_to_json,
 )
 from edgedeblur.student import Student
 
@@ -30,11 +31,13 @@ class QuantiseOptions:
 
     observer: how an activation's range follows from what calibration saw; see decide.py.
     percentile: for the observer of that name.
+    equalise: scale channels so that each uses its tensor's range; see equalise.py.
     bias_correction: take the mean shift of every channel out through its bias; see correct.py.
     """
 
     observer: Observer = "mse"
     percentile: float = 99.99
+    equalise: bool = True
     bias_correction: bool = True
 
 
@@ -56,36 +59,52 @@ def quantise_student(
     Raises:
         UserError: bad options, bad images, a student that is not finite, or accumulators that could overflow int32.
     """
-    collected = collect_statistics(student, images) if statistics is None else _known_statistics(student, statistics)
-    tensors = decide_tensors(student.spec, collected, options.observer, options.percentile)
+    calibration = None if statistics is None else _known_calibration(student, options, statistics)
+    maxima = calibration.channel_maxima if calibration else None
+    if options.equalise:
+        maxima = collect_channel_maxima(student, images) if maxima is None else maxima
+        student = equalise_student(student, maxima)
+    if calibration is None:
+        calibration = Calibration(maxima, collect_statistics(student, images))
+    tensors = decide_tensors(student.spec, calibration.tensors, options.observer, options.percentile)
     if options.bias_correction:
-        network = fold_network_corrected(student, tensors, collected, crop_images(images, student.spec.multiple))
+        cropped = crop_images(images, student.spec.multiple)
+        network = fold_network_corrected(student, tensors, calibration.tensors, cropped)
     else:
         network = fold_network(student, tensors)
     network = dataclasses.replace(
         network,
         recipe=_recipe(options),
-        statistics=statistics_to_json(collected),
+        statistics=calibration_to_json(calibration),
         provenance={**(provenance or {}), "calibration_images": len(images), "edgedeblur_version": __version__},
     )
     check_network(network)
     return network
 
 
-def _known_statistics(student: Student, statistics: dict[str, Any]) -> dict[str, TensorStatistics]:
-    collected = statistics_from_json(statistics)
+def _known_calibration(student: Student, options: QuantiseOptions, statistics: dict[str, Any]) -> Calibration:
+    """An earlier calibration, if it is of this student and was made with equalisation as the options say."""
+    again = "calibrate again: edgedeblur quantize"
+    calibration = calibration_from_json(statistics)
+    if (calibration.channel_maxima is not None) != options.equalise:
+        made = "with" if calibration.channel_maxima is not None else "without"
+        raise UserError(f"these calibration statistics were collected {made} equalisation", again)
     for layer in student.spec.layers:
-        seen = collected.get(layer.name)
-        if seen is None or seen.conv_mean is None or len(seen.conv_mean) != layer.out_channels:
-            raise UserError(
-                f"these calibration statistics are of another student: layer {layer.name!r} does not match",
-                "calibrate again: edgedeblur quantize",
-            )
-    return collected
+        seen = calibration.tensors.get(layer.name)
+        maxima = calibration.channel_maxima
+        channels = layer.out_channels // layer.depth_to_space**2
+        fits = seen is not None and seen.conv_mean is not None and len(seen.conv_mean) == layer.out_channels
+        if not fits or (maxima is not None and np.shape(maxima.get(layer.name)) != (channels,)):
+            raise UserError(f"these statistics are of another student: layer {layer.name!r} does not match", again)
+    return calibration
 
 
 def _recipe(options: QuantiseOptions) -> dict[str, Any]:
-    recipe = {"observer": options.observer, "bias_correction": options.bias_correction}
+    recipe = {
+        "observer": options.observer,
+        "equalise": options.equalise,
+        "bias_correction": options.bias_correction,
+    }
     if options.observer == "percentile":
         recipe["percentile"] = options.percentile
     return recipe

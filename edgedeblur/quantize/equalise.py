@@ -1,0 +1,75 @@
+"""Cross-layer range equalisation: every channel of a tensor is made to use the whole range that the tensor needs.
+
+Activations have one scale per tensor, so a channel that stays small wastes most of its 256 steps. Scaling a channel up
+in the convolutions that make it and down in those that read it changes nothing in float, since addition and ReLU keep
+positive factors (Nagel et al., ICCV 2019, section 4.1, there for the ranges of weights; weights here have a scale per
+output channel, so activations set the factors). Tensors that are added share their factors: a whole residual trunk is
+one group. Images keep their scale.
+"""
+
+import copy
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+
+from edgedeblur.quantize.observe import crop_images, float_activations
+from edgedeblur.student import IMAGE, Student, StudentSpec
+
+MAX_FACTOR = 1000.0  # of a channel that is (almost) never used
+
+
+def collect_channel_maxima(student: Student, images: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
+    """The largest magnitude of every channel of every tensor, float64 [C] by name.
+
+    Args:
+        images: uint8 [H, W, 3] RGB.
+
+    Raises:
+        UserError: an image of another type, or too small.
+    """
+    maxima: dict[str, np.ndarray] = {}
+    for image in crop_images(images, student.spec.multiple):
+        for name, tensor in float_activations(student, image).items():
+            largest = tensor[0].abs().amax(dim=(1, 2)).double().numpy()
+            maxima[name] = np.maximum(maxima.get(name, 0.0), largest)
+    return maxima
+
+
+def equalise_student(student: Student, maxima: dict[str, np.ndarray]) -> Student:
+    """A copy of the student that computes the same image, its channels equalised."""
+    factors = channel_factors(student.spec, maxima)
+    equalised = copy.deepcopy(student)
+    with torch.no_grad():
+        for layer in student.spec.layers:
+            conv = equalised.conv(layer.name)
+            made = np.tile(factors[layer.name], layer.depth_to_space**2)  # channels in (dy, dx, c) order
+            read = np.tile(factors[layer.source], layer.space_to_depth**2)
+            conv.weight.mul_(torch.from_numpy(made[:, None, None, None] / read[None, :, None, None]))
+            conv.bias.mul_(torch.from_numpy(made))
+    return equalised
+
+
+def channel_factors(spec: StudentSpec, maxima: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What each channel of each tensor is multiplied by, float64 [C], at least 1; the same throughout a group."""
+    groups = tensor_groups(spec)
+    images = {groups[IMAGE], groups[spec.layers[-1].name]}
+    largest: dict[str, np.ndarray] = {}
+    for name, group in groups.items():
+        largest[group] = np.maximum(largest.get(group, 0.0), maxima[name])
+    factors = {}
+    for group, channels in largest.items():
+        top = channels.max()
+        same = group in images or top <= 0
+        factors[group] = np.ones_like(channels) if same else top / np.maximum(channels, top / MAX_FACTOR)
+    return {name: factors[group] for name, group in groups.items()}
+
+
+def tensor_groups(spec: StudentSpec) -> dict[str, str]:
+    """Tensor to the first tensor of its group: those joined by residual additions."""
+    groups = {name: name for name in (IMAGE, *(layer.name for layer in spec.layers))}
+    for layer in spec.layers:
+        if layer.residual is not None:
+            joined, into = groups[layer.name], groups[layer.residual]
+            groups = {name: into if group == joined else group for name, group in groups.items()}
+    return groups
