@@ -89,8 +89,7 @@ def is_model_file(path: str | Path) -> bool:
 
 def save_student(path: str | Path, student: Student, metadata: dict, half: bool = False) -> Path:
     """Write a student's model file. `metadata` is the model card's facts; JSON values only."""
-    state = {name: tensor for name, tensor in student.state_dict().items()}
-    return save_model(path, STUDENT, state, student_config(student.spec), metadata, half)
+    return save_model(path, STUDENT, student.state_dict(), student_config(student.spec), metadata, half)
 
 
 def load_student(path: str | Path) -> tuple[Student, dict]:

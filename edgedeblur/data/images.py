@@ -93,7 +93,7 @@ def _as_rgb(path: Path, image: Image.Image) -> np.ndarray:
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         values = np.asarray(image)
         if image.mode == "F" or values.max(initial=0) > 65535 or values.min(initial=0) < 0:
-            raise UserError(f"{path} holds {image.mode} values beyond 16 bits", "convert it to 8 or 16 bits per channel")
+            raise UserError(f"{path} holds {image.mode} values beyond 16 bits", "convert it to 8 or 16 bits")
         return np.repeat(_to_8_bit(values)[..., None], 3, axis=2)
     if image.mode == "P" or image.mode == "LA" or image.mode == "PA":
         image = image.convert("RGBA")

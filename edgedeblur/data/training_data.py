@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from edgedeblur.data.blur import BlurRecipe
 from edgedeblur.data.default_set import default_set
@@ -9,12 +10,12 @@ from edgedeblur.data.held_back import ValidationPair, fixed_pairs, hold_back, va
 from edgedeblur.data.sources import Frames, Mixture, Pairs, Photos, Source, open_source
 from edgedeblur.errors import UserError
 
-DEFAULT_SET = "default set"
+DEFAULT_SET = "the default photographs (calibration/default.toml)"
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What to draw from, what to measure on, and what was given, for the model card."""
+    """What to draw from, what to measure on, and what was given in words (folder names without their paths)."""
 
     source: Source
     validation: list[ValidationPair]
@@ -35,18 +36,19 @@ def open_training_data(
         UserError: a folder is missing or holds nothing usable, or nothing is left to validate on.
     """
     if data:
-        source = _mix([open_source(text, recipe) for text in data], shares)
+        sources = [open_source(text, recipe) for text in data]
+        source, described = _mix(sources, shares), [_described(*both) for both in zip(data, sources, strict=True)]
     else:
-        source = Photos(default_set().training, recipe)
+        source, described = Photos(default_set().training, recipe), [DEFAULT_SET]
     if validation:
-        return TrainingData(source, validation_from_folders(validation), list(data) or [DEFAULT_SET])
+        return TrainingData(source, validation_from_folders(validation), described)
     if data:
         source, held = hold_back(source, seed)
     else:
         held = Photos(default_set().validation, recipe)
     if held is None:
-        raise UserError("too few pictures to hold one back for validation", "give pairs to measure on: --validation FOLDER")
-    return TrainingData(source, fixed_pairs(held, seed), list(data) or [DEFAULT_SET])
+        raise UserError("too few pictures to hold one back", "give pairs to measure on: --validation FOLDER")
+    return TrainingData(source, fixed_pairs(held, seed), described)
 
 
 def _mix(sources: list[Source], shares: Mapping[str, float]) -> Source:
@@ -59,6 +61,11 @@ def _mix(sources: list[Source], shares: Mapping[str, float]) -> Source:
         totals[kind] = totals.get(kind, 0) + count
     counted = [_kind_and_count(source) for source in sources]
     return Mixture(tuple(sources), tuple(shares[kind] * count / totals[kind] for kind, count in counted))
+
+
+def _described(text: str, source: Source) -> str:
+    kind, count = _kind_and_count(source)
+    return f"{count} {kind} of {Path(text.removeprefix(kind + ':')).resolve().name}"
 
 
 def _kind_and_count(source: Source) -> tuple[str, int]:

@@ -2,8 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -11,19 +10,17 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from edgedeblur.checkpoints import UNET, load_state, read_model, save_model
-from edgedeblur.data.batches import batches
 from edgedeblur.data.training_data import TrainingData, open_training_data
 from edgedeblur.errors import UserError
 from edgedeblur.generators import patchgan
 from edgedeblur.generators.unet import UNet, UNetConfig, build_unet
 from edgedeblur.train.device import Compute, choose_compute
-from edgedeblur.train.loop import Batch, LoopOptions, run_loop
+from edgedeblur.train.loop import Batch, StepFunction
 from edgedeblur.train.losses import charbonnier, frequency_loss
-from edgedeblur.train.progress import Reporter, tensorboard_folder
 from edgedeblur.train.recipe import RECIPES, GeneratorRecipe, read_recipe, to_table
-from edgedeblur.train.schedule import Budget
+from edgedeblur.train.session import fitting_of, run_session
 from edgedeblur.train.state import TrainingState
-from edgedeblur.train.validation import mean_psnr, restore_image
+from edgedeblur.train.validation import RestoreImage, mean_psnr, restore_image
 
 DEFAULT_RECIPE = RECIPES / "unet.toml"
 
@@ -73,41 +70,15 @@ def train_generator(options: TrainOptions, console: Console | None = None) -> Pa
     Raises:
         UserError: bad options, recipe or data; nothing to resume from; interrupted (resumable).
     """
-    budget = Budget(options.steps, options.minutes)
     compute = choose_compute(options.device, options.precision)
-    recipe = _recipe(options)
+    recipe = read_recipe(options.recipe or DEFAULT_RECIPE, GeneratorRecipe)
+    recipe = replace(recipe, fitting=fitting_of(options, recipe.fitting))
     data = open_training_data(options.data, options.validation, recipe.blur, vars(recipe.shares), options.seed)
     state = _new_state(options, recipe, compute)
-    state_path = options.output.with_suffix(".state.pt")
-    if options.resume:
-        state.restore(state_path)
-    events, line = tensorboard_folder(options.tensorboard, options.output.parent / "tensorboard" / options.output.stem)
-    reporter = Reporter(console, "training", events)
-    if line is not None:
-        reporter.line(line)
-    validate = _validation(state, data, compute, reporter)
-    result = run_loop(
-        state,
-        lambda step: batches(
-            data.source, options.seed, step, recipe.fitting.batch, recipe.fitting.crop, options.threads
-        ),
-        _step_function(state, recipe, compute),
-        validate,
-        LoopOptions(budget, state_path, options.checkpoint_minutes, options.validate_minutes),
-        reporter,
-    )
+    restore = _restore(state, compute)
+    step_function = _step_function(state, recipe, compute)
+    result = run_session(options, "training", state, recipe.fitting, data, step_function, restore, console)
     return _write(options, recipe, state, data, result)
-
-
-def _recipe(options: TrainOptions) -> GeneratorRecipe:
-    from dataclasses import replace
-
-    recipe = read_recipe(options.recipe or DEFAULT_RECIPE, GeneratorRecipe)
-    given = {name: getattr(options, name) for name in ("batch", "crop", "rate") if getattr(options, name) is not None}
-    try:
-        return replace(recipe, fitting=replace(recipe.fitting, **given))
-    except ValueError as error:
-        raise UserError(str(error), exit_code=2) from error
 
 
 def _new_state(options: TrainOptions, recipe: GeneratorRecipe, compute: Compute) -> TrainingState:
@@ -136,9 +107,7 @@ def _initial(path: Path) -> UNet:
     return generator
 
 
-def _step_function(
-    state: TrainingState, recipe: GeneratorRecipe, compute: Compute
-) -> Callable[[Batch, float], dict[str, float]]:
+def _step_function(state: TrainingState, recipe: GeneratorRecipe, compute: Compute) -> StepFunction:
     adversary = recipe.adversary
 
     def step(batch: Batch, fraction: float) -> dict[str, float]:
@@ -154,21 +123,10 @@ def _step_function(
         if adversarial:
             values["discriminator"] = _discriminator_step(state, recipe, compute, sharp, restored.detach())
             losses["adversarial"] = adversary.weight * _adversarial_loss(state, recipe, compute, restored)
-        optimise(state, "generator", sum(losses.values()), recipe.fitting.clip)
+        state.optimise("generator", sum(losses.values()), recipe.fitting.clip)
         return values | {name: value.item() for name, value in losses.items()}
 
     return step
-
-
-def optimise(state: TrainingState, name: str, loss: Tensor, clip: float) -> None:
-    """One update of the network of that name, its gradient's norm clipped."""
-    optimiser, scaler = state.optimisers[name], state.scaler
-    optimiser.zero_grad(set_to_none=True)
-    scaler.scale(loss).backward()
-    scaler.unscale_(optimiser)
-    torch.nn.utils.clip_grad_norm_(state.networks[name].parameters(), clip)
-    scaler.step(optimiser)
-    scaler.update()
 
 
 def _discriminator_step(
@@ -180,7 +138,7 @@ def _discriminator_step(
             loss = patchgan.lsgan_discriminator_loss(discriminator, real, fake)
         else:
             loss = patchgan.wgan_discriminator_loss(discriminator, real, fake, recipe.adversary.penalty)
-    optimise(state, "discriminator", loss, clip=10.0)
+    state.optimise("discriminator", loss, clip=10.0)
     return loss.item()
 
 
@@ -192,35 +150,25 @@ def _adversarial_loss(state: TrainingState, recipe: GeneratorRecipe, compute: Co
     return patchgan.lsgan_generator_loss(scores) if lsgan else patchgan.wgan_generator_loss(scores)
 
 
-def _validation(
-    state: TrainingState, data: TrainingData, compute: Compute, reporter: Reporter
-) -> Callable[[], dict[str, float]]:
-    def restore(image):
-        def network(tensor: Tensor) -> Tensor:
-            with compute.autocast():
-                return (state.averaged(tensor * 2 - 1) + 1) / 2
+def _restore(state: TrainingState, compute: Compute) -> RestoreImage:
+    def network(tensor: Tensor) -> Tensor:
+        with compute.autocast():
+            return (state.averaged(tensor * 2 - 1) + 1) / 2
 
-        return restore_image(network, image, UNet.multiple, compute.device)
-
-    def validate() -> dict[str, float]:
-        return mean_psnr(data.validation, restore)
-
-    return validate
+    return lambda image: restore_image(network, image, UNet.multiple, compute.device)
 
 
 def _write(
     options: TrainOptions, recipe: GeneratorRecipe, state: TrainingState, data: TrainingData, result: dict[str, float]
 ) -> Path:
+    blurred = mean_psnr(data.validation, lambda image: image)
     metadata = {
         "recipe": to_table(recipe),
         "data": data.described,
         "seed": options.seed,
         "steps": state.step,
         "minutes": round(state.seconds / 60, 1),
-        "psnr_db": {
-            "blurred": mean_psnr(data.validation, lambda image: image),
-            "restored": result,
-        },
+        "psnr_db": {"blurred": blurred, "restored": result},
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "torch": torch.__version__,
     }

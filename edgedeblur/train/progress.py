@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
 from edgedeblur.errors import UserError
@@ -39,7 +39,12 @@ class Reporter:
         """Shows the bar within the block; a Reporter runs once."""
         with contextlib.ExitStack() as stack:
             if self.console is not None and self.console.is_terminal:
-                columns = ("{task.description}", BarColumn(), "{task.percentage:.0f} %", TextColumn("{task.fields[state]}"))
+                columns = (
+                    "{task.description}",
+                    BarColumn(),
+                    "{task.percentage:.0f} %",
+                    "{task.fields[state]}",
+                )
                 progress = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=self.console)
                 self._progress = stack.enter_context(progress)
                 self._task = progress.add_task(self.title, total=1.0, state="")
@@ -70,6 +75,10 @@ class Reporter:
             for name, value in result.items():
                 self._writer.add_scalar(f"psnr/{name}", value, state.step)
             self._writer.flush()
+
+    @property
+    def wants_images(self) -> bool:
+        return self._writer is not None
 
     def image(self, state: TrainingState, name: str, image: Tensor) -> None:
         """A [3, H, W] picture in [0, 1] for TensorBoard."""

@@ -27,6 +27,12 @@ class Fitting:
     average: float = 0.998
     clip: float = 1.0
 
+    def __post_init__(self) -> None:
+        if self.crop < 32 or self.crop % 16:
+            raise ValueError(f"crop is {self.crop}; it must be a multiple of 16, at least 32")
+        if self.batch < 1 or not 0 < self.rate < 1 or not 0 <= self.average < 1 or self.clip <= 0:
+            raise ValueError(f"batch {self.batch}, rate {self.rate}, average {self.average} or clip {self.clip}")
+
 
 @dataclass(frozen=True)
 class Adversary:
@@ -73,15 +79,6 @@ class GeneratorRecipe:
     def __post_init__(self) -> None:
         if self.adversary.kind not in ("lsgan", "wgan-gp", "none"):
             raise ValueError(f"adversary.kind is {self.adversary.kind!r}; there are lsgan, wgan-gp, none")
-        check_fitting(self.fitting)
-
-
-def check_fitting(fitting: Fitting) -> None:
-    """Raises ValueError for numbers no run can work with."""
-    if fitting.crop < 32 or fitting.crop % 16:
-        raise ValueError(f"fitting.crop is {fitting.crop}; it must be a multiple of 16, at least 32")
-    if fitting.batch < 1 or not 0 < fitting.rate < 1 or not 0 <= fitting.average < 1:
-        raise ValueError(f"fitting has batch {fitting.batch}, rate {fitting.rate}, average {fitting.average}")
 
 
 def read_recipe(path: str | Path, recipe_type: type[T]) -> T:

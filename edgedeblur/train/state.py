@@ -58,6 +58,18 @@ class TrainingState:
             for group in optimiser.param_groups:
                 group["lr"] = group["base_rate"] * factor
 
+    def optimise(self, name: str, loss: Tensor, clip: float) -> None:
+        """One update by the optimiser of that name, the gradient's norm clipped; a NaN gradient changes nothing."""
+        optimiser = self.optimisers[name]
+        optimiser.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        self.scaler.unscale_(optimiser)
+        parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+        norm = torch.nn.utils.clip_grad_norm_(parameters, clip)
+        if self.scaler.is_enabled() or torch.isfinite(norm):
+            self.scaler.step(optimiser)
+        self.scaler.update()
+
     def finish_step(self, seconds: float) -> None:
         self.average.update(self.main, self.step)
         self.step += 1

@@ -12,6 +12,8 @@ from edgedeblur.metrics import psnr
 
 Restore = Callable[[Tensor], Tensor]
 """[1, 3, H, W] in [0, 1], H and W in the network's multiples -> the same shape."""
+RestoreImage = Callable[[np.ndarray], np.ndarray]
+"""uint8 HxWx3 RGB -> the same shape."""
 
 
 def to_tensor(image: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
@@ -33,7 +35,7 @@ def restore_image(restore: Restore, image: np.ndarray, multiple: int, device: to
     return to_image(restored)[:height, :width]
 
 
-def mean_psnr(pairs: Sequence[ValidationPair], restore: Callable[[np.ndarray], np.ndarray]) -> dict[str, float]:
+def mean_psnr(pairs: Sequence[ValidationPair], restore: RestoreImage) -> dict[str, float]:
     """Mean PSNR in dB per group and over all (`mean`), after `restore` of each blurred uint8 picture."""
     by_group: dict[str, list[float]] = {}
     for pair in pairs:

@@ -1,0 +1,195 @@
+"""Distillation of a student tier from a teacher: the run, from options to `student.safetensors`."""
+
+import json
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from torch import nn
+
+from edgedeblur.checkpoints import load_student, save_student
+from edgedeblur.data.training_data import TrainingData, open_training_data
+from edgedeblur.digests import digest
+from edgedeblur.distill.features import FeatureProjection
+from edgedeblur.distill.recipe import DistillRecipe
+from edgedeblur.distill.step import distill_step, look_at_teacher
+from edgedeblur.errors import UserError
+from edgedeblur.generators.generator import Generator
+from edgedeblur.generators.load import load_generator
+from edgedeblur.student import Student, build_student, student_spec
+from edgedeblur.train.device import Compute, choose_compute
+from edgedeblur.train.recipe import RECIPES, read_recipe, to_table
+from edgedeblur.train.session import fitting_of, run_session
+from edgedeblur.train.state import TrainingState
+from edgedeblur.train.validation import RestoreImage, mean_psnr, restore_image
+
+DEFAULT_RECIPE = RECIPES / "student.toml"
+
+
+@dataclass(frozen=True)
+class DistillOptions:
+    """Options of `distill`.
+
+    output: the student's model file; the state for --resume is kept beside it as `<name>.state.pt`.
+    teacher: a generator's file. teacher_options: how to read it, keyword arguments of `load_generator`.
+    tier: nano, small or large.
+    data: folders to learn from, each `FOLDER` or `KIND:FOLDER` with KIND photos, pairs or frames; none: default photos.
+    validation: folders of pairs to measure on; none: a part of the data is held back.
+    recipe: a TOML file; None is the shipped `student.toml`.
+    steps, minutes: the run ends at whichever comes first, and the learning rate falls accordingly.
+    batch, crop, rate: override the recipe's fitting; sharp, teacher_weight, feature, frequency: its loss weights.
+    seed: of initial weights and data. device: auto, cpu, cuda, cuda:N. precision: auto, float32, bfloat16, float16.
+    init: a student of the same tier to start from, e.g. the shipped one. resume: go on from the saved state.
+    tensorboard: True, False, or None for "where it is installed". threads: that prepare batches.
+    checkpoint_minutes, validate_minutes: how often the state is saved and PSNR is measured.
+    """
+
+    output: Path
+    teacher: Path
+    tier: str = "small"
+    teacher_options: dict = field(default_factory=dict)
+    data: tuple[str, ...] = ()
+    validation: tuple[str, ...] = ()
+    recipe: Path | None = None
+    steps: int | None = None
+    minutes: float | None = None
+    batch: int | None = None
+    crop: int | None = None
+    rate: float | None = None
+    sharp: float | None = None
+    teacher_weight: float | None = None
+    feature: float | None = None
+    frequency: float | None = None
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+    init: Path | None = None
+    resume: bool = False
+    tensorboard: bool | None = None
+    threads: int = 1
+    checkpoint_minutes: float = 5.0
+    validate_minutes: float = 10.0
+
+
+def distill(options: DistillOptions, console: Console | None = None) -> Path:
+    """Distil a student and write its model file (float32 weights), with the facts of the run.
+
+    1. read the recipe, check the tier's budget, load the teacher, open the data; 2. build student, projection and
+    optimiser, or resume them; 3. run the loop; 4. measure blurred, teacher and student, and write.
+
+    Raises:
+        UserError: bad options, recipe, teacher or data; nothing to resume from; interrupted (resumable).
+    """
+    spec = student_spec(options.tier)
+    compute = choose_compute(options.device, options.precision)
+    recipe = _recipe(options)
+    teacher = load_generator(options.teacher, **options.teacher_options).to(compute.device).requires_grad_(False)
+    data = open_training_data(options.data, options.validation, recipe.blur, vars(recipe.shares), options.seed)
+    state = _new_state(options, recipe, teacher, compute)
+    if console is not None:
+        console.print(f"student {spec.name}: {spec.parameters:,} parameters, {spec.macs() / 1e9:.2f} GMAC at 512x512")
+    step_function = distill_step(state, teacher, recipe, compute)
+    restore = _restore(state, compute)
+    result = run_session(options, "distilling", state, recipe.fitting, data, step_function, restore, console)
+    return _write(options, recipe, teacher, state, data, result, compute)
+
+
+def _recipe(options: DistillOptions) -> DistillRecipe:
+    recipe = read_recipe(options.recipe or DEFAULT_RECIPE, DistillRecipe)
+    named = {
+        "sharp": options.sharp,
+        "teacher": options.teacher_weight,
+        "feature": options.feature,
+        "frequency": options.frequency,
+    }
+    try:
+        losses = replace(recipe.losses, **{name: value for name, value in named.items() if value is not None})
+    except ValueError as error:
+        raise UserError(str(error), exit_code=2) from error
+    return replace(recipe, losses=losses, fitting=fitting_of(options, recipe.fitting))
+
+
+def _new_state(options: DistillOptions, recipe: DistillRecipe, teacher: Generator, compute: Compute) -> TrainingState:
+    student = _initial(options) if options.init is not None else build_student(options.tier, options.seed)
+    networks: dict[str, nn.Module] = {"student": student.to(compute.device).train()}
+    parameters = list(student.parameters())
+    if recipe.losses.feature > 0:
+        channels = look_at_teacher(teacher, recipe.fitting.crop, compute)
+        bottleneck = student.conv(student.spec.bottleneck).out_channels
+        networks["projection"] = FeatureProjection(bottleneck, channels, options.seed).to(compute.device)
+        parameters += list(networks["projection"].parameters())
+    fitting = recipe.fitting
+    optimiser = torch.optim.AdamW(parameters, fitting.rate, weight_decay=fitting.weight_decay)
+    identity = {
+        "kind": "student",
+        "tier": options.tier,
+        "seed": options.seed,
+        "data": list(options.data),
+        "teacher": digest(options.teacher),
+        "recipe": to_table(recipe),
+    }
+    return TrainingState(
+        networks, {"student": optimiser}, compute.scaler(), fitting.average, json.loads(json.dumps(identity))
+    )
+
+
+def _initial(options: DistillOptions) -> Student:
+    student, _ = load_student(options.init)
+    if student.spec != student_spec(options.tier):
+        raise UserError(
+            f"{options.init} is a student of tier {student.spec.name}; asked for is {options.tier}",
+            f"add --tier {student.spec.name}, or start from another student",
+        )
+    return student
+
+
+def _restore(state: TrainingState, compute: Compute) -> RestoreImage:
+    def network(tensor):
+        with compute.autocast():
+            return state.averaged(tensor)
+
+    return lambda image: restore_image(network, image, state.main.spec.multiple, compute.device)
+
+
+def _write(
+    options: DistillOptions,
+    recipe: DistillRecipe,
+    teacher: Generator,
+    state: TrainingState,
+    data: TrainingData,
+    result: dict[str, float],
+    compute: Compute,
+) -> Path:
+    spec = state.main.spec
+    psnr = {
+        "blurred": mean_psnr(data.validation, lambda image: image),
+        "teacher": mean_psnr(data.validation, lambda image: restore_image(teacher, image, 1, compute.device)),
+        "student": result,
+    }
+    metadata = {
+        "tier": spec.name,
+        "parameters": spec.parameters,
+        "gmac_512": round(spec.macs() / 1e9, 3),
+        "teacher": {
+            "name": Path(options.teacher).name,
+            "family": teacher.info.family,
+            "variant": teacher.info.variant,
+            "options": teacher.info.options,
+            "parameters": teacher.info.parameters,
+            "sha256": digest(options.teacher),
+        },
+        "init": options.init.name if options.init is not None else None,
+        "recipe": to_table(recipe),
+        "data": data.described,
+        "seed": options.seed,
+        "steps": state.step,
+        "minutes": round(state.seconds / 60, 1),
+        "psnr_db": psnr,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "torch": torch.__version__,
+    }
+    student = Student(spec)
+    student.load_state_dict(state.averaged.state_dict())
+    return save_student(options.output, student, json.loads(json.dumps(metadata, default=str)))

@@ -1,0 +1,42 @@
+"""Feature distillation: the student's bottleneck, projected by a 1x1 convolution, against the teacher's (FitNets,
+Romero et al., ICLR 2015)."""
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class FeatureProjection(nn.Module):
+    """From the student's channels to the teacher's; part of training only, not of the student."""
+
+    def __init__(self, student_channels: int, teacher_channels: int, seed: int = 0):
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.conv = nn.Conv2d(student_channels, teacher_channels, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.conv(features)
+
+
+def feature_loss(projected: Tensor, wanted: Tensor) -> Tensor:
+    """Mean squared difference of [N, C, H, W] features in units of the teacher's own spread per channel, so that its
+    weight means the same for every teacher. The finer of the two is averaged down to the coarser."""
+    size = tuple(min(a, b) for a, b in zip(projected.shape[-2:], wanted.shape[-2:], strict=True))
+    projected, wanted = (F.adaptive_avg_pool2d(features.float(), size) for features in (projected, wanted))
+    spread = wanted.var(dim=(0, 2, 3), keepdim=True, unbiased=False) + 1e-6
+    return ((projected - wanted).square() / spread).mean()
+
+
+@contextlib.contextmanager
+def watched(module: nn.Module) -> Iterator[list[Tensor]]:
+    """Within the block, every output of the module is appended to the list that the block gets."""
+    seen: list[Tensor] = []
+    handle = module.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+    try:
+        yield seen
+    finally:
+        handle.remove()

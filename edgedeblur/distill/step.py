@@ -1,0 +1,67 @@
+"""One step of distillation: the student against the sharp image and against its teacher."""
+
+import torch
+from torch import Tensor
+
+from edgedeblur.distill.features import feature_loss, watched
+from edgedeblur.distill.recipe import DistillRecipe
+from edgedeblur.errors import UserError
+from edgedeblur.generators.generator import Generator
+from edgedeblur.student import Student
+from edgedeblur.train.device import Compute
+from edgedeblur.train.loop import Batch, StepFunction
+from edgedeblur.train.losses import charbonnier, frequency_loss
+from edgedeblur.train.state import TrainingState
+
+
+def distill_step(state: TrainingState, teacher: Generator, recipe: DistillRecipe, compute: Compute) -> StepFunction:
+    """The step function of a run: losses of the recipe's weights, one update of student and projection."""
+    weights = recipe.losses
+
+    def step(batch: Batch, fraction: float) -> dict[str, float]:
+        blur, sharp = (tensor.to(compute.device) for tensor in batch)
+        with compute.autocast():
+            taught, wanted = teach(teacher, blur, weights.feature > 0) if weights.needs_teacher else (None, None)
+            restored, features = _student(state.main, blur)
+            projected = state.networks["projection"](features) if wanted is not None else None
+        losses = {}
+        if weights.sharp > 0:
+            losses["sharp"] = weights.sharp * charbonnier(restored, sharp)
+        if weights.teacher > 0:
+            losses["teacher"] = weights.teacher * charbonnier(restored, taught)
+        if weights.feature > 0:
+            losses["feature"] = weights.feature * feature_loss(projected, wanted)
+        if weights.frequency > 0:
+            losses["frequency"] = weights.frequency * frequency_loss(restored, sharp)
+        state.optimise("student", sum(losses.values()), recipe.fitting.clip)
+        return {name: value.item() for name, value in losses.items()}
+
+    return step
+
+
+@torch.no_grad()
+def teach(teacher: Generator, blur: Tensor, features: bool) -> tuple[Tensor, Tensor | None]:
+    """(the teacher's output, its deepest feature map or None) for a batch in [0, 1]."""
+    if not features:
+        return teacher(blur), None
+    with watched(teacher.bottleneck) as seen:
+        restored = teacher(blur)
+    return restored, seen[-1]
+
+
+def look_at_teacher(teacher: Generator, crop: int, compute: Compute) -> int:
+    """The channels of the teacher's deepest feature map.
+
+    Raises:
+        UserError: the module named as bottleneck gives something else than one [N, C, H, W] tensor.
+    """
+    with torch.no_grad(), watched(teacher.bottleneck) as seen:
+        teacher(torch.zeros(1, 3, crop, crop, device=compute.device))
+    if not seen or not isinstance(seen[-1], Tensor) or seen[-1].dim() != 4:
+        raise UserError("the teacher's bottleneck gives no feature map", "leave the feature loss out: --feature 0")
+    return seen[-1].shape[1]
+
+
+def _student(student: Student, blur: Tensor) -> tuple[Tensor, Tensor]:
+    tensors = student.activations(blur)
+    return tensors[student.spec.layers[-1].name], tensors[student.spec.bottleneck]
