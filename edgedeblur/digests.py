@@ -13,3 +13,13 @@ def digest(path: Path) -> str | None:
         return None
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def stamp(path: Path | None) -> str | None:
+    """As `digest` from names, sizes and times of change instead of contents, for data sets of many gigabytes."""
+    if path is None or not path.exists():
+        return None
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    stats = [(str(file.relative_to(path)), file.stat()) for file in files if file.is_file()]
+    lines = [f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgedeblur import __version__
 from edgedeblur.digests import digest
 from edgedeblur.files import write_json
 
@@ -21,22 +22,22 @@ class Step:
         options: JSON values that the result depends on.
         inputs: files and folders whose content it depends on; those that do not exist count as absent.
         outputs: files and folders that it makes.
-        run: does it.
+        run: does it; told whether the same step, with the same options and inputs, was begun before and broken off.
     """
 
     name: str
     options: dict
     inputs: Sequence[Path]
     outputs: Sequence[Path]
-    run: Callable[[], None]
+    run: Callable[[bool], None]
 
 
 def run_steps(root: Path, steps: Sequence[Step], log: Callable[[str], None]) -> list[str]:
     """Run what is not finished, in order; returns the names of the steps that ran.
 
     A step is finished when it ran with the same options and input contents and its outputs are still what it made.
-    A later step notices by itself: its inputs are the earlier one's outputs. The state is written after each step, so
-    an interrupted run goes on with the step that was interrupted.
+    A later step notices by itself: its inputs are the earlier one's outputs. The state is written when a step begins
+    and when it is finished, so an interrupted run goes on with the step that was interrupted.
     """
     state_file = root / STATE_FILE
     state = _read_state(state_file)
@@ -47,16 +48,22 @@ def run_steps(root: Path, steps: Sequence[Step], log: Callable[[str], None]) -> 
         if state.get(step.name) == {"key": key, "outputs": _digests(step.outputs)} and _complete(step):
             log(f"{label}: finished before, kept")
             continue
-        log(label)
-        step.run()
-        state[step.name] = {"key": key, "outputs": _digests(step.outputs)}
-        write_json(state_file, state)
+        begun = state.get(step.name) == {"key": key, "outputs": None}
+        log(f"{label}: goes on" if begun else label)
+        _record(state_file, state, step.name, key, None)
+        step.run(begun)
+        _record(state_file, state, step.name, key, _digests(step.outputs))
         ran.append(step.name)
     return ran
 
 
+def _record(state_file: Path, state: dict, name: str, key: str, outputs: list[str | None] | None) -> None:
+    state[name] = {"key": key, "outputs": outputs}
+    write_json(state_file, state)
+
+
 def _key(step: Step) -> str:
-    text = json.dumps([step.options, _digests(step.inputs)], sort_keys=True)
+    text = json.dumps([__version__, step.options, _digests(step.inputs)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

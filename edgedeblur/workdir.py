@@ -15,6 +15,11 @@ class WorkDir:
     root: Path
 
     @property
+    def teacher(self) -> Path:
+        """What `train` makes."""
+        return self.root / "teacher.safetensors"
+
+    @property
     def student(self) -> Path:
         return self.root / "student.safetensors"
 

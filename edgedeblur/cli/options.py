@@ -52,6 +52,54 @@ model = click.option(
 )
 
 
+_TRAINING = (
+    click.option("--data", multiple=True, help="FOLDER, or photos:, pairs: or frames:FOLDER; again for more."),
+    click.option("--validation", multiple=True, help="Folder of pairs to measure on; default: some of the data."),
+    click.option("--steps", type=click.IntRange(1), help="End after so many steps ..."),
+    click.option("--minutes", type=float, help="... or after so many minutes, whichever comes first."),
+    click.option("--batch", type=click.IntRange(1), help="Pairs per step; default: the recipe's."),
+    click.option("--crop", type=click.IntRange(32), help="Side of the crops in pixels; default: the recipe's."),
+    click.option("--rate", type=float, help="Learning rate; default: the recipe's."),
+    seed,
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+    click.option(
+        "--precision",
+        type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+        default="auto",
+        show_default=True,
+    ),
+    click.option("--resume", is_flag=True, help="Go on from the state that an interrupted run saved."),
+    click.option("--tensorboard/--no-tensorboard", default=None, help="Write curves; default: where it is installed."),
+)
+_TRAINING_NAMES = [
+    "data",
+    "validation",
+    "steps",
+    "minutes",
+    "batch",
+    "crop",
+    "rate",
+    "seed",
+    "device",
+    "precision",
+    "resume",
+    "tensorboard",
+]
+
+
+def training(command: Callable) -> Callable:
+    """What `train` and `distill` share; given to the command as one dict of their options' fields."""
+
+    @functools.wraps(command)
+    def collect(*args, **kwargs):
+        given = {name: kwargs.pop(name) for name in _TRAINING_NAMES}
+        return command(*args, training=given, **kwargs)
+
+    for option in reversed(_TRAINING):
+        collect = option(collect)
+    return collect
+
+
 def teacher_options(command: Callable) -> Callable:
     """How a teacher's file is to be read where it does not tell; given to the command as one dict."""
 

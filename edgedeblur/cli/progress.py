@@ -43,6 +43,11 @@ class Progress:
             click.echo(f"{self.title} {what}: {done}" + (f" of {total}" if total else ""), err=True)
 
 
+def training_console() -> Console:
+    """Where training reports: stderr, as everything about the work."""
+    return Console(stderr=True)
+
+
 def say(line: str) -> None:
     """One line about the work, on stderr, so that results on stdout can be piped."""
     click.echo(line, err=True)

@@ -150,6 +150,12 @@ def layer_macs(spec: StudentSpec, height: int, width: int) -> list[int]:
     return [layer.macs(*sizes[layer.source]) for layer in spec.layers]
 
 
+def _origin_rows(recipe: dict, provenance: dict) -> list[tuple[str, str]]:
+    rows = [(f"recipe: {name}", value) for name, value in recipe.items()]
+    rows += [(f"from: {name}", value) for name, value in provenance.items()]
+    return [(label, "not recorded" if value is None else str(value)) for label, value in rows]
+
+
 def _spec_rows(spec: StudentSpec) -> list[tuple[str, str]]:
     return [
         ("student", spec.name),

@@ -1,5 +1,6 @@
 """Which steps of a run are done again, and which are kept."""
 
+import contextlib
 import json
 
 import pytest
@@ -25,7 +26,7 @@ class Way:
 
     @staticmethod
     def copy(source, destination, suffix):
-        return lambda: destination.write_text(source.read_text() + suffix)
+        return lambda begun: destination.write_text(source.read_text() + suffix)
 
 
 @pytest.fixture
@@ -72,6 +73,23 @@ def test_an_interrupted_step_is_run_again_and_the_finished_one_is_not(tmp_path):
     assert way.run() == ["second"]
 
 
+def test_a_step_is_told_that_it_was_broken_off_unless_its_options_changed(tmp_path):
+    told = []
+
+    def run(options, fails):
+        def work(begun):
+            told.append(begun)
+            if fails:
+                raise KeyboardInterrupt
+
+        run_steps(tmp_path, [Step("only", options, [], [], work)], lambda line: None)
+
+    for options, fails in (({}, True), ({}, True), ({"seed": 1}, True), ({"seed": 1}, False)):
+        with contextlib.suppress(KeyboardInterrupt):
+            run(options, fails)
+    assert told == [False, True, False, True]
+
+
 def test_a_damaged_state_file_costs_the_work_but_not_the_run(way):
     (way.root / STATE_FILE).write_text("{broken")
     assert way.run() == ["first", "second"]
@@ -99,7 +117,7 @@ def interrupted_at_second(copy):
     def broken(source, destination, suffix):
         if destination.name == "second.txt":
 
-            def interrupt():
+            def interrupt(begun):
                 raise KeyboardInterrupt
 
             return interrupt

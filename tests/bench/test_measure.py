@@ -1,0 +1,121 @@
+"""Measuring real artefacts: for this machine with times, for another processor in its simulator without."""
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+from artefacts import compiled
+
+from edgedeblur.bench import measure, peers
+from edgedeblur.bench.layers import cycles_per_ms
+from edgedeblur.bench.measure import BenchOptions, bench, bench_image, check_output
+from edgedeblur.bench.quality import UNKNOWN, quality, recorded_quality
+from edgedeblur.compile.target import CoreCluster
+from edgedeblur.errors import UserError
+
+needs_qemu = pytest.mark.skipif(shutil.which("qemu-aarch64") is None, reason="needs qemu-aarch64")
+
+
+def test_an_artefact_for_this_machine_is_timed_layer_by_layer_and_against_its_peers(monkeypatch):
+    monkeypatch.setattr(peers, "ROUNDS", 2)
+    artefact = compiled("host")
+    report = bench(artefact, BenchOptions(runs=50, warmup=2, against=("onnxruntime", "litert")), UNKNOWN, print)
+    assert report.provenance == "measured" and len(report.latency_ms.samples) == 50
+    assert report.latency_ms.load is not None and report.latency_ms.first is not None
+    assert [layer.name for layer in report.layers] == [layer.spec.name for layer in artefact.network().layers]
+    assert sum(layer.share for layer in report.layers) == pytest.approx(1)
+    assert sum(layer.macs for layer in report.layers) == report.model.macs == artefact.network().spec.macs(64, 96)
+    assert report.int8.int8_convolutions == report.int8.convolutions == 8 and report.int8.dot_instructions > 0
+    assert 0 < report.memory_mb.peak_rss < 150 and report.budget.memory == "pass"
+    assert [peer.name for peer in report.peers] == ["onnxruntime", "litert"]
+    assert all(peer.p50_ms > 0 and peer.ratio > 0 and peer.threads == report.target.threads for peer in report.peers)
+
+
+@needs_qemu
+def test_an_artefact_for_another_processor_is_simulated_without_any_time():
+    report = bench(compiled("android"), BenchOptions(), UNKNOWN, print)
+    assert report.provenance == "simulated"
+    latency = dataclasses.asdict(report.latency_ms)
+    assert latency.pop("samples") == [] and set(latency.values()) == {None}
+    assert {(layer.ms, layer.share, layer.mac_per_cycle) for layer in report.layers} == {(None, None, None)}
+    assert (report.budget.latency, report.budget.memory, report.budget.verdict) == ("unknown", "pass", "unknown")
+    assert "qemu-aarch64" in report.environment.tool_versions
+
+
+@needs_qemu
+def test_peers_are_not_timed_against_a_simulation():
+    with pytest.raises(UserError, match="simulation") as raised:
+        bench(compiled("android"), BenchOptions(against=("litert",)), UNKNOWN, print)
+    assert raised.value.exit_code == 2
+
+
+def test_output_that_is_not_the_interpreters_has_no_report(monkeypatch):
+    def flawed(*arguments, **options):
+        run = original(*arguments, **options)
+        run.output[5, 7, 1] ^= 1
+        return run
+
+    original = measure.run_program
+    monkeypatch.setattr(measure, "run_program", flawed)
+    with pytest.raises(UserError, match=r"1 of 18,432 bytes differ, the first at row 5, column 7, channel 1"):
+        bench(compiled("host"), BenchOptions(runs=50), UNKNOWN, print)
+
+
+def test_equal_output_passes_the_check():
+    image = bench_image(32, 48)
+    assert image.shape == (32, 48, 3) and image.dtype == np.uint8
+    check_output(image, image.copy())
+
+
+def test_fewer_than_fifty_runs_are_bad_use():
+    with pytest.raises(UserError, match="at least 50") as raised:
+        BenchOptions(runs=49)
+    assert raised.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("names", "missing", "message"),
+    [(["tensorrt"], (), "no peer 'tensorrt'"), (["litert"], ("ai-edge-litert", "tflite-runtime"), "not installed")],
+)
+def test_a_peer_that_cannot_run_is_said_before_anything_is_timed(monkeypatch, names, missing, message):
+    known = peers.version_of
+    monkeypatch.setattr(peers, "version_of", lambda package: None if package in missing else known(package))
+    with pytest.raises(UserError, match=message) as raised:
+        peers.check_names(names)
+    assert raised.value.mend == ("pip install 'edgedeblur[peers]'" if missing else None)
+
+
+def test_runtimes_take_turns_and_the_first_run_of_each_turn_is_not_counted():
+    order = []
+    times = peers.take_turns([lambda image: order.append("a"), lambda image: order.append("b")], None, 2, 3)
+    assert order == ["a"] * 4 + ["b"] * 4 + ["a"] * 4 + ["b"] * 4
+    assert [len(samples) for samples in times] == [6, 6]
+
+
+def test_cycles_are_those_of_the_fastest_cores_and_unknown_without_a_clock():
+    target = compiled("host").target
+    clusters = (CoreCluster("big", 1, 2.84), CoreCluster("middle", 3, 2.42), CoreCluster("little", 4, 1.8))
+    phone = dataclasses.replace(target, clusters=clusters)
+    assert cycles_per_ms(phone, 2) == pytest.approx((2.84 + 2.42) * 1e6)
+    assert cycles_per_ms(dataclasses.replace(target, clusters=(CoreCluster("x", 2, 0.0),)), 2) is None
+
+
+def evaluation(sha256):
+    kinds = ("teacher", "student", "quantised")
+    scores = [{"psnr_db": value} for value in (29.0, 28.0, 27.5)]
+    return {
+        "models": [{"kind": kind, "sha256": sha256 if kind == "quantised" else kind} for kind in kinds],
+        "means": [{"group": "all", "pairs": 7, "blurred": {"psnr_db": 25.0}, "models": scores}],
+    }
+
+
+def test_quality_is_that_of_the_very_network_in_the_artefact(tmp_path):
+    found = quality(evaluation("abc"), "abc")
+    assert dataclasses.astuple(found) == (25.0, 29.0, 28.0, 27.5, 7)
+    assert quality(evaluation("abc"), "other") == UNKNOWN
+    path = tmp_path / "evaluation.json"
+    assert recorded_quality(path, "abc") == UNKNOWN
+    path.write_text(json.dumps(evaluation("abc")))
+    assert recorded_quality(path, "abc") == found
