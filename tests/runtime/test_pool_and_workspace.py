@@ -171,5 +171,10 @@ def test_the_library_tells_what_the_plan_says(library):
 
 
 def test_only_the_public_interface_is_visible(library):
-    for name in ("ed_model_tables", "ed_pool_create", "__TVMBackendParallelLaunch", "TVMFFIErrorSetRaisedFromCStrParts"):
+    for name in (
+        "ed_model_tables",
+        "ed_pool_create",
+        "__TVMBackendParallelLaunch",
+        "TVMFFIErrorSetRaisedFromCStrParts",
+    ):
         assert not hasattr(library, name)

@@ -19,9 +19,17 @@ from edgedeblur.quantize import interpreter
 
 HEIGHT, WIDTH = 64, 96
 PROBE_SIDE, PROBE_WORKSPACE = 16, 4096
-PROBE_MODES = (
-    "each_once task_fails too_much nested out_of_order left_open own_workspace together slow".split()
-)  # in the order of probe_kernels.c
+PROBE_MODES = [
+    "each_once",
+    "task_fails",
+    "too_much",
+    "nested",
+    "out_of_order",
+    "left_open",
+    "own_workspace",
+    "together",
+    "slow",
+]  # in the order of probe_kernels.c
 
 
 @functools.cache
@@ -61,7 +69,9 @@ def probe_plan(layer: str = "probe") -> Plan:
         Operand("output", 0, rows, "uint8"),
     )
     constants = bytes(64) + b"..C" + bytes(61)
-    return Plan((KernelCall(layer, "__tvm_ffi_probe", operands, 7),), PROBE_SIDE, PROBE_SIDE, 0, PROBE_WORKSPACE, constants)
+    return Plan(
+        (KernelCall(layer, "__tvm_ffi_probe", operands, 7),), PROBE_SIDE, PROBE_SIDE, 0, PROBE_WORKSPACE, constants
+    )
 
 
 def build_probe(folder: Path, plan: Plan, name: str = "probe") -> Path:

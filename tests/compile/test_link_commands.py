@@ -1,0 +1,108 @@
+"""Compilers: how they are found and called, and what the user hears when they fail."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+
+import pytest
+from artefacts import probe_plan
+
+from edgedeblur.compile import link
+from edgedeblur.compile.emit import CONSTANTS, MODEL_C, ModelFacts, emit_model_c
+from edgedeblur.compile.target import load_target
+from edgedeblur.errors import UserError
+
+RECORDER = f"""#!{sys.executable}
+import json, pathlib, sys
+pathlib.Path("argv.json").write_text(json.dumps(sys.argv[1:]))
+pathlib.Path(sys.argv[sys.argv.index("-o") + 1]).write_bytes(b"library")
+"""
+
+
+def fake_ndk(folder, script: str):
+    """A folder laid out as an NDK, whose clang is a script."""
+    clang = folder / "ndk/toolchains/llvm/prebuilt/linux-x86_64/bin/clang"
+    clang.parent.mkdir(parents=True)
+    clang.write_text(script)
+    clang.chmod(0o755)
+    return folder / "ndk"
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    """Everything that a library is built from but the kernels' object."""
+    folder = tmp_path_factory.mktemp("sources")
+    link.copy_sources(folder)
+    (folder / CONSTANTS).write_bytes(probe_plan().constants)
+    (folder / MODEL_C).write_text(emit_model_c(probe_plan(), ModelFacts("probe", "1", "avx2", 2)))
+    return folder
+
+
+@pytest.mark.parametrize("name", ["x86-64-v3", "android"])
+def test_the_runtime_compiles_without_a_warning(sources, name):
+    compiler = link.zig_cc(load_target(name).zig_target)
+    if name == "android":
+        text = (sources / MODEL_C).read_text().replace("ED_ISA_AVX2", "ED_ISA_SDOT")
+        (sources / MODEL_C).write_text(text)
+    files = [MODEL_C, *sorted(str(path.relative_to(sources)) for path in sources.glob("runtime/*.c"))]
+    flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I.", "-Iruntime", "-Iinclude", "-c"]
+    done = subprocess.run([*compiler, *flags, *files], cwd=sources, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_ndks_clang_links_the_library_against_bionic(sources, tmp_path):
+    link.link_android_library(sources, load_target("android"), fake_ndk(tmp_path, RECORDER))
+    argv = json.loads((sources / "argv.json").read_text())
+    assert argv[0] == "--target=aarch64-linux-android24"
+    assert argv[-2:] == ["-o", "libedgedeblur_model.so"]
+    assert {"-shared", "-fPIC", "-fvisibility=hidden", "-Wl,-z,max-page-size=16384"} <= set(argv)
+    inputs = [argument for argument in argv if argument.endswith((".c", ".o"))]
+    assert inputs[0] == "model.c" and inputs[-1] == "model.o"
+    assert all((sources / name).is_file() for name in inputs[:-1])
+    assert not any("bench" in name for name in inputs)
+    assert (sources / link.LIBRARY).read_bytes() == b"library"
+
+
+def test_a_failing_ndk_is_quoted(sources, tmp_path):
+    ndk = fake_ndk(tmp_path, "#!/bin/sh\necho error: no such cpu >&2\nexit 3\n")
+    with pytest.raises(UserError, match="(?s)clang --target=.*ended with status 3:\nerror: no such cpu"):
+        link.link_android_library(sources, load_target("android"), ndk)
+
+
+def test_a_folder_that_is_no_ndk_is_refused(tmp_path):
+    with pytest.raises(UserError, match="ANDROID_NDK_HOME is .*, which has no toolchains/llvm"):
+        link.ndk_clang(tmp_path)
+
+
+def test_the_ndk_comes_from_the_environment():
+    assert link.ndk_from_environment({}) is None
+    assert link.ndk_from_environment({"ANDROID_NDK_HOME": ""}) is None
+    assert str(link.ndk_from_environment({"ANDROID_NDK_HOME": "/opt/ndk"})) == "/opt/ndk"
+
+
+def test_a_missing_zig_is_named_with_its_cure(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="zig is not installed") as caught:
+        link.zig_cc("x86_64-linux-musl")
+    assert caught.value.mend == "pip install ziglang"
+
+
+def test_a_failing_compiler_is_quoted_with_its_last_lines(tmp_path):
+    program = "import sys; [print('line', i) for i in range(99)]; sys.exit(7)"
+    with pytest.raises(UserError, match="ended with status 7:\nline 84\n") as caught:
+        link.run_compiler([sys.executable, "-c", program], tmp_path)
+    assert caught.value.message.endswith("line 98")
+
+
+def test_a_compiler_that_cannot_start_is_named(tmp_path):
+    with pytest.raises(UserError, match="cannot start /no/such/clang: No such file"):
+        link.run_compiler(["/no/such/clang"], tmp_path)
+
+
+def test_zigs_cache_is_kept_between_compiles(monkeypatch, tmp_path):
+    monkeypatch.delenv("ZIG_GLOBAL_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert link.zig_cache() == tmp_path / "edgedeblur" / "zig"
+    monkeypatch.setenv("ZIG_GLOBAL_CACHE_DIR", "/elsewhere")
+    assert str(link.zig_cache()) == "/elsewhere"

@@ -1,0 +1,156 @@
+"""Target files: what ships, what is refused and how, and what the host is detected to be."""
+
+from pathlib import Path
+
+import pytest
+
+from edgedeblur.compile import cpu
+from edgedeblur.compile.target import list_targets, load_target, override_isa, parse_target, target_table
+from edgedeblur.errors import UserError
+
+GOOD = Path(__file__).parents[2] / "targets" / "x86-64-v3.toml"
+
+
+def write(folder: Path, *replacements: tuple[str, str]) -> Path:
+    """A user's own target file: the shipped x86-64-v3 with some text replaced."""
+    text = GOOD.read_text()
+    for old, new in replacements:
+        assert old in text
+        text = text.replace(old, new)
+    path = folder / "mine.toml"
+    path.write_text(text)
+    return path
+
+
+def cpuinfo(folder: Path, *flags: str) -> Path:
+    path = folder / "cpuinfo"
+    path.write_text(
+        f"processor\t: 0\nmodel name\t: A CPU: of some kind\nflags\t\t: fpu {' '.join(flags)}\ncpu MHz\t: 2500.0\n"
+    )
+    return path
+
+
+def test_the_shipped_targets_are_these_and_all_but_the_host_load_anywhere():
+    assert list_targets() == ["android", "host", "linux-arm64", "x86-64-v3", "x86-64-v4-vnni"]
+    for name in set(list_targets()) - {"host"}:
+        target = load_target(name)
+        assert target.name == name
+        assert target.threads <= sum(cluster.count for cluster in target.clusters)
+
+
+def test_android_is_the_snapdragon_865():
+    target = load_target("android")
+    assert (target.cpu, target.isa, target.threads) == ("cortex-a77", "sdot", 4)
+    assert "+dotprod" in target.features
+    assert [(cluster.count, cluster.ghz) for cluster in target.clusters] == [(1, 2.84), (3, 2.42), (4, 1.8)]
+    assert (target.latency_budget_ms, target.memory_budget_mb) == (35.0, 150.0)
+    assert target.runner == ("qemu-aarch64", "-cpu", "cortex-a76")
+
+
+@pytest.mark.parametrize("name", ["android", "linux-arm64", "x86-64-v3", "x86-64-v4-vnni"])
+def test_a_target_survives_as_a_table(name):
+    target = load_target(name)
+    assert parse_target(name, target_table(target), Path("manifest.json")) == target
+
+
+def test_a_users_own_file_is_loaded_by_path_and_named_after_it(tmp_path):
+    path = write(tmp_path, ("threads = 4", "threads = 2"), ("latency_ms = 35.0", "latency_ms = 20"))
+    target = load_target(path)
+    assert (target.name, target.threads, target.latency_budget_ms) == ("mine", 2, 20.0)
+    assert load_target(str(path)) == target
+
+
+def test_an_unknown_name_lists_the_targets():
+    with pytest.raises(UserError, match="no target 'iphone'; there are android, host, linux-arm64") as caught:
+        load_target("iphone")
+    assert caught.value.exit_code == 2
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(UserError, match="cannot read .*nothing.toml: No such file"):
+        load_target(tmp_path / "nothing.toml")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("threads = 4", "threads = 4\nspeed = 3", "unknown key speed; allowed are description, triple, cpu"),
+        ("latency_ms = 35.0", "latency_s = 35.0", "unknown key budget.latency_s; allowed are latency_ms, memory_mb"),
+        ("count = 4\n", "count = 4\nsize = 1\n", r"unknown key clusters\[0\].size; allowed are name, count, ghz"),
+        ("threads = 4\n", "", "key threads is missing"),
+        ("count = 4\n", "", r"key clusters\[0\].count is missing"),
+        ("threads = 4", 'threads = "4"', "threads = '4' is a str; a int is needed"),
+        ("threads = 4", "threads = true", "threads = True is a bool"),
+        ("threads = 4", "threads = 0", "threads = 0; allowed are 1 to 64"),
+        ("threads = 4", "threads = 65", "threads = 65; allowed are 1 to 64"),
+        ('["+avx2", "+fma"]', '["+avx2", 3]', r"features\[1\] = 3 is a int"),
+        ('["+avx2", "+fma"]', '["avx2"]', "feature 'avx2'; LLVM's features begin with"),
+        ('isa = "avx2"', 'isa = "amx"', "isa = 'amx'; there are kernels for avx2, vnni, sdot"),
+        (
+            'isa = "avx2"',
+            'isa = "sdot"',
+            "triple = 'x86_64-linux-gnu'; isa 'sdot' needs one that starts with aarch64-linux-",
+        ),
+        ('"x86_64-linux-musl"', '"aarch64-linux-musl"', "zig_target = 'aarch64-linux-musl'"),
+        ("count = 4", "count = 0", "cluster 'x86-64-v3' has 0 cores"),
+        ("latency_ms = 35.0", "latency_ms = -1", "both must be above 0"),
+        ("latency_ms = 35.0", "latency_ms = nan", "both must be above 0"),
+        ("threads = 4", "threads = ", "not TOML"),
+    ],
+)
+def test_a_file_that_breaks_a_rule_is_refused_with_the_value_and_what_is_allowed(tmp_path, old, new, message):
+    path = write(tmp_path, (old, new))
+    with pytest.raises(UserError, match=message) as caught:
+        load_target(path)
+    assert str(path) in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("flags", "isa"),
+    [
+        (("avx2", "fma"), "avx2"),
+        (("avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl"), "avx2"),
+        (("avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"), "vnni"),
+    ],
+)
+def test_the_host_takes_the_best_kernels_that_its_processor_runs(monkeypatch, tmp_path, flags, isa):
+    path = cpuinfo(tmp_path, *flags)
+    monkeypatch.setattr(cpu, "architecture", lambda: "x86_64")
+    monkeypatch.setattr(cpu, "cpu_flags", lambda cpuinfo=path, real=cpu.cpu_flags: real(path))
+    target = load_target("host")
+    assert (target.name, target.isa, target.runner) == ("host", isa, ())
+    assert target.threads == len(cpu.physical_cores())
+
+
+def test_a_host_without_avx2_is_told_what_is_missing(monkeypatch, tmp_path):
+    monkeypatch.setattr(cpu, "cpu_flags", lambda cpuinfo=None: frozenset({"sse2"}))
+    with pytest.raises(UserError, match="no kernels for this processor .*x86-64-v3: avx2 fma"):
+        load_target("host")
+
+
+def test_an_arm_host_runs_dot_product_kernels_where_it_has_the_instructions(monkeypatch):
+    monkeypatch.setattr(cpu, "architecture", lambda: "aarch64")
+    monkeypatch.setattr(cpu, "cpu_flags", lambda cpuinfo=None: frozenset({"asimd", "asimddp"}))
+    assert load_target("host").isa == "sdot"
+
+
+def test_cpuinfo_is_read(tmp_path):
+    path = cpuinfo(tmp_path, "avx2")
+    assert cpu.cpu_flags(path) == {"fpu", "avx2"}
+    assert cpu.missing_flags("avx2", path) == ("fma",)
+    assert cpu.cpu_model(path) == "A CPU: of some kind"
+    assert cpu.clock_ghz(10_000, path) == 2.5
+    assert cpu.cpu_flags(tmp_path / "nothing") == frozenset()
+
+
+def test_other_kernels_bring_the_features_that_they_need():
+    target = override_isa(load_target("x86-64-v3"), "vnni")
+    assert target.isa == "vnni"
+    assert set(target.features) >= {"+avx2", "+avx512vnni", "+avx512vl"}
+    assert override_isa(load_target("android"), "sdot") == load_target("android")
+
+
+@pytest.mark.parametrize("isa", ["sdot", "amx"])
+def test_kernels_that_the_architecture_cannot_have_are_refused(isa):
+    with pytest.raises(UserError, match=f"no '{isa}' kernels for x86_64; there are avx2, vnni"):
+        override_isa(load_target("x86-64-v3"), isa)

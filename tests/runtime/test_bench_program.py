@@ -1,0 +1,187 @@
+"""edgedeblur-bench: its options, its JSON, its output image, here and under qemu."""
+
+import json
+import shutil
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+from artefacts import HEIGHT, WIDTH, compiled, expected, noise
+
+from edgedeblur.compile.target import load_target
+from edgedeblur.errors import UserError
+from edgedeblur.runtime import program
+from edgedeblur.runtime.program import parse_bench_output, run_program
+
+needs_qemu = pytest.mark.skipif(shutil.which("qemu-aarch64") is None, reason="qemu-user is not installed")
+
+
+def bench(*options: str, prefix: tuple[str, ...] = (), target: str = "host") -> subprocess.CompletedProcess:
+    return subprocess.run([*prefix, compiled(target).bench, *options], capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("threads", [None, 1, 2, 3])
+def test_the_output_is_the_interpreters(threads):
+    done = run_program(compiled("host").path, noise(), runs=3, warmup=1, threads=threads)
+    np.testing.assert_array_equal(done.output, expected())
+    assert done.result.threads == threads or threads is None
+    assert not done.simulated
+
+
+@needs_qemu
+@pytest.mark.parametrize("threads", [None, 1, 3])
+def test_the_output_under_qemu_is_the_interpreters(threads):
+    done = run_program(compiled("android").path, noise(), runs=1, warmup=0, threads=threads)
+    np.testing.assert_array_equal(done.output, expected())
+    assert done.result.threads == (threads or 4)
+    assert done.simulated
+
+
+@needs_qemu
+def test_an_arm_processor_without_dot_products_gets_a_message_and_no_signal():
+    done = bench(prefix=("qemu-aarch64", "-cpu", "cortex-a57"), target="android")
+    assert done.returncode == 1
+    assert "this processor has no dot-product (SDOT) instructions" in done.stderr
+
+
+def test_the_result_has_every_key_and_as_many_samples_as_runs():
+    done = bench("--runs", "5", "--warmup", "2")
+    assert done.returncode == 0
+    result = json.loads(done.stdout)
+    manifest = compiled("host").manifest
+    assert result["schema_version"] == 1
+    assert (result["model"], result["height"], result["width"]) == ("tiny-64x96", HEIGHT, WIDTH)
+    assert len(result["samples_ms"]) == 5 and min(result["samples_ms"]) > 0
+    assert result["load_ms"] > 0 and result["first_ms"] > 0
+    assert result["peak_rss_source"] == "VmHWM" and 100 < result["peak_rss_kb"] < 100_000
+    assert result["interrupted"] is False
+    for key in ("arena_bytes", "workspace_bytes", "weights_bytes"):
+        assert result[key] == manifest[key]
+    assert [(layer["name"], layer["macs"]) for layer in result["layers"]] == [
+        (layer["name"], layer["macs"]) for layer in manifest["layers"]
+    ]
+    assert all(layer["ms"] is None for layer in result["layers"])
+
+
+def test_a_profile_has_a_time_for_every_layer_that_adds_up_to_less_than_the_run():
+    result = run_program(compiled("host"), noise(), runs=20, profile=True).result
+    assert all(layer.ms > 0 for layer in result.layers)
+    assert sum(layer.ms for layer in result.layers) < max(result.samples_ms)
+
+
+def test_measuring_goes_on_until_the_seconds_are_over():
+    result = run_program(compiled("host"), noise(), runs=1, warmup=0, min_seconds=0.2).result
+    assert len(result.samples_ms) > 1
+    assert sum(result.samples_ms) > 100
+
+
+def test_without_an_input_the_image_is_the_same_noise_every_time(tmp_path):
+    for name in ("a", "b"):
+        assert bench("--output", str(tmp_path / name), "--runs", "1").returncode == 0
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert len((tmp_path / "a").read_bytes()) == HEIGHT * WIDTH * 3
+
+
+def test_cores_are_kept_to():
+    assert run_program(compiled("host"), noise(), runs=2, cores="0").result.threads >= 1
+    done = bench("--cores", "63")
+    assert done.returncode == 2 and "--cores" in done.stderr
+
+
+def test_help_names_every_option_and_exits_0():
+    done = bench("--help")
+    assert done.returncode == 0
+    for option in ("input", "output", "runs", "warmup", "min-seconds", "threads", "cores", "profile", "help"):
+        assert f"--{option}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--runs", "0"), "--runs 0: a whole number from 1 to 1000000 is needed"),
+        (("--runs", "ten"), "--runs ten"),
+        (("--runs", "99999999999999999999"), "--runs 99999999999999999999"),
+        (("--warmup", "-1"), "--warmup -1"),
+        (("--threads", "65"), "--threads 65: a whole number from 0 to 64"),
+        (("--min-seconds", "nan"), "--min-seconds nan"),
+        (("--cores", "4-"), "--cores 4-"),
+        (("--cores", "3-1"), "--cores 3-1"),
+        (("--cores", "64"), "cores 0 to 63"),
+        (("--cores", ""), "--cores"),
+        (("--speed",), "speed"),
+        (("extra",), "extra: no such option"),
+        (("--input", "/no/such/file"), "/no/such/file: No such file"),
+    ],
+)
+def test_bad_options_exit_2_with_a_message_and_no_result(options, message):
+    done = bench(*options)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("size", "word"), [(HEIGHT * WIDTH * 3 - 1, "fewer"), (HEIGHT * WIDTH * 3 + 1, "more"), (0, "fewer")]
+)
+def test_an_input_of_another_size_is_refused(tmp_path, size, word):
+    (tmp_path / "image").write_bytes(bytes(size))
+    done = bench("--input", str(tmp_path / "image"))
+    assert done.returncode == 2
+    assert f"{word} than 64 x 96 x 3 = 18432 bytes" in done.stderr
+
+
+def test_an_output_that_cannot_be_written_exits_1(tmp_path):
+    done = bench("--output", str(tmp_path / "no" / "folder"), "--runs", "1")
+    assert done.returncode == 1 and "No such file" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_measurement_with_what_was_measured(number):
+    process = subprocess.Popen(
+        [compiled("host").bench, "--runs", "1000000", "--profile"], stdout=subprocess.PIPE, text=True
+    )
+    time.sleep(0.5)
+    process.send_signal(number)
+    text, _ = process.communicate(timeout=30)
+    result = parse_bench_output(text)
+    assert process.returncode == 0
+    assert result.interrupted
+    assert 0 < len(result.samples_ms) < 1_000_000
+    assert all(layer.ms > 0 for layer in result.layers)
+
+
+def test_bad_options_become_the_users_error():
+    with pytest.raises(UserError, match="--runs 0") as caught:
+        run_program(compiled("host"), noise(), runs=0)
+    assert caught.value.exit_code == 2
+
+
+def test_an_image_of_another_size_is_refused():
+    with pytest.raises(UserError, match="takes uint8"):
+        run_program(compiled("host"), noise()[:32])
+
+
+def test_running_out_of_time_is_told():
+    with pytest.raises(UserError, match="did not end within 0.3 s"):
+        run_program(compiled("host"), noise(), runs=1, min_seconds=60, timeout_s=0.3)
+
+
+def test_a_missing_simulator_is_named_with_its_package(monkeypatch):
+    monkeypatch.setattr(program.shutil, "which", lambda name: None)
+    with pytest.raises(UserError, match="qemu-aarch64 is not installed") as caught:
+        run_program(compiled("android"), noise())
+    assert caught.value.mend == "apt-get install qemu-user"
+    assert load_target("android").runner[0] == "qemu-aarch64"
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"schema_version": 1, "layers": []}', "Segmentation fault"])
+def test_what_is_no_result_is_refused(text):
+    with pytest.raises(UserError, match="printed no result"):
+        parse_bench_output(text)
+
+
+def test_a_result_of_another_version_is_refused():
+    with pytest.raises(UserError, match="schema_version 2"):
+        parse_bench_output('{"schema_version": 2, "layers": []}')
