@@ -15,6 +15,7 @@ from edgedeblur.generators.normalisation import Normalisation
 
 BlockLayout = Literal["dropout", "no dropout", "one convolution"]
 FIRST_BLOCK = 10
+OTHER_LAYERS = 17  # number of the last convolution, less the number of residual blocks
 
 
 @dataclass(frozen=True)

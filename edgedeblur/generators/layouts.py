@@ -38,7 +38,11 @@ class Layout:
 
 @dataclass(frozen=True)
 class Fit:
-    """How a file's names and shapes compare with a layout's. `tensors`: those that the network takes, by its names."""
+    """How a file's names and shapes compare with a layout's.
+
+    tensors: those that the network takes, by its names. parameters: weights in the file, each once, unused ones too.
+    wanted: how many tensors the layout cannot do without. missing: those of them that the file has not.
+    """
 
     layout: Layout
     config: V1Config | V2Config
@@ -55,7 +59,7 @@ class Fit:
 
     @property
     def found(self) -> int:
-        return len(self.tensors)
+        return self.wanted - len(self.missing)
 
 
 def fit(layout: Layout, tensors: Tensors) -> Fit:
@@ -69,14 +73,14 @@ def fit(layout: Layout, tensors: Tensors) -> Fit:
     with torch.device("meta"):
         wanted = {name: tensor.shape for name, tensor in layout.build(config).state_dict().items()}
     used = {name: tensor for name, tensor in own.items() if not layout.unused.search(name)}
-    absent = [name for name in wanted if name not in used]
+    needed = [name for name in wanted if not (layout.may_lack and layout.may_lack.search(name))]
     return Fit(
         layout=layout,
         config=config,
         tensors={name: tensor for name, tensor in used.items() if name in wanted},
         parameters=sum(tensor.numel() for name, tensor in own.items() if not _STATISTICS.search(name)),
-        wanted=len(wanted),
-        missing=tuple(name for name in absent if not (layout.may_lack and layout.may_lack.search(name))),
+        wanted=len(needed),
+        missing=tuple(name for name in needed if name not in used),
         unexpected=tuple(name for name in used if name not in wanted),
         misshapen=tuple(
             f"{name} {list(used[name].shape)}, expected {list(shape)}"
@@ -96,8 +100,9 @@ def strip_wrappers(tensors: Tensors) -> dict[str, Tensor]:
 
 def _configure_v1(tensors: Tensors) -> V1Config:
     default = V1Config()
-    blocks = {int(found[1]) for name in tensors if (found := re.match(r"model\.(\d{1,3})\.conv_block\.", name))}
-    count = len(blocks) or default.blocks
+    blocks = _numbers(tensors, r"model\.(\d{1,3})\.conv_block\.")
+    last = max(_numbers(tensors, r"model\.(\d{1,3})\.weight$"), default=0)
+    count = len(blocks) or max(0, last - deblurgan_v1.OTHER_LAYERS) or default.blocks
     block = f"model.{deblurgan_v1.FIRST_BLOCK}.conv_block."
     second = next((index for index in (6, 5) if f"{block}{index}.weight" in tensors), None)
     layout = {6: "dropout", 5: "no dropout"}.get(second, "one convolution" if blocks else default.block_layout)
@@ -112,6 +117,10 @@ def _configure_v1(tensors: Tensors) -> V1Config:
 
 def _configure_v2(backbone: str, default: int) -> Callable[[Tensors], V2Config]:
     return lambda tensors: V2Config(backbone, _dimension(tensors, "head1.block1.weight", 0, default))
+
+
+def _numbers(tensors: Tensors, pattern: str) -> set[int]:
+    return {int(found[1]) for name in tensors if (found := re.match(pattern, name))}
 
 
 def _dimension(tensors: Tensors, name: str, axis: int, default: int) -> int:

@@ -1,4 +1,4 @@
-"""Reading a file of weights that somebody else wrote: nothing in it is executed, nothing larger than it is allocated.
+"""Reading a file of weights that somebody else wrote: nothing in it is executed, no more is read than it holds.
 
 Torch's zip and its older plain-pickle format, and safetensors. The sizes that a zip archive declares are checked before
 anything is unpacked, the shapes that tensors declare before anything is computed with them.
@@ -84,20 +84,21 @@ def file_format(path: Path) -> Format:
 
 
 def _head(path: Path) -> tuple[bytes, int]:
-    if path.is_dir():
-        raise UserError(f"{path} is a folder, not a file of weights", "name the file in it, e.g. latest_net_G.pth")
-    if not path.exists():
-        raise UserError(f"no file {path}", "check the path")
     try:
+        if path.is_dir():
+            raise UserError(f"{path} is a folder, not a file of weights", "name the file in it: latest_net_G.pth")
+        if not path.is_file():
+            what = "is not a regular file" if path.exists() else "does not exist"
+            raise UserError(f"{path} {what}; a file of generator weights is needed", "check the path")
         size = path.stat().st_size
         with path.open("rb") as file:
             head = file.read(64)
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
+        raise UserError(f"cannot read {path}: {error.strerror}", "check the path and its permissions") from error
     if size == 0:
         raise UserError(f"{path} is empty (0 bytes)", _MEND_COPY)
     if size > MAX_BYTES:
-        raise UserError(f"{path} has {size:,} bytes; a generator has at most {MAX_BYTES:,}")
+        raise UserError(f"{path} has {size:,} bytes; a generator has at most {MAX_BYTES:,}", "name a generator's file")
     return head, size
 
 
@@ -106,7 +107,7 @@ def _zip_format(path: Path, size: int) -> Format:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise UserError(f"{path} is a truncated or damaged torch file ({error})", _MEND_COPY) from error
+        raise UserError(f"{path} begins as a zip archive, but is truncated or damaged ({error})", _MEND_COPY) from error
     declared = sum(entry.file_size for entry in entries)
     if declared > MAX_BYTES or declared > MAX_RATIO * size:
         raise UserError(

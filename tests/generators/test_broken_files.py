@@ -1,6 +1,7 @@
 """Files that are no generators: one clear message each, nothing executed, nothing unpacked."""
 
 import contextlib
+import os
 import pickle
 import random
 import struct
@@ -66,6 +67,10 @@ def folder(path, state):
 
 def absent(path, state):
     pass
+
+
+def pipe(path, state):
+    os.mkfifo(path)
 
 
 def tflite(path, state):
@@ -155,7 +160,8 @@ BROKEN = {
     empty: r"is empty \(0 bytes\)",
     text: "is a text file, not a file of generator weights",
     folder: "is a folder",
-    absent: "no file",
+    absent: "does not exist",
+    pipe: "is not a regular file",
     tflite: "is a TensorFlow Lite model",
     keras_hdf5: "is an HDF5 file",
     plain_pickle: "is a pickle that torch did not write",
@@ -166,7 +172,7 @@ BROKEN = {
     whole_module: "asks to call torch.nn.modules.conv.Conv2d while loading; .* nothing was executed",
     stretched: r"model.1.weight declares shape \[4096, 4096, 4096, 4\] but holds 4 bytes",
     sparse: "model.1.weight is not a plain dense tensor",
-    renamed: "(?s)Nearest is DeblurGAN v1.*missing: model.10.conv_block.*unexpected: model.10.block",
+    renamed: "(?s)v1 ResNet +12 of 36.*Nearest is DeblurGAN v1.*missing: model.10.conv_.*unexpected: model.10.block",
     other_network: "(?s)DeblurGAN v1 ResNet .*fpn_mobilenet .*fpn_inception .*U-Net.*None is near.*down.0.weight",
     wrong_ngf: r"(?s)Nearest is DeblurGAN v1.*model.4.weight \[12, 6, 3, 3\], expected \[10, 5, 3, 3\]",
     one_missing: "(?s)Nearest is DeblurGAN v1.*missing: model.23.bias",
@@ -225,6 +231,15 @@ def test_weights_saved_on_a_gpu_load_without_one(monkeypatch, small_v1_state, sm
         assert b"cuda:1" in path.read_bytes()
         image = torch.rand(1, 3, 8, 8)
         assert torch.equal(load_generator(path)(image), load_generator(small_v1)(image))
+
+
+def test_a_file_that_somebody_compressed_is_still_read(small_v1, tmp_path):
+    path = tmp_path / "deflated.pth"
+    with zipfile.ZipFile(small_v1) as stored, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as deflated:
+        for name in stored.namelist():
+            deflated.writestr(name, stored.read(name))
+    image = torch.rand(1, 3, 8, 8)
+    assert torch.equal(load_generator(path)(image), load_generator(small_v1)(image))
 
 
 def test_a_torch_file_named_safetensors_is_still_a_torch_file(small_v1, tmp_path):
