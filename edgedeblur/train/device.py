@@ -64,5 +64,6 @@ def _device(name: str) -> torch.device:
 def _fast_precision(device: torch.device) -> str:
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
-    capabilities = torch.cpu.get_capabilities()
+    ask = getattr(torch.cpu, "get_capabilities", dict)  # older torch cannot tell, and float32 is never wrong
+    capabilities = ask()
     return "bfloat16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "float32"
