@@ -1,5 +1,7 @@
 """The one exception that reaches the user as a message instead of a traceback."""
 
+INTERRUPTED = 130  # exit code of work that the user stopped, 128 + SIGINT as shells have it
+
 
 class UserError(Exception):
     """Something the user can mend: a bad file, a bad value, a missing tool.

@@ -16,21 +16,63 @@ from edgedeblur.data.default_set import default_set
 from edgedeblur.data.images import image_or_folder, read_image
 from edgedeblur.data.pairs import find_pairs, has_pairs
 from edgedeblur.data.sources import Photos
+from edgedeblur.data.training_data import open_training_data
 from edgedeblur.digests import digest
+from edgedeblur.distill.distillation import DEFAULT_RECIPE, DistillOptions
+from edgedeblur.distill.recipe import DistillRecipe
 from edgedeblur.errors import UserError
 from edgedeblur.files import write_json
 from edgedeblur.quantize.edq import load_edq, save_edq
 from edgedeblur.quantize.network import QuantisedNetwork
 from edgedeblur.quantize.pipeline import QuantiseOptions, quantise_student
-from edgedeblur.restore.evaluate import Evaluation, Pair, Progress, evaluate, evaluation_json
+from edgedeblur.restore.evaluate import Evaluation, Pair, PairInMemory, Progress, evaluate, evaluation_json
 from edgedeblur.restore.open import Restorer, open_model
-from edgedeblur.shipped import shipped_teacher
+from edgedeblur.shipped import shipped_student, shipped_teacher
+from edgedeblur.train.recipe import read_recipe
 from edgedeblur.workdir import WorkDir
 
 Log = Callable[[str], None]
 
+DEFAULT_MINUTES = 2.0
+FINE_TUNING_RATE = 1e-4  # a trained student forgets what it knows at the rate that a fresh one learns with
 _DEFAULT_CROPS, _DEFAULT_CROP_SIZE = 24, 256
 _MAX_CALIBRATION_IMAGES = 64
+
+
+def distill_options(
+    workdir: WorkDir, teacher: Path | None, tier: str, init: str, output: Path | None = None, **given
+) -> DistillOptions:
+    """Options of a distillation with what the user left out filled in.
+
+    Args:
+        teacher: None: the work directory's (`train`), else the shipped one.
+        init: "shipped", "none" or a student's file.
+        output: None: the work directory's student.
+        given: fields of DistillOptions. Without an end, two minutes; from a trained student, a lower learning rate.
+
+    Raises:
+        UserError: no such file.
+    """
+    if given.get("steps") is None and given.get("minutes") is None:
+        given["minutes"] = DEFAULT_MINUTES
+    start = _initial_student(init, tier)
+    if start is not None and given.get("rate") is None:
+        given["rate"] = FINE_TUNING_RATE
+    source = teacher or (workdir.teacher if workdir.teacher.exists() else shipped_teacher())
+    return DistillOptions(output or workdir.student, source, tier, init=start, **given)
+
+
+def _initial_student(init: str, tier: str) -> Path | None:
+    if init == "none":
+        return None
+    return shipped_student(tier) if init == "shipped" else Path(init)
+
+
+def held_back_pairs(options: DistillOptions) -> list[PairInMemory]:
+    """The pairs that a distillation with these options is measured on and does not learn from."""
+    recipe = read_recipe(options.recipe or DEFAULT_RECIPE, DistillRecipe)
+    data = open_training_data(options.data, options.validation, recipe.blur, vars(recipe.shares), options.seed)
+    return [PairInMemory(pair.group, str(index), pair.blur, pair.sharp) for index, pair in enumerate(data.validation)]
 
 
 def quantise_step(
@@ -128,4 +170,4 @@ def evaluate_step(
 
 def _teacher_name(metadata: dict) -> str | None:
     teacher = metadata.get("teacher")
-    return teacher if isinstance(teacher, str) or teacher is None else str(teacher.get("name", teacher))
+    return teacher["name"] if isinstance(teacher, dict) else teacher

@@ -11,9 +11,7 @@ from edgedeblur.workdir import WorkDir
 
 @click.command("compile")
 @click.argument("network", type=options.PATH, required=False)
-@click.option(
-    "--target", default="host", show_default=True, help="A name from `edgedeblur targets`, or a TOML file of your own."
-)
+@options.target
 @options.size
 @options.workdir
 def command(network: Path | None, target: str, size: tuple[int, int], workdir: WorkDir) -> None:

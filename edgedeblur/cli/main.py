@@ -9,7 +9,7 @@ import traceback
 import click
 
 import edgedeblur
-from edgedeblur.errors import UserError
+from edgedeblur.errors import INTERRUPTED, UserError
 
 # In the order of the work, each the name of a module of edgedeblur.cli. A module is imported when its command is used,
 # and it imports torch or TVM when it works, so that help and mistakes in the command line answer at once.
@@ -28,7 +28,6 @@ COMMANDS = (
     "targets",
     "doctor",
 )
-INTERRUPTED = 130
 
 
 class Commands(click.Group):

@@ -43,6 +43,19 @@ calibration = click.option(
     type=PATH,
     help="Folder of blurred images or of pairs; default: the default photographs, blurred with the seed.",
 )
+target = click.option(
+    "--target", default="host", show_default=True, help="A name from `edgedeblur targets`, or a TOML file of your own."
+)
+teacher = click.option("--teacher", type=PATH, help="Default: teacher.safetensors in the work directory, else shipped.")
+tier = click.option("--tier", type=click.Choice(["nano", "small", "large"]), default="small", show_default=True)
+init = click.option(
+    "--init",
+    default="shipped",
+    show_default=True,
+    metavar="shipped|none|FILE",
+    help="The student to start from: the shipped one of the tier, fresh weights, or a file.",
+)
+data = click.option("--data", multiple=True, help="FOLDER, or photos:, pairs: or frames:FOLDER; again for more.")
 json_file = click.option("--json", "json_path", type=PATH, help="Also write the result as JSON to this file.")
 model = click.option(
     "-m",
@@ -53,7 +66,7 @@ model = click.option(
 
 
 _TRAINING = (
-    click.option("--data", multiple=True, help="FOLDER, or photos:, pairs: or frames:FOLDER; again for more."),
+    data,
     click.option("--validation", multiple=True, help="Folder of pairs to measure on; default: some of the data."),
     click.option("--steps", type=click.IntRange(1), help="End after so many steps ..."),
     click.option("--minutes", type=float, help="... or after so many minutes, whichever comes first."),

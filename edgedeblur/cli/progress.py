@@ -5,6 +5,7 @@ from types import TracebackType
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
@@ -16,31 +17,39 @@ class Progress:
 
     def __init__(self, title: str):
         self.title = title
+        self._console = Console(stderr=True)
         self._last_line = time.monotonic()
         self._bars: Bars | None = None
         self._task: TaskID | None = None
 
     def __enter__(self) -> "Progress":
-        console = Console(stderr=True)
-        if console.is_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            self._bars = Bars(*columns, console=console, transient=True)
-            self._task = self._bars.add_task(self.title, total=None)
-            self._bars.start()
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._bars is not None:
-            self._bars.stop()
+        self._stop()
 
     def __call__(self, what: str, done: int, total: int | None) -> None:
-        if self._bars is not None:
-            self._bars.update(self._task, completed=done, total=total, description=f"{self.title} {what}")
-            return
-        now = time.monotonic()
-        if now - self._last_line >= _SECONDS_BETWEEN_LINES:
-            self._last_line = now
+        if self._console.is_terminal:
+            self._draw(what, done, total)
+        elif time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
             click.echo(f"{self.title} {what}: {done}" + (f" of {total}" if total else ""), err=True)
+
+    def _draw(self, what: str, done: int, total: int | None) -> None:
+        """The bar stands only while there is work, so that other work can draw its own."""
+        if self._bars is None:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self._bars = Bars(*columns, console=self._console, transient=True)
+            self._task = self._bars.add_task(self.title, total=None)
+            self._bars.start()
+        self._bars.update(self._task, completed=done, total=total, description=f"{self.title} {escape(what)}")
+        if done == total:
+            self._stop()
+
+    def _stop(self) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
 
 
 def training_console() -> Console:

@@ -1,0 +1,40 @@
+"""`edgedeblur distill`."""
+
+from pathlib import Path
+
+import click
+
+from edgedeblur.cli import options
+from edgedeblur.workdir import WorkDir
+
+
+@click.command("distill")
+@options.teacher
+@options.teacher_options
+@options.tier
+@options.init
+@click.option("-o", "--output", type=options.PATH, help="Default: student.safetensors in the work directory.")
+@click.option("--recipe", type=options.PATH, help="TOML file of losses and blur; default: the shipped one.")
+@options.training
+@options.workdir
+def command(
+    teacher: Path | None,
+    teacher_options: dict,
+    tier: str,
+    init: str,
+    output: Path | None,
+    recipe: Path | None,
+    training: dict,
+    workdir: WorkDir,
+) -> None:
+    """Distil a student of fewer than 5 M parameters from a teacher and photos, video frames or pairs.
+
+    With nothing given: the shipped teacher, the photographs inside scikit-image, two minutes, starting from the
+    shipped student of the tier. The state is saved as it goes: the same command with --resume goes on from there.
+    """
+    from edgedeblur.cli.progress import training_console
+    from edgedeblur.distill.distillation import distill
+    from edgedeblur.steps import distill_options
+
+    given = {**training, "recipe": recipe, "teacher_options": teacher_options}
+    click.echo(distill(distill_options(workdir, teacher, tier, init, output, **given), training_console()))

@@ -1,0 +1,63 @@
+"""`edgedeblur run`."""
+
+from pathlib import Path
+
+import click
+
+from edgedeblur.cli import options
+from edgedeblur.cli.output import show
+from edgedeblur.cli.progress import Progress, say
+from edgedeblur.workdir import WorkDir
+
+
+@click.command("run")
+@options.teacher
+@options.teacher_options
+@options.tier
+@options.init
+@options.data
+@options.calibration
+@options.target
+@click.option("--minutes", type=float, help="Distillation budget; default: 2, unless --steps is given.")
+@click.option("--steps", type=click.IntRange(1), help="Distillation budget in steps.")
+@options.seed
+@options.size
+@options.threads
+@options.workdir
+@click.pass_context
+def command(
+    context: click.Context,
+    teacher: Path | None,
+    teacher_options: dict,
+    tier: str,
+    init: str,
+    data: tuple[str, ...],
+    calibration: Path | None,
+    target: str,
+    minutes: float | None,
+    steps: int | None,
+    seed: int,
+    size: tuple[int, int],
+    threads: int | None,
+    workdir: WorkDir,
+) -> None:
+    """Go the whole way: distil, quantise, compile, evaluate on held-back images, bench.
+
+    Steps that are finished are kept; a changed option or input redoes its step and those that depend on it; after an
+    interruption the same command goes on. Leaves student.safetensors, quantised.edq, artefact-<target>/,
+    evaluation.json, before-after.png, report.json and report-<target>.json in the work directory. Exits as `bench`.
+    """
+    from edgedeblur.bench.tables import summary_table
+    from edgedeblur.bench.verdict import exit_code, sentence
+    from edgedeblur.cli.progress import training_console
+    from edgedeblur.pipeline import Reporting, RunOptions, run_all
+    from edgedeblur.steps import distill_options
+
+    given = {"teacher_options": teacher_options, "data": data, "minutes": minutes, "steps": steps, "seed": seed}
+    settings = RunOptions(distill_options(workdir, teacher, tier, init, **given), calibration, target, size, threads)
+    with Progress("evaluate") as progress:
+        report = run_all(settings, workdir, Reporting(say, progress, training_console()))
+    show(summary_table(report))
+    click.echo(f"before and after: {workdir.before_after}; report: {workdir.report}")
+    click.echo(sentence(report.budget, report.latency_ms, report.memory_mb, report.provenance))
+    context.exit(exit_code(report.budget))

@@ -1,0 +1,151 @@
+"""`edgedeblur run`: distil, quantise, compile, evaluate, bench in one work directory, going on where it stopped."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from edgedeblur.bench.before_after import write_before_after
+from edgedeblur.bench.measure import BenchOptions
+from edgedeblur.bench.report import Report, read_report
+from edgedeblur.compile.target import load_target
+from edgedeblur.digests import stamp
+from edgedeblur.distill.distillation import DistillOptions, distill
+from edgedeblur.errors import INTERRUPTED, UserError
+from edgedeblur.quantize.pipeline import QuantiseOptions
+from edgedeblur.restore.evaluate import Evaluation, PairInMemory, Progress
+from edgedeblur.restore.open import Restorer
+from edgedeblur.resume import Step, run_steps
+from edgedeblur.steps import (
+    bench_step,
+    compile_step,
+    evaluate_step,
+    held_back_pairs,
+    quantise_step,
+)
+from edgedeblur.workdir import WorkDir
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How to go the whole way.
+
+    distill: teacher, tier, data, budget and seed of the distillation; its output is the work directory's student.
+    calibration: folder of blurred images or pairs; None: the default photographs.
+    target: name or TOML file. size: (height, width) of the artefact's images. threads: None for the target's number.
+    """
+
+    distill: DistillOptions
+    calibration: Path | None
+    target: str
+    size: tuple[int, int]
+    threads: int | None
+
+
+@dataclass(frozen=True)
+class Reporting:
+    """Where the way tells of itself: lines, evaluated pairs, training's console."""
+
+    log: Callable[[str], None]
+    progress: Progress
+    console: Console
+
+
+def run_all(options: RunOptions, workdir: WorkDir, reporting: Reporting) -> Report:
+    """Every step that is not finished, in order; the report of the last.
+
+    Raises:
+        UserError: whatever a step raises; the steps before it stay finished.
+    """
+    run_steps(workdir.root, steps(options, workdir, reporting), reporting.log)
+    return read_report(workdir.target_report(load_target(options.target).name))
+
+
+def steps(options: RunOptions, workdir: WorkDir, reporting: Reporting) -> list[Step]:
+    """The steps with what each depends on and makes."""
+    log, target = reporting.log, load_target(options.target)
+    distillation, seed = options.distill, options.distill.seed
+    artefact, quantise_options, bench_options = workdir.artefact(target.name), QuantiseOptions(), BenchOptions()
+    models = [distillation.teacher, workdir.student, workdir.quantised]
+
+    def run_evaluate(begun: bool) -> None:
+        pairs = held_back_pairs(distillation)
+        evaluation, restorers = evaluate_step(pairs, models, workdir.evaluation, reporting.progress)
+        _draw_before_after(evaluation, pairs, restorers[-1], workdir.before_after)
+
+    return [
+        Step(
+            "distill",
+            _distillation_key(distillation),
+            [distillation.teacher, *filter(None, [distillation.init, distillation.recipe])],
+            [workdir.student],
+            lambda begun: _distil(distillation, begun, reporting.console),
+        ),
+        Step(
+            "quantize",
+            {"options": asdict(quantise_options), "seed": seed, "calibration": stamp(options.calibration)},
+            [workdir.student],
+            [workdir.quantised],
+            lambda begun: quantise_step(
+                workdir.student, options.calibration, workdir.quantised, quantise_options, seed, log
+            ),
+        ),
+        Step(
+            "compile",
+            {"target": asdict(target), "size": options.size},
+            [workdir.quantised],
+            [artefact],
+            lambda begun: compile_step(workdir.quantised, options.target, options.size, workdir, log),
+        ),
+        Step(
+            "evaluate",
+            {"data": _stamps(distillation.data), "validation": _stamps(distillation.validation), "seed": seed},
+            models,
+            [workdir.evaluation, workdir.before_after],
+            run_evaluate,
+        ),
+        Step(
+            "bench",
+            {"options": asdict(bench_options), "threads": options.threads},
+            [artefact, workdir.evaluation],
+            [workdir.target_report(target.name)],
+            lambda begun: bench_step(artefact, replace(bench_options, threads=options.threads), workdir, log),
+        ),
+    ]
+
+
+def _distil(options: DistillOptions, begun: bool, console: Console) -> None:
+    """Distil, going on from the saved state where the same distillation was broken off after saving one."""
+    resume = begun and options.output.with_suffix(".state.pt").exists()
+    try:
+        distill(replace(options, resume=resume), console)
+    except UserError as error:
+        if error.exit_code != INTERRUPTED:
+            raise
+        raise UserError(error.message, "the same command goes on from there", INTERRUPTED) from None
+
+
+def _distillation_key(options: DistillOptions) -> dict:
+    """What the student depends on besides teacher, initial student and recipe, which are inputs."""
+    left_out = ("output", "teacher", "init", "recipe", "resume", "tensorboard", "threads")
+    values = {name: value for name, value in asdict(options).items() if name not in left_out}
+    return values | {"data": _stamps(options.data), "validation": _stamps(options.validation)}
+
+
+def _stamps(sources: Sequence[str]) -> list[list[str | None]]:
+    """Each `FOLDER` or `KIND:FOLDER` with the stamp of its folder."""
+    return [[text, stamp(Path(text.rpartition(":")[2]))] for text in sources]
+
+
+def _draw_before_after(evaluation: Evaluation, pairs: list[PairInMemory], int8: Restorer, destination: Path) -> None:
+    """Of the pair on which the int8 network gains as much as on half of the others: no showpiece."""
+    gains = [scores.models[-1].psnr_db - scores.blurred.psnr_db for scores in evaluation.pairs]
+    middle = sorted(range(len(gains)), key=gains.__getitem__)[len(gains) // 2]
+    pair, scores = pairs[middle], evaluation.pairs[middle]
+    images = [
+        (f"blurred, {scores.blurred.psnr_db:.2f} dB", pair.blur),
+        (f"int8 student, {scores.models[-1].psnr_db:.2f} dB", int8.restore(pair.blur)),
+        ("sharp", pair.sharp),
+    ]
+    write_before_after(images, destination)
