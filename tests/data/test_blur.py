@@ -1,0 +1,142 @@
+"""Blur against geometry and direct sums: what a kernel does to a point, what a mean of frames is."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from edgedeblur.data.blur import (
+    BlurRecipe,
+    blur_image,
+    from_light,
+    kernel_blur,
+    stretch_highlights,
+    to_light,
+    turn_blur,
+)
+from edgedeblur.data.gopro import MAX_FRAMES, MIN_FRAMES, average_frames, draw_window
+from edgedeblur.data.trajectory import STEPS, linear_path, path_kernel, shake_path
+
+CLEAN = BlurRecipe(still_share=0, noise_share=0, jpeg_share=0, highlight_gain=1)
+
+
+def point_image(side: int = 41) -> np.ndarray:
+    image = np.zeros((side, side, 3), np.float32)
+    image[side // 2, side // 2] = 1
+    return image
+
+
+@pytest.mark.parametrize("length", [0.5, 8, 35, 60])
+@pytest.mark.parametrize("unrest", [0.0001, 0.003, 0.01])
+def test_shake_kernels_are_positive_odd_and_sum_to_one(length, unrest):
+    kernel = path_kernel(shake_path(np.random.default_rng(1), length, unrest))
+    assert kernel.sum() == pytest.approx(1, abs=1e-5) and kernel.min() >= 0
+    assert kernel.shape[0] == kernel.shape[1] and kernel.shape[0] % 2 == 1
+
+
+def test_a_path_is_as_long_as_asked_and_passes_its_middle_at_the_origin():
+    path = shake_path(np.random.default_rng(2), 30, 0.005)
+    assert np.abs(np.diff(path, axis=0)).max() <= 30 / (STEPS - 1) + 1e-9
+    assert np.linalg.norm(np.diff(path, axis=0), axis=1).sum() == pytest.approx(30)
+    assert path[STEPS // 2].tolist() == [0, 0]
+
+
+def test_a_still_camera_has_the_identity_kernel():
+    assert path_kernel(np.zeros((STEPS, 2))).tolist() == [[1.0]]
+
+
+def test_linear_motion_smears_a_point_evenly_along_its_direction():
+    smeared = kernel_blur(point_image(), path_kernel(linear_path(20, 0.0)))[..., 0]
+    row = smeared[20]
+    assert row.sum() == pytest.approx(1, abs=1e-5)
+    assert np.flatnonzero(row > 1e-4).tolist() == list(range(10, 31))
+    assert row[12:29] == pytest.approx(1 / 20, rel=0.35)
+
+
+def test_a_point_moves_to_where_the_path_goes():
+    """Convolution, not correlation: a path that spends its time down and to the right moves light there."""
+    moved = kernel_blur(point_image(), path_kernel(np.tile([5.0, 3.0], (STEPS, 1))))[..., 0]
+    assert np.unravel_index(moved.argmax(), moved.shape) == (20 + 3, 20 + 5)
+    assert moved.max() == pytest.approx(1, abs=1e-5)
+
+
+def test_the_centre_of_light_follows_a_shake_path():
+    path = shake_path(np.random.default_rng(4), 18, 0.003)
+    smeared = kernel_blur(point_image(81), path_kernel(path))[..., 0]
+    y, x = np.mgrid[:81, :81]
+    centre = [(smeared * x).sum() - 40, (smeared * y).sum() - 40]
+    assert centre == pytest.approx(path.mean(axis=0), abs=0.05)
+
+
+def test_turning_about_a_point_leaves_it_sharp_and_smears_far_ones():
+    image = np.zeros((101, 101, 3), np.float32)
+    image[50, 50] = image[50, 95] = 1
+    turned = turn_blur(image, np.zeros((STEPS, 2)), 6.0, (50.0, 50.0))[..., 0]
+    assert turned[50, 50] > 0.9
+    reach = math.radians(3.0) * 45  # half the turn, at 45 pixels from the centre
+    column = turned[:, 90:101].sum(axis=1)
+    touched = np.flatnonzero(column > 0.01)
+    assert touched.min() == pytest.approx(50 - reach, abs=1.5) and touched.max() == pytest.approx(50 + reach, abs=1.5)
+
+
+@pytest.mark.parametrize("gamma", [1.0, 2.2])
+def test_light_and_back_changes_nothing(gamma):
+    values = np.arange(256, dtype=np.uint8).reshape(1, 256, 1).repeat(3, axis=2)
+    assert np.array_equal(from_light(to_light(values, gamma), gamma), values)
+
+
+def test_half_black_half_white_is_brighter_than_grey_in_linear_light():
+    black, white = np.zeros((2, 2, 3), np.uint8), np.full((2, 2, 3), 255, np.uint8)
+    assert average_frames([black, white], gamma=2.2)[0, 0, 0] == round(255 * 0.5 ** (1 / 2.2))
+    assert average_frames([black, white], gamma=1.0)[0, 0, 0] == 128
+
+
+@pytest.mark.parametrize("gamma", [1.0, 2.2])
+def test_the_gopro_recipe_is_the_float64_mean_of_the_frames(gamma):
+    frames = np.random.default_rng(5).integers(0, 256, (7, 16, 20, 3), dtype=np.uint8)
+    direct = 255 * np.mean((frames / 255.0) ** gamma, axis=0) ** (1 / gamma)
+    assert np.abs(average_frames(list(frames), gamma) - direct).max() <= 0.5 + 1e-3
+
+
+def test_windows_have_7_to_13_frames_inside_the_sequence():
+    rng = np.random.default_rng(6)
+    windows = [draw_window(rng, 20) for _ in range(300)]
+    assert {count for _, count in windows} == set(range(MIN_FRAMES, MAX_FRAMES + 1))
+    assert all(0 <= first and first + count <= 20 for first, count in windows)
+    assert draw_window(rng, 7) == (0, 7)
+
+
+def test_highlights_are_stretched_beyond_white_and_the_rest_stays():
+    light = np.array([0.2, 0.9, 1.0], np.float32)
+    assert stretch_highlights(light, 3.0) == pytest.approx([0.2, 0.9, 3.0])
+
+
+def test_blur_is_a_function_of_its_seed():
+    image = np.random.default_rng(7).integers(0, 256, (48, 48, 3), dtype=np.uint8)
+    first, again, other = (blur_image(image, BlurRecipe(), np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("kind", ["shake_share", "linear_share", "turn_share"])
+def test_every_kind_of_blur_blurs_and_keeps_a_flat_image_flat(kind):
+    shares = dict.fromkeys(("shake_share", "linear_share", "turn_share"), 0.0) | {kind: 1.0}
+    recipe = dataclasses.replace(CLEAN, **shares, min_length=15)
+    rng = np.random.default_rng(8)
+    noise = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    assert blur_image(noise, recipe, rng).std() < 0.7 * noise.std()
+    flat = np.full((64, 64, 3), 120, np.uint8)
+    assert np.abs(blur_image(flat, recipe, rng).astype(int) - 120).max() <= 1
+
+
+def test_still_pairs_stay_sharp():
+    image = np.random.default_rng(9).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    still = dataclasses.replace(CLEAN, still_share=1, shake_share=0, linear_share=0, turn_share=0)
+    assert np.array_equal(blur_image(image, still, np.random.default_rng(0)), image)
+
+
+def test_noise_and_jpeg_change_a_still_image_a_little():
+    image = np.full((64, 64, 3), 100, np.uint8)
+    still = BlurRecipe(still_share=1, shake_share=0, linear_share=0, turn_share=0, noise_share=1, jpeg_share=1, noise=4)
+    changed = blur_image(image, still, np.random.default_rng(3)).astype(int)
+    assert 0 < np.abs(changed - 100).mean() < 4 and abs(changed.mean() - 100) < 0.5

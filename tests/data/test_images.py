@@ -1,0 +1,143 @@
+"""Every kind of image file becomes uint8 RGB; every bad file becomes a message."""
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgedeblur.data.images import image_or_folder, list_images, read_image, write_image
+from edgedeblur.errors import UserError
+
+
+@pytest.fixture
+def picture() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".ppm"])
+def test_lossless_formats_come_back_unchanged(picture, tmp_path, suffix):
+    write_image(tmp_path / f"a{suffix}", picture)
+    assert np.array_equal(read_image(tmp_path / f"a{suffix}"), picture)
+
+
+def test_grey_is_repeated_in_three_channels(picture, tmp_path):
+    Image.fromarray(picture[..., 0]).save(tmp_path / "grey.png")
+    assert np.array_equal(read_image(tmp_path / "grey.png"), picture[..., :1].repeat(3, axis=2))
+
+
+def test_alpha_is_dropped_and_the_colours_under_it_stay(picture, tmp_path):
+    alpha = np.zeros((6, 9, 1), np.uint8)
+    Image.fromarray(np.concatenate([picture, alpha], axis=2)).save(tmp_path / "rgba.png")
+    assert np.array_equal(read_image(tmp_path / "rgba.png"), picture)
+
+
+def test_a_palette_is_looked_up(tmp_path):
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 200, 100, 50])
+    image.putdata([0, 1])
+    image.save(tmp_path / "palette.png")
+    assert read_image(tmp_path / "palette.png").tolist() == [[[10, 20, 30], [200, 100, 50]]]
+
+
+@pytest.mark.parametrize("value, expected", [(0, 0), (128, 0), (129, 1), (32768, 128), (65535, 255)])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_sixteen_bits_are_scaled_and_rounded_to_eight(tmp_path, value, expected, channels):
+    shape = (2, 3) if channels == 1 else (2, 3, channels)
+    cv2.imwrite(str(tmp_path / "deep.png"), np.full(shape, value, np.uint16))
+    assert np.array_equal(read_image(tmp_path / "deep.png"), np.full((2, 3, 3), expected, np.uint8))
+
+
+def test_sixteen_bit_colours_keep_their_order(tmp_path):
+    cv2.imwrite(str(tmp_path / "deep.png"), np.array([[[3, 2, 1]]], np.uint16) * 257)  # OpenCV writes BGR
+    assert read_image(tmp_path / "deep.png").tolist() == [[[1, 2, 3]]]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("bits", [8, 16])
+def test_exif_orientation_is_applied_as_pillow_does(picture, tmp_path, orientation, bits):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    eight = tmp_path / "eight.png"
+    Image.fromarray(picture).save(eight, exif=exif)
+    path = eight
+    if bits == 16:
+        path = tmp_path / "sixteen.png"
+        path.write_bytes(sixteen_bit_png_with_exif_of(eight, picture, tmp_path))
+    upright = picture
+    for operation in UPRIGHT[orientation]:
+        upright = operation(upright)
+    assert np.array_equal(read_image(path), upright)
+
+
+def transpose(image):
+    return image.transpose(1, 0, 2)
+
+
+UPRIGHT = {
+    1: (),
+    2: (np.fliplr,),
+    3: (np.fliplr, np.flipud),
+    4: (np.flipud,),
+    5: (transpose,),
+    6: (transpose, np.fliplr),
+    7: (transpose, np.fliplr, np.flipud),
+    8: (transpose, np.flipud),
+}
+
+
+def sixteen_bit_png_with_exif_of(path, picture, folder) -> bytes:
+    """OpenCV's 16-bit PNG with the eXIf chunk of an 8-bit one put behind its header chunk."""
+    cv2.imwrite(str(folder / "plain.png"), picture[..., ::-1].astype(np.uint16) * 257)
+    plain, tagged = (folder / "plain.png").read_bytes(), path.read_bytes()
+    start = tagged.index(b"eXIf") - 4
+    chunk = tagged[start : start + 12 + int.from_bytes(tagged[start : start + 4], "big")]
+    return plain[:33] + chunk + plain[33:]
+
+
+def test_a_truncated_image_is_a_message(picture, tmp_path):
+    write_image(tmp_path / "a.png", np.tile(picture, (20, 20, 1)))
+    content = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match="cannot be read as an image"):
+        read_image(tmp_path / "a.png")
+
+
+def test_text_is_not_an_image(tmp_path):
+    (tmp_path / "a.png").write_text("hello")
+    with pytest.raises(UserError, match="is not an image"):
+        read_image(tmp_path / "a.png")
+
+
+def test_a_missing_image_is_a_message(tmp_path):
+    with pytest.raises(UserError, match="no image file"):
+        read_image(tmp_path / "none.png")
+
+
+def test_a_decompression_bomb_is_refused_by_its_header(tmp_path):
+    header = b"P6 60000 60000 255\n"
+    (tmp_path / "bomb.ppm").write_bytes(header)
+    with pytest.raises(UserError, match=r"more than 178,956,970 pixels|60000x60000"):
+        read_image(tmp_path / "bomb.ppm")
+
+
+def test_an_unknown_suffix_is_refused_before_anything_is_written(picture, tmp_path):
+    with pytest.raises(UserError, match=r"\.xyz"):
+        write_image(tmp_path / "a.xyz", picture)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_lists_its_images_sorted_and_nothing_else(picture, tmp_path):
+    for name in ("b.png", "a.jpg", ".hidden.png"):
+        write_image(tmp_path / name, picture)
+    (tmp_path / "notes.txt").write_text("no")
+    assert [path.name for path in list_images(tmp_path)] == ["a.jpg", "b.png"]
+    assert image_or_folder(tmp_path / "b.png") == [tmp_path / "b.png"]
+
+
+def test_missing_and_empty_folders_are_messages(tmp_path):
+    with pytest.raises(UserError, match="no images in"):
+        list_images(tmp_path)
+    with pytest.raises(UserError, match="no folder"):
+        list_images(tmp_path / "none")
+    with pytest.raises(UserError, match="no image or folder"):
+        image_or_folder(tmp_path / "none")

@@ -1,0 +1,196 @@
+"""Which data a folder is taken for, and that what is drawn from it is reproducible."""
+
+import numpy as np
+import pytest
+import torch
+
+from edgedeblur.data.batches import augment, batches, draw_batch
+from edgedeblur.data.blur import BlurRecipe
+from edgedeblur.data.default_set import default_photos, default_set
+from edgedeblur.data.held_back import fixed_pairs, hold_back
+from edgedeblur.data.images import write_image
+from edgedeblur.data.pairs import find_pairs, has_pairs
+from edgedeblur.data.sources import Frames, ImageCache, Mixture, Pairs, Photos, crop_at_random, open_source
+from edgedeblur.data.training_data import open_training_data
+from edgedeblur.errors import UserError
+
+RECIPE = BlurRecipe()
+SHARES = {"photos": 0.6, "frames": 0.4, "pairs": 1.0}
+
+
+def picture(seed: int, height: int = 40, width: int = 48) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def pairs_folder(tmp_path):
+    for scene in ("train/one", "train/two"):
+        for number in range(3):
+            for side in ("blur", "sharp"):
+                write_image(tmp_path / "gopro" / scene / side / f"{number:06}.png", picture(number + (side == "blur")))
+    return tmp_path / "gopro"
+
+
+@pytest.fixture
+def photo_folder(tmp_path):
+    for number in range(20):
+        write_image(tmp_path / "photos" / f"{number}.png", picture(number))
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def frame_folder(tmp_path):
+    for number in range(30):
+        write_image(tmp_path / "video" / f"{number:03}.png", np.full((32, 32, 3), number * 8, np.uint8))
+    return tmp_path / "video"
+
+
+def test_gopro_pairs_are_found_at_any_depth_with_their_groups(pairs_folder):
+    pairs = find_pairs(pairs_folder)
+    assert [(pair.group, pair.name) for pair in pairs][:4] == [
+        ("train/one", "000000.png"),
+        ("train/one", "000001.png"),
+        ("train/one", "000002.png"),
+        ("train/two", "000000.png"),
+    ]
+    blur, sharp = pairs[1].read()
+    assert np.array_equal(blur, picture(2)) and np.array_equal(sharp, picture(1))
+    assert find_pairs(pairs_folder / "train" / "one")[0].group == "one"
+
+
+def test_a_pair_without_its_sharp_picture_is_named(pairs_folder):
+    (pairs_folder / "train/two/sharp/000001.png").unlink()
+    with pytest.raises(UserError, match=r"two/blur/000001\.png has no sharp picture"):
+        find_pairs(pairs_folder)
+
+
+def test_a_pair_of_two_sizes_is_refused(pairs_folder):
+    write_image(pairs_folder / "train/one/sharp/000000.png", picture(1, 40, 50))
+    with pytest.raises(UserError, match="48x40 and 50x40"):
+        find_pairs(pairs_folder)[0].read()
+
+
+def test_the_kind_of_a_folder_is_told_apart(pairs_folder, photo_folder, frame_folder):
+    assert has_pairs(pairs_folder) and not has_pairs(photo_folder)
+    assert isinstance(open_source(pairs_folder, RECIPE), Pairs)
+    assert isinstance(open_source(photo_folder, RECIPE), Photos)
+    assert isinstance(open_source(frame_folder, RECIPE), Photos)  # frames only when told so
+    assert isinstance(open_source(f"frames:{frame_folder}", RECIPE), Frames)
+    assert isinstance(open_source(f"photos:{pairs_folder}", RECIPE), Photos)
+
+
+@pytest.mark.parametrize("kind", ["pairs", "photos", "frames", "auto"])
+def test_folders_without_what_they_should_hold_are_messages(tmp_path, kind):
+    with pytest.raises(UserError, match="no pairs in|no images in"):
+        open_source(f"{kind}:{tmp_path}", RECIPE)
+    with pytest.raises(UserError, match="no folder"):
+        open_source(f"{kind}:{tmp_path / 'none'}", RECIPE)
+
+
+def test_too_few_frames_are_refused(tmp_path):
+    for number in range(6):
+        write_image(tmp_path / f"{number}.png", picture(number))
+    with pytest.raises(UserError, match="has 6 frames.*at least 7"):
+        open_source(f"frames:{tmp_path}", RECIPE)
+
+
+def test_the_centre_frame_is_the_sharp_one(frame_folder):
+    """Frames are flat and rise by 8, so in stored values their mean is the centre frame, or half a frame beside it."""
+    source = open_source(f"frames:{frame_folder}", BlurRecipe(gammas=(1.0,)))
+    for seed in range(8):
+        blur, sharp = source.draw(np.random.default_rng(seed), 16)
+        assert abs(int(blur[0, 0, 0]) - int(sharp[0, 0, 0])) in (0, 4)
+
+
+def test_photographs_smaller_than_a_crop_are_mirrored_outwards():
+    small = picture(0, 10, 70)
+    (crop,) = crop_at_random(np.random.default_rng(0), 16, small)
+    assert crop.shape == (16, 16, 3) and np.array_equal(crop[10:], crop[9:3:-1])
+
+
+def test_the_cache_keeps_to_its_limit(photo_folder):
+    paths = sorted(photo_folder.iterdir())
+    cache = ImageCache(limit=2 * 40 * 48 * 3)
+    images = [cache[path] for path in paths]
+    assert all(np.array_equal(cache[path], image) for path, image in zip(paths, images, strict=True))
+    assert [cache[path] is image for path, image in zip(paths, images, strict=True)].count(True) == 2
+
+
+def test_a_mixture_draws_by_its_weights():
+    dark, bright = (Photos((np.full((80, 80, 3), value, np.uint8),), BlurRecipe(max_length=4)) for value in (10, 240))
+    mixture = Mixture((dark, bright), (1.0, 3.0))
+    rng = np.random.default_rng(0)
+    share = np.mean([mixture.draw(rng, 32)[1].mean() > 128 for _ in range(200)])
+    assert share == pytest.approx(0.75, abs=0.1)
+
+
+def test_batches_are_a_function_of_seed_and_step(photo_folder):
+    source = open_source(photo_folder, RECIPE)
+    stream = batches(source, 5, 0, 2, 32)
+    first_three = [next(stream) for _ in range(3)]
+    stream.close()
+    resumed = batches(source, 5, 2, 2, 32)
+    for expected, got in zip(first_three[2], next(resumed), strict=True):
+        assert torch.equal(expected, got)
+    resumed.close()
+    assert not torch.equal(first_three[0][0], draw_batch(source, 6, 0, 2, 32)[0])
+
+
+def test_batches_are_float_rgb_in_0_to_1():
+    red = np.zeros((80, 80, 3), np.uint8)
+    red[..., 0] = 200
+    blur, sharp = draw_batch(Photos((red,), BlurRecipe(noise_share=0, jpeg_share=0)), 0, 0, 2, 32)
+    assert blur.shape == sharp.shape == (2, 3, 32, 32) and blur.dtype == torch.float32
+    assert sharp[:, 0].min() > 0.5 and sharp[:, 1:].max() == 0 and sharp.max() <= 1
+
+
+def test_augmentation_turns_and_brightens_both_pictures_alike():
+    image = picture(3, 24, 24)
+    seen = set()
+    for seed in range(60):
+        blur, sharp = augment(np.random.default_rng(seed), image, image)
+        assert np.array_equal(blur, sharp)
+        plain, _ = augment(np.random.default_rng(seed), image, image, brightness=0)
+        assert sorted(plain.ravel()) == sorted(image.ravel())
+        seen.add(plain.tobytes())
+    assert len(seen) == 8  # four turns, each also mirrored
+
+
+def test_held_back_pictures_are_disjoint_and_the_same_for_a_seed(photo_folder):
+    source = open_source(photo_folder, RECIPE)
+    kept, held = hold_back(source, seed=1)
+    assert len(held.images) == 1 and len(kept.images) == 19 and not set(kept.images) & set(held.images)
+    assert hold_back(source, seed=1)[1].images == held.images
+    assert len({hold_back(source, seed=s)[1].images for s in range(8)}) > 1
+
+
+def test_frames_are_held_back_at_the_end_of_the_sequence(frame_folder):
+    kept, held = hold_back(open_source(f"frames:{frame_folder}", RECIPE), seed=0)
+    assert kept.sequences[0][-1] < held.sequences[0][0] and len(held.sequences[0]) == 13
+
+
+def test_fixed_pairs_are_fixed(photo_folder):
+    source = open_source(photo_folder, RECIPE)
+    first, again = fixed_pairs(source, 3), fixed_pairs(source, 3)
+    assert all(np.array_equal(a.blur, b.blur) for a, b in zip(first, again, strict=True))
+
+
+def test_default_photographs_are_in_the_wheel_and_held_back_apart():
+    photos = default_set()
+    assert not set(photos.training) & set(photos.validation)
+    assert all(image.dtype == np.uint8 and image.shape[2] == 3 for image in default_photos())
+    assert len(default_photos(held_back=True)) == len(photos.validation)
+
+
+def test_training_data_without_folders_is_the_default_set():
+    data = open_training_data((), (), RECIPE, SHARES, seed=0)
+    assert "default" in data.described[0] and len(data.validation) == 12
+
+
+def test_training_data_names_folders_without_their_paths(photo_folder, frame_folder, pairs_folder):
+    data = open_training_data(
+        (str(photo_folder), f"frames:{frame_folder}"), (str(pairs_folder),), RECIPE, SHARES, seed=0
+    )
+    assert data.described == ["20 photos of photos", "30 frames of video"]
+    assert [pair.group for pair in data.validation] == ["train/one"] * 3 + ["train/two"] * 3
+    assert data.source.weights == (0.6, 0.4)
