@@ -14,7 +14,7 @@ Observer = Literal["mse", "min-max", "percentile"]
 OBSERVERS: tuple[str, ...] = get_args(Observer)
 MIN_RANGE = 1e-4  # of a tensor that is (almost) constantly zero, so that its scale stays usable
 _STEPS = 255
-_SHRINKS = np.linspace(1.0, 0.02, 99)
+_SHRINKS = np.linspace(1.0, 0.02, 99).tolist()
 _ROUNDS = 3
 
 
@@ -69,7 +69,7 @@ def percentile_range(seen: TensorStatistics, percentile: float) -> Range:
     edges = np.append(seen.centres() - seen.bin_width / 2, seen.centres()[-1] + seen.bin_width / 2)
     low, high = np.interp([1 - percentile / 100, percentile / 100], cumulative, edges)
     full = min_max_range(seen)
-    return Range(max(full.low, min(low, 0.0)), min(full.high, max(high, 0.0)))
+    return Range(max(full.low, min(float(low), 0.0)), min(full.high, max(float(high), 0.0)))
 
 
 def mse_range(seen: TensorStatistics) -> Range:
@@ -103,6 +103,6 @@ def squared_error(span: Range, centres: np.ndarray, weights: np.ndarray) -> floa
 
 def tensor_scale(span: Range) -> TensorScale:
     """Asymmetric int8 over the range; zero is exact. A range from zero up (ReLU) gives zero point -128."""
-    scale = max(span.high - span.low, MIN_RANGE) / _STEPS
+    scale = float(max(span.high - span.low, MIN_RANGE)) / _STEPS
     zero_point = int(np.clip(np.rint(-128 - span.low / scale), -128, 127))
     return TensorScale(scale, zero_point)
