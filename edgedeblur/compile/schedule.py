@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer
-from edgedeblur.compile.kernels.tile import tile_bytes
+from edgedeblur.compile.kernels.tile import tile_bytes, window
 from edgedeblur.errors import UserError
 
 TASKS_PER_THREAD = 4  # so that a core that is late delays the layer by no more than a quarter of its share
 UNROLLED_DOTS = 24  # dot products per round of the inner loop, beyond which counting rounds costs nothing
+LOADS_PER_LOOP_END = 30  # a misprediction costs some 15 cycles, of two loads each
 TILE_BYTES = 128 * 1024  # half of the smallest second-level cache of a core that we compile for (Cortex-A77: 256 KiB)
 
 
@@ -58,17 +59,23 @@ def register_tiles(layer: ConvLayer, isa: InstructionSet) -> Iterator[tuple[int,
 
 def unrolls(layer: ConvLayer, isa: InstructionSet) -> list[int]:
     """What `unroll` may be: divisors of the activation loads of a window's row."""
-    loads = layer.kernel * isa.padded_channels(layer.in_channels) // isa.step
+    loads = window(layer, isa) // isa.step
     return [n for n in range(1, loads + 1) if loads % n == 0]
 
 
 def loads_per_dot(layer: ConvLayer, isa: InstructionSet, tile_width: int, block_vectors: int) -> float:
-    """Vector loads per dot product over a row, for a register tile: what the register budget is spent on saving."""
+    """Vector loads per dot product over a row of the layer, for a register tile: what registers are spent on saving.
+
+    Every loop of a tile ends with a branch that the processor did not expect; the loads that it could have done
+    meanwhile count as done.
+    """
     parts = isa.step // isa.group
+    steps = layer.kernel * window(layer, isa) // isa.step
+    lost = LOADS_PER_LOOP_END * (layer.kernel + 1)
     loads = dots = 0
     for count, pixels in tile_widths(layer.out_size[1], tile_width):
-        loads += count * (pixels + block_vectors * parts)
-        dots += count * pixels * block_vectors * parts
+        loads += count * (steps * (pixels + block_vectors * parts) + lost)
+        dots += count * steps * pixels * block_vectors * parts
     return loads / dots
 
 

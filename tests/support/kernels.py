@@ -8,7 +8,7 @@ from tvm.tirx.script.builder import ir as T
 
 from edgedeblur.compile.build import llvm_target
 from edgedeblur.compile.kernels.convolution import conv_kernel
-from edgedeblur.compile.kernels.instruction_set import InstructionSet
+from edgedeblur.compile.kernels.instruction_set import InstructionSet, round_half_even
 from edgedeblur.compile.kernels.layer import ConvLayer
 from edgedeblur.compile.pack import pack_constants
 from edgedeblur.compile.schedule import Schedule
@@ -46,7 +46,7 @@ def _target(triple: str, cpu: str, features: tuple[str, ...], isa: str, zig_targ
 
 
 def with_portable_dot(isa: InstructionSet) -> InstructionSet:
-    """The same schedules, tiles and packing, with the dot product written as plain integer arithmetic."""
+    """The same schedules, tiles and packing, without an instruction of its own: the dot product is plain integers."""
     wide = f"int32x{isa.lanes}"
 
     def dot(sums, activation, part, weight):
@@ -57,7 +57,7 @@ def with_portable_dot(isa: InstructionSet) -> InstructionSet:
             sums = sums + product
         return sums
 
-    return dataclasses.replace(isa, dot=dot)
+    return dataclasses.replace(isa, dot=dot, to_int=lambda values: round_half_even(values, isa.lanes))
 
 
 def run_kernel(

@@ -21,6 +21,10 @@ def _dot(sums, activation, part, weight):
     return sums + products
 
 
+def _to_int(values):
+    return T.call_llvm_pure_intrin("int32x8", "llvm.x86.avx.cvt.ps2dq.256", values)
+
+
 AVX2 = InstructionSet(
     name="avx2",
     lanes=_LANES,
@@ -33,5 +37,6 @@ AVX2 = InstructionSet(
     tile_bias=None,
     dot=_dot,
     load=_load,
+    to_int=_to_int,
     mnemonic=r"vpmaddwd",
 )

@@ -18,9 +18,9 @@ from tvm.tirx.script.builder import ir as T
 
 from edgedeblur.compile.kernels.instruction_set import InstructionSet, span
 from edgedeblur.compile.kernels.layer import ConvLayer
-from edgedeblur.compile.kernels.requantise import requantise, store_vector
-from edgedeblur.compile.kernels.signature import parameters, window
-from edgedeblur.compile.kernels.tile import fill_tile, tile_pitch, tile_rows
+from edgedeblur.compile.kernels.requantise import Output, store_pixel
+from edgedeblur.compile.kernels.signature import parameters
+from edgedeblur.compile.kernels.tile import fill_tile, tile_pitch, tile_rows, window
 from edgedeblur.compile.schedule import Schedule, channel_vectors, tile_widths
 
 
@@ -44,7 +44,7 @@ class _Kernel:
         self.layer, self.schedule, self.isa = layer, schedule, isa
         self.source, self.weight = buffers["source"], buffers["weight"]
         self.bias, self.scale = buffers["bias"], buffers["scale"]
-        self.residual, self.out = buffers.get("residual"), buffers["out"]
+        self.output = Output(layer, isa, buffers.get("residual"), buffers["out"])
         self.pitch = tile_pitch(layer, isa)
 
     def emit(self) -> None:
@@ -68,7 +68,7 @@ class _Kernel:
 
     def _tile(self, block: Expr, row: Expr, y: Expr, x: Expr, pixels: int) -> None:
         """One register tile: `pixels` output pixels by `block_vectors` vectors of output channels."""
-        isa, layer, vectors = self.isa, self.layer, self.schedule.block_vectors
+        isa, vectors = self.isa, self.schedule.block_vectors
         channel = T.bind(block * (vectors * isa.lanes))
         sums = [[T.alloc_buffer((isa.lanes,), "int32") for _ in range(vectors)] for _ in range(pixels)]
         every = span(0, isa.lanes)
@@ -77,12 +77,10 @@ class _Kernel:
             for p in range(pixels):
                 T.buffer_store(sums[p][v], bias, [every])
         self._accumulate(block, row, x, sums)
-        for v in range(vectors):
-            at = channel + v * isa.lanes
-            scale = T.bind(self.scale.vload([span(at, isa.lanes)]))
-            for p in range(pixels):
-                result = T.bind(requantise(sums[p][v].vload([every]), scale, isa.lanes))
-                store_vector(layer, isa, result, at, y, x + p, self.residual, self.out)
+        scales = [T.bind(self.scale.vload([span(channel + v * isa.lanes, isa.lanes)])) for v in range(vectors)]
+        for p, pixel_sums in enumerate(sums):
+            totals = [total.vload([every]) for total in pixel_sums]
+            store_pixel(self.output, totals, scales, channel, y, x + p)
 
     def _accumulate(self, block: Expr, row: Expr, x: Expr, sums: list[list]) -> None:
         """Every product of the tile: kernel rows, then the row's window in rounds of `unroll` activation loads."""

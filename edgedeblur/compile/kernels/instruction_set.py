@@ -20,6 +20,7 @@ class InstructionSet:
     dot(sums, activation, part, weight): `sums` (int32 x lanes) plus the products of group `part` of `activation`,
         repeated over the lanes, with `weight` (weight_dtype x lanes * group).
     load(tile, index): the activation register for `dot`, from `step` tile elements at index.
+    to_int(values): float32 x lanes to int32, half to even; whatever the processor gives where a value does not fit.
     mnemonic: regular expression of the dot product's instruction in assembly.
     """
 
@@ -34,6 +35,7 @@ class InstructionSet:
     tile_bias: int | None
     dot: Callable[[Expr, Expr, int, Expr], Expr]
     load: Callable[[object, Expr], Expr]
+    to_int: Callable[[Expr], Expr]
     mnemonic: str
 
     @property
@@ -52,6 +54,11 @@ class InstructionSet:
     def tile_zero(self, zero_point: int) -> int:
         """How real zero looks in the tile: the padding value, and what the bias must make up for."""
         return zero_point + self.tile_offset(zero_point)
+
+
+def round_half_even(values: Expr, lanes: int) -> Expr:
+    """float32 to int32 without a particular processor's instruction."""
+    return T.cast(T.call_llvm_pure_intrin(vector("float32", lanes), "llvm.roundeven", values), vector("int32", lanes))
 
 
 def vector(dtype: str, lanes: int) -> str:

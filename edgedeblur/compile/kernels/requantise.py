@@ -4,59 +4,137 @@
 
 Each product is rounded once and feeds a rounding, never an addition, so no compiler can contract it into a fused
 multiply-add and change a bit (edgedeblur/quantize/network.py defines the arithmetic).
+
+What follows the rounding is done in int16 with saturation, twice the lanes of int32. That is exact: whatever saturates
+lies so far outside the clamp that nothing added later brings it back (`layer.MAX_RESIDUAL_SCALE` sees to it).
 """
 
+from dataclasses import dataclass
 from math import gcd
 
 from tvm.ir import Expr
+from tvm.tirx import Buffer
 from tvm.tirx.script.builder import ir as T
 
-from edgedeblur.compile.kernels.instruction_set import InstructionSet, span, splat, vector
+from edgedeblur.compile.kernels.instruction_set import InstructionSet, round_half_even, span, splat, vector
 from edgedeblur.compile.kernels.layer import IMAGE_OFFSET, ConvLayer, Residual
 
-
-def requantise(sums: Expr, scale: Expr, lanes: int) -> Expr:
-    """rint(float32(sums) * scale) as int32, half to even."""
-    return T.cast(T.nearbyint(T.cast(sums, vector("float32", lanes)) * scale), vector("int32", lanes))
+_MOST_LANES = 16  # worked on together: what one 16-byte store holds
 
 
-def store_vector(
-    layer: ConvLayer, isa: InstructionSet, result: Expr, channel: Expr, y: Expr, x: Expr, residual, out
-) -> None:
-    """Emits residual, clamp and store of one vector of requantised sums.
+@dataclass(frozen=True)
+class Output:
+    """Where results go. residual (None where there is none), out: [height, width * channels] as stored."""
 
-    result: int32 x lanes, output channels from `channel` on, of the convolution's pixel (y, x).
-    residual, out: [height, width * channels] as stored, after depth-to-space; residual None where there is none.
+    layer: ConvLayer
+    isa: InstructionSet
+    residual: Buffer | None
+    out: Buffer
+
+    @property
+    def run(self) -> int:
+        """Output channels that are neighbours in memory: one row of the pixels that a pixel unfolds to."""
+        return self.layer.depth_to_space * self.layer.out[2]
+
+
+def store_pixel(output: Output, sums: list[Expr], scales: list[Expr], channel: Expr, y: Expr, x: Expr) -> None:
+    """Emits requantisation, residual, clamp and store of neighbouring output channels of the pixel (y, x).
+
+    sums, scales: int32 and float32 x isa.lanes; the first lane is output channel `channel`, before depth-to-space.
     """
-    fold = layer.depth_to_space
-    run = fold * layer.out[2]  # neighbours in memory: the channels of `fold` unfolded pixels of one row
-    lanes = gcd(isa.lanes, run)
-    for first in range(0, isa.lanes, lanes):
-        part = T.Shuffle([result], list(range(first, first + lanes))) if lanes < isa.lanes else result
-        at = channel + first
-        row, column = y * fold + T.floordiv(at, run), x * run + T.floormod(at, run)
+    layer, isa = output.layer, output.isa
+    steps = [requantise(isa, total, scale, isa.lanes) for total, scale in zip(sums, scales, strict=True)]
+    for first, vectors in _by_powers_of_two(len(steps), _MOST_LANES // isa.lanes):
+        lanes = vectors * isa.lanes
+        values = T.bind(_join(steps[first : first + vectors], isa.lanes))
+        at = channel + first * isa.lanes
         if layer.out_channels % isa.lanes == 0:
-            _finish(layer, part, row, column, residual, out, lanes)
+            _store(output, values, lanes, at, y, x)
             continue
-        with T.If(at < layer.out_channels), T.Then():
-            _finish(layer, part, row, column, residual, out, lanes)
+        piece = gcd(lanes, output.run)
+        for start in range(0, lanes, piece):
+            with T.If(at + start < layer.out_channels), T.Then():
+                _store(output, _part(values, start, piece, lanes), piece, at + start, y, x)
 
 
-def _finish(layer: ConvLayer, result: Expr, row: Expr, column: Expr, residual, out, lanes: int) -> None:
-    place = [row, span(column, lanes)]
-    if layer.residual is not None:
-        result = result + _residual_steps(layer.residual, residual.vload(place), lanes)
+def requantise(isa: InstructionSet, sums: Expr, scale: Expr, lanes: int) -> Expr:
+    """rint(float32(sums) * scale) as int32, half to even."""
+    product = T.cast(sums, vector("float32", lanes)) * scale
+    if lanes % isa.lanes:
+        return round_half_even(product, lanes)
+    parts = [isa.to_int(_part(product, first, isa.lanes, lanes)) for first in range(0, lanes, isa.lanes)]
+    return _join(parts, isa.lanes)
+
+
+def _store(output: Output, steps: Expr, lanes: int, channel: Expr, y: Expr, x: Expr) -> None:
+    """Emits what follows requantisation for `lanes` channels, piece by piece of contiguous memory."""
+    fold, run = output.layer.depth_to_space, output.run
+    piece = gcd(lanes, run)
+    places = []
+    for start in range(0, lanes, piece):
+        at = channel + start
+        places.append([y * fold + T.floordiv(at, run), span(x * run + T.floormod(at, run), piece)])
+    stored = None
+    if output.residual is not None:
+        stored = _join([output.residual.vload(place) for place in places], piece)
+    values = T.bind(_finish(output.layer, output.isa, steps, stored, lanes))
+    for index, place in enumerate(places):
+        T.buffer_store(output.out, _part(values, index * piece, piece, lanes), place)
+
+
+def _finish(layer: ConvLayer, isa: InstructionSet, steps: Expr, stored: Expr | None, lanes: int) -> Expr:
+    """The output as stored, from requantised sums (int32) and the residual as stored."""
     offset = IMAGE_OFFSET if layer.image_out else 0
-    shifted = result + splat(layer.out_zero_point + offset, "int32", lanes)
-    low, high = splat(layer.low + offset, "int32", lanes), splat(127 + offset, "int32", lanes)
-    clamped = T.max(T.min(shifted, high), low)
-    T.buffer_store(out, T.cast(clamped, vector(out.dtype, lanes)), place)
+    total, shift = _narrow(steps, "int16", lanes), layer.out_zero_point + offset
+    if layer.residual is not None:
+        added, made_up = _residual_steps(layer.residual, isa, stored, lanes)
+        total, shift = _add(total, added, lanes), shift + made_up
+    if shift:
+        total = _add(total, splat(shift, "int16", lanes), lanes)
+    dtype, lowest = ("uint8", 0) if layer.image_out else ("int8", -128)
+    values = _narrow(total, dtype, lanes)
+    low = layer.low + offset
+    return values if low == lowest else T.max(values, splat(low, dtype, lanes))
 
 
-def _residual_steps(residual: Residual, stored: Expr, lanes: int) -> Expr:
-    """The residual in steps of the output's scale; a plain integer where both tensors share a scale."""
+def _residual_steps(residual: Residual, isa: InstructionSet, stored: Expr, lanes: int) -> tuple[Expr, int]:
+    """The residual in steps of the output's scale, int16, and a constant that is still to be added."""
     zero = residual.zero_point + (IMAGE_OFFSET if residual.image else 0)
-    steps = T.cast(stored, vector("int32", lanes)) - splat(zero, "int32", lanes)
     if residual.scale == 1.0:
-        return steps
-    return requantise(steps, splat(residual.scale, "float32", lanes), lanes)
+        return T.cast(stored, vector("int16", lanes)), -zero
+    centred = T.cast(stored, vector("int32", lanes)) - splat(zero, "int32", lanes)
+    steps = requantise(isa, centred, splat(residual.scale, "float32", lanes), lanes)
+    return _narrow(steps, "int16", lanes), 0
+
+
+def _narrow(values: Expr, dtype: str, lanes: int) -> Expr:
+    """A cast with saturation: LLVM knows the pattern (`vpackssdw`, `sqxtn`)."""
+    wide = str(values.ty.dtype).partition("x")[0]
+    low, high = {"int16": (-(1 << 15), (1 << 15) - 1), "int8": (-128, 127), "uint8": (0, 255)}[dtype]
+    clamped = T.max(T.min(values, splat(high, wide, lanes)), splat(low, wide, lanes))
+    return T.cast(clamped, vector(dtype, lanes))
+
+
+def _add(a: Expr, b: Expr, lanes: int) -> Expr:
+    """a + b in int16 with saturation."""
+    return T.call_llvm_pure_intrin(vector("int16", lanes), "llvm.sadd.sat", a, b)
+
+
+def _join(vectors: list[Expr], lanes: int) -> Expr:
+    """Vectors of `lanes` one after another."""
+    return vectors[0] if len(vectors) == 1 else T.Shuffle(vectors, list(range(lanes * len(vectors))))
+
+
+def _part(values: Expr, start: int, length: int, lanes: int) -> Expr:
+    """`length` neighbouring lanes of a vector of `lanes`."""
+    return values if length == lanes else T.Shuffle([values], list(range(start, start + length)))
+
+
+def _by_powers_of_two(count: int, most: int) -> list[tuple[int, int]]:
+    """[0, count) cut into (first, size) with sizes that are powers of two, none above `most`, the largest first."""
+    cuts, first = [], 0
+    while first < count:
+        size = min(most, 1 << ((count - first).bit_length() - 1))
+        cuts.append((first, size))
+        first += size
+    return cuts

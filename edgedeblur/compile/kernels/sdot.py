@@ -21,6 +21,10 @@ def _dot(sums, activation, part, weight):
     return T.call_llvm_pure_intrin("int32x4", "llvm.aarch64.neon.sdot.v4i32.v16i8", sums, weight, chosen)
 
 
+def _to_int(values):
+    return T.call_llvm_pure_intrin("int32x4", "llvm.aarch64.neon.fcvtns.v4i32.v4f32", values)
+
+
 SDOT = InstructionSet(
     name="sdot",
     lanes=_LANES,
@@ -33,5 +37,6 @@ SDOT = InstructionSet(
     tile_bias=0,
     dot=_dot,
     load=_load,
+    to_int=_to_int,
     mnemonic=r"sdot",
 )

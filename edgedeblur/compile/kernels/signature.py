@@ -5,6 +5,7 @@ from math import prod
 
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer
+from edgedeblur.compile.kernels.tile import window
 from edgedeblur.compile.plan import ALIGNMENT
 from edgedeblur.compile.schedule import Schedule, channel_vectors
 
@@ -17,11 +18,6 @@ class Parameter:
     shape: tuple[int, ...]
     dtype: str
     alignment: int = ALIGNMENT
-
-
-def window(layer: ConvLayer, isa: InstructionSet) -> int:
-    """Tile elements that one output pixel reads from one row: kernel pixels with their channels."""
-    return layer.kernel * isa.padded_channels(layer.in_channels)
 
 
 def weight_shape(layer: ConvLayer, schedule: Schedule, isa: InstructionSet) -> tuple[int, ...]:

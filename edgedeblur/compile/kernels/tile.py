@@ -27,6 +27,11 @@ def tile_pitch(layer: ConvLayer, isa: InstructionSet) -> int:
     return pixels * isa.padded_channels(layer.in_channels)
 
 
+def window(layer: ConvLayer, isa: InstructionSet) -> int:
+    """Tile elements that one output pixel reads from one row: kernel pixels with their channels."""
+    return layer.kernel * isa.padded_channels(layer.in_channels)
+
+
 def tile_bytes(layer: ConvLayer, isa: InstructionSet, strip_rows: int) -> int:
     """Scratch that a task of that many output rows needs."""
     return tile_rows(layer, strip_rows) * tile_pitch(layer, isa) * np.dtype(isa.tile_dtype).itemsize

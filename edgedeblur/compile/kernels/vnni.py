@@ -5,7 +5,7 @@ The tile holds q + 128 as uint8; the bias makes up for the shift. LLVM 22 wants 
 
 from tvm.tirx.script.builder import ir as T
 
-from edgedeblur.compile.kernels.instruction_set import InstructionSet
+from edgedeblur.compile.kernels.instruction_set import InstructionSet, round_half_even
 
 _LANES, _GROUP = 16, 4
 
@@ -17,6 +17,10 @@ def _load(tile, index):
 
 def _dot(sums, activation, part, weight):
     return T.call_llvm_pure_intrin("int32x16", "llvm.x86.avx512.vpdpbusd.512", sums, activation, weight)
+
+
+def _to_int(values):
+    return round_half_even(values, _LANES)
 
 
 VNNI = InstructionSet(
@@ -31,5 +35,6 @@ VNNI = InstructionSet(
     tile_bias=128,
     dot=_dot,
     load=_load,
+    to_int=_to_int,
     mnemonic=r"vpdpbusd",
 )
