@@ -24,6 +24,7 @@ from edgedeblur.steps import (
     held_back_pairs,
     quantise_step,
 )
+from edgedeblur.train.session import state_path
 from edgedeblur.workdir import WorkDir
 
 
@@ -71,7 +72,9 @@ def steps(options: RunOptions, workdir: WorkDir, reporting: Reporting) -> list[S
 
     def run_evaluate(begun: bool) -> None:
         pairs = held_back_pairs(distillation)
-        evaluation, restorers = evaluate_step(pairs, models, workdir.evaluation, reporting.progress)
+        evaluation, restorers = evaluate_step(
+            pairs, models, workdir.evaluation, reporting.progress, **distillation.teacher_options
+        )
         _draw_before_after(evaluation, pairs, restorers[-1], workdir.before_after)
 
     return [
@@ -117,7 +120,7 @@ def steps(options: RunOptions, workdir: WorkDir, reporting: Reporting) -> list[S
 
 def _distil(options: DistillOptions, begun: bool, console: Console) -> None:
     """Distil, going on from the saved state where the same distillation was broken off after saving one."""
-    resume = begun and options.output.with_suffix(".state.pt").exists()
+    resume = begun and state_path(options.output).exists()
     try:
         distill(replace(options, resume=resume), console)
     except UserError as error:

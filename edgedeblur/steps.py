@@ -155,14 +155,14 @@ def models_to_evaluate(workdir: WorkDir, quantised: Path | None = None) -> list[
 
 
 def evaluate_step(
-    pairs: Sequence[Pair], models: Sequence[Path], output: Path, progress: Progress
+    pairs: Sequence[Pair], models: Sequence[Path], output: Path, progress: Progress, **teacher_options
 ) -> tuple[Evaluation, list[Restorer]]:
     """Pairs and models to `evaluation.json`; also the opened models.
 
     Raises:
         UserError: a model or a pair that cannot be read.
     """
-    restorers = [open_model(path) for path in models]
+    restorers = [open_model(path, **teacher_options) for path in models]
     evaluation = evaluate(pairs, restorers, progress)
     write_json(output, evaluation_json(evaluation))
     return evaluation, restorers
