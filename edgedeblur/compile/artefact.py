@@ -90,7 +90,7 @@ def compile_network(
         facts = ModelFacts(manifest.artefact_name(network, height, width), __version__, target.isa, target.threads)
         _write_parts(folder, compiled, facts)
         save_edq(network, folder / NETWORK)
-        log(f"linking {link.BENCH} (builds the C library for a minute, the first time)")
+        log(f"linking {link.BENCH} (about a minute more the first time for a target, whose C library is built too)")
         link.link_bench(folder, target)
         _link_library(folder, target, log)
         files = manifest.describe_files(folder)

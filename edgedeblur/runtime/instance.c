@@ -37,7 +37,7 @@ static void describe_operand(const ed_model *model, uint32_t index) {
 }
 
 static int allocate(ed_model *model) {
-  void *arena = NULL;
+  void *arena = NULL; /* one cache line more, so that none is no failure */
   if (posix_memalign(&arena, ED_ALIGNMENT, TABLES.arena_bytes + ED_ALIGNMENT) != 0) arena = NULL;
   model->arena = arena;
   model->tensors = calloc(TABLES.operand_count, sizeof *model->tensors);

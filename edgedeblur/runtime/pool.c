@@ -20,8 +20,7 @@
 enum {
   TASKS_PER_THREAD = 8,
   MAX_TASKS = 128,
-  SPINS_BEFORE_SLEEP = 2000, /* some tens of microseconds: longer than the gap between two layers */
-  SPINS_BEFORE_YIELD = 20000,
+  SPINS = 2000, /* before sleeping or yielding: some tens of microseconds, longer than the gap between two layers */
   STACK_BYTES = 256 * 1024, /* musl's default is half of it */
 };
 
@@ -105,7 +104,7 @@ static void *worker_main(void *argument) {
   ed_thread_workspace = &self->workspace;
   while (!atomic_load(&pool->stop)) {
     work(pool, self);
-    for (int spin = 0; spin < SPINS_BEFORE_SLEEP && !has_tasks(pool); spin++) relax();
+    for (int spin = 0; spin < SPINS && !has_tasks(pool); spin++) relax();
     if (!has_tasks(pool)) sleep_until_tasks(pool);
   }
   return NULL;
@@ -146,7 +145,7 @@ static int launch(FTVMParallelLambda function, void *closure, int wanted) {
   if (atomic_load(&pool->sleepers) != 0) wake_all(pool);
   work(pool, current);
   for (int spin = 0; atomic_load(&pool->unfinished) != 0; spin++) {
-    if (spin < SPINS_BEFORE_YIELD) relax();
+    if (spin < SPINS) relax();
     else sched_yield();
   }
   return pool->failed ? ed_fail("%s", pool->error) : 0;

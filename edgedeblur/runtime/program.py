@@ -16,7 +16,6 @@ from edgedeblur.errors import UserError
 from edgedeblur.runtime.session import check_image
 
 _SCHEMA_VERSION = 1
-_INSTALL = {"qemu-aarch64": "apt-get install qemu-user", "qemu-x86_64": "apt-get install qemu-user"}
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,8 @@ def runner_for(info: ArtefactInfo) -> tuple[str, ...]:
             'add runner = ["qemu-...", ...] to the target\'s TOML and compile again, or run it there',
         )
     if shutil.which(target.runner[0]) is None:
-        mend = _INSTALL.get(Path(target.runner[0]).name, f"install {target.runner[0]}")
+        is_qemu = Path(target.runner[0]).name.startswith("qemu-")
+        mend = "apt-get install qemu-user" if is_qemu else f"install {target.runner[0]}"
         raise UserError(f"{target.runner[0]} is not installed; it runs {target.architecture} programs here", mend)
     return target.runner
 

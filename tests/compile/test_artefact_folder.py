@@ -107,6 +107,19 @@ def test_android_without_an_ndk_has_no_library_and_says_what_one_adds(monkeypatc
     assert any("ANDROID_NDK_HOME" in line and "CMakeLists.txt" in line for line in lines)
 
 
+def test_android_with_an_ndk_has_a_library(monkeypatch, tmp_path):
+    clang = tmp_path / "ndk/toolchains/llvm/prebuilt/linux-x86_64/bin/clang"
+    clang.parent.mkdir(parents=True)
+    clang.write_text(  # zig stands in for the NDK's clang: the same arguments but for the C library
+        f'#!/bin/sh\nshift\nexec {sys.executable} -m ziglang cc -target aarch64-linux-musl "$@"\n'
+    )
+    clang.chmod(0o755)
+    monkeypatch.setenv("ANDROID_NDK_HOME", str(tmp_path / "ndk"))
+    info = compile_network(NETWORK, load_target("android"), 16, 16, tmp_path / "a")
+    symbols = subprocess.run(["nm", "-D", "--defined-only", info.library], capture_output=True, text=True, check=True)
+    assert " ed_run" in symbols.stdout and "TVM" not in symbols.stdout
+
+
 def test_an_artefact_that_was_moved_is_still_whole(tmp_path):
     moved = tmp_path / "elsewhere"
     copy_of(compiled("host"), tmp_path).rename(moved)
@@ -195,6 +208,29 @@ def test_no_folder_and_no_artefact_are_told_apart(tmp_path):
         load_artefact(tmp_path / "nothing")
     with pytest.raises(UserError, match="has no manifest.json"):
         load_artefact(tmp_path)
+
+
+def test_the_example_in_the_documentation_restores_an_image(tmp_path):
+    text = (Path(__file__).parents[2] / "docs" / "artefact.md").read_text()
+    (tmp_path / "example.c").write_text(text.split("```c\n")[1].split("```")[0])
+    folder = compiled("host").path
+    flags = ["-O2", "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", f"-I{folder}", f"-L{folder}"]
+    link.run_compiler(
+        [
+            *link.zig_cc(f"{compiled('host').target.architecture}-linux-gnu.2.17"),
+            *flags,
+            "example.c",
+            "-o",
+            "example",
+            "-ledgedeblur_model",
+        ],
+        tmp_path,
+    )
+    done = subprocess.run(
+        [tmp_path / "example"], input=noise().tobytes(), capture_output=True, env={"LD_LIBRARY_PATH": str(folder)}
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == expected().tobytes()
 
 
 @pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed")

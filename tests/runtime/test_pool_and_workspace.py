@@ -95,7 +95,12 @@ def test_blocks_that_a_failed_task_left_open_are_free_again(library, model):
 
 def test_an_instance_refuses_a_second_image_while_it_runs_one(library):
     model = library.ed_create(None)
-    slow = threading.Thread(target=run, args=(library, model, "slow"))
+
+    def run_slow():
+        while run(library, model, "slow")[0] != 0:
+            pass  # refused, because the other thread was first
+
+    slow = threading.Thread(target=run_slow)
     slow.start()
     statuses = set()
     while slow.is_alive():
