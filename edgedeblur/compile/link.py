@@ -118,10 +118,10 @@ def ndk_clang(ndk: Path) -> Path:
     Raises:
         UserError: there is none where the NDK's layout has it.
     """
-    clang = ndk / "toolchains/llvm/prebuilt/linux-x86_64/bin/clang"
+    clang = ndk.resolve() / "toolchains/llvm/prebuilt/linux-x86_64/bin/clang"
     if not clang.is_file():
         raise UserError(
-            f"ANDROID_NDK_HOME is {ndk}, which has no {clang.relative_to(ndk)}",
+            f"ANDROID_NDK_HOME is {ndk}, which has no {clang.relative_to(ndk.resolve())}",
             "set ANDROID_NDK_HOME to the folder of an NDK r23 or later for Linux, or unset it to compile without",
         )
     return clang

@@ -67,7 +67,7 @@ class Target:
 
     @property
     def architecture(self) -> str:
-        """ "x86_64" or "aarch64"."""
+        """The triple's first part: "x86_64" or "aarch64"."""
         return self.triple.split("-")[0]
 
     @property

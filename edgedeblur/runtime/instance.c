@@ -18,7 +18,7 @@ struct ed_model {
   uint8_t *arena;
   DLTensor *tensors;    /* one per operand, in the tables' order */
   TVMFFIAny *arguments; /* arguments[i] points to tensors[i] */
-  atomic_flag running;
+  atomic_bool running;
 };
 
 static size_t image_bytes(void) { return (size_t)TABLES.height * (size_t)TABLES.width * 3; }
@@ -101,12 +101,12 @@ static bool overlap(const uint8_t *rgb_in, const uint8_t *rgb_out) {
 int ed_run_profiled(ed_model *model, const uint8_t *rgb_in, uint8_t *rgb_out, double *layer_ms) {
   if (model == NULL || rgb_in == NULL || rgb_out == NULL) return ed_fail("NULL is no model and no image");
   if (overlap(rgb_in, rgb_out)) return ed_fail("input and output image overlap");
-  if (atomic_flag_test_and_set(&model->running)) return ed_fail("this instance is running an image in another thread");
+  if (atomic_exchange(&model->running, true)) return ed_fail("this instance is running an image in another thread");
   set_images(model, rgb_in, rgb_out);
   ed_pool_enter(model->pool);
   const int status = run_calls(model, layer_ms);
   ed_pool_leave();
-  atomic_flag_clear(&model->running);
+  atomic_store(&model->running, false);
   return status;
 }
 

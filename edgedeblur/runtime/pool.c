@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <tvm/runtime/c_backend_api.h>
 
 #include "edgedeblur.h"
@@ -100,6 +101,7 @@ static void sleep_until_tasks(ed_pool *pool) {
 static void *worker_main(void *argument) {
   worker *self = argument;
   ed_pool *pool = self->pool;
+  prctl(PR_SET_NAME, "edgedeblur"); /* for profilers and `top -H` */
   current = self;
   ed_thread_workspace = &self->workspace;
   while (!atomic_load(&pool->stop)) {
