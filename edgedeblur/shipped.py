@@ -4,7 +4,6 @@ from pathlib import Path
 
 from edgedeblur.errors import UserError
 from edgedeblur.resources import resource_folder
-from edgedeblur.workdir import WorkDir
 
 DEFAULT_TIER = "small"
 
@@ -17,11 +16,6 @@ def shipped_teacher() -> Path:
 def shipped_student(tier: str) -> Path:
     """The trained student of a tier."""
     return _shipped(f"student-{tier}.safetensors")
-
-
-def default_model(workdir: WorkDir) -> Path:
-    """The work directory's most finished model, else the shipped student of the default tier."""
-    return workdir.best_model() or shipped_student(DEFAULT_TIER)
 
 
 def _shipped(name: str) -> Path:

@@ -74,11 +74,6 @@ class WorkDir:
             raise UserError(f"no artefact in {self.root}", "make one with: edgedeblur compile --target host")
         return artefacts[0]
 
-    def best_model(self) -> Path | None:
-        """The most finished model here: an artefact, else the quantised network, else the student."""
-        candidates = [*self.artefacts(), self.quantised, self.student]
-        return next((path for path in candidates if path.exists()), None)
-
 
 def _need(path: Path, command: str) -> Path:
     if not path.exists():

@@ -32,9 +32,9 @@ def command(
     input is never overwritten. Files that cannot be read are skipped, listed at the end, and make the exit code 1.
     A video keeps its size and frame rate and loses its audio.
     """
+    from edgedeblur.restore.choose import default_model
     from edgedeblur.restore.deblur import deblur
     from edgedeblur.restore.open import open_model
-    from edgedeblur.shipped import default_model
 
     restorer = open_model(model or default_model(workdir), threads=threads, **teacher_options)
     say(f"model: {restorer.path} ({restorer.kind})")

@@ -7,22 +7,27 @@ import click
 
 from edgedeblur.cli import options
 from edgedeblur.cli.output import show
+from edgedeblur.workdir import WorkDir
 
 
 @click.command("inspect")
-@click.argument("model", type=options.PATH)
+@click.argument("model", type=options.PATH, required=False)
 @options.json_file
-def command(model: Path, json_path: Path | None) -> None:
+@options.workdir
+def command(model: Path | None, json_path: Path | None, workdir: WorkDir) -> None:
     """Show what is in a MODEL file or artefact, and the proof that int8 is int8.
+
+    Default: the work directory's artefact, else its quantised network, else its student.
 
     For a quantised network: the types that are in the file, convolution by convolution. For an artefact also the int8
     dot-product instructions counted in the machine code of each kernel.
     """
     from edgedeblur.files import write_json
+    from edgedeblur.restore.choose import default_model
     from edgedeblur.restore.facts import model_facts
     from edgedeblur.restore.tables import facts_table, layer_facts_table
 
-    facts = model_facts(model)
+    facts = model_facts(model or default_model(workdir))
     if json_path is not None:
         write_json(json_path, asdict(facts))
     show(facts_table(facts), *([layer_facts_table(facts)] if facts.layers else []))

@@ -85,7 +85,7 @@ def test_a_command_in_an_empty_work_directory_names_the_one_before_it(inputs, wo
     assert message in run(*words, code=2 if words == ["train"] else 1).stderr
 
 
-@pytest.mark.parametrize("words", [["deblur"], ["evaluate"], ["inspect"], ["export"], ["bench", "--threads", "0"]])
+@pytest.mark.parametrize("words", [["deblur"], ["evaluate"], ["export"], ["bench", "--threads", "0"]])
 def test_missing_and_impossible_arguments_are_bad_use(here, words):
     assert "Usage:" in run(*words, code=2).stderr
 
@@ -122,6 +122,18 @@ def test_every_kind_of_image_is_restored_to_its_own_size(here, kind):
     path = write_odd_images(here / "in")[kind]
     run("deblur", path, "out.png", "--model", "s.safetensors", code=0)
     assert read_image(here / "out.png").shape == read_image(path).shape
+
+
+def test_without_a_model_the_most_finished_one_that_runs_here_is_taken(inputs):
+    work = inputs / "edgedeblur-work"
+    write_quantised(work / "quantised.edq")
+    (work / "artefact-android").mkdir()
+    (work / "artefact-android" / "manifest.json").write_text('{"target": {"triple": "aarch64-linux-android"}}')
+    assert "model: edgedeblur-work/quantised.edq" in run("deblur", "photo.png", code=0).stderr
+    assert (work / "deblurred" / "photo.png").is_file()
+    shutil.copytree(compiled("host").path, work / "artefact-host")
+    assert "model: edgedeblur-work/artefact-host" in run("deblur", "photo.png", code=0).stderr
+    assert "edgedeblur-work/artefact-host: artefact" in run("inspect", code=0).stdout
 
 
 def test_deblur_lists_what_it_skipped_and_exits_with_one(here):
@@ -203,7 +215,7 @@ def test_targets_and_doctor_answer(here):
 
 
 @pytest.mark.parametrize(
-    ("words", "code"), [(["--version"], 0), (["inspect", "nothing.edq"], 1), (["inspect"], 2), (["--help"], 0)]
+    ("words", "code"), [(["--version"], 0), (["inspect", "nothing.edq"], 1), (["export"], 2), (["--help"], 0)]
 )
 def test_the_real_program_gives_the_same_exit_codes(here, words, code):
     program = [sys.executable, "-m", "edgedeblur.cli.main"]
