@@ -7,6 +7,7 @@
 5. one object file                              here
 """
 
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from edgedeblur.compile.lower import CONSTANTS, LayerKernel, kernel_module, lowe
 from edgedeblur.compile.memory import MemoryPlan, aligned, read_memory_plan
 from edgedeblur.compile.pack import pack_constants
 from edgedeblur.compile.plan import KernelCall, Plan
+from edgedeblur.compile.ranges import check_ranges
 from edgedeblur.compile.schedule import Schedule, check_schedule, default_schedule
 from edgedeblur.compile.target import Target
 from edgedeblur.compile.workspace import workspace_bytes
@@ -71,10 +73,11 @@ def build_plan(
         schedules: by layer name, instead of the rule's, for layers that were tuned.
 
     Raises:
-        UserError: a size that the network cannot take, a target whose instruction set has no kernels, a schedule that
-            does not fit its layer.
+        UserError: a size that the network cannot take, numbers that leave the integer ranges, a target whose
+            instruction set has no kernels, a schedule that does not fit its layer.
     """
     check_size(network, height, width)
+    check_ranges(network)
     kernels = layer_kernels(network, height, width, target, schedules or {})
     module = lower(kernels)
     constants, offsets = _pack(network, kernels)
@@ -111,11 +114,12 @@ def layer_kernels(
     """Every layer with its schedule: the given one, else what the rule chooses for the target."""
     isa = instruction_set(target.isa)
     kernels = []
-    for layer, conv in zip(conv_layers(network, height, width), network.layers, strict=True):
+    for index, layer in enumerate(conv_layers(network, height, width)):
+        conv = network.layers[index].spec
         schedule = schedules.get(layer.name) or default_schedule(layer, isa, target.threads)
         check_schedule(layer, isa, schedule)
-        symbol = layer.name.replace(".", "_")
-        kernels.append(LayerKernel(layer, schedule, isa, symbol, conv.spec.source, conv.spec.residual))
+        symbol = f"conv{index}_{re.sub(r'[^A-Za-z0-9]', '_', layer.name)}"
+        kernels.append(LayerKernel(layer, schedule, isa, symbol, conv.source, conv.residual))
     return tuple(kernels)
 
 

@@ -24,7 +24,7 @@ class Operand:
 
 @dataclass(frozen=True)
 class KernelCall:
-    """One call of a compiled kernel. `symbol` is its packed entry in the object, for example `__tvm_ffi_stem`."""
+    """One call of a compiled kernel. `symbol` is its packed entry in the object, for example `__tvm_ffi_conv0_stem`."""
 
     layer: str
     symbol: str

@@ -1,5 +1,7 @@
 """Whole networks through Relax, TVM's planner and LLVM: bytes, memory plan, constants."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from kernels import avx2_target, has_avx2, sdot_target
@@ -133,10 +135,38 @@ def test_objects_for_arm_are_arm_objects():
     assert (compiled.object_code[:4], machine) == (b"\x7fELF", 183)  # EM_AARCH64
 
 
+def test_layers_whose_names_differ_in_punctuation_only_keep_their_own_kernels():
+    spec = single_layer_spec()
+    first = dataclasses.replace(spec.layers[0], name="a.b")
+    second = dataclasses.replace(spec.layers[0], name="a_b", source="a.b")
+    compiled = build_plan(random_network(dataclasses.replace(spec, layers=(first, second))), 4, 4, avx2_target())
+    assert [call.layer for call in compiled.plan.calls] == ["a.b", "a_b"]
+    assert len({call.symbol for call in compiled.plan.calls}) == 2
+
+
 @pytest.mark.parametrize("size", [(0, 16), (12, 16), (16, -8)])
 def test_sizes_that_do_not_fit_the_network_are_refused(size):
     with pytest.raises(UserError, match="multiples of 8"):
         build_plan(random_network(tiny_spec()), *size, avx2_target())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"residual_scale": np.float32(126)}, "scales its residual stem by 126; kernels take 0 to 125"),
+        ({"residual_scale": np.float32("nan")}, "scales its residual stem by nan"),
+        ({"bias": np.full(8, 2**31 - 1, np.int32)}, "may reach .* over int32's 2,147,483,647"),
+        ({"scale": np.full(8, 1e6, np.float32)}, "channel 0 has scale 1e.06, with which sums up to .* leave int32"),
+        ({"scale": np.full(8, np.nan, np.float32)}, "channel 0 has scale nan"),
+    ],
+)
+def test_numbers_that_would_differ_between_processors_are_refused(change, message):
+    network = random_network(tiny_spec())
+    index = [layer.spec.name for layer in network.layers].index("enc0.0.b")
+    layers = list(network.layers)
+    layers[index] = dataclasses.replace(layers[index], **change)
+    with pytest.raises(UserError, match=message):
+        build_plan(dataclasses.replace(network, layers=tuple(layers)), 16, 24, avx2_target())
 
 
 def test_schedules_that_do_not_fit_their_layer_are_refused():

@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 from math import prod
 
-from edgedeblur.errors import UserError
 from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork, is_image
 from edgedeblur.student import IMAGE
 
 IMAGE_OFFSET = 128  # pixel = q + 128
-MAX_RESIDUAL_SCALE = 125.0  # 255 * 125 plus zero points and the clamp's range still fits int16
 
 
 @dataclass(frozen=True)
@@ -117,10 +115,4 @@ def _residual(network: QuantisedNetwork, layer: QuantisedConv) -> Residual | Non
     name = layer.spec.residual
     if name is None:
         return None
-    if not 0 <= layer.residual_scale <= MAX_RESIDUAL_SCALE:
-        raise UserError(
-            f"layer {layer.spec.name} scales its residual {name} by {layer.residual_scale:g}; kernels take 0 to "
-            f"{MAX_RESIDUAL_SCALE:g}: its output's scale is wrong",
-            mend="quantise again with more calibration images",
-        )
     return Residual(float(layer.residual_scale), network.tensors[name].zero_point, is_image(name, network.spec))

@@ -6,7 +6,7 @@ Each product is rounded once and feeds a rounding, never an addition, so no comp
 multiply-add and change a bit (edgedeblur/quantize/network.py defines the arithmetic).
 
 What follows the rounding is done in int16 with saturation, twice the lanes of int32. That is exact: whatever saturates
-lies so far outside the clamp that nothing added later brings it back (`layer.MAX_RESIDUAL_SCALE` sees to it).
+lies so far outside the clamp that nothing added later brings it back (compile/ranges.py sees to it).
 """
 
 from dataclasses import dataclass

@@ -1,0 +1,53 @@
+"""The ranges that the kernels' arithmetic needs to be exact, checked before anything is compiled.
+
+A network from `quantize` keeps far inside them; a damaged or hand-made one may not, and would then differ between
+processors (float-to-int conversion saturates on ARM and does not on x86).
+"""
+
+import numpy as np
+
+from edgedeblur.errors import UserError
+from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork
+
+INT32_MAX = 2**31 - 1
+LARGEST_ACTIVATION = 255  # |q - zero_point|
+MAX_RESIDUAL_SCALE = 125.0  # 255 steps of it, a zero point and the clamp's range still fit int16
+
+_MEND = "quantise again with more calibration images"
+
+
+def check_ranges(network: QuantisedNetwork) -> None:
+    """Raises UserError unless every layer's sums and requantised sums fit int32, and its residual int16."""
+    for layer in network.layers:
+        _check_sums(layer)
+        _check_residual(layer)
+
+
+def _check_sums(layer: QuantisedConv) -> None:
+    weights = np.abs(layer.weight.astype(np.int64)).sum(axis=(1, 2, 3))
+    largest = weights * LARGEST_ACTIVATION + np.abs(layer.bias.astype(np.int64))
+    if largest.max() > INT32_MAX:
+        channel = int(largest.argmax())
+        raise UserError(
+            f"layer {layer.spec.name}: sums of output channel {channel} may reach {largest[channel]:,}, over int32's "
+            f"{INT32_MAX:,}",
+            mend=_MEND,
+        )
+    scaled = largest * layer.scale.astype(np.float64)
+    if not np.all(np.abs(scaled) < INT32_MAX):
+        channel = int(np.flatnonzero(~(np.abs(scaled) < INT32_MAX))[0])
+        raise UserError(
+            f"layer {layer.spec.name}: output channel {channel} has scale {layer.scale[channel]:g}, with which sums up "
+            f"to {largest[channel]:,} leave int32",
+            mend=_MEND,
+        )
+
+
+def _check_residual(layer: QuantisedConv) -> None:
+    scale = layer.residual_scale
+    if layer.spec.residual is not None and not 0 <= scale <= MAX_RESIDUAL_SCALE:
+        raise UserError(
+            f"layer {layer.spec.name} scales its residual {layer.spec.residual} by {scale:g}; kernels take 0 to "
+            f"{MAX_RESIDUAL_SCALE:g}",
+            mend=_MEND,
+        )
