@@ -1,9 +1,13 @@
 """The quantised network as ONNX: standard operators between quantise/dequantise pairs, or ONNX Runtime's integer ones.
 
-Input and output are the image, uint8 [1, H, W, 3] RGB. Every convolution is quantised at its layer's output scale, so
-the residual can be added to it in one step: `round(conv + residual * ratio)`, which is what the interpreter computes
-unless the convolution alone leaves the range of int8 (it then saturates here, before the addition) or the sum falls on
-a tie. Where neither happens the bytes are the interpreter's.
+Input and output are the image, uint8 [1, H, W, 3] RGB. A convolution whose layer adds a residual is quantised at the
+layer's output scale, so one addition joins them: `round(conv + residual * ratio)`. That is the interpreter's sum unless
+the convolution alone leaves int8 (it saturates here before the addition; calibration leaves room for what it saw, see
+quantize/decide.py) or the sum falls on a tie. Where neither happens the bytes are the interpreter's.
+
+Activations are uint8, q + 128, the same integers: ONNX Runtime has fast x86 kernels for uint8 by int8 only. On x86
+without VNNI those kernels add pairs of products in 16 bits, which saturates; the session option
+`session.x64quantprecision` = "1" makes them exact there and changes nothing elsewhere.
 """
 
 from collections.abc import Sequence

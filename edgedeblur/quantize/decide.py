@@ -1,4 +1,9 @@
-"""Observers: from calibration statistics to one scale and zero point per tensor. One function per observer."""
+"""Observers: from calibration statistics to one scale and zero point per tensor. One function per observer.
+
+Where a residual is added, the range also holds the convolution alone, which is larger than the sum where the two
+cancel. The network's own arithmetic does not need it, but other runtimes quantise the convolution before they add:
+with the room, the exported network gives the same bytes (0.01 dB dearer on the students it was measured on).
+"""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -45,7 +50,9 @@ def decide_tensors(
             continue
         if layer.name not in statistics:
             raise UserError(f"the calibration statistics have no tensor {layer.name!r}", "edgedeblur quantize")
-        tensors[layer.name] = tensor_scale(observe(statistics[layer.name], observer, percentile))
+        seen = statistics[layer.name]
+        span = observe(seen, observer, percentile)
+        tensors[layer.name] = tensor_scale(span if layer.residual is None else with_room(span, seen.conv_maximum))
     return tensors
 
 
@@ -92,6 +99,17 @@ def mse_range(seen: TensorStatistics) -> Range:
         if best == before:
             break
     return best
+
+
+def with_room(span: Range, conv_maximum: float) -> Range:
+    """The range, widened where needed so that 127 of its steps hold a convolution of that magnitude."""
+    needed = conv_maximum / 127 * _STEPS
+    width = max(span.high - span.low, MIN_RANGE)
+    if needed <= width:
+        return span
+    if span.high == span.low:
+        return Range(0.0, needed)
+    return Range(span.low * needed / width, span.high * needed / width)
 
 
 def squared_error(span: Range, centres: np.ndarray, weights: np.ndarray) -> float:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 
-from edgedeblur.quantize.observe import crop_images, float_activations
+from edgedeblur.quantize.observe import convolution_outputs, crop_images, float_activations
 from edgedeblur.student import IMAGE, Student, StudentSpec
 
 MAX_FACTOR = 1000.0  # of a channel that is (almost) never used
@@ -22,6 +22,8 @@ MAX_FACTOR = 1000.0  # of a channel that is (almost) never used
 def collect_channel_maxima(student: Student, images: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
     """The largest magnitude of every channel of every tensor, float64 [C] by name.
 
+    Where a residual is added, the convolution alone counts too: it may exceed the sum, and has to fit (decide.py).
+
     Args:
         images: uint8 [H, W, 3] RGB.
 
@@ -29,11 +31,19 @@ def collect_channel_maxima(student: Student, images: Iterable[np.ndarray]) -> di
         UserError: an image of another type, or too small.
     """
     maxima: dict[str, np.ndarray] = {}
-    for image in crop_images(images, student.spec.multiple):
-        for name, tensor in float_activations(student, image).items():
-            largest = tensor[0].abs().amax(dim=(1, 2)).double().numpy()
-            maxima[name] = np.maximum(maxima.get(name, 0.0), largest)
+    fused = {layer.name: layer.depth_to_space for layer in student.spec.layers if layer.residual is not None}
+    with convolution_outputs(student) as convolved:
+        for image in crop_images(images, student.spec.multiple):
+            for name, tensor in float_activations(student, image).items():
+                maxima[name] = np.maximum(maxima.get(name, 0.0), _channel_maxima(tensor))
+            for name, factor in fused.items():
+                alone = _channel_maxima(convolved[name]).reshape(factor**2, -1).max(axis=0)
+                maxima[name] = np.maximum(maxima[name], alone)
     return maxima
+
+
+def _channel_maxima(tensor: torch.Tensor) -> np.ndarray:
+    return tensor[0].abs().amax(dim=(1, 2)).double().numpy()
 
 
 def equalise_student(student: Student, maxima: dict[str, np.ndarray]) -> Student:

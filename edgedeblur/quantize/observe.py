@@ -4,8 +4,9 @@ The histogram's range is [-half_range, half_range) with half_range a power of tw
 doubles and neighbouring bins merge, which is exact; so one pass is enough and the order of the images does not matter.
 """
 
+import contextlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,8 @@ class TensorStatistics:
 
     counts[i] is the number of values in [edge(first_bin + i), edge(first_bin + i + 1)), where edge(b) is
     half_range * (b / (BINS / 2) - 1). Bins outside are empty.
-    conv_mean: mean per output channel of the convolution itself, before anything fused to it; None for the image.
+    conv_mean, conv_maximum: mean per output channel, and largest magnitude, of the convolution itself, before anything
+        fused to it; None for the image.
     """
 
     minimum: float
@@ -33,6 +35,7 @@ class TensorStatistics:
     first_bin: int
     counts: np.ndarray
     conv_mean: np.ndarray | None = None
+    conv_maximum: float | None = None
 
     def centres(self) -> np.ndarray:
         """Centres of the bins of `counts`, float64."""
@@ -66,11 +69,23 @@ class _Histogram:
         self.counts[BINS // 4 : BINS // 4 + BINS // 2] = merged
         self.half_range *= 2
 
-    def result(self, conv_mean: np.ndarray | None) -> TensorStatistics:
+    def result(self) -> TensorStatistics:
         used = np.flatnonzero(self.counts)
         first, last = int(used[0]), int(used[-1])
         counts = self.counts[first : last + 1]
-        return TensorStatistics(self.minimum, self.maximum, self.half_range, first, counts, conv_mean)
+        return TensorStatistics(self.minimum, self.maximum, self.half_range, first, counts)
+
+
+class _ConvTotals:
+    """Running mean per channel and largest magnitude of one convolution."""
+
+    def __init__(self) -> None:
+        self.total, self.pixels, self.maximum = 0.0, 0, 0.0
+
+    def add(self, output: torch.Tensor) -> None:
+        self.total = self.total + output.double().sum(dim=(0, 2, 3)).numpy()
+        self.pixels += output.shape[2] * output.shape[3]
+        self.maximum = max(self.maximum, float(output.abs().max()))
 
 
 def collect_statistics(student: Student, images: Iterable[np.ndarray]) -> dict[str, TensorStatistics]:
@@ -83,33 +98,35 @@ def collect_statistics(student: Student, images: Iterable[np.ndarray]) -> dict[s
         UserError: no images, one of another type or too small, or a student whose activations are not finite.
     """
     histograms: dict[str, _Histogram] = {}
-    sums: dict[str, np.ndarray] = {}
-    pixels: dict[str, int] = {}
-    conv_outputs: dict[str, torch.Tensor] = {}
-    hooks = [
-        student.conv(layer.name).register_forward_hook(_keep(conv_outputs, layer.name)) for layer in student.spec.layers
-    ]
-    try:
+    totals = {layer.name: _ConvTotals() for layer in student.spec.layers}
+    with convolution_outputs(student) as convolved:
         for image in crop_images(images, student.spec.multiple):
             for name, tensor in float_activations(student, image).items():
                 histograms.setdefault(name, _Histogram()).add(_finite(name, tensor))
-            for name, output in conv_outputs.items():
-                sums[name] = sums.get(name, 0) + output.double().sum(dim=(0, 2, 3)).numpy()
-                pixels[name] = pixels.get(name, 0) + output.shape[2] * output.shape[3]
+            for name, output in convolved.items():
+                totals[name].add(output)
+    if not histograms:
+        raise UserError("there are no calibration images", "give some: edgedeblur quantize --calibration FOLDER")
+    found = {name: histogram.result() for name, histogram in histograms.items()}
+    for name, total in totals.items():
+        found[name] = replace(found[name], conv_mean=total.total / total.pixels, conv_maximum=total.maximum)
+    return found
+
+
+@contextlib.contextmanager
+def convolution_outputs(student: Student) -> Iterator[dict[str, torch.Tensor]]:
+    """A dict that every run of the student fills with each convolution's own output, float32 [1, C, H, W] by layer."""
+    outputs: dict[str, torch.Tensor] = {}
+
+    def keep(name: str):
+        return lambda _module, _inputs, output: outputs.__setitem__(name, output)
+
+    hooks = [student.conv(layer.name).register_forward_hook(keep(layer.name)) for layer in student.spec.layers]
+    try:
+        yield outputs
     finally:
         for hook in hooks:
             hook.remove()
-    if not histograms:
-        raise UserError("there are no calibration images", "give some: edgedeblur quantize --calibration FOLDER")
-    means = {name: total / pixels[name] for name, total in sums.items()}
-    return {name: histogram.result(means.get(name)) for name, histogram in histograms.items()}
-
-
-def _keep(outputs: dict[str, torch.Tensor], name: str):
-    def hook(_module, _inputs, output: torch.Tensor) -> None:
-        outputs[name] = output
-
-    return hook
 
 
 def float_activations(student: Student, image: np.ndarray) -> dict[str, torch.Tensor]:
@@ -194,6 +211,7 @@ def _tensor_to_json(seen: TensorStatistics) -> dict[str, Any]:
         "first_bin": seen.first_bin,
         "counts": seen.counts.tolist(),
         "conv_mean": None if seen.conv_mean is None else seen.conv_mean.tolist(),
+        "conv_maximum": seen.conv_maximum,
     }
 
 
@@ -205,7 +223,13 @@ def _tensor_from_json(entry: dict[str, Any]) -> TensorStatistics:
         raise ValueError("counts must be a list of counts, not all zero")
     if not (-half_range <= minimum <= maximum < half_range < 1e30) or not 0 <= first <= BINS - len(counts):
         raise ValueError("the range does not fit")
-    mean = entry["conv_mean"]
+    mean, conv_maximum = entry["conv_mean"], entry["conv_maximum"]
     return TensorStatistics(
-        minimum, maximum, half_range, first, counts, None if mean is None else np.asarray(mean, float)
+        minimum,
+        maximum,
+        half_range,
+        first,
+        counts,
+        None if mean is None else np.asarray(mean, np.float64),
+        None if conv_maximum is None else float(conv_maximum),
     )

@@ -93,7 +93,7 @@ def _known_calibration(student: Student, options: QuantiseOptions, statistics: d
         seen = calibration.tensors.get(layer.name)
         maxima = calibration.channel_maxima
         channels = layer.out_channels // layer.depth_to_space**2
-        fits = seen is not None and seen.conv_mean is not None and len(seen.conv_mean) == layer.out_channels
+        fits = seen is not None and np.shape(seen.conv_mean) == (layer.out_channels,) and seen.conv_maximum is not None
         if not fits or (maxima is not None and np.shape(maxima.get(layer.name)) != (channels,)):
             raise UserError(f"these statistics are of another student: layer {layer.name!r} does not match", again)
     return calibration

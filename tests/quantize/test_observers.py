@@ -15,6 +15,7 @@ from edgedeblur.quantize.decide import (
     mse_range,
     percentile_range,
     tensor_scale,
+    with_room,
 )
 from edgedeblur.quantize.network import TensorScale, image_scale
 from edgedeblur.quantize.observe import (
@@ -34,7 +35,7 @@ def seen(*batches: np.ndarray) -> TensorStatistics:
     histogram = _Histogram()
     for batch in batches:
         histogram.add(np.asarray(batch, np.float32))
-    return histogram.result(None)
+    return histogram.result()
 
 
 def test_the_histogram_is_numpys_over_the_final_range_whatever_the_order():
@@ -105,6 +106,14 @@ def test_mse_cuts_a_lone_outlier_and_keeps_a_uniform_range():
     assert mse_range(seen(*[uniform] * 100, [3.0])).high < 1.5
 
 
+@pytest.mark.parametrize("conv_maximum", [0.1, 1.27, 3.0])
+def test_room_for_the_convolution_is_made_only_where_it_is_needed(conv_maximum):
+    span = Range(-0.5, 2.05)  # steps of 0.01
+    found = tensor_scale(with_room(span, conv_maximum))
+    assert found.scale == pytest.approx(max(0.01, conv_maximum / 127))
+    assert found.zero_point == tensor_scale(span).zero_point
+
+
 def test_statistics_are_those_of_the_students_own_tensors():
     student = trained_student()
     images = [drawn_pair(seed, 16, 24)[0] for seed in range(3)]
@@ -119,6 +128,7 @@ def test_statistics_are_those_of_the_students_own_tensors():
         assert found[name].minimum == pytest.approx(tensor.min(), abs=1e-5)
         assert found[name].maximum == pytest.approx(tensor.max(), abs=1e-5)
     np.testing.assert_allclose(found["down1"].conv_mean, convolved.mean(dim=(0, 2, 3)).numpy(), atol=1e-5)
+    assert found["down1"].conv_maximum == pytest.approx(float(convolved.abs().max()), rel=1e-5)
 
 
 def test_calibration_survives_json():
