@@ -45,7 +45,7 @@ def distill_options(
     """Options of a distillation with what the user left out filled in.
 
     Args:
-        teacher: None: the work directory's (`train`), else the shipped one.
+        teacher: None: the default teacher.
         init: "shipped", "none" or a student's file.
         output: None: the work directory's student.
         given: fields of DistillOptions. Without an end, two minutes; from a trained student, a lower learning rate.
@@ -58,8 +58,12 @@ def distill_options(
     start = _initial_student(init, tier)
     if start is not None and given.get("rate") is None:
         given["rate"] = FINE_TUNING_RATE
-    source = teacher or (workdir.teacher if workdir.teacher.exists() else shipped_teacher())
-    return DistillOptions(output or workdir.student, source, tier, init=start, **given)
+    return DistillOptions(output or workdir.student, teacher or default_teacher(workdir), tier, init=start, **given)
+
+
+def default_teacher(workdir: WorkDir) -> Path:
+    """The work directory's own, from `train`, else the shipped one."""
+    return workdir.teacher if workdir.teacher.exists() else shipped_teacher()
 
 
 def _initial_student(init: str, tier: str) -> Path | None:
@@ -143,7 +147,7 @@ def bench_step(artefact: Path, options: BenchOptions, workdir: WorkDir, log: Log
 
 
 def models_to_evaluate(workdir: WorkDir, quantised: Path | None = None) -> list[Path]:
-    """The shipped teacher, the work directory's student, and the quantised network given or the work directory's.
+    """The default teacher, the work directory's student, and the quantised network given or the work directory's.
 
     Raises:
         UserError: there is neither a student nor a quantised network.
@@ -151,7 +155,7 @@ def models_to_evaluate(workdir: WorkDir, quantised: Path | None = None) -> list[
     own = [path for path in (workdir.student, quantised or workdir.quantised) if path.exists()]
     if not own:
         raise UserError(f"no model in {workdir.root}", "make one with edgedeblur distill, or name one with --model")
-    return [shipped_teacher(), *own]
+    return [default_teacher(workdir), *own]
 
 
 def evaluate_step(

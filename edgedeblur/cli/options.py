@@ -25,12 +25,18 @@ class Size(click.ParamType):
         return int(height), int(width)
 
 
+def _workdir(context: click.Context, parameter: click.Parameter, value: Path) -> WorkDir:
+    if value.exists() and not value.is_dir():
+        raise click.BadParameter(f"{value} is a file; give a folder, or a name for a new one", context, parameter)
+    return WorkDir(value)
+
+
 workdir = click.option(
     "--workdir",
     type=PATH,
     default=Path(DEFAULT),
     show_default=True,
-    callback=lambda context, parameter, value: WorkDir(value),
+    callback=_workdir,
     help="Where commands leave their outputs and find their inputs.",
 )
 size = click.option(

@@ -1,6 +1,7 @@
 """Video frame by frame through OpenCV: size and frame rate are kept, audio is not."""
 
 import mmap
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -75,6 +76,7 @@ def has_audio(path: Path) -> bool:
 
 @contextmanager
 def _capture(source: Path) -> Iterator:
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg's own lines about bad files, which we report
     import cv2
 
     capture = cv2.VideoCapture(str(source))

@@ -103,6 +103,7 @@ def test_missing_and_impossible_arguments_are_bad_use(here, words):
             "above 50",
         ),
         (["distill", "--tier", "huge"], "'huge' is not one of"),
+        (["quantize", "{student}", "--workdir", "{edq}"], "is a file"),
     ],
 )
 def test_values_that_are_not_allowed_are_bad_use_and_say_what_is(here, words, message):
