@@ -9,7 +9,7 @@ from rich.console import Console
 from edgedeblur.bench.before_after import write_before_after
 from edgedeblur.bench.measure import BenchOptions
 from edgedeblur.bench.report import Report, read_report
-from edgedeblur.compile.target import load_target
+from edgedeblur.compile.target import Target, load_target
 from edgedeblur.digests import stamp
 from edgedeblur.distill.distillation import DistillOptions, distill
 from edgedeblur.errors import INTERRUPTED, UserError
@@ -65,57 +65,71 @@ def run_all(options: RunOptions, workdir: WorkDir, reporting: Reporting) -> Repo
 
 def steps(options: RunOptions, workdir: WorkDir, reporting: Reporting) -> list[Step]:
     """The steps with what each depends on and makes."""
-    log, target = reporting.log, load_target(options.target)
-    distillation, seed = options.distill, options.distill.seed
-    artefact, quantise_options, bench_options = workdir.artefact(target.name), QuantiseOptions(), BenchOptions()
-    models = [distillation.teacher, workdir.student, workdir.quantised]
+    way = _Way(options, workdir, reporting, load_target(options.target))
+    return [_distill(way), _quantize(way), _compile(way), _evaluate(way), _bench(way)]
 
-    def run_evaluate(begun: bool) -> None:
-        pairs = held_back_pairs(distillation)
-        evaluation, restorers = evaluate_step(
-            pairs, models, workdir.evaluation, reporting.progress, **distillation.teacher_options
-        )
-        _draw_before_after(evaluation, pairs, restorers[-1], workdir.before_after)
 
-    return [
-        Step(
-            "distill",
-            _distillation_key(distillation),
-            [distillation.teacher, *filter(None, [distillation.init, distillation.recipe])],
-            [workdir.student],
-            lambda begun: _distil(distillation, begun, reporting.console),
-        ),
-        Step(
-            "quantize",
-            {"options": asdict(quantise_options), "seed": seed, "calibration": stamp(options.calibration)},
-            [workdir.student],
-            [workdir.quantised],
-            lambda begun: quantise_step(
-                workdir.student, options.calibration, workdir.quantised, quantise_options, seed, log
-            ),
-        ),
-        Step(
-            "compile",
-            {"target": asdict(target), "size": options.size},
-            [workdir.quantised],
-            [artefact],
-            lambda begun: compile_step(workdir.quantised, options.target, options.size, workdir, log),
-        ),
-        Step(
-            "evaluate",
-            {"data": _stamps(distillation.data), "validation": _stamps(distillation.validation), "seed": seed},
-            models,
-            [workdir.evaluation, workdir.before_after],
-            run_evaluate,
-        ),
-        Step(
-            "bench",
-            {"options": asdict(bench_options), "threads": options.threads},
-            [artefact, workdir.evaluation],
-            [workdir.target_report(target.name)],
-            lambda begun: bench_step(artefact, replace(bench_options, threads=options.threads), workdir, log),
-        ),
-    ]
+@dataclass(frozen=True)
+class _Way:
+    """What every step is made from."""
+
+    options: RunOptions
+    workdir: WorkDir
+    reporting: Reporting
+    target: Target
+
+
+def _distill(way: _Way) -> Step:
+    options = way.options.distill
+    inputs = [options.teacher, *filter(None, [options.init, options.recipe])]
+
+    def run(begun: bool) -> None:
+        _distil(options, begun, way.reporting.console)
+
+    return Step("distill", _distillation_key(options), inputs, [way.workdir.student], run)
+
+
+def _quantize(way: _Way) -> Step:
+    work, calibration, seed, recipe = way.workdir, way.options.calibration, way.options.distill.seed, QuantiseOptions()
+    key = {"options": asdict(recipe), "seed": seed, "calibration": stamp(calibration)}
+
+    def run(begun: bool) -> None:
+        quantise_step(work.student, calibration, work.quantised, recipe, seed, way.reporting.log)
+
+    return Step("quantize", key, [work.student], [work.quantised], run)
+
+
+def _compile(way: _Way) -> Step:
+    work, options = way.workdir, way.options
+    key = {"target": asdict(way.target), "size": options.size}
+
+    def run(begun: bool) -> None:
+        compile_step(work.quantised, options.target, options.size, work, way.reporting.log)
+
+    return Step("compile", key, [work.quantised], [work.artefact(way.target.name)], run)
+
+
+def _evaluate(way: _Way) -> Step:
+    work, options = way.workdir, way.options.distill
+    models = [options.teacher, work.student, work.quantised]
+    key = {"data": _stamps(options.data), "validation": _stamps(options.validation), "seed": options.seed}
+
+    def run(begun: bool) -> None:
+        pairs, progress = held_back_pairs(options), way.reporting.progress
+        evaluation, restorers = evaluate_step(pairs, models, work.evaluation, progress, **options.teacher_options)
+        _draw_before_after(evaluation, pairs, restorers[-1], work.before_after)
+
+    return Step("evaluate", key, models, [work.evaluation, work.before_after], run)
+
+
+def _bench(way: _Way) -> Step:
+    work, options = way.workdir, BenchOptions(threads=way.options.threads)
+    artefact = work.artefact(way.target.name)
+
+    def run(begun: bool) -> None:
+        bench_step(artefact, options, work, way.reporting.log)
+
+    return Step("bench", asdict(options), [artefact, work.evaluation], [work.target_report(way.target.name)], run)
 
 
 def _distil(options: DistillOptions, begun: bool, console: Console) -> None:

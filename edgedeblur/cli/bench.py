@@ -10,7 +10,7 @@ from edgedeblur.cli.progress import Progress, say
 from edgedeblur.workdir import WorkDir
 
 
-@click.command("bench")
+@click.command("bench", short_help="Latency, memory, layers and the verdict of an artefact.")
 @click.argument("artefact", type=options.PATH, required=False)
 @click.option("--target", help="Bench the work directory's artefact for this target; default: the one compiled last.")
 @click.option("--runs", type=int, default=100, show_default=True, help="Timed runs, at least 50.")

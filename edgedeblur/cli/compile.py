@@ -9,7 +9,7 @@ from edgedeblur.cli.progress import say
 from edgedeblur.workdir import WorkDir
 
 
-@click.command("compile")
+@click.command("compile", short_help="Artefact for a target from the quantised network.")
 @click.argument("network", type=options.PATH, required=False)
 @options.target
 @options.size

@@ -9,7 +9,7 @@ from edgedeblur.cli.progress import Progress, say
 from edgedeblur.workdir import WorkDir
 
 
-@click.command("deblur")
+@click.command("deblur", short_help="Restore images, folders or a video with any model.")
 @click.argument("source", metavar="INPUT", type=options.PATH)
 @click.argument("output", type=options.PATH, required=False)
 @options.model

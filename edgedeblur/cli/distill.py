@@ -8,7 +8,7 @@ from edgedeblur.cli import options
 from edgedeblur.workdir import WorkDir
 
 
-@click.command("distill")
+@click.command("distill", short_help="Student from teacher and photos, frames or pairs.")
 @options.teacher
 @options.teacher_options
 @options.tier

@@ -11,7 +11,7 @@ from edgedeblur.workdir import WorkDir
 _COLOURS = {"ok": "green", "missing": "red", "optional": "yellow"}
 
 
-@click.command("doctor")
+@click.command("doctor", short_help="Check this machine, and say how to mend it.")
 @options.workdir
 @click.pass_context
 def command(context: click.Context, workdir: WorkDir) -> None:

@@ -10,7 +10,7 @@ from edgedeblur.cli.progress import Progress
 from edgedeblur.workdir import WorkDir
 
 
-@click.command("evaluate")
+@click.command("evaluate", short_help="PSNR and SSIM of models on pairs.")
 @click.argument("pairs", type=options.PATH)
 @click.option(
     "-m",

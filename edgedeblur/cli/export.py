@@ -8,7 +8,7 @@ from edgedeblur.cli import options
 from edgedeblur.workdir import WorkDir
 
 
-@click.command("export")
+@click.command("export", short_help="ONNX or TFLite from the quantised network.")
 @click.argument("network", type=options.PATH, required=False)
 @click.option("--format", "file_format", type=click.Choice(["onnx", "tflite"]), required=True)
 @click.option(

@@ -10,7 +10,7 @@ from edgedeblur.cli.output import show
 from edgedeblur.workdir import WorkDir
 
 
-@click.command("inspect")
+@click.command("inspect", short_help="What is in a model, and the proof that int8 is int8.")
 @click.argument("model", type=options.PATH, required=False)
 @options.json_file
 @options.workdir

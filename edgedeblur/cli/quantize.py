@@ -9,7 +9,7 @@ from edgedeblur.cli.progress import say
 from edgedeblur.workdir import WorkDir
 
 
-@click.command("quantize")
+@click.command("quantize", short_help="Int8 network from student and calibration images.")
 @click.argument("student", type=options.PATH, required=False)
 @click.option("-o", "--output", type=options.PATH, help="Default: quantised.edq in the work directory.")
 @options.calibration

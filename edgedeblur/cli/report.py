@@ -8,7 +8,7 @@ from edgedeblur.cli import options
 from edgedeblur.workdir import WorkDir
 
 
-@click.command("report")
+@click.command("report", short_help="HTML page from report.json.")
 @click.argument("report", type=options.PATH, required=False)
 @click.option("-o", "--output", type=options.PATH, help="The page; default: the report's name with .html.")
 @options.workdir

@@ -10,7 +10,7 @@ from edgedeblur.cli.progress import Progress, say
 from edgedeblur.workdir import WorkDir
 
 
-@click.command("run")
+@click.command("run", short_help="The whole way in one command, resuming where it stopped.")
 @options.teacher
 @options.teacher_options
 @options.tier

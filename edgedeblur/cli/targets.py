@@ -5,7 +5,7 @@ import click
 from edgedeblur.cli.output import show
 
 
-@click.command("targets")
+@click.command("targets", short_help="List the targets that ship with edgedeblur.")
 def command() -> None:
     """List the targets that ship with edgedeblur.
 

@@ -8,7 +8,7 @@ from edgedeblur.cli import options
 from edgedeblur.workdir import WorkDir
 
 
-@click.command("train")
+@click.command("train", short_help="Adversarial training of a generator (the teacher).")
 @click.option("-o", "--output", type=options.PATH, help="Default: teacher.safetensors in the work directory.")
 @click.option("--recipe", type=options.PATH, help="TOML file of network, losses and blur; default: the shipped one.")
 @click.option("--init", type=options.PATH, help="U-Net model file to start from, instead of fresh weights.")
