@@ -28,6 +28,16 @@ class UNetConfig:
     encoder_blocks: tuple[int, int, int] = (1, 1, 4)
     decoder_blocks: tuple[int, int] = (1, 1)
 
+    def __post_init__(self) -> None:
+        lengths = (len(self.widths), len(self.encoder_blocks), len(self.decoder_blocks))
+        counts = (*self.encoder_blocks, *self.decoder_blocks)
+        even = all(2 <= width <= 1024 and width % 2 == 0 for width in self.widths)
+        if lengths != (3, 3, 2) or not even or not all(0 <= count <= 64 for count in counts):
+            raise ValueError(
+                f"not a U-Net configuration: {self}; there are three even widths up to 1024, "
+                "three and two numbers of blocks up to 64"
+            )
+
     def to_json(self) -> dict:
         return {name: list(value) for name, value in asdict(self).items()}
 
@@ -35,15 +45,9 @@ class UNetConfig:
     def from_json(cls, values: dict) -> "UNetConfig":
         """Raises ValueError when the values are not a configuration."""
         try:
-            config = cls(**{name: tuple(int(number) for number in value) for name, value in values.items()})
+            return cls(**{name: tuple(int(number) for number in value) for name, value in values.items()})
         except TypeError as error:
             raise ValueError(f"not a U-Net configuration: {error}") from error
-        lengths = (len(config.widths), len(config.encoder_blocks), len(config.decoder_blocks))
-        if lengths != (3, 3, 2) or not all(2 <= width <= 1024 and width % 2 == 0 for width in config.widths):
-            raise ValueError(f"not a U-Net configuration: {values}")
-        if not all(0 <= count <= 64 for count in (*config.encoder_blocks, *config.decoder_blocks)):
-            raise ValueError(f"not a U-Net configuration: {values}")
-        return config
 
 
 class ResidualBlock(nn.Module):

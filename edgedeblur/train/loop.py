@@ -63,7 +63,7 @@ def run_loop(
             losses = step_function(next(stream), fraction)
             bad_steps = 0 if all(value == value for value in losses.values()) else bad_steps + 1
             if bad_steps >= _SUSPICIOUS_STEPS:
-                raise UserError(f"losses are NaN since step {state.step - bad_steps}", "use a lower --rate")
+                raise UserError(f"losses are NaN since step {state.step - bad_steps + 1}", "use a lower --rate")
             state.finish_step(clock.seconds())
             reporter.step(state, options.budget, losses)
             now = clock.seconds()

@@ -1,0 +1,146 @@
+"""Distillation end to end on tiny pictures, with teachers of several families."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from edgedeblur.checkpoints import UNET, load_student, save_model, save_student
+from edgedeblur.data.images import write_image
+from edgedeblur.distill import distillation
+from edgedeblur.distill.distillation import DistillOptions, distill
+from edgedeblur.distill.features import FeatureProjection, feature_loss, watched
+from edgedeblur.errors import UserError
+from edgedeblur.generators.unet import UNetConfig, build_unet
+from edgedeblur.student import build_student, student_spec
+
+TINY = UNetConfig(widths=(8, 8, 16), encoder_blocks=(1, 1, 1), decoder_blocks=(1, 1))
+
+
+@pytest.fixture
+def run(tmp_path) -> DistillOptions:
+    teacher = build_unet(TINY)
+    nn.init.normal_(teacher.head.bias, std=0.2)
+    save_model(tmp_path / "teacher.safetensors", UNET, teacher.state_dict(), TINY.to_json(), {})
+    for number in range(3):
+        picture = np.random.default_rng(number).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        write_image(tmp_path / "photos" / f"{number}.png", picture)
+        for side in ("blur", "sharp"):
+            write_image(tmp_path / "pairs" / side / f"{number}.png", picture)
+    return DistillOptions(
+        tmp_path / "student.safetensors",
+        tmp_path / "teacher.safetensors",
+        tier="nano",
+        data=(str(tmp_path / "photos"),),
+        validation=(str(tmp_path / "pairs"),),
+        steps=2,
+        batch=1,
+        crop=32,
+        device="cpu",
+        precision="float32",
+        tensorboard=False,
+    )
+
+
+def test_a_run_writes_a_student_with_the_facts_of_its_making(run):
+    student, facts = load_student(distill(run))
+    assert student.spec == student_spec("nano")
+    assert facts["teacher"]["family"] == "unet" and len(facts["teacher"]["sha256"]) == 64
+    assert facts["psnr_db"].keys() == {"blurred", "teacher", "student"}
+    assert (facts["tier"], facts["steps"], facts["seed"], facts["parameters"]) == ("nano", 2, 0, 622_800)
+    assert "/" not in str(facts["data"])
+
+
+def test_the_student_learns_what_only_the_teacher_knows(run):
+    """Sharp pictures equal the blurred ones here, and the teacher adds a colour cast: the student takes it over."""
+    cast = build_unet(TINY)
+    with torch.no_grad():
+        cast.head.bias.view(3, -1)[:, :] = torch.atanh(torch.tensor([0.2, 0.0, -0.2])).view(3, 1)
+    save_model(run.teacher, UNET, cast.state_dict(), TINY.to_json(), {})
+    alone = dataclasses.replace(run, steps=60, rate=3e-3, sharp=0.0, frequency=0.0, feature=0.0, teacher_weight=1.0)
+    student, _ = load_student(distill(alone))
+    image = torch.full((1, 3, 64, 64), 0.5)
+    with torch.no_grad():
+        shift = (student(image) - image).mean(dim=(0, 2, 3))
+    assert shift.tolist() == pytest.approx([0.1, 0.0, -0.1], abs=0.04)
+
+
+def test_without_teacher_terms_the_teacher_is_not_run(run, monkeypatch):
+    def never(*_):
+        raise AssertionError("the teacher ran")
+
+    monkeypatch.setattr("edgedeblur.distill.step.teach", never)
+    distill(dataclasses.replace(run, teacher_weight=0.0, feature=0.0))
+
+
+def test_a_resumed_run_is_the_uninterrupted_one(run, monkeypatch):
+    whole, _ = load_student(
+        distill(dataclasses.replace(run, output=run.output.with_name("whole.safetensors"), steps=4))
+    )
+    original = distillation.distill_step
+
+    def stopping(state, *rest):
+        step = original(state, *rest)
+
+        def counted(batch, fraction):
+            if state.step == 2:
+                raise KeyboardInterrupt
+            return step(batch, fraction)
+
+        return counted
+
+    stopped = dataclasses.replace(run, steps=4, checkpoint_minutes=1e-9)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(distillation, "distill_step", stopping)
+        distill(stopped)
+    resumed, _ = load_student(distill(dataclasses.replace(stopped, resume=True)))
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
+
+
+def test_a_run_starts_from_a_given_student_of_its_tier(run, tmp_path):
+    start = build_student("nano", seed=5)
+    nn.init.normal_(start.conv("head").weight, std=0.01)
+    save_student(tmp_path / "start.safetensors", start, {})
+    again = dataclasses.replace(run, init=tmp_path / "start.safetensors", rate=1e-9)
+    student, facts = load_student(distill(again))
+    assert torch.allclose(student.conv("head").weight, start.conv("head").weight, atol=1e-6)
+    assert facts["init"] == "start.safetensors"
+    with pytest.raises(UserError, match="tier nano; asked for is small"):
+        distill(dataclasses.replace(again, tier="small"))
+
+
+def test_unknown_tiers_and_empty_losses_are_refused(run):
+    with pytest.raises(UserError, match="no student tier 'huge'; there are nano, small, large"):
+        distill(dataclasses.replace(run, tier="huge"))
+    with pytest.raises(UserError, match="one must be above 0"):
+        distill(dataclasses.replace(run, sharp=0.0, teacher_weight=0.0, feature=0.0, frequency=0.0))
+
+
+def test_a_student_is_no_teacher(run, tmp_path):
+    save_student(tmp_path / "s.safetensors", build_student("nano"), {})
+    with pytest.raises(UserError, match="student"):
+        distill(dataclasses.replace(run, teacher=tmp_path / "s.safetensors"))
+
+
+def test_feature_loss_is_relative_to_the_teachers_spread_and_pools_to_the_coarser():
+    wanted = torch.randn(2, 4, 8, 8)
+    pooled = nn.functional.avg_pool2d(wanted, 2)
+    assert feature_loss(pooled, wanted).item() == pytest.approx(0, abs=1e-10)
+    means = pooled.mean(dim=(0, 2, 3), keepdim=True).expand_as(pooled)
+    for scale in (1.0, 100.0):
+        assert feature_loss(scale * means, scale * wanted).item() == pytest.approx(1.0, rel=1e-3)
+
+
+def test_a_projection_takes_student_channels_to_teacher_channels():
+    assert FeatureProjection(5, 9)(torch.zeros(1, 5, 2, 2)).shape == (1, 9, 2, 2)
+
+
+def test_watching_ends_with_the_block():
+    layer = nn.Identity()
+    with watched(layer) as seen:
+        layer(torch.ones(1))
+    layer(torch.ones(1))
+    assert len(seen) == 1

@@ -1,0 +1,182 @@
+"""Training of a generator, end to end on tiny pictures: it learns, resumes bit by bit, and its file loads."""
+
+import dataclasses
+import io
+import signal
+import threading
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from edgedeblur.checkpoints import read_model
+from edgedeblur.data.images import write_image
+from edgedeblur.errors import UserError
+from edgedeblur.generators.load import load_generator
+from edgedeblur.train import generator as training
+from edgedeblur.train.generator import TrainOptions, train_generator
+from edgedeblur.train.state import read_training_state
+
+RECIPE = """
+[network]
+widths = [8, 8, 16]
+encoder_blocks = [1, 1, 1]
+decoder_blocks = [1, 1]
+[fitting]
+batch = 2
+crop = 32
+rate = 2e-3
+[adversary]
+kind = "{kind}"
+weight = {weight}
+from_fraction = 0.5
+width = 4
+[blur]
+max_length = 8.0
+"""
+
+
+@pytest.fixture
+def photos(tmp_path):
+    y, x = np.mgrid[:72, :72]
+    for number in range(4):
+        stripes = (np.sin(x / (2 + number) + y / 5) > 0) * 200
+        write_image(tmp_path / "photos" / f"{number}.png", np.repeat(stripes[..., None], 3, 2).astype(np.uint8))
+    return str(tmp_path / "photos")
+
+
+@pytest.fixture
+def pairs(tmp_path, photos):
+    from edgedeblur.data.blur import kernel_blur
+    from edgedeblur.data.images import read_image
+
+    sharp = read_image(f"{photos}/0.png")
+    blurred = kernel_blur(sharp.astype(np.float32), np.full((1, 7), 1 / 7, np.float32)).astype(np.uint8)
+    write_image(tmp_path / "pairs" / "blur" / "a.png", blurred)
+    write_image(tmp_path / "pairs" / "sharp" / "a.png", sharp)
+    return str(tmp_path / "pairs")
+
+
+def options(tmp_path, photos, pairs, name, kind="lsgan", weight=0.01, **changes) -> TrainOptions:
+    recipe = tmp_path / f"{kind}.toml"
+    recipe.write_text(RECIPE.format(kind=kind, weight=weight))
+    values = {"steps": 4, "device": "cpu", "precision": "float32", "tensorboard": False} | changes
+    return TrainOptions(tmp_path / name, (photos,), (pairs,), recipe, **values)
+
+
+@pytest.mark.parametrize("kind, weight", [("lsgan", 0.01), ("wgan-gp", 0.01), ("none", 0.0)])
+def test_a_run_writes_a_generator_that_loads(tmp_path, photos, pairs, kind, weight):
+    path = train_generator(options(tmp_path, photos, pairs, "t.safetensors", kind, weight))
+    generator = load_generator(path)
+    assert generator.info.family == "unet"
+    assert generator(torch.rand(1, 3, 50, 33)).shape == (1, 3, 50, 33)
+    facts = read_model(path).metadata
+    assert facts["steps"] == 4 and facts["data"] == ["4 photos of photos"]
+    assert facts["psnr_db"]["blurred"].keys() == facts["psnr_db"]["restored"].keys() == {"pairs", "mean"}
+    state = read_training_state(tmp_path / "t.state.pt")
+    assert ("discriminator" in state["networks"]) == (kind != "none")
+
+
+def test_the_adversary_takes_part_only_after_its_fraction(tmp_path, photos, pairs, monkeypatch):
+    seen = []
+    original = training._discriminator_step
+
+    def noted(state, *rest):
+        seen.append(state.step)
+        return original(state, *rest)
+
+    monkeypatch.setattr(training, "_discriminator_step", noted)
+    train_generator(options(tmp_path, photos, pairs, "t.safetensors", steps=6))
+    assert seen == [3, 4, 5]
+
+
+def test_training_restores_more_than_the_blurred_input(tmp_path, photos, pairs):
+    """On the one pair it is measured on: whether it learns at all, not whether it generalises."""
+    run = options(tmp_path, photos, pairs, "t.safetensors", "none", 0.0, steps=120, rate=1e-2)
+    run = dataclasses.replace(run, data=(pairs,), crop=64)
+    facts = read_model(train_generator(run)).metadata["psnr_db"]
+    assert facts["restored"]["mean"] > facts["blurred"]["mean"] + 0.3
+
+
+def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, photos, pairs, monkeypatch):
+    whole = train_generator(options(tmp_path, photos, pairs, "whole.safetensors", steps=6))
+    original = training._step_function
+    stops = {}
+
+    def stopping(state, *rest):
+        step = original(state, *rest)
+
+        def counted(batch, fraction):
+            if state.step == 3 and not stops:
+                stops["once"] = True
+                signal.raise_signal(signal.SIGINT)
+            return step(batch, fraction)
+
+        return counted
+
+    monkeypatch.setattr(training, "_step_function", stopping)
+    part = options(tmp_path, photos, pairs, "part.safetensors", steps=6)
+    with pytest.raises(UserError, match="stopped at step 4"):
+        train_generator(part)
+    assert not part.output.exists()
+    resumed = train_generator(options(tmp_path, photos, pairs, "part.safetensors", steps=6, resume=True))
+    expected, got = read_model(whole).state, read_model(resumed).state
+    assert all(torch.equal(expected[name], got[name]) for name in expected)
+    first, second = (read_training_state(path.with_suffix(".state.pt")) for path in (whole, resumed))
+    for name, tensor in first["networks"]["discriminator"].items():
+        assert torch.equal(tensor, second["networks"]["discriminator"][name])
+
+
+def test_signals_are_given_back_after_a_run(tmp_path, photos, pairs):
+    before = signal.getsignal(signal.SIGINT)
+    train_generator(options(tmp_path, photos, pairs, "t.safetensors", steps=1))
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_run_works_in_a_thread_that_may_not_take_signals(tmp_path, photos, pairs):
+    run = options(tmp_path, photos, pairs, "t.safetensors", steps=1)
+    worker = threading.Thread(target=train_generator, args=(run,))
+    worker.start()
+    worker.join()
+    assert run.output.is_file()
+
+
+def test_resuming_with_another_seed_is_refused(tmp_path, photos, pairs):
+    train_generator(options(tmp_path, photos, pairs, "t.safetensors", steps=1))
+    with pytest.raises(UserError, match="another seed"):
+        train_generator(options(tmp_path, photos, pairs, "t.safetensors", steps=2, resume=True, seed=4))
+
+
+def test_a_run_can_start_from_a_model_file(tmp_path, photos, pairs):
+    first = train_generator(options(tmp_path, photos, pairs, "first.safetensors", steps=3))
+    second = train_generator(options(tmp_path, photos, pairs, "second.safetensors", steps=1, rate=1e-9, init=first))
+    before, after = read_model(first).state, read_model(second).state
+    assert all(torch.allclose(before[name], after[name], atol=1e-3) for name in before)
+
+
+def test_progress_and_validation_are_told_on_the_console(tmp_path, photos, pairs):
+    told = io.StringIO()
+    train_generator(options(tmp_path, photos, pairs, "t.safetensors", steps=50), Console(file=told, width=200))
+    assert "step 50  charbonnier" in told.getvalue() and "validation: pairs" in told.getvalue()
+
+
+def test_tensorboard_gets_scalars_and_an_image(tmp_path, photos, pairs):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    train_generator(options(tmp_path, photos, pairs, "t.safetensors", steps=11, tensorboard=True))
+    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard" / "t"))
+    events.Reload()
+    tags = events.Tags()
+    assert {"loss/charbonnier", "rate/generator", "psnr/mean"} <= set(tags["scalars"])
+    assert tags["images"] == ["blurred, restored, sharp"]
+
+
+def test_diverged_losses_end_the_run_with_a_message(tmp_path, photos, pairs, monkeypatch):
+    monkeypatch.setattr(training, "charbonnier", lambda a, b: (a - b).mean() * float("nan"))
+    with pytest.raises(UserError, match="losses are NaN since step 0"):
+        train_generator(options(tmp_path, photos, pairs, "t.safetensors", "none", 0.0, steps=60))
+
+
+def test_an_impossible_crop_is_refused(tmp_path, photos, pairs):
+    with pytest.raises(UserError, match="crop is 33"):
+        train_generator(options(tmp_path, photos, pairs, "t.safetensors", crop=33))

@@ -1,0 +1,114 @@
+"""The U-Net and the discriminator: their shapes, ranges and published properties."""
+
+import pytest
+import torch
+from torch import nn
+
+from edgedeblur.generators.patchgan import (
+    PatchGan,
+    build_patchgan,
+    gradient_penalty,
+    lsgan_discriminator_loss,
+    wgan_discriminator_loss,
+)
+from edgedeblur.generators.unet import UNet, UNetConfig, build_unet
+
+TINY = UNetConfig(widths=(8, 8, 16), encoder_blocks=(1, 1, 1), decoder_blocks=(1, 1))
+
+
+def test_a_fresh_unet_is_the_identity():
+    image = torch.rand(2, 3, 48, 32) * 2 - 1
+    assert torch.equal(build_unet(TINY).eval()(image), image)
+
+
+def test_a_unet_stays_within_its_range_and_its_size():
+    network = build_unet(TINY).eval()
+    nn.init.normal_(network.head.weight, std=1.0)
+    image = torch.rand(1, 3, 64, 48) * 2 - 1
+    with torch.no_grad():
+        restored = network(image)
+    assert restored.shape == image.shape and restored.abs().max() <= 1
+    assert (restored - image).abs().max() <= 1 + 1e-6  # the difference comes out of a tanh
+    assert not torch.equal(restored, image)
+
+
+def test_while_training_the_output_is_not_clamped():
+    network = build_unet(TINY).train()
+    nn.init.constant_(network.head.bias, 1.0)
+    restored = network(torch.ones(1, 3, 32, 32))
+    assert restored.min() > 1 and restored.requires_grad
+
+
+def test_images_of_a_batch_are_independent():
+    """Instance statistics, not batch statistics."""
+    network = build_unet(TINY).eval()
+    nn.init.normal_(network.head.weight, std=0.1)
+    images = torch.rand(3, 3, 32, 32) * 2 - 1
+    with torch.no_grad():
+        together, alone = network(images), network(images[1:2])
+    assert torch.allclose(together[1:2], alone, atol=1e-5)
+
+
+def test_the_default_unet_has_4_to_8_million_parameters():
+    assert 4e6 < sum(parameter.numel() for parameter in UNet().parameters()) < 8e6
+
+
+def test_fresh_weights_are_a_function_of_the_seed():
+    first, again, other = (build_unet(TINY, seed).stem.weight for seed in (1, 1, 2))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"widths": [8, 8]}, {"widths": [7, 8, 8]}, {"depth": [1]}, {"encoder_blocks": [1, 1, -1]}, {"widths": 5}],
+)
+def test_configurations_that_are_none_are_refused(values):
+    with pytest.raises(ValueError, match="not a U-Net configuration"):
+        UNetConfig.from_json(values)
+
+
+def test_a_configuration_survives_json():
+    assert UNetConfig.from_json(TINY.to_json()) == TINY
+
+
+def test_a_patchgan_score_sees_70x70_pixels():
+    """The receptive field of one score, measured by which pixels have a gradient; without normalisation, whose
+    statistics are of the whole image."""
+    network = PatchGan(width=4)
+    layers = nn.Sequential(*(layer for layer in network.layers if not isinstance(layer, nn.InstanceNorm2d)))
+    image = torch.rand(1, 3, 256, 256, requires_grad=True)
+    layers(image)[0, 0, 15, 15].backward()
+    touched = image.grad[0].abs().sum(0).nonzero()
+    assert (touched.max(0).values - touched.min(0).values + 1).tolist() == [70, 70]
+
+
+def test_a_patchgan_has_the_published_size():
+    """2,764,737 with C64-C128-C256-C512 on RGB, as pix2pix's NLayerDiscriminator with instance normalisation."""
+    assert sum(parameter.numel() for parameter in build_patchgan().parameters()) == 2_764_737
+    assert build_patchgan(8)(torch.zeros(2, 3, 64, 64)).shape == (2, 1, 6, 6)
+
+
+def test_the_gradient_penalty_of_a_linear_critic_is_known():
+    """score = sum(w * x): the gradient is w everywhere, so the penalty is (|w| - 1)^2."""
+
+    class Linear(nn.Module):
+        def forward(self, x):
+            return (3.0 / x[0].numel() ** 0.5 * x).sum(dim=(1, 2, 3))
+
+    real, fake = torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8)
+    assert gradient_penalty(Linear(), real, fake).item() == pytest.approx(4.0, rel=1e-4)
+
+
+@pytest.mark.parametrize("loss", [lsgan_discriminator_loss, wgan_discriminator_loss])
+def test_a_discriminator_learns_to_tell_real_from_fake(loss):
+    discriminator = build_patchgan(4)
+    optimiser = torch.optim.Adam(discriminator.parameters(), 3e-3, betas=(0.5, 0.999))
+    torch.manual_seed(0)
+    for _ in range(60):
+        real, fake = torch.rand(4, 3, 32, 32) * 2 - 1, torch.rand(4, 3, 4, 4).repeat_interleave(8, 2)
+        fake = fake.repeat_interleave(8, 3) * 2 - 1
+        optimiser.zero_grad()
+        loss(discriminator, real, fake).backward()
+        optimiser.step()
+    with torch.no_grad():
+        assert discriminator(real).mean() > discriminator(fake).mean() + 0.2

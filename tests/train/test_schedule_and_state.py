@@ -1,0 +1,166 @@
+"""The learning rate's course, the running average, and what a state file keeps or refuses."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from edgedeblur.errors import UserError
+from edgedeblur.train.device import choose_compute
+from edgedeblur.train.losses import charbonnier, frequency_loss
+from edgedeblur.train.recipe import RECIPES, GeneratorRecipe, from_table, read_recipe
+from edgedeblur.train.schedule import WARM_UP_STEPS, Budget, rate_factor
+from edgedeblur.train.state import RunningAverage, TrainingState
+
+
+def state(seed: int = 0, identity: dict | None = None) -> TrainingState:
+    torch.manual_seed(seed)
+    network = nn.Linear(3, 2)
+    optimiser = torch.optim.AdamW(network.parameters(), 0.1)
+    scaler = torch.amp.GradScaler("cpu", enabled=False)
+    return TrainingState({"net": network}, {"net": optimiser}, scaler, 0.9, identity or {"seed": 0})
+
+
+def take_steps(run: TrainingState, count: int) -> list[float]:
+    losses = []
+    for _ in range(count):
+        loss = run.main(torch.rand(4, 3)).square().mean()
+        run.optimise("net", loss, clip=1.0)
+        run.finish_step(float(run.step))
+        losses.append(loss.item())
+    return losses
+
+
+def test_the_rate_warms_up_then_follows_a_cosine_to_a_hundredth():
+    assert rate_factor(0, 0) == pytest.approx(1 / WARM_UP_STEPS)
+    assert rate_factor(10_000, 0) == 1
+    assert rate_factor(10_000, 0.5) == pytest.approx((1 + 0.01) / 2)
+    assert rate_factor(10_000, 1) == pytest.approx(0.01)
+
+
+def test_a_budget_ends_by_steps_or_by_the_clock_whichever_is_first():
+    both = Budget(steps=100, minutes=10)
+    assert both.fraction(50, 60) == 0.5 and both.fraction(10, 300) == 0.5
+    assert Budget(None, 2).fraction(10**6, 60) == 0.5 and Budget(10, None).fraction(20, 0) == 1
+
+
+@pytest.mark.parametrize("steps, minutes", [(None, None), (0, None), (-1, None), (None, 0), (None, math.nan)])
+def test_a_run_without_an_end_is_refused(steps, minutes):
+    with pytest.raises(UserError):
+        Budget(steps, minutes)
+
+
+def test_the_running_average_is_the_average_it_says():
+    network = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(network.weight)
+    average = RunningAverage(network, 0.9)
+    expected = 0.0
+    for step in range(200):
+        nn.init.constant_(network.weight, step)
+        average.update(network, step)
+        decay = min(0.9, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * step
+    assert average.network.weight.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_restored_state_goes_on_bit_by_bit(tmp_path):
+    whole = state()
+    torch.manual_seed(1)
+    expected = take_steps(whole, 6)
+    first = state()
+    torch.manual_seed(1)
+    begun = take_steps(first, 3)
+    first.save(tmp_path / "run.state.pt")
+    second = state(seed=9)
+    second.restore(tmp_path / "run.state.pt")
+    assert begun + take_steps(second, 3) == expected
+    assert torch.equal(second.averaged.weight, whole.averaged.weight) and second.step == 6
+
+
+def test_a_state_of_other_settings_is_refused_by_name(tmp_path):
+    state().save(tmp_path / "run.state.pt")
+    with pytest.raises(UserError, match="another seed: 0, now 5"):
+        state(identity={"seed": 5}).restore(tmp_path / "run.state.pt")
+
+
+def test_missing_truncated_and_foreign_states_are_messages(tmp_path):
+    path = tmp_path / "run.state.pt"
+    with pytest.raises(UserError, match="no training state"):
+        state().restore(path)
+    state().save(path)
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(UserError, match="is not a training state"):
+        state().restore(path)
+    torch.save({"weights": 1}, path)
+    with pytest.raises(UserError, match="is not a training state"):
+        state().restore(path)
+
+
+def test_a_state_file_that_would_run_code_is_refused(tmp_path):
+    class Exploit:
+        def __reduce__(self):
+            return (print, ("executed",))
+
+    torch.save({"identity": Exploit(), "step": 0, "averaged": {}}, tmp_path / "run.state.pt")
+    with pytest.raises(UserError, match="is not a training state"):
+        state().restore(tmp_path / "run.state.pt")
+
+
+def test_a_nan_gradient_changes_nothing():
+    run = state()
+    before = run.main.weight.clone()
+    run.optimise("net", run.main(torch.full((1, 3), math.nan)).sum(), clip=1.0)
+    assert torch.equal(run.main.weight, before)
+
+
+def test_charbonnier_is_l1_for_large_differences_and_its_floor_at_zero():
+    a = torch.tensor([3.0, 0.0])
+    assert charbonnier(a, torch.zeros(2)).item() == pytest.approx((math.sqrt(9 + 1e-6) + 1e-3) / 2)
+
+
+def test_the_frequency_loss_of_a_flat_difference_is_all_in_one_coefficient():
+    a = torch.full((1, 1, 8, 8), 0.5)
+    coefficients = 8 * 5 * 2  # half a spectrum, real and imaginary parts
+    assert frequency_loss(a, torch.zeros_like(a)).item() == pytest.approx(0.5 * 8 / coefficients, rel=1e-5)
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
+def test_shipped_recipes_are_read(recipe):
+    from edgedeblur.distill.recipe import DistillRecipe
+
+    read_recipe(recipe, GeneratorRecipe if recipe.stem == "unet" else DistillRecipe)
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("[fitting]\nbtach = 3", "unknown key fitting.btach"),
+        ("[fitting]\nbatch = 'three'", "fitting.batch is 'three'"),
+        ("[fitting]\ncrop = 100", "multiple of 16"),
+        ("[adversary]\nkind = 'vanilla'", "lsgan, wgan-gp, none"),
+        ("fitting = 3", "must be a table"),
+        ("[network]\nwidths = [1, 2]", "not a U-Net configuration"),
+        ("[[", "recipe"),
+    ],
+)
+def test_recipes_that_do_not_fit_are_messages(tmp_path, text, message):
+    (tmp_path / "bad.toml").write_text(text)
+    with pytest.raises(UserError, match=message):
+        read_recipe(tmp_path / "bad.toml", GeneratorRecipe)
+
+
+def test_left_out_keys_keep_their_defaults():
+    recipe = from_table({"fitting": {"batch": 7}}, GeneratorRecipe)
+    assert recipe.fitting.batch == 7 and recipe.fitting.crop == GeneratorRecipe().fitting.crop
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:99", "mps"])
+def test_devices_that_are_not_here_are_messages(device):
+    with pytest.raises(UserError, match=device):
+        choose_compute(device)
+
+
+def test_float16_on_a_cpu_is_refused():
+    with pytest.raises(UserError, match="needs a GPU"):
+        choose_compute("cpu", "float16")
