@@ -84,7 +84,7 @@ def _distill(way: _Way) -> Step:
     inputs = [options.teacher, *filter(None, [options.init, options.recipe])]
 
     def run(begun: bool) -> None:
-        _distil(options, begun, way.reporting.console)
+        _run_distillation(options, begun, way.reporting.console)
 
     return Step("distill", _distillation_key(options), inputs, [way.workdir.student], run)
 
@@ -132,7 +132,7 @@ def _bench(way: _Way) -> Step:
     return Step("bench", asdict(options), [artefact, work.evaluation], [work.target_report(way.target.name)], run)
 
 
-def _distil(options: DistillOptions, begun: bool, console: Console) -> None:
+def _run_distillation(options: DistillOptions, begun: bool, console: Console) -> None:
     """Distil, going on from the saved state where the same distillation was broken off after saving one."""
     resume = begun and state_path(options.output).exists()
     try:

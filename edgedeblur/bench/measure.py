@@ -8,6 +8,7 @@
 6. the verdict                               verdict.py
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -40,6 +41,7 @@ from edgedeblur.runtime.session import Session
 
 _MB = 1e6
 _PROFILED_RUNS = 20
+_BUSY_SHARE = 0.5  # of the cores, by the load average of the last minute
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ def bench(artefact: ArtefactInfo, options: BenchOptions, quality: Quality, log: 
     image = bench_image(artefact.height, artefact.width)
     environment = read_environment(_runner_version(artefact) if simulated else {})
     log(_intention(artefact, options, simulated))
+    if not simulated:
+        say_load(environment.cores, log)
     timed = _run_timed(artefact, image, options, simulated)
     environment = after(environment)
     log("comparing its output with the integer interpreter")
@@ -104,6 +108,13 @@ def check_output(output: np.ndarray, expected: np.ndarray) -> None:
         f"the first at row {y}, column {x}, channel {channel}: {output[y, x, channel]}, not {expected[y, x, channel]}",
         "compile it again: edgedeblur compile; if it stays so, this is a defect, please report it",
     )
+
+
+def say_load(cores: int, log: Callable[[str], None]) -> None:
+    """Log a note when other processes keep a good part of the cores busy."""
+    load = os.getloadavg()[0]
+    if load > _BUSY_SHARE * cores:
+        log(f"note: the machine is busy (load {load:.1f} on {cores} cores); other work makes these times longer")
 
 
 def _check_peers(options: BenchOptions, simulated: bool) -> None:

@@ -17,10 +17,9 @@ def recorded_quality(path: Path, network_sha256: str) -> Quality:
         network_sha256: of the artefact's quantised network.
     """
     try:
-        evaluation = json.loads(path.read_text())
-    except (OSError, ValueError):
+        return quality(json.loads(path.read_text()), network_sha256)
+    except (OSError, ValueError, KeyError, IndexError, TypeError):  # none, or not one of ours
         return UNKNOWN
-    return quality(evaluation, network_sha256)
 
 
 def quality(evaluation: dict, network_sha256: str) -> Quality:

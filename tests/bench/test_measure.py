@@ -51,6 +51,14 @@ def test_peers_are_not_timed_against_a_simulation():
     assert raised.value.exit_code == 2
 
 
+def test_other_work_on_the_machine_is_said(monkeypatch):
+    said = []
+    for load in (0.1, 100.0):
+        monkeypatch.setattr(measure.os, "getloadavg", lambda load=load: (load, load, load))
+        measure.say_load(2, said.append)
+    assert said == ["note: the machine is busy (load 100.0 on 2 cores); other work makes these times longer"]
+
+
 def test_output_that_is_not_the_interpreters_has_no_report(monkeypatch):
     def flawed(*arguments, **options):
         run = original(*arguments, **options)
@@ -117,5 +125,8 @@ def test_quality_is_that_of_the_very_network_in_the_artefact(tmp_path):
     assert quality(evaluation("abc"), "other") == UNKNOWN
     path = tmp_path / "evaluation.json"
     assert recorded_quality(path, "abc") == UNKNOWN
+    for damaged in ("text", "[]", '{"means": []}', '{"means": [{}], "models": [{}]}'):
+        path.write_text(damaged)
+        assert recorded_quality(path, "abc") == UNKNOWN
     path.write_text(json.dumps(evaluation("abc")))
     assert recorded_quality(path, "abc") == found
