@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edgedeblur.data.gopro import MAX_FRAMES
-from edgedeblur.data.pairs import find_pairs
+from edgedeblur.data.pairs import Pair, find_pairs
 from edgedeblur.data.sources import Frames, Mixture, Pairs, Photos, Source
 
 SHARE = 0.05
@@ -32,14 +32,15 @@ def validation_from_folders(folders: Sequence[str]) -> list[ValidationPair]:
 
 
 def hold_back(source: Source, seed: int) -> tuple[Source, Source | None]:
-    """(training, validation) parts of a source: one in twenty photographs or pairs, at least one, or the last twentieth
-    of a frame sequence. None where there is too little to take from. The same seed gives the same split."""
+    """(training, validation) parts of a source: one in twenty photographs, pairs or scenes, at least one, or the last
+    twentieth of a frame sequence. Pairs of several folders are split by folder, since frames of one scene are nearly
+    the same picture. None where there is too little to take from. The same seed gives the same split."""
     rng = np.random.default_rng((seed, 0x5EED))
     if isinstance(source, Photos):
         kept, held = _split(source.images, rng)
         return (replace(source, images=kept), replace(source, images=held)) if held else (source, None)
     if isinstance(source, Pairs):
-        kept, held = _split(source.pairs, rng)
+        kept, held = _split_scenes(source.pairs, rng)
         return (replace(source, pairs=kept), replace(source, pairs=held)) if held else (source, None)
     if isinstance(source, Frames):
         return _hold_back_frames(source)
@@ -62,6 +63,14 @@ def _split(items: tuple, rng: np.random.Generator) -> tuple[tuple, tuple]:
         tuple(item for index, item in enumerate(items) if index not in held),
         tuple(item for index, item in enumerate(items) if index in held),
     )
+
+
+def _split_scenes(pairs: tuple[Pair, ...], rng: np.random.Generator) -> tuple[tuple, tuple]:
+    groups = tuple(sorted({pair.group for pair in pairs}))
+    if len(groups) == 1:
+        return _split(pairs, rng)
+    _, held = _split(groups, rng)
+    return tuple(pair for pair in pairs if pair.group not in held), tuple(pair for pair in pairs if pair.group in held)
 
 
 def _hold_back_frames(source: Frames) -> tuple[Source, Source | None]:

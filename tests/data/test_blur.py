@@ -103,7 +103,7 @@ def test_windows_have_7_to_13_frames_inside_the_sequence():
     rng = np.random.default_rng(6)
     windows = [draw_window(rng, 20) for _ in range(300)]
     assert {count for _, count in windows} == set(range(MIN_FRAMES, MAX_FRAMES + 1))
-    assert all(0 <= first and first + count <= 20 for first, count in windows)
+    assert all(first >= 0 and first + count <= 20 for first, count in windows)
     assert draw_window(rng, 7) == (0, 7)
 
 

@@ -164,6 +164,12 @@ def test_held_back_pictures_are_disjoint_and_the_same_for_a_seed(photo_folder):
     assert len({hold_back(source, seed=s)[1].images for s in range(8)}) > 1
 
 
+def test_pairs_are_held_back_by_whole_scenes(pairs_folder):
+    kept, held = hold_back(open_source(pairs_folder, RECIPE), seed=0)
+    assert len({pair.group for pair in held.pairs}) == 1 and len(held.pairs) == len(kept.pairs) == 3
+    assert not {pair.group for pair in kept.pairs} & {pair.group for pair in held.pairs}
+
+
 def test_frames_are_held_back_at_the_end_of_the_sequence(frame_folder):
     kept, held = hold_back(open_source(f"frames:{frame_folder}", RECIPE), seed=0)
     assert kept.sequences[0][-1] < held.sequences[0][0] and len(held.sequences[0]) == 13
