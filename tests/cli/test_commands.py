@@ -176,6 +176,18 @@ def test_each_step_finds_the_output_of_the_one_before(here):
         assert json.loads(Path("facts.json").read_text())["layers"]
 
 
+def test_bench_with_pairs_reports_the_quality_of_the_artefacts_own_network(inputs):
+    work = inputs / "edgedeblur-work"
+    write_teacher(work / "teacher.safetensors")
+    write_student(work / "student.safetensors")
+    run("bench", compiled("host").path, "--runs", "50", "--no-profile", "--pairs", "pairs")
+    quality = json.loads((work / "report.json").read_text())["quality_db"]
+    means = json.loads((work / "evaluation.json").read_text())["means"][-1]
+    assert quality["pairs"] == 2 and quality["blurred"] == means["blurred"]["psnr_db"]
+    roles = ("teacher", "student_float", "student_int8")
+    assert [quality[role] for role in roles] == [score["psnr_db"] for score in means["models"]]
+
+
 def test_a_failed_verdict_is_exit_code_three(here, monkeypatch):
     from edgedeblur.bench import measure
 
