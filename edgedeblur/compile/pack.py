@@ -33,6 +33,8 @@ def pack_constants(conv: QuantisedConv, layer: ConvLayer, schedule: Schedule, is
     weight = np.pad(conv.weight, (surplus, (0, 0), (0, 0), surplus_in))
     made_up = isa.tile_zero(layer.source_zero_point) * weight.sum(axis=(1, 2, 3), dtype=np.int64)
     bias = np.pad(conv.bias, surplus).astype(np.int64) - made_up
+    if schedule.method == "winograd":
+        weight = transform_weights(weight)
     return PackedConstants(
         weight=_inner_loop_order(weight, weight_shape(layer, schedule, isa)).astype(isa.weight_dtype),
         bias=bias.astype(np.int32),
@@ -40,8 +42,14 @@ def pack_constants(conv: QuantisedConv, layer: ConvLayer, schedule: Schedule, is
     )
 
 
+def transform_weights(weight: np.ndarray) -> np.ndarray:
+    """2G g 2G^T (kernels/winograd.py) of int8 [out, 3, 3, in]: int64 [out, 16, in], within +-9 * 127."""
+    doubled = np.array([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]])
+    return np.einsum("yi,oijc,xj->oyxc", doubled, weight.astype(np.int64), doubled).reshape(len(weight), 16, -1)
+
+
 def _inner_loop_order(weight: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """[out, ky, kx, in] to [block, ky, group of (kx, in), vector, lane, in group], flat."""
-    blocks, kernel, groups, vectors, lanes, group = shape
-    split = weight.reshape(blocks, vectors, lanes, kernel, groups, group)
+    """[out, part, ..., in] to [block, part, group of the rest, vector, lane, in group], flat."""
+    blocks, parts, groups, vectors, lanes, group = shape
+    split = weight.reshape(blocks, vectors, lanes, parts, groups, group)
     return np.ascontiguousarray(split.transpose(0, 3, 4, 1, 2, 5)).reshape(-1)

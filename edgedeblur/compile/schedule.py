@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer
@@ -11,7 +12,12 @@ from edgedeblur.errors import UserError
 TASKS_PER_THREAD = 4  # so that a core that is late delays the layer by no more than a quarter of its share
 UNROLLED_DOTS = 24  # dot products per round of the inner loop, beyond which counting rounds costs nothing
 LOADS_PER_LOOP_END = 30  # a misprediction costs some 15 cycles, of two loads each
-TILE_BYTES = 128 * 1024  # half of the smallest second-level cache of a core that we compile for (Cortex-A77: 256 KiB)
+SCRATCH_BYTES = 128 * 1024  # of a task: half of the smallest second-level cache of a core (Cortex-A77: 256 KiB)
+
+PATCH = 2  # Winograd's F(2x2, 3x3): a patch makes 2x2 outputs
+POSITIONS = 16  # from 4x4 inputs
+MAX_CHANNELS = (2**31 - 1) // (4 * 255 * 127 * 9)  # four times a sum must fit int32
+TRANSFORM_LANES = 16  # input channels that are transformed together
 
 
 @dataclass(frozen=True)
@@ -19,15 +25,17 @@ class Schedule:
     """How one convolution is cut up.
 
     strip_rows: output rows of a task; tasks run in parallel.
-    tile_width: most output pixels of a row accumulated at once.
+    tile_width: most output pixels of a row (by Winograd: patches of a strip) accumulated at once.
     block_vectors: accumulator registers of output channels per pixel.
-    unroll: activation loads per round of the inner loop; a divisor of the loads of a window's row.
+    unroll: activation loads per round of the inner loop; a divisor of `inner_loads`.
+    method: kernels/direct.py or kernels/winograd.py.
     """
 
     strip_rows: int
     tile_width: int
     block_vectors: int
     unroll: int
+    method: Literal["direct", "winograd"] = "direct"
 
 
 def tile_widths(width: int, tile_width: int) -> tuple[tuple[int, int], ...]:
@@ -42,75 +50,128 @@ def channel_vectors(layer: ConvLayer, isa: InstructionSet) -> int:
     return -(-layer.out_channels // isa.lanes)
 
 
+def patches_per_row(layer: ConvLayer) -> int:
+    """Winograd patches across the output, the last one reaching over an odd width."""
+    return -(-layer.out_size[1] // PATCH)
+
+
+def patches_per_strip(layer: ConvLayer, strip_rows: int) -> int:
+    """Winograd patches of one task."""
+    return strip_rows // PATCH * patches_per_row(layer)
+
+
+def takes_winograd(layer: ConvLayer, isa: InstructionSet) -> bool:
+    """Whether Winograd's method is exact and saves work: 3x3, stride 1, whole vectors, int16 products."""
+    return (
+        isa.weight_dtype == "int16"
+        and (layer.kernel, layer.stride) == (3, 1)
+        and layer.in_channels % TRANSFORM_LANES == 0
+        and layer.in_channels <= MAX_CHANNELS
+        and layer.out_channels % isa.lanes == 0
+    )
+
+
+def scratch_bytes(layer: ConvLayer, isa: InstructionSet, method: str, strip_rows: int) -> int:
+    """Bytes that a task of that many output rows goes over again and again."""
+    tile = tile_bytes(layer, isa, strip_rows)
+    if method == "direct":
+        return tile
+    return tile + POSITIONS * patches_per_strip(layer, strip_rows) * layer.in_channels * 2
+
+
 def fits_registers(isa: InstructionSet, tile_width: int, block_vectors: int) -> bool:
     """Whether the sums of a tile and the operand that a step holds stay in registers."""
     held = tile_width if isa.holds_activations else block_vectors
     return tile_width * block_vectors + held + isa.reserved <= isa.registers
 
 
-def register_tiles(layer: ConvLayer, isa: InstructionSet) -> Iterator[tuple[int, int]]:
-    """Every (tile_width, block_vectors) that divides the layer's channels and fits the registers."""
+def register_tiles(layer: ConvLayer, isa: InstructionSet, columns: int) -> Iterator[tuple[int, int]]:
+    """Every (tile_width, block_vectors) for `columns` that divides the layer's channels and fits the registers."""
     vectors = channel_vectors(layer, isa)
     for block_vectors in (n for n in range(1, vectors + 1) if vectors % n == 0):
-        for tile_width in range(1, layer.out_size[1] + 1):
+        for tile_width in range(1, columns + 1):
             if fits_registers(isa, tile_width, block_vectors):
                 yield tile_width, block_vectors
 
 
-def unrolls(layer: ConvLayer, isa: InstructionSet) -> list[int]:
-    """What `unroll` may be: divisors of the activation loads of a window's row."""
-    loads = window(layer, isa) // isa.step
+def inner_loads(layer: ConvLayer, isa: InstructionSet, method: str) -> int:
+    """Activation loads per column of one inner loop."""
+    reach = window(layer, isa) if method == "direct" else layer.in_channels
+    return reach // isa.step
+
+
+def unrolls(layer: ConvLayer, isa: InstructionSet, method: str) -> list[int]:
+    """What `unroll` may be."""
+    loads = inner_loads(layer, isa, method)
     return [n for n in range(1, loads + 1) if loads % n == 0]
 
 
-def loads_per_dot(layer: ConvLayer, isa: InstructionSet, tile_width: int, block_vectors: int) -> float:
-    """Vector loads per dot product over a row of the layer, for a register tile: what registers are spent on saving.
+def loads_per_dot(layer: ConvLayer, isa: InstructionSet, method: str, columns: int, tile: tuple[int, int]) -> float:
+    """Vector loads per dot product over `columns`, for a register tile: what registers are spent on saving.
 
     Every loop of a tile ends with a branch that the processor did not expect; the loads that it could have done
     meanwhile count as done.
     """
-    parts = isa.step // isa.group
-    steps = layer.kernel * window(layer, isa) // isa.step
-    lost = LOADS_PER_LOOP_END * (layer.kernel + 1)
+    tile_width, block_vectors = tile
+    loops = layer.kernel if method == "direct" else POSITIONS
+    parts, steps = isa.step // isa.group, loops * inner_loads(layer, isa, method)
+    lost = LOADS_PER_LOOP_END * (loops + 1)
     loads = dots = 0
-    for count, pixels in tile_widths(layer.out_size[1], tile_width):
-        loads += count * (steps * (pixels + block_vectors * parts) + lost)
-        dots += count * steps * pixels * block_vectors * parts
+    for count, width in tile_widths(columns, tile_width):
+        loads += count * (steps * (width + block_vectors * parts) + lost)
+        dots += count * steps * width * block_vectors * parts
     return loads / dots
 
 
 def default_schedule(layer: ConvLayer, isa: InstructionSet, threads: int) -> Schedule:
     """The schedule that the layer's shape and the instruction set suggest.
 
-    The register tile is the one with the fewest loads per dot product, the wider in channels where two are equal. The
-    strip is as high as leaves every thread its tasks and the tile in the second-level cache: each strip copies
-    kernel - stride rows again that its neighbour copies too.
+    Winograd's method wherever it is exact. The register tile is the one with the fewest loads per dot product, the
+    wider in channels where two are equal. The strip is as high as leaves every thread its tasks and the task's scratch
+    in the second-level cache: each strip copies kernel - stride rows again that its neighbour copies too.
     """
+    method = "winograd" if takes_winograd(layer, isa) else "direct"
+    strip_rows = _strip_rows(layer, isa, method, threads)
+    columns = tile_columns(layer, method, strip_rows)
     tile_width, block_vectors = min(
-        register_tiles(layer, isa), key=lambda tile: (loads_per_dot(layer, isa, *tile), -tile[1])
+        register_tiles(layer, isa, columns),
+        key=lambda tile: (loads_per_dot(layer, isa, method, columns, tile), -tile[1]),
     )
     dots_per_load = tile_width * block_vectors * (isa.step // isa.group)
-    unroll = max(n for n in unrolls(layer, isa) if n == 1 or n * dots_per_load <= UNROLLED_DOTS)
-    return Schedule(_strip_rows(layer, isa, threads), tile_width, block_vectors, unroll)
+    unroll = max(n for n in unrolls(layer, isa, method) if n == 1 or n * dots_per_load <= UNROLLED_DOTS)
+    return Schedule(strip_rows, tile_width, block_vectors, unroll, method)
+
+
+def tile_columns(layer: ConvLayer, method: str, strip_rows: int) -> int:
+    """What is cut into register tiles: the pixels of a row, or the patches of a strip."""
+    return layer.out_size[1] if method == "direct" else patches_per_strip(layer, strip_rows)
 
 
 def check_schedule(layer: ConvLayer, isa: InstructionSet, schedule: Schedule) -> None:
     """Raises UserError unless the schedule fits the layer and the registers."""
+    if schedule.method == "winograd" and not (takes_winograd(layer, isa) and schedule.strip_rows % PATCH == 0):
+        raise UserError(
+            f"{schedule} does not fit layer {layer.name} on {isa.name}: Winograd's method takes 3x3 convolutions of "
+            f"stride 1 with int16 products, input channels in multiples of {TRANSFORM_LANES} up to {MAX_CHANNELS}, "
+            f"and an even strip_rows"
+        )
+    tiles = register_tiles(layer, isa, tile_columns(layer, schedule.method, schedule.strip_rows))
     fits = (
         schedule.strip_rows >= 1
-        and (schedule.tile_width, schedule.block_vectors) in register_tiles(layer, isa)
-        and schedule.unroll in unrolls(layer, isa)
+        and (schedule.tile_width, schedule.block_vectors) in tiles
+        and schedule.unroll in unrolls(layer, isa, schedule.method)
     )
     if not fits:
         raise UserError(
             f"{schedule} does not fit layer {layer.name} ({layer.out_size[1]} pixels wide, {layer.out_channels} output "
             f"channels) on {isa.name}: block_vectors must divide {channel_vectors(layer, isa)}, unroll must be one of "
-            f"{unrolls(layer, isa)}, and the tile must fit {isa.registers} registers"
+            f"{unrolls(layer, isa, schedule.method)}, and the tile must fit {isa.registers} registers"
         )
 
 
-def _strip_rows(layer: ConvLayer, isa: InstructionSet, threads: int) -> int:
-    rows = max(1, layer.out_size[0] // (threads * TASKS_PER_THREAD))
-    while rows > 1 and tile_bytes(layer, isa, rows) > TILE_BYTES:
-        rows -= 1
+def _strip_rows(layer: ConvLayer, isa: InstructionSet, method: str, threads: int) -> int:
+    step = 1 if method == "direct" else PATCH
+    rows = max(step, layer.out_size[0] // (threads * TASKS_PER_THREAD) // step * step)
+    while rows > step and scratch_bytes(layer, isa, method, rows) > SCRATCH_BYTES:
+        rows -= step
     return rows

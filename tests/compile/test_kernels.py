@@ -104,6 +104,41 @@ def test_sums_and_clamps_at_the_ends_of_their_ranges_are_exact(isa):
     np.testing.assert_array_equal(got, interpreter.run_layer(network, network.layers[1], values))
 
 
+@settings(max_examples=6, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    height=st.integers(1, 13),
+    width=st.integers(1, 21),
+    channels=st.tuples(st.integers(1, 3).map(lambda n: 16 * n), st.integers(1, 5).map(lambda n: 8 * n)),
+    fold=st.sampled_from([1, 2]),
+    zero_point=st.integers(-128, 127),
+)
+def test_winograds_method_gives_the_interpreters_bytes_at_any_size(height, width, channels, fold, zero_point):
+    inputs, outputs = channels[0], channels[1] * fold**2
+    spec = one_layer_between(inputs, ConvSpec("probe", "source", inputs, outputs, depth_to_space=fold))
+    isa = INSTRUCTION_SETS["avx2"]
+    assert default_schedule(conv_layers(random_network(spec), height, width)[1], isa, 2).method == "winograd"
+    check_layer(spec, height, width, isa, seed=8, zero_points={"source": zero_point})
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_winograds_products_may_wrap_and_the_sums_stay_exact(sign):
+    layer = ConvSpec("probe", "source", 512, 8)
+    network = random_network(one_layer_between(512, layer), seed=1)
+    worst = dataclasses.replace(
+        network.layers[1],
+        weight=np.full((8, 3, 3, 512), sign * 127, np.int8),
+        bias=np.arange(8, dtype=np.int32),
+        scale=np.full(8, np.float32(100 / (255 * 127 * 512 * 9))),
+    )
+    tensors = {**network.tensors, "source": TensorScale(0.1, -128), "probe": TensorScale(0.1, 0)}
+    network = dataclasses.replace(network, tensors=tensors, layers=(network.layers[0], worst, network.layers[2]))
+    source = np.where(np.random.default_rng(1).random((6, 6, 512)) < 0.97, 127, -128).astype(np.int8)
+    probe = conv_layers(network, 6, 6)[1]
+    isa = INSTRUCTION_SETS["avx2"]
+    got = run_kernel(network, 1, probe, default_schedule(probe, isa, 2), isa, {"source": source})
+    np.testing.assert_array_equal(got, interpreter.run_layer(network, worst, {"source": source}))
+
+
 def test_equal_scales_of_residual_and_output_add_plain_integers():
     layer = ConvSpec("probe", "source", 16, 16, residual="source")
     network = random_network(one_layer_between(16, layer), seed=3)

@@ -172,3 +172,5 @@ def test_numbers_that_would_differ_between_processors_are_refused(change, messag
 def test_schedules_that_do_not_fit_their_layer_are_refused():
     with pytest.raises(UserError, match=r"does not fit layer stem .* block_vectors must divide 1"):
         build_plan(random_network(tiny_spec()), 16, 24, avx2_target(), {"stem": Schedule(4, 6, 2, 1)})
+    with pytest.raises(UserError, match="Winograd's method takes 3x3 convolutions of stride 1"):
+        build_plan(random_network(tiny_spec()), 16, 24, avx2_target(), {"up0": Schedule(4, 6, 2, 1, "winograd")})

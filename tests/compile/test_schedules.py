@@ -12,14 +12,16 @@ from edgedeblur.compile.build import llvm_target
 from edgedeblur.compile.kernels import INSTRUCTION_SETS
 from edgedeblur.compile.kernels.convolution import conv_kernel
 from edgedeblur.compile.kernels.layer import conv_layers
-from edgedeblur.compile.kernels.tile import tile_bytes
 from edgedeblur.compile.schedule import (
-    TILE_BYTES,
+    SCRATCH_BYTES,
     check_schedule,
     default_schedule,
     fits_registers,
     loads_per_dot,
     register_tiles,
+    scratch_bytes,
+    takes_winograd,
+    tile_columns,
     tile_widths,
 )
 from edgedeblur.student import TIERS, student_spec
@@ -44,10 +46,16 @@ def test_the_rule_fits_every_layer_and_no_other_tile_loads_less(tier, isa):
         schedule = default_schedule(layer, isa, threads=4)
         check_schedule(layer, isa, schedule)
         assert fits_registers(isa, schedule.tile_width, schedule.block_vectors)
-        least = min(loads_per_dot(layer, isa, *tile) for tile in register_tiles(layer, isa))
-        assert loads_per_dot(layer, isa, schedule.tile_width, schedule.block_vectors) == least
+        columns = tile_columns(layer, schedule.method, schedule.strip_rows)
+        loads = {
+            tile: loads_per_dot(layer, isa, schedule.method, columns, tile)
+            for tile in register_tiles(layer, isa, columns)
+        }
+        assert loads[schedule.tile_width, schedule.block_vectors] == min(loads.values())
         assert layer.out_size[0] / schedule.strip_rows >= 4, "too few tasks for the threads"
-        assert tile_bytes(layer, isa, schedule.strip_rows) <= TILE_BYTES
+        scratch = scratch_bytes(layer, isa, schedule.method, schedule.strip_rows)
+        assert scratch <= SCRATCH_BYTES or schedule.strip_rows <= 2, "the lowest strip may exceed the cache's share"
+        assert (schedule.method == "winograd") == takes_winograd(layer, isa)
 
 
 @pytest.mark.parametrize("isa", INSTRUCTION_SETS.values(), ids=list(INSTRUCTION_SETS))

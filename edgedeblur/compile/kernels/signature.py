@@ -7,7 +7,7 @@ from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer
 from edgedeblur.compile.kernels.tile import window
 from edgedeblur.compile.plan import ALIGNMENT
-from edgedeblur.compile.schedule import Schedule, channel_vectors
+from edgedeblur.compile.schedule import POSITIONS, Schedule, channel_vectors
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,15 @@ class Parameter:
 
 
 def weight_shape(layer: ConvLayer, schedule: Schedule, isa: InstructionSet) -> tuple[int, ...]:
-    """[blocks, kernel rows, groups of the window, vectors of the block, lanes, group]: the order of the inner loop."""
+    """[blocks, parts, groups of a part, vectors of the block, lanes, group]: the order of the inner loop.
+
+    Parts are kernel rows, whose windows are read in one go, or by Winograd the positions of the transformed patch.
+    """
     blocks = channel_vectors(layer, isa) // schedule.block_vectors
-    groups = window(layer, isa) // isa.group
-    return blocks, layer.kernel, groups, schedule.block_vectors, isa.lanes, isa.group
+    parts, reach = layer.kernel, window(layer, isa)
+    if schedule.method == "winograd":
+        parts, reach = POSITIONS, layer.in_channels
+    return blocks, parts, reach // isa.group, schedule.block_vectors, isa.lanes, isa.group
 
 
 def parameters(layer: ConvLayer, schedule: Schedule, isa: InstructionSet) -> tuple[Parameter, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 from tvm.ir import Expr
+from tvm.tirx import Buffer
 from tvm.tirx.script.builder import ir as T
 
 from edgedeblur.compile.kernels.instruction_set import InstructionSet, span, splat, vector
@@ -21,9 +22,9 @@ def tile_rows(layer: ConvLayer, strip_rows: int) -> int:
     return (strip_rows - 1) * layer.stride + layer.kernel
 
 
-def tile_pitch(layer: ConvLayer, isa: InstructionSet) -> int:
-    """Elements from one row of the tile to the next."""
-    pixels = (layer.out_size[1] - 1) * layer.stride + layer.kernel
+def tile_pitch(layer: ConvLayer, isa: InstructionSet, out_width: int) -> int:
+    """Elements from one row of the tile to the next, where rows of `out_width` output pixels are computed."""
+    pixels = (out_width - 1) * layer.stride + layer.kernel
     return pixels * isa.padded_channels(layer.in_channels)
 
 
@@ -33,30 +34,31 @@ def window(layer: ConvLayer, isa: InstructionSet) -> int:
 
 
 def tile_bytes(layer: ConvLayer, isa: InstructionSet, strip_rows: int) -> int:
-    """Scratch that a task of that many output rows needs."""
-    return tile_rows(layer, strip_rows) * tile_pitch(layer, isa) * np.dtype(isa.tile_dtype).itemsize
+    """Bytes of the tile of a strip of that many output rows."""
+    return tile_rows(layer, strip_rows) * tile_pitch(layer, isa, layer.out_size[1]) * np.dtype(isa.tile_dtype).itemsize
 
 
-def fill_tile(layer: ConvLayer, isa: InstructionSet, source, tile, first_row: Expr, rows: int) -> None:
+def fill_tile(
+    layer: ConvLayer, isa: InstructionSet, source: Buffer, tile: Buffer, pitch: int, first_row: Expr, rows: int
+) -> None:
     """Emits the copy of `rows` rows from `first_row` (which may lie in the padding) of `source` into `tile`.
 
     source: [height, width * channels] as stored. tile: [rows * pitch] in isa.tile_dtype.
     """
-    pitch = tile_pitch(layer, isa)
     height = layer.in_size[0]
     zero = isa.tile_zero(layer.source_zero_point)
     with T.serial(rows) as row:
         start, y = T.bind(row * pitch), T.bind(first_row + row)
         with T.If(T.And(y >= 0, y < height)):
             with T.Then():
-                _copy_row(layer, isa, source, tile, start, y)
+                _copy_row(layer, isa, source, tile, pitch, start, y)
             with T.Else():
                 _fill(tile, isa, start, pitch, zero)
 
 
-def _copy_row(layer: ConvLayer, isa: InstructionSet, source, tile, start: Expr, y: Expr) -> None:
+def _copy_row(layer: ConvLayer, isa: InstructionSet, source, tile, pitch: int, start: Expr, y: Expr) -> None:
     """One row: padding on the left, the pixels, padding on the right."""
-    channels, pitch = isa.padded_channels(layer.in_channels), tile_pitch(layer, isa)
+    channels = isa.padded_channels(layer.in_channels)
     zero = isa.tile_zero(layer.source_zero_point)
     left = layer.pad * channels
     copied = min(layer.in_size[1] * channels, pitch - left)

@@ -1,0 +1,77 @@
+"""The direct convolution: parallel over strips of output rows, sums in registers, everything fused.
+
+for strip in parallel:                          a task
+    tile = padded copy of the strip's input     scratch of the thread
+    for block of output channels:               its weights stay in cache over the strip
+        for row, for tile of pixels:            sums in registers
+            for ky, for k in kernel * channels: the window's pixels of a row are neighbours in the tile,
+                sums += dot(activation, weights)     so kx and the channels are one loop
+            requantise, add the residual, clamp, store
+"""
+
+from tvm.ir import Expr
+from tvm.tirx import Buffer
+from tvm.tirx.script.builder import ir as T
+
+from edgedeblur.compile.kernels.instruction_set import InstructionSet, span
+from edgedeblur.compile.kernels.layer import ConvLayer
+from edgedeblur.compile.kernels.register_tile import Columns, Weights, add_products, new_sums
+from edgedeblur.compile.kernels.requantise import Output, store_pixel
+from edgedeblur.compile.kernels.tile import fill_tile, tile_pitch, tile_rows, window
+from edgedeblur.compile.schedule import Schedule, channel_vectors, tile_widths
+
+
+class DirectConvolution:
+    """The state while one kernel is emitted: what is built, and the buffers it is built on."""
+
+    def __init__(self, layer: ConvLayer, schedule: Schedule, isa: InstructionSet, buffers: dict[str, Buffer]):
+        self.layer, self.schedule, self.isa = layer, schedule, isa
+        self.source, self.weight = buffers["source"], buffers["weight"]
+        self.bias, self.scale = buffers["bias"], buffers["scale"]
+        self.output = Output(layer, isa, buffers.get("residual"), buffers["out"])
+        self.pitch = tile_pitch(layer, isa, layer.out_size[1])
+
+    def emit(self) -> None:
+        layer, rows = self.layer, self.schedule.strip_rows
+        height = layer.out_size[0]
+        with T.parallel(-(-height // rows)) as strip:
+            copied = tile_rows(layer, rows)
+            self.tile = T.alloc_buffer((copied * self.pitch,), self.isa.tile_dtype)
+            first = T.bind(strip * rows)
+            fill_tile(layer, self.isa, self.source, self.tile, self.pitch, first * layer.stride - layer.pad, copied)
+            blocks = channel_vectors(layer, self.isa) // self.schedule.block_vectors
+            with T.serial(blocks) as block, T.serial(T.min(rows, height - first)) as row:
+                self._row(block, row, first + row)
+
+    def _row(self, block: Expr, row: Expr, y: Expr) -> None:
+        start = 0
+        for count, pixels in tile_widths(self.layer.out_size[1], self.schedule.tile_width):
+            with T.serial(count) as tile:
+                self._tile(block, row, y, T.bind(start + tile * pixels), pixels)
+            start += count * pixels
+
+    def _tile(self, block: Expr, row: Expr, y: Expr, x: Expr, pixels: int) -> None:
+        """One register tile: `pixels` output pixels by `block_vectors` vectors of output channels."""
+        isa, vectors = self.isa, self.schedule.block_vectors
+        channel = T.bind(block * (vectors * isa.lanes))
+        sums = new_sums(isa, pixels, vectors)
+        every = span(0, isa.lanes)
+        for v in range(vectors):
+            bias = T.bind(self.bias.vload([span(channel + v * isa.lanes, isa.lanes)]))
+            for p in range(pixels):
+                T.buffer_store(sums[p][v], bias, [every])
+        self._accumulate(block, row, x, sums)
+        scales = [T.bind(self.scale.vload([span(channel + v * isa.lanes, isa.lanes)])) for v in range(vectors)]
+        for p, pixel_sums in enumerate(sums):
+            totals = [total.vload([every]) for total in pixel_sums]
+            store_pixel(self.output, totals, scales, channel, y, x + p)
+
+    def _accumulate(self, block: Expr, row: Expr, x: Expr, sums: list[list[Buffer]]) -> None:
+        """Every product of the tile, kernel row by kernel row."""
+        layer, isa, schedule = self.layer, self.isa, self.schedule
+        stride, reach = layer.stride * isa.padded_channels(layer.in_channels), window(layer, isa)
+        with T.serial(layer.kernel) as ky:
+            start = T.bind((row * layer.stride + ky) * self.pitch + x * stride)
+            weights = T.bind((block * layer.kernel + ky) * (schedule.block_vectors * isa.lanes * reach))
+            columns = Columns(self.tile, start, stride)
+            add_products(isa, reach // isa.step, schedule.unroll, columns, Weights(self.weight, weights), sums)

@@ -1,0 +1,76 @@
+"""The innermost matrix product: columns of activations by a block of output channels, summed in registers."""
+
+from dataclasses import dataclass
+from itertools import product
+
+from tvm.ir import Expr
+from tvm.tirx import Buffer
+from tvm.tirx.script.builder import ir as T
+
+from edgedeblur.compile.kernels.instruction_set import InstructionSet, span
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Where a register tile reads: column c at start + c * stride of `buffer`, its channels one after another."""
+
+    buffer: Buffer
+    start: Expr
+    stride: int
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where its weights lie, in the order in which they are read."""
+
+    buffer: Buffer
+    start: Expr
+
+
+def new_sums(isa: InstructionSet, columns: int, vectors: int) -> list[list[Buffer]]:
+    """Accumulators [columns][vectors], one register each: LLVM promotes buffers that are indexed by constants only."""
+    return [[T.alloc_buffer((isa.lanes,), "int32") for _ in range(vectors)] for _ in range(columns)]
+
+
+def add_products(
+    isa: InstructionSet, loads: int, unroll: int, columns: Columns, weights: Weights, sums: list[list[Buffer]]
+) -> None:
+    """Emits sums += activations x weights over `loads` activation loads per column, in rounds of `unroll`."""
+    with T.serial(loads // unroll) as k:
+        for u in range(unroll):
+            _step(isa, k * unroll + u, columns, weights, sums)
+
+
+def _step(isa: InstructionSet, load: Expr, columns: Columns, weights: Weights, sums: list[list[Buffer]]) -> None:
+    """The dot products of one activation load per column.
+
+    One side is loaded first and held, the other streams past it: activations are held where a load serves several
+    groups of channels, weights where it serves one.
+    """
+    vectors, every = len(sums[0]), span(0, isa.lanes)
+    size, parts = isa.lanes * isa.group, isa.step // isa.group
+
+    def activation_of(column: int) -> Expr:
+        return T.bind(isa.load(columns.buffer, columns.start + column * columns.stride + load * isa.step))
+
+    def weights_of(part: int, v: int) -> Expr:
+        at = weights.start + ((load * parts + part) * vectors + v) * size
+        return T.bind(weights.buffer.vload([span(at, size)]))
+
+    def add(column: int, v: int, activation: Expr, part: int, weight: Expr) -> None:
+        total = sums[column][v]
+        T.buffer_store(total, isa.dot(total.vload([every]), activation, part, weight), [every])
+
+    blocks = list(product(range(parts), range(vectors)))
+    if isa.holds_activations:
+        activations = [activation_of(column) for column in range(len(sums))]
+        for part, v in blocks:
+            weight = weights_of(part, v)
+            for column, activation in enumerate(activations):
+                add(column, v, activation, part, weight)
+        return
+    held = {block: weights_of(*block) for block in blocks}
+    for column in range(len(sums)):
+        activation = activation_of(column)
+        for (part, v), weight in held.items():
+            add(column, v, activation, part, weight)
