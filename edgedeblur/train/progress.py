@@ -36,7 +36,7 @@ class Reporter:
 
     @contextlib.contextmanager
     def running(self, budget: Budget, state: TrainingState) -> Iterator[None]:
-        """Shows the bar within the block; a Reporter runs once."""
+        """Shows the bar within the block."""
         with contextlib.ExitStack() as stack:
             if self.console is not None and self.console.is_terminal:
                 columns = (
