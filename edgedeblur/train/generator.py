@@ -155,7 +155,7 @@ def _restore(state: TrainingState, compute: Compute) -> RestoreImage:
         with compute.autocast():
             return (state.averaged(tensor * 2 - 1) + 1) / 2
 
-    return lambda image: restore_image(network, image, UNet.multiple, compute.device)
+    return lambda image: restore_image(network, image, state.main.multiple, compute.device)
 
 
 def _write(
