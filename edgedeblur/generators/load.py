@@ -20,7 +20,6 @@ from edgedeblur.generators.unet import UNet, UNetConfig
 from edgedeblur.generators.weight_file import Format, file_format, read_tensors
 
 _V1_PADDING = Padding(multiple=4, min_side=8)
-_UNET_PADDING = Padding(multiple=UNet.multiple, single_block=False)
 _V2_PADDING = {
     "features": Padding(multiple=32, extra_block=True, fill="grey", single_block=False),
     "inception": Padding(multiple=32, min_side=128, extra_block=True, fill="grey"),
@@ -152,7 +151,7 @@ def _load_model_file(path: Path) -> Generator:
         variant="unet",
         parameters=parameters,
         live_parameters=parameters,
-        padding=_UNET_PADDING,
+        padding=Padding(multiple=config.multiple, single_block=False),
         bottleneck="bottleneck",
         options=config.to_json(),
         source=str(path),

@@ -1,13 +1,11 @@
-"""The U-Net generator: an encoder-decoder of the DeblurGAN line that trains on a CPU in an hour.
+"""The U-Net generator: an encoder-decoder of the DeblurGAN line that trains on a CPU.
 
-As in DeblurGAN (Kupyn et al., CVPR 2018): residual blocks, instance normalisation, tanh and a global skip, on images in
-[-1, 1]: `y = clamp(x + tanh(net(x)), -1, 1)`. Different from it, so that the work per pixel is small:
-
-- the image is folded by space-to-depth 4, and nothing wide runs above 1/4 of the resolution;
-- skips are added, not concatenated, and upsampling is sub-pixel (Shi et al., CVPR 2016);
-- instance normalisation acts on half of the channels, and only in the blocks of the deepest level (the half-instance
-  block of HINet, Chen et al., CVPRW 2021). Statistics of a training crop differ from those of a whole photograph; at
-  finer levels this shifts colours and contrast, at the deepest level on half of the channels it does not.
+As in DeblurGAN (Kupyn et al., CVPR 2018): residual blocks with instance normalisation, tanh and a global skip, on
+images in [-1, 1]: `y = clamp(x + tanh(net(x)), -1, 1)`. Different from it, so that the work per pixel is small: most
+blocks run at 1/4 of the resolution and below, skips are added, not concatenated, and upsampling is sub-pixel (Shi et
+al., CVPR 2016). Normalisation stands only inside residual branches, so the trunk keeps the image's own brightness and
+contrast. The first convolution works on plain pixels: a space-to-depth stem has to learn every filter once per phase,
+which costs more training than a CPU gives.
 """
 
 from dataclasses import asdict, dataclass
@@ -16,27 +14,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-FOLD = 4
+_LEVELS = range(2, 7)
 
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """widths: channels at 1/4, 1/8 and 1/16. encoder_blocks: residual blocks per level on the way down, the last number
-    being the bottleneck. decoder_blocks: residual blocks at 1/8 and 1/4 on the way up."""
+    """widths: channels at full resolution, 1/2, 1/4 and so on. encoder_blocks: residual blocks per level on the way
+    down, the last number being the bottleneck. decoder_blocks: on the way up, in the order of the levels, so the first
+    number is full resolution."""
 
-    widths: tuple[int, int, int] = (48, 96, 224)
-    encoder_blocks: tuple[int, int, int] = (1, 1, 4)
-    decoder_blocks: tuple[int, int] = (1, 1)
+    widths: tuple[int, ...] = (16, 32, 64, 128, 192)
+    encoder_blocks: tuple[int, ...] = (0, 0, 1, 1, 2)
+    decoder_blocks: tuple[int, ...] = (0, 0, 1, 1)
 
-    def __post_init__(self) -> None:
-        lengths = (len(self.widths), len(self.encoder_blocks), len(self.decoder_blocks))
-        counts = (*self.encoder_blocks, *self.decoder_blocks)
-        even = all(2 <= width <= 1024 and width % 2 == 0 for width in self.widths)
-        if lengths != (3, 3, 2) or not even or not all(0 <= count <= 64 for count in counts):
-            raise ValueError(
-                f"not a U-Net configuration: {self}; there are three even widths up to 1024, "
-                "three and two numbers of blocks up to 64"
-            )
+    @property
+    def multiple(self) -> int:
+        """Sides that the network takes are multiples of it."""
+        return 2 ** (len(self.widths) - 1)
 
     def to_json(self) -> dict:
         return {name: list(value) for name, value in asdict(self).items()}
@@ -45,30 +39,35 @@ class UNetConfig:
     def from_json(cls, values: dict) -> "UNetConfig":
         """Raises ValueError when the values are not a configuration."""
         try:
-            return cls(**{name: tuple(int(number) for number in value) for name, value in values.items()})
+            config = cls(**{name: tuple(int(number) for number in value) for name, value in values.items()})
         except TypeError as error:
             raise ValueError(f"not a U-Net configuration: {error}") from error
+        levels = len(config.widths)
+        lengths = (len(config.encoder_blocks), len(config.decoder_blocks))
+        if levels not in _LEVELS or lengths != (levels, levels - 1):
+            raise ValueError(f"not a U-Net configuration: {values}")
+        if not all(2 <= width <= 1024 for width in config.widths):
+            raise ValueError(f"not a U-Net configuration: {values}")
+        if not all(0 <= count <= 64 for count in (*config.encoder_blocks, *config.decoder_blocks)):
+            raise ValueError(f"not a U-Net configuration: {values}")
+        return config
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(relu(norm(conv(x)))); `normalise` puts instance normalisation on the first half of the channels."""
+    """x + conv(relu(norm(conv(x)))), with instance normalisation."""
 
-    def __init__(self, channels: int, normalise: bool):
+    def __init__(self, channels: int):
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.norm = nn.InstanceNorm2d(channels, affine=True)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        self.norm = nn.InstanceNorm2d(channels // 2, affine=True) if normalise else None
 
     def forward(self, x: Tensor) -> Tensor:
-        inner = self.first(x)
-        if self.norm is not None:
-            half, rest = inner.chunk(2, dim=1)
-            inner = torch.cat((self.norm(half), rest), dim=1)
-        return x + self.second(F.relu(inner, inplace=True))
+        return x + self.second(F.relu(self.norm(self.first(x)), inplace=True))
 
 
 class UpSample(nn.Module):
-    """Twice the size by a 1x1 convolution and depth-to-space, plus the skip of that level."""
+    """Twice the size by a 1x1 convolution and pixel shuffle, plus the skip of that level."""
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()
@@ -79,50 +78,40 @@ class UpSample(nn.Module):
 
 
 class UNet(nn.Module):
-    """[N, 3, H, W] in [-1, 1] -> the same shape in [-1, 1]. H and W in multiples of `UNet.multiple`.
+    """[N, 3, H, W] in [-1, 1] -> the same shape in [-1, 1]. H and W in multiples of `multiple`.
 
     In training mode the output is not clamped, so that a pixel beyond the range still has a gradient towards it.
     """
 
-    multiple = 16
-
     def __init__(self, config: UNetConfig | None = None):
         super().__init__()
         self.config = config or UNetConfig()
-        widths, encoder, decoder = self.config.widths, self.config.encoder_blocks, self.config.decoder_blocks
-        colours = 3 * FOLD**2
-        self.stem = nn.Conv2d(colours, widths[0], 3, padding=1, padding_mode="reflect")
-        self.encoder0 = _blocks(widths[0], encoder[0])
-        self.down1 = nn.Conv2d(widths[0], widths[1], 3, stride=2, padding=1)
-        self.encoder1 = _blocks(widths[1], encoder[1])
-        self.down2 = nn.Conv2d(widths[1], widths[2], 3, stride=2, padding=1)
-        self.bottleneck = _blocks(widths[2], encoder[2], normalise=True)
-        self.up1 = UpSample(widths[2], widths[1])
-        self.decoder1 = _blocks(widths[1], decoder[0])
-        self.up0 = UpSample(widths[1], widths[0])
-        self.decoder0 = _blocks(widths[0], decoder[1])
-        self.head = nn.Conv2d(widths[0], colours, 3, padding=1, padding_mode="reflect")
-        self._initialise()
+        widths = self.config.widths
+        steps = list(zip(widths, widths[1:], strict=False))
+        self.stem = nn.Conv2d(3, widths[0], 3, padding=1, padding_mode="reflect")
+        self.encoder = nn.ModuleList(map(_blocks, widths[:-1], self.config.encoder_blocks[:-1]))
+        self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 3, stride=2, padding=1) for fine, coarse in steps)
+        self.bottleneck = _blocks(widths[-1], self.config.encoder_blocks[-1])
+        self.up = nn.ModuleList(UpSample(coarse, fine) for fine, coarse in steps)
+        self.decoder = nn.ModuleList(map(_blocks, widths[:-1], self.config.decoder_blocks))
+        self.head = nn.Conv2d(widths[0], 3, 3, padding=1, padding_mode="reflect")
+        nn.init.zeros_(self.head.weight)  # the network starts as the identity
+        nn.init.zeros_(self.head.bias)
 
-    def _initialise(self) -> None:
-        """Residual branches start small and the head at zero: the network starts as the identity."""
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-                nn.init.zeros_(module.bias)
-        for module in self.modules():
-            if isinstance(module, ResidualBlock):
-                module.second.weight.data.mul_(0.1)
-        nn.init.zeros_(self.head.weight)
+    @property
+    def multiple(self) -> int:
+        return self.config.multiple
 
     def forward(self, image: Tensor) -> Tensor:
-        fine = self.encoder0(self.stem(F.pixel_unshuffle(image, FOLD)))
-        middle = self.encoder1(self.down1(fine))
-        deep = self.bottleneck(self.down2(middle))
-        middle = self.decoder1(self.up1(deep, middle))
-        fine = self.decoder0(self.up0(middle, fine))
-        difference = torch.tanh(F.pixel_shuffle(self.head(fine), FOLD).float())
-        restored = image + difference
+        trunk, skips = self.stem(image), []
+        for blocks, down in zip(self.encoder, self.down, strict=True):
+            trunk = blocks(trunk)
+            skips.append(trunk)
+            trunk = F.relu(down(trunk))
+        trunk = self.bottleneck(trunk)
+        for level in reversed(range(len(skips))):
+            trunk = self.decoder[level](self.up[level](trunk, skips[level]))
+        restored = image + torch.tanh(self.head(F.relu(trunk)).float())
         return restored if self.training else restored.clamp(-1, 1)
 
 
@@ -133,5 +122,5 @@ def build_unet(config: UNetConfig | None = None, seed: int = 0) -> UNet:
         return UNet(config)
 
 
-def _blocks(channels: int, count: int, normalise: bool = False) -> nn.Sequential:
-    return nn.Sequential(*(ResidualBlock(channels, normalise) for _ in range(count)))
+def _blocks(channels: int, count: int) -> nn.Sequential:
+    return nn.Sequential(*(ResidualBlock(channels) for _ in range(count)))

@@ -25,7 +25,7 @@ def unet_file(tmp_path):
 
 def test_a_unet_file_gives_the_network_that_was_saved(unet_file):
     generator = load_generator(unet_file)
-    assert (generator.info.family, generator.info.multiple, generator.info.min_size) == ("unet", 16, 32)
+    assert (generator.info.family, generator.info.multiple, generator.info.min_size) == ("unet", 4, 8)
     network = build_unet(SMALL, seed=5).eval()
     network.load_state_dict(generator.network.state_dict())
     image = torch.rand(1, 3, 32, 48)
@@ -34,15 +34,15 @@ def test_a_unet_file_gives_the_network_that_was_saved(unet_file):
     seen = []
     generator.bottleneck.register_forward_hook(lambda module, inputs, output: seen.append(tuple(output.shape)))
     generator(image)
-    assert seen == [(1, 16, 2, 3)]
+    assert seen == [(1, 16, 8, 12)]
 
 
 def test_a_unets_cost_is_the_sum_over_its_convolutions(unet_file):
-    pixels = {4: 16 * 12, 8: 8 * 6, 16: 4 * 3}  # positions at 1/4, 1/8, 1/16 of 64x48
-    stem_and_head = pixels[4] * 9 * (48 * 8 + 8 * 48)
-    down = pixels[8] * 9 * 8 * 12 + pixels[16] * 9 * 12 * 16
-    up = pixels[16] * 16 * 48 + pixels[8] * 12 * 32
-    blocks = 9 * 2 * (2 * pixels[4] * 8**2 + 2 * pixels[8] * 12**2 + 2 * pixels[16] * 16**2)
+    pixels = {1: 64 * 48, 2: 32 * 24, 4: 16 * 12}  # positions at full size, 1/2 and 1/4
+    stem_and_head = pixels[1] * 9 * (3 * 8 + 8 * 3)
+    down = pixels[2] * 9 * 8 * 12 + pixels[4] * 9 * 12 * 16
+    up = pixels[4] * 16 * 48 + pixels[2] * 12 * 32
+    blocks = 9 * 2 * (2 * pixels[1] * 8**2 + 2 * pixels[2] * 12**2 + 2 * pixels[4] * 16**2)
     assert gmac(load_generator(unet_file), 64, 48) * 1e9 == stem_and_head + down + up + blocks
 
 

@@ -49,8 +49,15 @@ def test_images_of_a_batch_are_independent():
     assert torch.allclose(together[1:2], alone, atol=1e-5)
 
 
-def test_the_default_unet_has_4_to_8_million_parameters():
-    assert 4e6 < sum(parameter.numel() for parameter in UNet().parameters()) < 8e6
+def test_the_size_of_a_unet_follows_from_its_widths():
+    def conv(inputs, outputs, kernel=3):
+        return inputs * outputs * kernel**2 + outputs
+
+    stem_and_head = conv(3, 16) + conv(16, 3)
+    down = conv(16, 32) + conv(32, 64) + conv(64, 128) + conv(128, 192)
+    up = conv(32, 4 * 16, 1) + conv(64, 4 * 32, 1) + conv(128, 4 * 64, 1) + conv(192, 4 * 128, 1)
+    blocks = sum(count * (2 * conv(width, width) + 2 * width) for width, count in ((64, 2), (128, 2), (192, 2)))
+    assert sum(parameter.numel() for parameter in UNet().parameters()) == stem_and_head + down + up + blocks
 
 
 def test_fresh_weights_are_a_function_of_the_seed():
@@ -60,7 +67,7 @@ def test_fresh_weights_are_a_function_of_the_seed():
 
 @pytest.mark.parametrize(
     "values",
-    [{"widths": [8, 8]}, {"widths": [7, 8, 8]}, {"depth": [1]}, {"encoder_blocks": [1, 1, -1]}, {"widths": 5}],
+    [{"widths": [8, 8]}, {"widths": [1, 8, 8, 8, 8]}, {"depth": [1]}, {"encoder_blocks": [1, 1, -1]}, {"widths": 5}],
 )
 def test_configurations_that_are_none_are_refused(values):
     with pytest.raises(ValueError, match="not a U-Net configuration"):
