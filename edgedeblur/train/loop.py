@@ -14,7 +14,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from edgedeblur.errors import UserError
+from edgedeblur.errors import INTERRUPTED, UserError
 from edgedeblur.train.progress import Reporter
 from edgedeblur.train.schedule import Budget, rate_factor
 from edgedeblur.train.state import TrainingState
@@ -72,7 +72,7 @@ def run_loop(
                 raise UserError(
                     f"stopped at step {state.step}; the state is in {options.checkpoint}",
                     "the same command with --resume goes on from there",
-                    exit_code=130,
+                    exit_code=INTERRUPTED,
                 )
             if now - last_checkpoint >= 60 * options.checkpoint_minutes:
                 state.save(options.checkpoint)
