@@ -27,6 +27,17 @@ class UNetConfig:
     encoder_blocks: tuple[int, ...] = (0, 0, 1, 1, 2)
     decoder_blocks: tuple[int, ...] = (0, 0, 1, 1)
 
+    def __post_init__(self) -> None:
+        levels = len(self.widths)
+        lengths = (len(self.encoder_blocks), len(self.decoder_blocks))
+        counts = (*self.encoder_blocks, *self.decoder_blocks)
+        widths_fit = levels in _LEVELS and all(2 <= width <= 1024 for width in self.widths)
+        if not widths_fit or lengths != (levels, levels - 1) or not all(0 <= count <= 64 for count in counts):
+            raise ValueError(
+                f"not a U-Net configuration: {self}; there are {_LEVELS[0]} to {_LEVELS[-1]} widths of 2 to 1024, as many "
+                "numbers of encoder blocks and one fewer of decoder blocks, up to 64"
+            )
+
     @property
     def multiple(self) -> int:
         """Sides that the network takes are multiples of it."""
@@ -39,18 +50,9 @@ class UNetConfig:
     def from_json(cls, values: dict) -> "UNetConfig":
         """Raises ValueError when the values are not a configuration."""
         try:
-            config = cls(**{name: tuple(int(number) for number in value) for name, value in values.items()})
+            return cls(**{name: tuple(int(number) for number in value) for name, value in values.items()})
         except TypeError as error:
             raise ValueError(f"not a U-Net configuration: {error}") from error
-        levels = len(config.widths)
-        lengths = (len(config.encoder_blocks), len(config.decoder_blocks))
-        if levels not in _LEVELS or lengths != (levels, levels - 1):
-            raise ValueError(f"not a U-Net configuration: {values}")
-        if not all(2 <= width <= 1024 for width in config.widths):
-            raise ValueError(f"not a U-Net configuration: {values}")
-        if not all(0 <= count <= 64 for count in (*config.encoder_blocks, *config.decoder_blocks)):
-            raise ValueError(f"not a U-Net configuration: {values}")
-        return config
 
 
 class ResidualBlock(nn.Module):
