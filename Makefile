@@ -18,7 +18,7 @@ test: setup test-tools lint
 	$(BIN)/python -m pytest
 
 benchmarks: setup
-	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only
+	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only -s
 
 lint: setup
 	$(BIN)/ruff check .
