@@ -1,4 +1,4 @@
-"""What every benchmark runs: the shipped small student, quantised on the default photographs, compiled for this host."""
+"""What every benchmark runs: the shipped small student, quantised on the default photographs, compiled for the host."""
 
 import numpy as np
 import pytest
