@@ -34,8 +34,8 @@ class UNetConfig:
         widths_fit = levels in _LEVELS and all(2 <= width <= 1024 for width in self.widths)
         if not widths_fit or lengths != (levels, levels - 1) or not all(0 <= count <= 64 for count in counts):
             raise ValueError(
-                f"not a U-Net configuration: {self}; there are {_LEVELS[0]} to {_LEVELS[-1]} widths of 2 to 1024, as many "
-                "numbers of encoder blocks and one fewer of decoder blocks, up to 64"
+                f"not a U-Net configuration: {self}; there are {_LEVELS[0]} to {_LEVELS[-1]} widths of 2 to 1024, as "
+                "many numbers of encoder blocks and one fewer of decoder blocks, up to 64"
             )
 
     @property
