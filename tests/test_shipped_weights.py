@@ -1,0 +1,85 @@
+"""What ships, gone through whole: every tier, quantised and compiled, gives the same bytes everywhere."""
+
+import functools
+import shutil
+
+import numpy as np
+import pytest
+
+from edgedeblur.checkpoints import load_student
+from edgedeblur.compile.artefact import ArtefactInfo, compile_network
+from edgedeblur.compile.target import load_target
+from edgedeblur.data.default_set import default_photos
+from edgedeblur.generators.load import load_generator
+from edgedeblur.quantize import interpreter
+from edgedeblur.quantize.listing import list_network
+from edgedeblur.quantize.network import QuantisedNetwork
+from edgedeblur.quantize.pipeline import QuantiseOptions
+from edgedeblur.runtime.program import run_program
+from edgedeblur.runtime.session import Session
+from edgedeblur.shipped import shipped_student, shipped_teacher
+from edgedeblur.steps import quantise_step
+from edgedeblur.student import MAX_PARAMETERS, TIERS
+
+HEIGHT, WIDTH = 128, 160
+needs_qemu = pytest.mark.skipif(shutil.which("qemu-aarch64") is None, reason="qemu-user is not installed")
+tiers = pytest.mark.parametrize("tier", TIERS)
+
+
+@pytest.fixture(scope="module")
+def photos() -> list[np.ndarray]:
+    """Five real images of different content: a face, a cup, engines, a rocket, a cat; uint8 [128, 160, 3]."""
+    images = [*default_photos(), *default_photos(held_back=True)]
+    corners = [((height - HEIGHT) // 2, (width - WIDTH) // 2) for height, width, _ in (image.shape for image in images)]
+    crops = [image[y : y + HEIGHT, x : x + WIDTH] for image, (y, x) in zip(images, corners, strict=True)]
+    assert len(crops) == 5
+    return [np.ascontiguousarray(crop) for crop in crops]
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    @functools.cache
+    def quantised(tier: str) -> QuantisedNetwork:
+        output = tmp_path_factory.mktemp("quantised") / f"{tier}.edq"
+        return quantise_step(shipped_student(tier), None, output, QuantiseOptions(), 0, lambda line: None)
+
+    return quantised
+
+
+def compiled(network: QuantisedNetwork, target: str, folder) -> ArtefactInfo:
+    return compile_network(network, load_target(target), HEIGHT, WIDTH, folder / target)
+
+
+@tiers
+def test_a_shipped_student_is_its_tiers_network(tier):
+    student, metadata = load_student(shipped_student(tier))
+    assert student.spec.name == tier == metadata["tier"]
+    assert sum(parameter.numel() for parameter in student.parameters()) < MAX_PARAMETERS
+    assert student.spec.macs(512, 512) <= TIERS[tier].max_gmac * 1e9
+
+
+@tiers
+def test_every_convolution_of_a_shipped_tier_is_int8(network, tier):
+    facts = list_network(network(tier))
+    assert facts.int8_convolutions == len(facts.layers) == len(network(tier).spec.layers)
+
+
+@tiers
+def test_the_host_gives_the_interpreters_bytes_on_photographs(network, photos, tmp_path, tier):
+    with Session(compiled(network(tier), "host", tmp_path).path) as session:
+        for photo in photos:
+            assert np.array_equal(session.run(photo), interpreter.run(network(tier), photo))
+
+
+@needs_qemu
+@tiers
+def test_arm_gives_the_interpreters_bytes_on_photographs(network, photos, tmp_path, tier):
+    artefact = compiled(network(tier), "android", tmp_path)
+    for photo in photos:
+        ran = run_program(artefact, photo, runs=1, warmup=0)
+        assert ran.simulated and np.array_equal(ran.output, interpreter.run(network(tier), photo))
+
+
+def test_the_shipped_teacher_is_a_unet_of_at_most_32_mb():
+    assert shipped_teacher().stat().st_size <= 32e6
+    assert load_generator(shipped_teacher()).info.family == "unet"
