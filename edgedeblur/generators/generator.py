@@ -18,6 +18,7 @@ class GeneratorInfo:
     options: what else the file told or the caller chose (block layout, ngf, learn_residual, bn ...).
     parameters: weights in the file, each once. live_parameters: those that run; fewer where an encoder has a tail.
     value_range: what the network itself reads and writes for pixels in [0, 1].
+    truncates: whether uint8 output is cut off, as upstream's scripts do, instead of rounded to nearest.
     notes: sentences that a user should read, e.g. what the chosen normalisation mode means.
     """
 
@@ -30,6 +31,7 @@ class GeneratorInfo:
     bottleneck: str | None = None
     options: dict[str, object] = field(default_factory=dict)
     source: str = ""
+    truncates: bool = True
     notes: tuple[str, ...] = ()
 
     @property
@@ -70,7 +72,7 @@ class Generator(nn.Module):
         return ((restored - low) / (high - low)).clamp(0, 1)
 
     def restore(self, image: np.ndarray) -> np.ndarray:
-        """uint8 HxWx3 RGB -> uint8 HxWx3 RGB. The result is truncated, not rounded, as in upstream's scripts.
+        """uint8 HxWx3 RGB -> uint8 HxWx3 RGB, truncated or rounded as `info.truncates` says.
 
         Raises:
             UserError: another shape or type, or an output that is not finite.
@@ -83,7 +85,8 @@ class Generator(nn.Module):
             restored = self(pixels.permute(2, 0, 1)[None].float() / 255)[0]
             if not torch.isfinite(restored).all():
                 raise UserError(f"{self.info.source or self.info.variant} gives NaN for this image")
-            return (restored * 255).to(torch.uint8).permute(1, 2, 0).cpu().contiguous().numpy()
+            steps = restored * 255 if self.info.truncates else (restored * 255).round()
+            return steps.to(torch.uint8).permute(1, 2, 0).cpu().contiguous().numpy()
 
     def padded_size(self, height: int, width: int) -> tuple[int, int]:
         """The (height, width) that the network runs on for an image of that size."""

@@ -155,6 +155,7 @@ def _load_model_file(path: Path) -> Generator:
         bottleneck="bottleneck",
         options=config.to_json(),
         source=str(path),
+        truncates=False,
     )
     return Generator(network, info)
 

@@ -4,8 +4,10 @@ As in DeblurGAN (Kupyn et al., CVPR 2018): residual blocks with instance normali
 images in [-1, 1]: `y = clamp(x + tanh(net(x)), -1, 1)`. Different from it, so that the work per pixel is small: most
 blocks run at 1/4 of the resolution and below, skips are added, not concatenated, and upsampling is sub-pixel (Shi et
 al., CVPR 2016). Normalisation stands only inside residual branches, so the trunk keeps the image's own brightness and
-contrast. The first convolution works on plain pixels: a space-to-depth stem has to learn every filter once per phase,
-which costs more training than a CPU gives.
+contrast. Its statistics depend on how much is seen at once, so images larger than a training crop are restored in
+overlapping tiles of about that size; whole frames gain less (compare Chu et al., ECCV 2022). The first convolution
+works on plain pixels: a space-to-depth stem has to learn every filter once per phase, which costs more training than a
+CPU gives.
 """
 
 from dataclasses import asdict, dataclass
@@ -14,6 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edgedeblur.generators.tiles import in_tiles
+
+TILE_OVERLAP = 32  # pixels
 _LEVELS = range(2, 7)
 
 
@@ -21,21 +26,25 @@ _LEVELS = range(2, 7)
 class UNetConfig:
     """widths: channels at full resolution, 1/2, 1/4 and so on. encoder_blocks: residual blocks per level on the way
     down, the last number being the bottleneck. decoder_blocks: on the way up, in the order of the levels, so the first
-    number is full resolution."""
+    number is full resolution. tile: largest side that is restored at once; about the side of a training crop."""
 
     widths: tuple[int, ...] = (16, 32, 64, 128, 192)
     encoder_blocks: tuple[int, ...] = (0, 0, 1, 1, 2)
     decoder_blocks: tuple[int, ...] = (0, 0, 1, 1)
+    tile: int = 160
 
     def __post_init__(self) -> None:
         levels = len(self.widths)
         lengths = (len(self.encoder_blocks), len(self.decoder_blocks))
         counts = (*self.encoder_blocks, *self.decoder_blocks)
         widths_fit = levels in _LEVELS and all(2 <= width <= 1024 for width in self.widths)
-        if not widths_fit or lengths != (levels, levels - 1) or not all(0 <= count <= 64 for count in counts):
+        counts_fit = lengths == (levels, levels - 1) and all(0 <= count <= 64 for count in counts)
+        tile_fits = 2 * TILE_OVERLAP < self.tile <= 1 << 16 and self.tile % 2 ** (levels - 1) == 0
+        if not (widths_fit and counts_fit and tile_fits):
             raise ValueError(
                 f"not a U-Net configuration: {self}; there are {_LEVELS[0]} to {_LEVELS[-1]} widths of 2 to 1024, as "
-                "many numbers of encoder blocks and one fewer of decoder blocks, up to 64"
+                "many numbers of encoder blocks and one fewer of decoder blocks, up to 64, and a tile above "
+                f"{2 * TILE_OVERLAP} in multiples of the coarsest level"
             )
 
     @property
@@ -44,13 +53,13 @@ class UNetConfig:
         return 2 ** (len(self.widths) - 1)
 
     def to_json(self) -> dict:
-        return {name: list(value) for name, value in asdict(self).items()}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @classmethod
     def from_json(cls, values: dict) -> "UNetConfig":
         """Raises ValueError when the values are not a configuration."""
         try:
-            return cls(**{name: tuple(int(number) for number in value) for name, value in values.items()})
+            return cls(**{name: _numbers(value) for name, value in values.items()})
         except TypeError as error:
             raise ValueError(f"not a U-Net configuration: {error}") from error
 
@@ -82,7 +91,8 @@ class UpSample(nn.Module):
 class UNet(nn.Module):
     """[N, 3, H, W] in [-1, 1] -> the same shape in [-1, 1]. H and W in multiples of `multiple`.
 
-    In training mode the output is not clamped, so that a pixel beyond the range still has a gradient towards it.
+    In training mode the whole input is seen at once and the output is not clamped, so that a pixel beyond the range
+    still has a gradient towards it.
     """
 
     def __init__(self, config: UNetConfig | None = None):
@@ -105,6 +115,11 @@ class UNet(nn.Module):
         return self.config.multiple
 
     def forward(self, image: Tensor) -> Tensor:
+        if self.training:
+            return self._restore(image)
+        return in_tiles(self._restore, image, self.config.tile, TILE_OVERLAP).clamp(-1, 1)
+
+    def _restore(self, image: Tensor) -> Tensor:
         trunk, skips = self.stem(image), []
         for blocks, down in zip(self.encoder, self.down, strict=True):
             trunk = blocks(trunk)
@@ -113,8 +128,7 @@ class UNet(nn.Module):
         trunk = self.bottleneck(trunk)
         for level in reversed(range(len(skips))):
             trunk = self.decoder[level](self.up[level](trunk, skips[level]))
-        restored = image + torch.tanh(self.head(F.relu(trunk)).float())
-        return restored if self.training else restored.clamp(-1, 1)
+        return image + torch.tanh(self.head(F.relu(trunk)).float())
 
 
 def build_unet(config: UNetConfig | None = None, seed: int = 0) -> UNet:
@@ -126,3 +140,7 @@ def build_unet(config: UNetConfig | None = None, seed: int = 0) -> UNet:
 
 def _blocks(channels: int, count: int) -> nn.Sequential:
     return nn.Sequential(*(ResidualBlock(channels) for _ in range(count)))
+
+
+def _numbers(value: object) -> int | tuple[int, ...]:
+    return tuple(int(number) for number in value) if isinstance(value, list | tuple) else int(value)

@@ -11,6 +11,7 @@ from edgedeblur.generators.patchgan import (
     lsgan_discriminator_loss,
     wgan_discriminator_loss,
 )
+from edgedeblur.generators.tiles import in_tiles
 from edgedeblur.generators.unet import UNet, UNetConfig, build_unet
 
 TINY = UNetConfig(widths=(8, 8, 16), encoder_blocks=(1, 1, 1), decoder_blocks=(1, 1))
@@ -47,6 +48,27 @@ def test_images_of_a_batch_are_independent():
     with torch.no_grad():
         together, alone = network(images), network(images[1:2])
     assert torch.allclose(together[1:2], alone, atol=1e-5)
+
+
+def test_tiles_of_a_network_that_treats_all_pixels_alike_show_no_seam():
+    def blur(x):  # 3x3, so tiles differ from the whole at their borders only
+        return nn.functional.avg_pool2d(nn.functional.pad(x, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+
+    image = torch.rand(2, 3, 100, 75)
+    tiled = in_tiles(blur, image, 40, 16)
+    assert (tiled - blur(image)).abs().max() < 0.02  # a tile's border pixel weighs 1/32 where another's is inside
+    assert torch.allclose(in_tiles(lambda x: x * 0.5, image, 40, 16), image * 0.5, atol=1e-6)
+
+
+def test_an_image_larger_than_the_tile_is_restored_in_tiles_of_that_size():
+    sizes = []
+    network = build_unet(TINY).eval()
+    network.stem.register_forward_hook(lambda module, inputs, output: sizes.append(tuple(inputs[0].shape[-2:])))
+    network(torch.zeros(1, 3, 200, 176))
+    assert sizes == [(160, 160)] * 4
+    sizes.clear()
+    network.train()(torch.zeros(1, 3, 200, 176))
+    assert sizes == [(200, 176)]
 
 
 def test_the_size_of_a_unet_follows_from_its_widths():
