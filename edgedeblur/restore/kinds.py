@@ -15,6 +15,7 @@ ACCEPTED = (
     "a student (.safetensors), a quantised network (.edq), an artefact (folder with manifest.json)"
 )
 _PICKLE = b"\x80"
+_SAFETENSORS = b"\0\0\0\0{"  # the upper half of the header's length, and the header
 _MAX_HEADER = 16 << 20
 
 
@@ -40,12 +41,12 @@ def model_kind(path: Path) -> Kind:
 def _file_kind(path: Path) -> Kind:
     with path.open("rb") as file:
         start = file.read(9)
+    if len(start) == 9 and start[4:] == _SAFETENSORS:
+        return _safetensors_kind(path)  # before pickles: the header's length may well begin with their first byte
     if start[:1] == _PICKLE:
         return "teacher"  # torch files from before torch 1.6
     if start[:4] == b"PK\x03\x04" and zipfile.is_zipfile(path):
         return _zip_kind(path)
-    if len(start) == 9 and start[8:] == b"{":
-        return _safetensors_kind(path)
     what = "it is empty" if not start else f"it begins with {start[:8]!r}"
     raise UserError(f"{path} is not a model file: {what}", ACCEPTED)
 

@@ -66,3 +66,11 @@ def test_what_is_not_a_model_is_refused_with_the_list_of_what_is(tmp_path, name)
 def test_an_option_of_another_family_is_refused(tmp_path):
     with pytest.raises(UserError, match="bn does not apply"):
         open_model(write_teacher(tmp_path / "teacher.safetensors"), bn="running")
+
+
+def test_a_safetensors_header_whose_length_begins_like_a_pickle_is_still_one(tmp_path):
+    header = b'{"__metadata__": {"edgedeblur": "{\\"kind\\": \\"student\\"}"}}'.ljust(0x180)
+    path = tmp_path / "student.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    assert path.read_bytes()[:1] == b"\x80"
+    assert model_kind(path) == "student"
