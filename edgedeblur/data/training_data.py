@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edgedeblur.data.blur import BlurRecipe
 from edgedeblur.data.default_set import default_set
-from edgedeblur.data.held_back import ValidationPair, fixed_pairs, hold_back, validation_from_folders
+from edgedeblur.data.held_back import ValidationPair, always_blurred, fixed_pairs, hold_back, validation_from_folders
 from edgedeblur.data.sources import Frames, Mixture, Pairs, Photos, Source, open_source
 from edgedeblur.errors import UserError
 
@@ -45,7 +45,7 @@ def open_training_data(
     if data:
         source, held = hold_back(source, seed)
     else:
-        held = Photos(default_set().validation, recipe)
+        held = always_blurred(Photos(default_set().validation, recipe))
     if held is None:
         raise UserError("too few pictures to hold one back", "give pairs to measure on: --validation FOLDER")
     return TrainingData(source, fixed_pairs(held, seed), described)

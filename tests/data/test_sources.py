@@ -200,3 +200,10 @@ def test_training_data_names_folders_without_their_paths(photo_folder, frame_fol
     assert data.described == ["20 photos of photos", "30 frames of video"]
     assert [pair.group for pair in data.validation] == ["train/one"] * 3 + ["train/two"] * 3
     assert data.source.weights == (0.6, 0.4)
+
+
+def test_held_back_photographs_are_all_blurred():
+    recipe = BlurRecipe(still_share=1.0, shake_share=1.0, linear_share=0.0, turn_share=0.0)
+    images = tuple(np.random.default_rng(index).integers(0, 256, (300, 300, 3), np.uint8) for index in range(3))
+    _, held = hold_back(Photos(images, recipe), seed=0)
+    assert all((pair.blur != pair.sharp).any() for pair in fixed_pairs(held, seed=0))
