@@ -6,14 +6,14 @@ import numpy as np
 
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer
-from edgedeblur.compile.kernels.signature import weight_shape
+from edgedeblur.compile.kernels.signature import weight_dtype, weight_shape
 from edgedeblur.compile.schedule import Schedule, channel_vectors
 from edgedeblur.quantize.network import QuantisedConv
 
 
 @dataclass(frozen=True)
 class PackedConstants:
-    """weight: isa.weight_dtype, flat, in `weight_shape` order. bias int32, scale float32: [channel vectors * lanes]."""
+    """weight: `weight_dtype`, flat, in `weight_shape` order. bias int32, scale float32: [channel vectors * lanes]."""
 
     weight: np.ndarray
     bias: np.ndarray
@@ -27,29 +27,31 @@ def pack_constants(conv: QuantisedConv, layer: ConvLayer, schedule: Schedule, is
     sum((q - z) * w) = sum((q + b) * w) - (z + b) * sum(w), and the last term is known now, so it moves to the bias.
     It may wrap in int32; so does the sum, back again.
     """
+    products = isa.products(schedule.method)
     outputs = channel_vectors(layer, isa) * isa.lanes
     surplus = (0, outputs - layer.out_channels)
-    surplus_in = (0, isa.padded_channels(layer.in_channels) - layer.in_channels)
+    surplus_in = (0, products.padded_channels(layer.in_channels) - layer.in_channels)
     weight = np.pad(conv.weight, (surplus, (0, 0), (0, 0), surplus_in))
-    made_up = isa.tile_zero(layer.source_zero_point) * weight.sum(axis=(1, 2, 3), dtype=np.int64)
+    made_up = products.tile_zero(layer.source_zero_point) * weight.sum(axis=(1, 2, 3), dtype=np.int64)
     bias = np.pad(conv.bias, surplus).astype(np.int64) - made_up
-    if schedule.method == "winograd":
-        weight = transform_weights(weight)
+    order = _taps_together if schedule.method == "winograd" else _inner_loop_order
+    packed = order(weight, weight_shape(layer, schedule, isa))
     return PackedConstants(
-        weight=_inner_loop_order(weight, weight_shape(layer, schedule, isa)).astype(isa.weight_dtype),
+        weight=np.ascontiguousarray(packed, weight_dtype(schedule, isa)).reshape(-1),
         bias=bias.astype(np.int32),
         scale=np.pad(conv.scale, surplus).astype(np.float32),
     )
 
 
-def transform_weights(weight: np.ndarray) -> np.ndarray:
-    """2G g 2G^T (kernels/winograd.py) of int8 [out, 3, 3, in]: int64 [out, 16, in], within +-9 * 127."""
-    doubled = np.array([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]])
-    return np.einsum("yi,oijc,xj->oyxc", doubled, weight.astype(np.int64), doubled).reshape(len(weight), 16, -1)
-
-
 def _inner_loop_order(weight: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """[out, part, ..., in] to [block, part, group of the rest, vector, lane, in group], flat."""
-    blocks, parts, groups, vectors, lanes, group = shape
-    split = weight.reshape(blocks, vectors, lanes, parts, groups, group)
-    return np.ascontiguousarray(split.transpose(0, 3, 4, 1, 2, 5)).reshape(-1)
+    """[out, row, column, in] to [block, row, group of the rest, vector, lane, in group]."""
+    blocks, rows, groups, vectors, lanes, group = shape
+    split = weight.reshape(blocks, vectors, lanes, rows, groups, group)
+    return split.transpose(0, 3, 4, 1, 2, 5)
+
+
+def _taps_together(weight: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """[out, row, column, in] to [block, group of in, vector, tap, lane, in group]."""
+    blocks, groups, vectors, taps, lanes, group = shape
+    split = weight.reshape(blocks, vectors, lanes, taps, groups, group)
+    return split.transpose(0, 4, 1, 3, 2, 5)

@@ -6,11 +6,11 @@ processors (float-to-int conversion saturates on ARM and does not on x86).
 
 import numpy as np
 
+from edgedeblur.compile.kernels.layer import largest_sums
 from edgedeblur.errors import UserError
 from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork
 
 INT32_MAX = 2**31 - 1
-LARGEST_ACTIVATION = 255  # |q - zero_point|
 MAX_RESIDUAL_SCALE = 125.0  # 255 steps of it, a zero point and the clamp's range still fit int16
 
 _MEND = "quantise again with more calibration images"
@@ -24,8 +24,7 @@ def check_ranges(network: QuantisedNetwork) -> None:
 
 
 def _check_sums(layer: QuantisedConv) -> None:
-    weights = np.abs(layer.weight.astype(np.int64)).sum(axis=(1, 2, 3))
-    largest = weights * LARGEST_ACTIVATION + np.abs(layer.bias.astype(np.int64))
+    largest = largest_sums(layer) + np.abs(layer.bias.astype(np.int64))
     if largest.max() > INT32_MAX:
         channel = int(largest.argmax())
         raise UserError(

@@ -12,23 +12,28 @@ from edgedeblur.errors import UserError
 TASKS_PER_THREAD = 4  # so that a core that is late delays the layer by no more than a quarter of its share
 UNROLLED_DOTS = 24  # dot products per round of the inner loop, beyond which counting rounds costs nothing
 LOADS_PER_LOOP_END = 30  # a misprediction costs some 15 cycles, of two loads each
-SCRATCH_BYTES = 128 * 1024  # of a task: half of the smallest second-level cache of a core (Cortex-A77: 256 KiB)
+CACHE_SHARE = 0.5  # of the second-level cache, for a task's scratch
+WINOGRAD_CACHE_SHARE = 0.75  # for both operands of the products, which is all that a task works on for long
+FIRST_CACHE_BYTES = 32 << 10
+SECOND_CACHE_BYTES_PER_CYCLE = 32
 
-PATCH = 2  # Winograd's F(2x2, 3x3): a patch makes 2x2 outputs
-POSITIONS = 16  # from 4x4 inputs
-MAX_CHANNELS = (2**31 - 1) // (4 * 255 * 127 * 9)  # four times a sum must fit int32
-TRANSFORM_LANES = 16  # input channels that are transformed together
+PATCH = 4  # Winograd's F(4x4, 3x3): a patch makes 4x4 outputs
+WINDOW = 6  # from 6x6 inputs
+POSITIONS = WINDOW * WINDOW
+LARGEST_SUM = (2**31 - 1) // 64  # 64 times a sum must fit int32 (kernels/winograd.py)
+TRANSFORM_LANES = 16  # input channels come in multiples of so many
 
 
 @dataclass(frozen=True)
 class Schedule:
     """How one convolution is cut up.
 
-    strip_rows: output rows of a task; tasks run in parallel.
+    strip_rows: output rows that are worked on together: the scratch holds their input.
     tile_width: most output pixels of a row (by Winograd: patches of a strip) accumulated at once.
     block_vectors: accumulator registers of output channels per pixel.
     unroll: activation loads per round of the inner loop; a divisor of `inner_loads`.
     method: kernels/direct.py or kernels/winograd.py.
+    parallel: tasks are strips of rows, or blocks of output channels, each of which goes over all strips.
     """
 
     strip_rows: int
@@ -36,6 +41,7 @@ class Schedule:
     block_vectors: int
     unroll: int
     method: Literal["direct", "winograd"] = "direct"
+    parallel: Literal["rows", "channels"] = "rows"
 
 
 def tile_widths(width: int, tile_width: int) -> tuple[tuple[int, int], ...]:
@@ -61,22 +67,24 @@ def patches_per_strip(layer: ConvLayer, strip_rows: int) -> int:
 
 
 def takes_winograd(layer: ConvLayer, isa: InstructionSet) -> bool:
-    """Whether Winograd's method is exact and saves work: 3x3, stride 1, whole vectors, int16 products."""
+    """Whether Winograd's method is exact and saves work: 3x3, stride 1, whole vectors, int16 products, small sums."""
     return (
-        isa.weight_dtype == "int16"
+        isa.wide is not None
         and (layer.kernel, layer.stride) == (3, 1)
         and layer.in_channels % TRANSFORM_LANES == 0
-        and layer.in_channels <= MAX_CHANNELS
         and layer.out_channels % isa.lanes == 0
+        and layer.largest_sum <= LARGEST_SUM
     )
 
 
-def scratch_bytes(layer: ConvLayer, isa: InstructionSet, method: str, strip_rows: int) -> int:
-    """Bytes that a task of that many output rows goes over again and again."""
-    tile = tile_bytes(layer, isa, strip_rows)
-    if method == "direct":
+def scratch_bytes(layer: ConvLayer, isa: InstructionSet, schedule: Schedule) -> int:
+    """Bytes that a task goes over again and again."""
+    tile = tile_bytes(layer, isa.products(schedule.method), schedule.strip_rows)
+    if schedule.method == "direct":
         return tile
-    return tile + POSITIONS * patches_per_strip(layer, strip_rows) * layer.in_channels * 2
+    patches = patches_per_strip(layer, schedule.strip_rows)
+    weights = POSITIONS * schedule.block_vectors * isa.lanes * layer.in_channels * 2
+    return POSITIONS * patches * layer.in_channels * 2 + weights
 
 
 def fits_registers(isa: InstructionSet, tile_width: int, block_vectors: int) -> bool:
@@ -96,6 +104,7 @@ def register_tiles(layer: ConvLayer, isa: InstructionSet, columns: int) -> Itera
 
 def inner_loads(layer: ConvLayer, isa: InstructionSet, method: str) -> int:
     """Activation loads per column of one inner loop."""
+    isa = isa.products(method)
     reach = window(layer, isa) if method == "direct" else layer.in_channels
     return reach // isa.step
 
@@ -114,7 +123,8 @@ def loads_per_dot(layer: ConvLayer, isa: InstructionSet, method: str, columns: i
     """
     tile_width, block_vectors = tile
     loops = layer.kernel if method == "direct" else POSITIONS
-    parts, steps = isa.step // isa.group, loops * inner_loads(layer, isa, method)
+    steps, isa = loops * inner_loads(layer, isa, method), isa.products(method)
+    parts = isa.step // isa.group
     lost = LOADS_PER_LOOP_END * (loops + 1)
     loads = dots = 0
     for count, width in tile_widths(columns, tile_width):
@@ -124,22 +134,75 @@ def loads_per_dot(layer: ConvLayer, isa: InstructionSet, method: str, columns: i
 
 
 def default_schedule(layer: ConvLayer, isa: InstructionSet, threads: int) -> Schedule:
-    """The schedule that the layer's shape and the instruction set suggest.
+    """The schedule that the layer's shape and the instruction set suggest, Winograd's method wherever it is exact.
 
-    Winograd's method wherever it is exact. The register tile is the one with the fewest loads per dot product, the
-    wider in channels where two are equal. The strip is as high as leaves every thread its tasks and the task's scratch
-    in the second-level cache: each strip copies kernel - stride rows again that its neighbour copies too.
+    Direct: tasks are strips, as high as leaves every thread its tasks and the task's scratch its share of the
+    second-level cache: each strip copies kernel - stride rows again that its neighbour copies too. The register tile is
+    the one with the fewest loads per dot product, the wider in channels where two are equal.
+
+    Winograd: strips or blocks of channels, whichever repeats less of the transforms (`transform_cost`). The register
+    tile is wide, as weights come from the second-level cache, and no larger than leaves its products in the first.
     """
-    method = "winograd" if takes_winograd(layer, isa) else "direct"
-    strip_rows = _strip_rows(layer, isa, method, threads)
-    columns = tile_columns(layer, method, strip_rows)
-    tile_width, block_vectors = min(
+    if takes_winograd(layer, isa):
+        candidates = _winograd_schedules(layer, isa)
+        return min(
+            candidates, key=lambda schedule: (transform_cost(layer, isa, schedule, threads), schedule.strip_rows)
+        )
+    strip_rows = _strip_rows(layer, isa, threads)
+    columns = layer.out_size[1]
+    tile = min(
         register_tiles(layer, isa, columns),
-        key=lambda tile: (loads_per_dot(layer, isa, method, columns, tile), -tile[1]),
+        key=lambda tile: (loads_per_dot(layer, isa, "direct", columns, tile), -tile[1]),
     )
-    dots_per_load = tile_width * block_vectors * (isa.step // isa.group)
-    unroll = max(n for n in unrolls(layer, isa, method) if n == 1 or n * dots_per_load <= UNROLLED_DOTS)
-    return Schedule(strip_rows, tile_width, block_vectors, unroll, method)
+    dots_per_load = tile[0] * tile[1] * (isa.step // isa.group)
+    unroll = max(n for n in unrolls(layer, isa, "direct") if n == 1 or n * dots_per_load <= UNROLLED_DOTS)
+    return Schedule(strip_rows, *tile, unroll, "direct")
+
+
+def transform_cost(layer: ConvLayer, isa: InstructionSet, schedule: Schedule, threads: int) -> float:
+    """Cycles of the busiest thread by Winograd's method, with one dot product a cycle.
+
+    Transforms are counted by their instructions: 17 additions and shifts for six values to six, 14 for six to four, two
+    of them a cycle, and a cycle for each store.
+    """
+    products = isa.products("winograd")
+    groups, vectors = layer.in_channels // products.group, channel_vectors(layer, isa)
+    strips = -(-layer.out_size[0] // schedule.strip_rows)
+    patches = patches_per_strip(layer, schedule.strip_rows)
+    weights = groups * schedule.block_vectors * (9 * 8 / 2 + POSITIONS)
+    inputs = patches * layer.in_channels / (2 * isa.lanes) * (12 * 17 / 2 + POSITIONS)
+    outputs = patches * schedule.block_vectors * (POSITIONS * (groups + 1) + 10 * 14 / 2 + PATCH**2 * 5)
+    blocks = vectors // schedule.block_vectors
+    if schedule.parallel == "rows":
+        tasks, task = strips, inputs + blocks * (weights + outputs)
+    else:
+        tasks, task = blocks, weights + strips * (inputs + outputs)
+    return -(-tasks // threads) * task
+
+
+def _winograd_schedules(layer: ConvLayer, isa: InstructionSet) -> Iterator[Schedule]:
+    """Every way to cut the layer whose scratch fits its share of the cache, or else the lowest strips."""
+    heights = range(PATCH, max(PATCH, layer.out_size[0] + PATCH - 1) + 1, PATCH)
+    for parallel in ("rows", "channels"):
+        for strip_rows in heights:
+            columns = patches_per_strip(layer, strip_rows)
+            tiles = [tile for tile in register_tiles(layer, isa, columns) if _products_fit(isa, tile)]
+            tile = min(tiles, key=lambda tile: _winograd_cycles_per_dot(layer, isa, columns, tile))
+            schedule = Schedule(strip_rows, *tile, 1, "winograd", parallel)
+            if strip_rows > PATCH and scratch_bytes(layer, isa, schedule) > WINOGRAD_CACHE_SHARE * isa.cache_bytes:
+                break
+            yield schedule
+
+
+def _products_fit(isa: InstructionSet, tile: tuple[int, int]) -> bool:
+    """Whether the products of a register tile at every position stay in the first-level cache."""
+    return POSITIONS * tile[0] * tile[1] * isa.lanes * 4 <= FIRST_CACHE_BYTES * 5 // 8
+
+
+def _winograd_cycles_per_dot(layer: ConvLayer, isa: InstructionSet, columns: int, tile: tuple[int, int]) -> float:
+    """What feeding the dot products takes: two loads a cycle, and the block's weights from the second-level cache."""
+    weight_bytes = isa.lanes * 4 / tile[0]
+    return loads_per_dot(layer, isa, "winograd", columns, tile) / 2 + weight_bytes / SECOND_CACHE_BYTES_PER_CYCLE
 
 
 def tile_columns(layer: ConvLayer, method: str, strip_rows: int) -> int:
@@ -152,8 +215,9 @@ def check_schedule(layer: ConvLayer, isa: InstructionSet, schedule: Schedule) ->
     if schedule.method == "winograd" and not (takes_winograd(layer, isa) and schedule.strip_rows % PATCH == 0):
         raise UserError(
             f"{schedule} does not fit layer {layer.name} on {isa.name}: Winograd's method takes 3x3 convolutions of "
-            f"stride 1 with int16 products, input channels in multiples of {TRANSFORM_LANES} up to {MAX_CHANNELS}, "
-            f"and an even strip_rows"
+            f"stride 1 where there are int16 products, with input channels in multiples of {TRANSFORM_LANES}, output "
+            f"channels in multiples of {isa.lanes}, no sum above {LARGEST_SUM:,} (here up to {layer.largest_sum:,}), "
+            f"and strip_rows in multiples of {PATCH}"
         )
     tiles = register_tiles(layer, isa, tile_columns(layer, schedule.method, schedule.strip_rows))
     fits = (
@@ -169,9 +233,8 @@ def check_schedule(layer: ConvLayer, isa: InstructionSet, schedule: Schedule) ->
         )
 
 
-def _strip_rows(layer: ConvLayer, isa: InstructionSet, method: str, threads: int) -> int:
-    step = 1 if method == "direct" else PATCH
-    rows = max(step, layer.out_size[0] // (threads * TASKS_PER_THREAD) // step * step)
-    while rows > step and scratch_bytes(layer, isa, method, rows) > SCRATCH_BYTES:
-        rows -= step
+def _strip_rows(layer: ConvLayer, isa: InstructionSet, threads: int) -> int:
+    rows = max(1, layer.out_size[0] // (threads * TASKS_PER_THREAD))
+    while rows > 1 and tile_bytes(layer, isa, rows) > CACHE_SHARE * isa.cache_bytes:
+        rows -= 1
     return rows

@@ -11,7 +11,7 @@ from networks import random_network, tiny_spec
 
 from edgedeblur.compile.kernels import INSTRUCTION_SETS, instruction_set
 from edgedeblur.compile.kernels.layer import conv_layers
-from edgedeblur.compile.schedule import default_schedule
+from edgedeblur.compile.schedule import LARGEST_SUM, Schedule, check_schedule, default_schedule
 from edgedeblur.errors import UserError
 from edgedeblur.quantize import interpreter
 from edgedeblur.quantize.network import TensorScale
@@ -42,7 +42,7 @@ def one_layer_between(source_channels: int, layer: ConvSpec) -> StudentSpec:
     )
 
 
-def check_layer(spec: StudentSpec, height: int, width: int, isa, seed: int, zero_points=None, threads: int = 2):
+def check_layer(spec: StudentSpec, height: int, width: int, isa, seed: int, zero_points=None, schedule=None):
     network = random_network(spec, seed)
     tensors = dict(network.tensors)
     for name, zero_point in (zero_points or {}).items():
@@ -53,7 +53,7 @@ def check_layer(spec: StudentSpec, height: int, width: int, isa, seed: int, zero
     source = random.integers(-128, 128, layer.source).astype(np.int8)
     values = {"source": source}
     expected = interpreter.run_layer(network, network.layers[1], values)
-    got = run_kernel(network, 1, layer, default_schedule(layer, isa, threads), isa, values)
+    got = run_kernel(network, 1, layer, schedule or default_schedule(layer, isa, 2), isa, values)
     np.testing.assert_array_equal(got, expected)
 
 
@@ -104,39 +104,63 @@ def test_sums_and_clamps_at_the_ends_of_their_ranges_are_exact(isa):
     np.testing.assert_array_equal(got, interpreter.run_layer(network, network.layers[1], values))
 
 
-@settings(max_examples=6, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+WIDE = [name for name, isa in INSTRUCTION_SETS.items() if isa.wide is not None]
+
+
+@settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(
+    name=st.sampled_from(WIDE),
     height=st.integers(1, 13),
     width=st.integers(1, 21),
-    channels=st.tuples(st.integers(1, 3).map(lambda n: 16 * n), st.integers(1, 5).map(lambda n: 8 * n)),
+    channels=st.tuples(st.integers(1, 4).map(lambda n: 16 * n), st.integers(1, 3).map(lambda n: 16 * n)),
     fold=st.sampled_from([1, 2]),
     zero_point=st.integers(-128, 127),
+    parallel=st.sampled_from(["rows", "channels"]),
 )
-def test_winograds_method_gives_the_interpreters_bytes_at_any_size(height, width, channels, fold, zero_point):
+def test_winograds_method_gives_the_interpreters_bytes_at_any_size(
+    name, height, width, channels, fold, zero_point, parallel
+):
     inputs, outputs = channels[0], channels[1] * fold**2
     spec = one_layer_between(inputs, ConvSpec("probe", "source", inputs, outputs, depth_to_space=fold))
-    isa = INSTRUCTION_SETS["avx2"]
-    assert default_schedule(conv_layers(random_network(spec), height, width)[1], isa, 2).method == "winograd"
-    check_layer(spec, height, width, isa, seed=8, zero_points={"source": zero_point})
+    isa = runnable(name)
+    chosen = default_schedule(conv_layers(random_network(spec), height, width)[1], isa, 2)
+    assert chosen.method == "winograd"
+    schedule = dataclasses.replace(chosen, parallel=parallel)
+    check_layer(spec, height, width, isa, seed=8, zero_points={"source": zero_point}, schedule=schedule)
 
 
+@pytest.mark.parametrize("name", WIDE)
 @pytest.mark.parametrize("sign", [1, -1])
-def test_winograds_products_may_wrap_and_the_sums_stay_exact(sign):
-    layer = ConvSpec("probe", "source", 512, 8)
-    network = random_network(one_layer_between(512, layer), seed=1)
+def test_winograds_products_may_wrap_and_the_largest_sums_stay_exact(name, sign):
+    channels = 112  # with the largest weights, the most whose sums fit
+    layer = ConvSpec("probe", "source", channels, 16)
+    network = random_network(one_layer_between(channels, layer), seed=1)
     worst = dataclasses.replace(
         network.layers[1],
-        weight=np.full((8, 3, 3, 512), sign * 127, np.int8),
-        bias=np.arange(8, dtype=np.int32),
-        scale=np.full(8, np.float32(100 / (255 * 127 * 512 * 9))),
+        weight=np.full((16, 3, 3, channels), sign * 127, np.int8),
+        bias=np.arange(16, dtype=np.int32),
+        scale=np.full(16, np.float32(100 / (255 * 127 * channels * 9))),
     )
     tensors = {**network.tensors, "source": TensorScale(0.1, -128), "probe": TensorScale(0.1, 0)}
     network = dataclasses.replace(network, tensors=tensors, layers=(network.layers[0], worst, network.layers[2]))
-    source = np.where(np.random.default_rng(1).random((6, 6, 512)) < 0.97, 127, -128).astype(np.int8)
-    probe = conv_layers(network, 6, 6)[1]
-    isa = INSTRUCTION_SETS["avx2"]
-    got = run_kernel(network, 1, probe, default_schedule(probe, isa, 2), isa, {"source": source})
+    source = np.where(np.random.default_rng(1).random((6, 6, channels)) < 0.97, 127, -128).astype(np.int8)
+    probe, isa = conv_layers(network, 6, 6)[1], runnable(name)
+    assert probe.largest_sum == 255 * 127 * channels * 9 > 0.95 * LARGEST_SUM
+    schedule = default_schedule(probe, isa, 2)
+    assert schedule.method == "winograd"
+    got = run_kernel(network, 1, probe, schedule, isa, {"source": source})
     np.testing.assert_array_equal(got, interpreter.run_layer(network, worst, {"source": source}))
+
+
+@pytest.mark.parametrize("isa", INSTRUCTION_SETS)
+def test_tasks_may_be_blocks_of_output_channels(isa):
+    chosen = runnable(isa)
+    layer = ConvSpec("probe", "source", 20, 5 * chosen.lanes, stride=2)
+    spec = one_layer_between(20, layer)
+    probe = conv_layers(random_network(spec), 18, 22)[1]
+    schedule = Schedule(2, 3, 1, 1, "direct", "channels")
+    check_schedule(probe, chosen, schedule)
+    check_layer(spec, 18, 22, chosen, seed=5, schedule=schedule)
 
 
 def test_equal_scales_of_residual_and_output_add_plain_integers():

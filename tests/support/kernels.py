@@ -47,6 +47,7 @@ def _target(triple: str, cpu: str, features: tuple[str, ...], isa: str, zig_targ
 
 def with_portable_dot(isa: InstructionSet) -> InstructionSet:
     """The same schedules, tiles and packing, without an instruction of its own: the dot product is plain integers."""
+    wide_products = None if isa.wide is None else with_portable_dot(isa.wide)
     wide = f"int32x{isa.lanes}"
 
     def dot(sums, activation, part, weight):
@@ -57,7 +58,10 @@ def with_portable_dot(isa: InstructionSet) -> InstructionSet:
             sums = sums + product
         return sums
 
-    return dataclasses.replace(isa, dot=dot, to_int=lambda values: round_half_even(values, isa.lanes))
+    def to_int(values):
+        return round_half_even(values, isa.lanes)
+
+    return dataclasses.replace(isa, dot=dot, to_int=to_int, wide=wide_products)
 
 
 def run_kernel(

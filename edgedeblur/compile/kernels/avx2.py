@@ -4,6 +4,8 @@
 centred (q - zero_point) once, in the tile, so the inner loop is a broadcast load, `vpmaddwd` and `vpaddd`.
 """
 
+from dataclasses import replace
+
 from tvm.tirx.script.builder import ir as T
 
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
@@ -25,7 +27,7 @@ def _to_int(values):
     return T.call_llvm_pure_intrin("int32x8", "llvm.x86.avx.cvt.ps2dq.256", values)
 
 
-AVX2 = InstructionSet(
+_PRODUCTS = InstructionSet(
     name="avx2",
     lanes=_LANES,
     group=_PAIR,
@@ -39,4 +41,6 @@ AVX2 = InstructionSet(
     load=_load,
     to_int=_to_int,
     mnemonic=r"vpmaddwd",
+    cache_bytes=256 << 10,  # Haswell
 )
+AVX2 = replace(_PRODUCTS, wide=_PRODUCTS)

@@ -23,5 +23,5 @@ def conv_kernel(layer: ConvLayer, schedule: Schedule, isa: InstructionSet, symbo
             p.name: T.arg(p.name, T.buffer(p.shape, p.dtype, align=p.alignment))
             for p in parameters(layer, schedule, isa)
         }
-        _METHODS[schedule.method](layer, schedule, isa, buffers).emit()
+        _METHODS[schedule.method](layer, schedule, isa.products(schedule.method), buffers).emit()
     return builder.get()

@@ -1,11 +1,11 @@
-"""The direct convolution: parallel over strips of output rows, sums in registers, everything fused.
+"""The direct convolution: parallel over strips of output rows or over output channels, sums in registers, all fused.
 
-for strip in parallel:                          a task
-    tile = padded copy of the strip's input     scratch of the thread
-    for block of output channels:               its weights stay in cache over the strip
-        for row, for tile of pixels:            sums in registers
-            for ky, for k in kernel * channels: the window's pixels of a row are neighbours in the tile,
-                sums += dot(activation, weights)     so kx and the channels are one loop
+for strip, or for block of output channels, in parallel:     a task
+    for the other of the two:
+        tile = padded copy of the strip's input              scratch of the thread
+        for row, for tile of pixels:                         sums in registers
+            for ky, for k in kernel * channels:              the window's pixels of a row are neighbours in the tile,
+                sums += dot(activation, weights)             so kx and the channels are one loop
             requantise, add the residual, clamp, store
 """
 
@@ -33,15 +33,36 @@ class DirectConvolution:
 
     def emit(self) -> None:
         layer, rows = self.layer, self.schedule.strip_rows
-        height = layer.out_size[0]
-        with T.parallel(-(-height // rows)) as strip:
-            copied = tile_rows(layer, rows)
-            self.tile = T.alloc_buffer((copied * self.pitch,), self.isa.tile_dtype)
-            first = T.bind(strip * rows)
-            fill_tile(layer, self.isa, self.source, self.tile, self.pitch, first * layer.stride - layer.pad, copied)
-            blocks = channel_vectors(layer, self.isa) // self.schedule.block_vectors
-            with T.serial(blocks) as block, T.serial(T.min(rows, height - first)) as row:
-                self._row(block, row, first + row)
+        strips = -(-layer.out_size[0] // rows)
+        blocks = channel_vectors(layer, self.isa) // self.schedule.block_vectors
+        if self.schedule.parallel == "rows":
+            with T.parallel(strips) as strip:
+                self._allocate()
+                first = self._fill(strip)
+                with T.serial(blocks) as block:
+                    self._block(block, first)
+            return
+        with T.parallel(blocks) as block:
+            self._allocate()
+            with T.serial(strips) as strip:
+                self._block(block, self._fill(strip))
+
+    def _allocate(self) -> None:
+        """A task's scratch."""
+        size = tile_rows(self.layer, self.schedule.strip_rows) * self.pitch
+        self.tile = T.alloc_buffer((size,), self.isa.tile_dtype)
+
+    def _fill(self, strip: Expr) -> Expr:
+        """A strip's tile; returns its first output row."""
+        layer, rows = self.layer, self.schedule.strip_rows
+        first = T.bind(strip * rows)
+        source_row, copied = first * layer.stride - layer.pad, tile_rows(layer, rows)
+        fill_tile(layer, self.isa, self.source, self.tile, self.pitch, source_row, copied)
+        return first
+
+    def _block(self, block: Expr, first: Expr) -> None:
+        with T.serial(T.min(self.schedule.strip_rows, self.layer.out_size[0] - first)) as row:
+            self._row(block, row, first + row)
 
     def _row(self, block: Expr, row: Expr, y: Expr) -> None:
         start = 0

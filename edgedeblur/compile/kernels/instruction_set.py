@@ -22,6 +22,8 @@ class InstructionSet:
     load(tile, index): the activation register for `dot`, from `step` tile elements at index.
     to_int(values): float32 x lanes to int32, half to even; whatever the processor gives where a value does not fit.
     mnemonic: regular expression of the dot product's instruction in assembly.
+    cache_bytes: of the second-level cache of the smallest core that has these instructions.
+    wide: the same registers with int16 products, for Winograd's method; None where they are not worth it.
     """
 
     name: str
@@ -37,6 +39,19 @@ class InstructionSet:
     load: Callable[[object, Expr], Expr]
     to_int: Callable[[Expr], Expr]
     mnemonic: str
+    cache_bytes: int
+    wide: "InstructionSet | None" = None
+
+    def products(self, method: str) -> "InstructionSet":
+        """The products that a method of convolution uses: `direct` multiplies bytes, `winograd` int16.
+
+        Raises:
+            ValueError: there are none for it.
+        """
+        found = self if method == "direct" else self.wide
+        if found is None:
+            raise ValueError(f"{self.name} has no products for the method {method!r}")
+        return found
 
     @property
     def holds_activations(self) -> bool:

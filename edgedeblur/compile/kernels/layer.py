@@ -1,12 +1,15 @@
-"""The numbers that a kernel is specialised for: a layer's shape, padding value and clamps, without its weights."""
+"""The numbers that a kernel is specialised for: a layer's shape, padding value, clamps and range; not its weights."""
 
 from dataclasses import dataclass
 from math import prod
+
+import numpy as np
 
 from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork, is_image
 from edgedeblur.student import IMAGE
 
 IMAGE_OFFSET = 128  # pixel = q + 128
+LARGEST_ACTIVATION = 255  # |q - zero_point|
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class ConvLayer:
     out: (height, width, channels) of the tensor in memory, after depth-to-space.
     image_source, image_out: that tensor is stored as uint8 pixels, q + 128; else int8 q.
     low: the lower clamp of q.
+    largest_sum: no sum of products (q - zero_point) * weight is larger, whatever the image.
     """
 
     name: str
@@ -40,6 +44,7 @@ class ConvLayer:
     source_zero_point: int
     out_zero_point: int
     low: int
+    largest_sum: int
     residual: Residual | None = None
 
     @property
@@ -85,6 +90,11 @@ class ConvLayer:
         return tuple(step for step, done in steps.items() if done)
 
 
+def largest_sums(conv: QuantisedConv) -> np.ndarray:
+    """int64 [out]: a bound on the sum of each output channel's products, before the bias."""
+    return np.abs(conv.weight.astype(np.int64)).sum(axis=(1, 2, 3)) * LARGEST_ACTIVATION
+
+
 def conv_layers(network: QuantisedNetwork, height: int, width: int) -> tuple[ConvLayer, ...]:
     """Every layer of the network for an image of height x width, in order."""
     spec = network.spec
@@ -105,6 +115,7 @@ def conv_layers(network: QuantisedNetwork, height: int, width: int) -> tuple[Con
             source_zero_point=network.tensors[layer.spec.source].zero_point,
             out_zero_point=network.tensors[layer.spec.name].zero_point,
             low=network.low(layer),
+            largest_sum=int(largest_sums(layer).max()),
             residual=_residual(network, layer),
         )
         for layer in network.layers

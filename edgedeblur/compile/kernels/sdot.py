@@ -39,4 +39,5 @@ SDOT = InstructionSet(
     load=_load,
     to_int=_to_int,
     mnemonic=r"sdot",
+    cache_bytes=256 << 10,  # Cortex-A77
 )

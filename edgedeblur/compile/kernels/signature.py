@@ -7,7 +7,7 @@ from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer
 from edgedeblur.compile.kernels.tile import window
 from edgedeblur.compile.plan import ALIGNMENT
-from edgedeblur.compile.schedule import POSITIONS, Schedule, channel_vectors
+from edgedeblur.compile.schedule import Schedule, channel_vectors
 
 
 @dataclass(frozen=True)
@@ -21,15 +21,22 @@ class Parameter:
 
 
 def weight_shape(layer: ConvLayer, schedule: Schedule, isa: InstructionSet) -> tuple[int, ...]:
-    """[blocks, parts, groups of a part, vectors of the block, lanes, group]: the order of the inner loop.
+    """The order in which the kernel reads weights.
 
-    Parts are kernel rows, whose windows are read in one go, or by Winograd the positions of the transformed patch.
+    Direct: [blocks, kernel rows, groups of a row's window, vectors of the block, lanes, group], the inner loop's.
+    Winograd: [blocks, groups of input channels, vectors of the block, taps, lanes, group]: a kernel's taps are
+    transformed together.
     """
-    blocks = channel_vectors(layer, isa) // schedule.block_vectors
-    parts, reach = layer.kernel, window(layer, isa)
+    isa = isa.products(schedule.method)
+    blocks, vectors = channel_vectors(layer, isa) // schedule.block_vectors, schedule.block_vectors
     if schedule.method == "winograd":
-        parts, reach = POSITIONS, layer.in_channels
-    return blocks, parts, reach // isa.group, schedule.block_vectors, isa.lanes, isa.group
+        return blocks, layer.in_channels // isa.group, vectors, layer.kernel**2, isa.lanes, isa.group
+    return blocks, layer.kernel, window(layer, isa) // isa.group, vectors, isa.lanes, isa.group
+
+
+def weight_dtype(schedule: Schedule, isa: InstructionSet) -> str:
+    """How weights lie in the constants: Winograd's method widens them when it transforms them."""
+    return "int8" if schedule.method == "winograd" else isa.weight_dtype
 
 
 def parameters(layer: ConvLayer, schedule: Schedule, isa: InstructionSet) -> tuple[Parameter, ...]:
@@ -38,7 +45,7 @@ def parameters(layer: ConvLayer, schedule: Schedule, isa: InstructionSet) -> tup
     residual = () if layer.residual is None else (_activation("residual", layer.out, layer.residual.image),)
     return (
         _activation("source", layer.source, layer.image_source),
-        Parameter("weight", (prod(weight_shape(layer, schedule, isa)),), isa.weight_dtype),
+        Parameter("weight", (prod(weight_shape(layer, schedule, isa)),), weight_dtype(schedule, isa)),
         Parameter("bias", outputs, "int32"),
         Parameter("scale", outputs, "float32"),
         *residual,

@@ -1,27 +1,34 @@
-"""The 3x3 convolution by Winograd's F(2x2, 3x3), exact in integers: 16 products per four outputs instead of 36.
+"""The 3x3 convolution by Winograd's F(4x4, 3x3), exact in integers: 36 products per sixteen outputs instead of 144.
 
-Lavin & Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016. With their transforms, and G doubled so
-that it is an integer,
+Lavin & Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016. Their G has fractions; with its rows times
+(24, 24, 24, 24, 24, 12), and A^T's last column doubled to make up for the 12, everything is an integer and
 
-    4 * outputs = A^T [ (2G g 2G^T) * (B^T d B) ] A
+    576 * outputs = A^T [ (G g G^T) * (B^T d B) ] A
 
-holds in integers modulo 2^32. Transformed activations lie within +-4 * 255 and transformed weights within +-9 * 127, so
-both fit int16, which `vpmaddwd` multiplies; an output is less than 2^31 / 4 (`schedule.MAX_CHANNELS`), so the shift by
-two at the end is exact, whatever wrapped on the way. Worth it where the dot product takes int16 anyway.
+holds modulo 2^32. Each row of B^T has coefficients that add up to zero and positive ones of at most 5, so transformed
+activations lie within +-2 * 25 * 255 and transformed weights within +-12^2 * 128: both fit int16. 576 is 64 * 9, and 9
+has an inverse modulo 2^32, so outputs below 2^31 / 64 come out exactly, whatever wrapped on the way. A network's
+weights say whether they are (`schedule.takes_winograd`).
 
-    for strip in parallel:                              a task
-        tile = padded copy of the strip's input
-        transformed = B^T d B of every 4x4 patch        [16, patches, channels]
-        for block of output channels, tile of patches:
-            for position of 16: sums in registers       -> products [16, patches, block], in cache
-            for patch: A^T products A, then as every convolution: bias, requantise, residual, clamp, store
+Weights stay the int8 that they are in the artefact; each task transforms those that it needs, which costs a few per
+cent of the products and saves eight times their memory. Nothing is shared between threads but the layer's input and
+output: writing to lines that another core has read is slower than transforming twice.
+
+    for strip, or for block of output channels, in parallel:     a task
+        for the other of the two:
+            tile = padded copy of the strip's input
+            transformed = B^T d B of every 6x6 patch             [36, patches, channels]
+            transformed weights = G g G^T of the block           [36, channels, lanes]
+            for tile of patches:
+                for position of 36: sums in registers            -> products [36, patches, block], in cache
+                for patch: A^T products A, then as every convolution: bias, requantise, residual, clamp, store
 """
 
 from tvm.ir import Expr
 from tvm.tirx import Buffer
 from tvm.tirx.script.builder import ir as T
 
-from edgedeblur.compile.kernels.instruction_set import InstructionSet, span, splat
+from edgedeblur.compile.kernels.instruction_set import InstructionSet, span, splat, vector
 from edgedeblur.compile.kernels.layer import ConvLayer
 from edgedeblur.compile.kernels.register_tile import Columns, Weights, add_products, new_sums
 from edgedeblur.compile.kernels.requantise import Output, store_pixel
@@ -30,12 +37,18 @@ from edgedeblur.compile.schedule import (
     PATCH,
     POSITIONS,
     TRANSFORM_LANES,
+    WINDOW,
     Schedule,
     channel_vectors,
     patches_per_row,
     patches_per_strip,
     tile_widths,
 )
+
+_TAPS = 9
+_INVERSE_OF_9 = 954_437_177  # modulo 2^32
+_SHIFT = 32  # int16 from one position to the next besides the values: the 36 stores of a patch fall into different sets
+_LANES_AT_ONCE = 16  # of output channels, when products become outputs: what one 16-byte store holds
 
 
 class WinogradConvolution:
@@ -46,44 +59,89 @@ class WinogradConvolution:
         self.source, self.weight = buffers["source"], buffers["weight"]
         self.bias, self.scale = buffers["bias"], buffers["scale"]
         self.output = Output(layer, isa, buffers.get("residual"), buffers["out"])
-        self.channels = layer.in_channels
+        self.channels, self.groups = layer.in_channels, layer.in_channels // isa.group
         self.pitch = tile_pitch(layer, isa, PATCH * patches_per_row(layer))
         self.patches = patches_per_strip(layer, schedule.strip_rows)
-        self.block_lanes = schedule.block_vectors * isa.lanes
+        self.vectors = schedule.block_vectors
+        self.block_lanes = self.vectors * isa.lanes
+        self.blocks = channel_vectors(layer, isa) // self.vectors
+        self.patch_pitch = self.patches * self.channels + _SHIFT
+        self.weight_pitch = self.channels * self.block_lanes + _SHIFT
 
     def emit(self) -> None:
-        layer, isa, rows = self.layer, self.isa, self.schedule.strip_rows
-        copied = tile_rows(layer, rows)
-        with T.parallel(-(-layer.out_size[0] // rows)) as strip:
-            self.tile = T.alloc_buffer((copied * self.pitch,), isa.tile_dtype)
-            self.transformed = T.alloc_buffer((POSITIONS * self.patches * self.channels,), isa.tile_dtype)
-            widest = POSITIONS * self.schedule.tile_width * self.block_lanes
-            self.products = T.alloc_buffer((widest,), "int32")
-            first = T.bind(strip * rows)
-            fill_tile(layer, isa, self.source, self.tile, self.pitch, first - layer.pad, copied)
-            extents = (rows // PATCH, patches_per_row(layer), self.channels // TRANSFORM_LANES)
-            with T.grid(*extents) as (row, column, chunk):
-                self._transform(row, column, chunk * TRANSFORM_LANES)
-            with T.serial(channel_vectors(layer, isa) // self.schedule.block_vectors) as block:
-                self._block(block, first)
+        strips = -(-self.layer.out_size[0] // self.schedule.strip_rows)
+        if self.schedule.parallel == "rows":
+            with T.parallel(strips) as strip:
+                self._allocate()
+                first = self._prepare_strip(strip)
+                with T.serial(self.blocks) as block:
+                    self._transform_weights(block)
+                    self._block(block, first)
+            return
+        with T.parallel(self.blocks) as block:
+            self._allocate()
+            self._transform_weights(block)
+            with T.serial(strips) as strip:
+                self._block(block, self._prepare_strip(strip))
 
-    def _transform(self, row: Expr, column: Expr, channel: Expr) -> None:
-        """B^T d B of one 4x4 patch, for some channels."""
+    def _allocate(self) -> None:
+        """A task's scratch."""
+        rows, columns = tile_rows(self.layer, self.schedule.strip_rows), self.schedule.tile_width
+        self.tile = T.alloc_buffer((rows * self.pitch,), self.isa.tile_dtype)
+        self.transformed = T.alloc_buffer((POSITIONS * self.patch_pitch,), self.isa.tile_dtype)
+        self.transformed_weight = T.alloc_buffer((POSITIONS * self.weight_pitch,), self.isa.weight_dtype)
+        self.products = T.alloc_buffer((POSITIONS * columns * self.block_lanes,), "int32")
+
+    def _prepare_strip(self, strip: Expr) -> Expr:
+        """A strip's transformed input; returns its first output row."""
+        rows = self.schedule.strip_rows
+        first = T.bind(strip * rows)
+        source_row = first - self.layer.pad
+        copied = tile_rows(self.layer, rows)
+        fill_tile(self.layer, self.isa, self.source, self.tile, self.pitch, source_row, copied)
+        with T.grid(rows // PATCH, patches_per_row(self.layer)) as (row, column):
+            self._transform(row, column)
+        return first
+
+    def _transform_weights(self, block: Expr) -> None:
+        """G g G^T for one block of output channels."""
+        size = self.isa.lanes * self.isa.group
+        with T.serial(self.groups * self.vectors) as item:  # vectors within groups of input channels, as they are read
+            taps = T.bind((block * (self.groups * self.vectors) + item) * (_TAPS * size))
+            kernel = [[self._tap(taps + (y * 3 + x) * size, size) for x in range(3)] for y in range(3)]
+            by_rows = [_transform_kernel(line) for line in kernel]
+            by_columns = [_transform_kernel([by_rows[y][x] for y in range(3)]) for x in range(WINDOW)]
+            for y in range(WINDOW):
+                for x in range(WINDOW):
+                    at = (y * WINDOW + x) * self.weight_pitch + item * size
+                    T.buffer_store(self.transformed_weight, by_columns[x][y], [span(at, size)])
+
+    def _tap(self, at: Expr, size: int) -> Expr:
+        return T.bind(T.cast(self.weight.vload([span(at, size)]), vector("int16", size)))
+
+    def _transform(self, row: Expr, column: Expr) -> None:
+        """B^T d B of one 6x6 patch, vectors of channels at a time."""
+        widest = 2 * self.isa.lanes  # int16 in a register
+        whole = self.channels // widest
+        with T.serial(whole) as chunk:
+            self._transform_lanes(row, column, chunk * widest, widest)
+        for channel in range(whole * widest, self.channels, TRANSFORM_LANES):
+            self._transform_lanes(row, column, channel, TRANSFORM_LANES)
+
+    def _transform_lanes(self, row: Expr, column: Expr, channel: Expr | int, lanes: int) -> None:
         corner = T.bind(row * (PATCH * self.pitch) + column * (PATCH * self.channels) + channel)
+        steps = range(WINDOW)
         patch = [
-            [T.bind(self.tile.vload([self._lanes(corner + y * self.pitch + x * self.channels)])) for x in range(4)]
-            for y in range(4)
+            [T.bind(self.tile.vload([span(corner + y * self.pitch + x * self.channels, lanes)])) for x in steps]
+            for y in steps
         ]
         by_rows = [_transform_input(line) for line in patch]
-        by_columns = [_transform_input([by_rows[y][x] for y in range(4)]) for x in range(4)]
+        by_columns = [_transform_input([by_rows[y][x] for y in steps]) for x in steps]
         place = T.bind((row * patches_per_row(self.layer) + column) * self.channels + channel)
-        for y in range(4):
-            for x in range(4):
-                at = place + (y * 4 + x) * (self.patches * self.channels)
-                T.buffer_store(self.transformed, by_columns[x][y], [self._lanes(at)])
-
-    def _lanes(self, at: Expr) -> Expr:
-        return span(at, TRANSFORM_LANES)
+        for y in steps:
+            for x in steps:
+                at = place + (y * WINDOW + x) * self.patch_pitch
+                T.buffer_store(self.transformed, by_columns[x][y], [span(at, lanes)])
 
     def _block(self, block: Expr, first: Expr) -> None:
         start = 0
@@ -91,52 +149,67 @@ class WinogradConvolution:
             with T.serial(count) as tile:
                 patch = T.bind(start + tile * columns)
                 with T.serial(POSITIONS) as position:
-                    self._multiply(block, position, patch, columns)
+                    self._multiply(position, patch, columns)
                 with T.serial(columns) as column:
                     self._finish(block, first, patch + column, column, columns)
             start += count * columns
 
-    def _multiply(self, block: Expr, position: Expr, patch: Expr, columns: int) -> None:
-        """One position's products of `columns` patches with a block of output channels."""
-        isa, vectors, every = self.isa, self.schedule.block_vectors, span(0, self.isa.lanes)
-        sums = new_sums(isa, columns, vectors)
+    def _multiply(self, position: Expr, patch: Expr, columns: int) -> None:
+        """One position's products of `columns` patches with the block of output channels."""
+        isa, every = self.isa, span(0, self.isa.lanes)
+        sums = new_sums(isa, columns, self.vectors)
         for total in (total for column in sums for total in column):
             T.buffer_store(total, splat(0, "int32", isa.lanes), [every])
-        start = T.bind((position * self.patches + patch) * self.channels)
-        weights = T.bind((block * POSITIONS + position) * (self.channels * self.block_lanes))
+        start = T.bind(position * self.patch_pitch + patch * self.channels)
+        weights = T.bind(position * self.weight_pitch)
         operand = Columns(self.transformed, start, self.channels)
         loads = self.channels // isa.step
-        add_products(isa, loads, self.schedule.unroll, operand, Weights(self.weight, weights), sums)
-        for c, v in ((c, v) for c in range(columns) for v in range(vectors)):
+        add_products(isa, loads, self.schedule.unroll, operand, Weights(self.transformed_weight, weights), sums)
+        for c, v in ((c, v) for c in range(columns) for v in range(self.vectors)):
             at = (position * columns + c) * self.block_lanes + v * isa.lanes
             T.buffer_store(self.products, sums[c][v].vload([every]), [span(at, isa.lanes)])
 
     def _finish(self, block: Expr, first: Expr, patch: Expr, column: Expr, columns: int) -> None:
-        """The four output pixels of one patch."""
-        isa, per_row = self.isa, patches_per_row(self.layer)
-        channel = T.bind(block * self.block_lanes)
-        vectors = range(self.schedule.block_vectors)
-        sums = [self._transform_products(channel, column, columns, v) for v in vectors]
-        scales = [T.bind(self.scale.vload([span(channel + v * isa.lanes, isa.lanes)])) for v in vectors]
+        """The sixteen output pixels of one patch."""
+        per_row = patches_per_row(self.layer)
         y, x = T.bind(first + T.floordiv(patch, per_row) * PATCH), T.bind(T.floormod(patch, per_row) * PATCH)
-        for dy in range(PATCH):
-            for dx in range(PATCH):
-                totals = [four[dy][dx] for four in sums]
-                self._store(totals, scales, channel, y + dy, x + dx)
+        together = max(1, _LANES_AT_ONCE // self.isa.lanes)
+        for v in range(0, self.vectors, together):
+            chosen = range(v, min(v + together, self.vectors))
+            self._finish_vectors(T.bind(block * self.block_lanes), chosen, (y, x), column, columns)
 
-    def _transform_products(self, channel: Expr, column: Expr, columns: int, v: int) -> list[list[Expr]]:
-        """A^T products A / 4 + bias: int32 sums [2][2] of one patch and vector of output channels."""
+    def _finish_vectors(self, channel: Expr, chosen: range, place: tuple, column: Expr, columns: int) -> None:
+        """Some vectors of output channels of one patch, row by row."""
         isa = self.isa
-        bias = T.bind(self.bias.vload([span(channel + v * isa.lanes, isa.lanes)]))
 
-        def at(position: int) -> Expr:
-            return span((position * columns + column) * self.block_lanes + v * isa.lanes, isa.lanes)
+        def constants(buffer: Buffer) -> list[Expr]:
+            return [T.bind(buffer.vload([span(channel + v * isa.lanes, isa.lanes)])) for v in chosen]
 
-        products = [[T.bind(self.products.vload([at(y * 4 + x)])) for x in range(4)] for y in range(4)]
-        by_columns = [_transform_output([products[y][x] for y in range(4)]) for x in range(4)]
-        fourfold = [_transform_output([by_columns[x][y] for x in range(4)]) for y in range(PATCH)]
-        two = splat(2, "int32", isa.lanes)
-        return [[T.bind(T.shift_right(total, two) + bias) for total in line] for line in fourfold]
+        bias, scales = constants(self.bias), constants(self.scale)
+        by_columns = [self._transform_columns(column, columns, v) for v in chosen]
+        for dy in range(PATCH):
+            lines = [
+                [self._exact(total, b) for total in _transform_output([line[dy] for line in vectors])]
+                for vectors, b in zip(by_columns, bias, strict=True)
+            ]
+            for dx in range(PATCH):
+                totals = [line[dx] for line in lines]
+                self._store(totals, scales, channel + chosen.start * isa.lanes, place[0] + dy, place[1] + dx)
+
+    def _transform_columns(self, column: Expr, columns: int, v: int) -> list[list[Expr]]:
+        """A^T of each of the six columns of a patch's products, for one vector of output channels: [column][row]."""
+
+        def product(position: int) -> Expr:
+            at = (position * columns + column) * self.block_lanes + v * self.isa.lanes
+            return T.bind(self.products.vload([span(at, self.isa.lanes)]))
+
+        return [_transform_output([product(y * WINDOW + x) for y in range(WINDOW)]) for x in range(WINDOW)]
+
+    def _exact(self, total: Expr, bias: Expr) -> Expr:
+        """576 times a sum, modulo 2^32, to the sum, with its bias."""
+        lanes = self.isa.lanes
+        ninth = total * splat(_INVERSE_OF_9, "int32", lanes)
+        return T.bind(T.shift_right(ninth, splat(6, "int32", lanes)) + bias)
 
     def _store(self, totals: list[Expr], scales: list[Expr], channel: Expr, y: Expr, x: Expr) -> None:
         """One pixel, unless the last strip or the last patch of a row reaches over the image's edge."""
@@ -153,11 +226,51 @@ class WinogradConvolution:
             store_pixel(self.output, totals, scales, channel, y, x)
 
 
+def _transform_kernel(g: list[Expr]) -> list[Expr]:
+    """G g, three values to six."""
+    four, outer = T.bind(_times(g[0] + g[2], 4)), T.bind(g[0] + _times(g[2], 4))
+    middle, double = T.bind(_times(g[1], 4)), T.bind(_times(g[1], 2))
+    values = (
+        _times(g[0], 6),
+        _times(four + middle, -1),
+        middle - four,
+        outer + double,
+        outer - double,
+        _times(g[2], 12),
+    )
+    return [T.bind(value) for value in values]
+
+
 def _transform_input(d: list[Expr]) -> list[Expr]:
-    """B^T d."""
-    return [T.bind(value) for value in (d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3])]
+    """B^T d, six values to six."""
+    even, odd = T.bind(d[4] - d[2]), T.bind(d[3] - d[1])
+    p, q, double = T.bind(d[4] - _times(d[2], 4)), T.bind(d[3] - _times(d[1], 4)), T.bind(_times(odd, 2))
+    values = (
+        _times(d[0] - d[2], 4) + even,
+        p + q,
+        p - q,
+        even + double,
+        even - double,
+        (d[5] - d[3]) - _times(odd, 4),
+    )
+    return [T.bind(value) for value in values]
 
 
 def _transform_output(m: list[Expr]) -> list[Expr]:
-    """A^T m."""
-    return [T.bind(m[0] + m[1] + m[2]), T.bind(m[1] - m[2] - m[3])]
+    """A^T m, six values to four."""
+    plus, minus = T.bind(m[1] + m[2]), T.bind(m[1] - m[2])
+    far_plus, far_minus = T.bind(m[3] + m[4]), T.bind(m[3] - m[4])
+    values = (
+        m[0] + plus + far_plus,
+        minus + _times(far_minus, 2),
+        plus + _times(far_plus, 4),
+        minus + _times(far_minus, 8) + _times(m[5], 2),
+    )
+    return [T.bind(value) for value in values]
+
+
+def _times(value: Expr, factor: int) -> Expr:
+    """value * factor in the value's own type; LLVM makes shifts of it."""
+    dtype = str(value.ty.dtype)
+    scalar, _, lanes = dtype.partition("x")
+    return value * splat(factor, scalar, int(lanes or 1))
