@@ -25,7 +25,8 @@ class Schedule:
     """How one convolution is cut up.
 
     strip_rows: output rows of a task; tasks run in parallel.
-    tile_width: most output pixels of a row (by Winograd: patches of a strip) accumulated at once.
+    tile_width: most columns accumulated at once: output pixels of a row, or those that share registers
+        (SumLayout.pixels), or by Winograd patches of a strip.
     block_vectors: accumulator registers of output channels per pixel.
     unroll: activation loads per round of the inner loop; a divisor of `inner_loads`.
     method: kernels/direct.py or kernels/winograd.py.
@@ -81,8 +82,9 @@ def scratch_bytes(layer: ConvLayer, isa: InstructionSet, method: str, strip_rows
 
 def fits_registers(isa: InstructionSet, tile_width: int, block_vectors: int) -> bool:
     """Whether the sums of a tile and the operand that a step holds stay in registers."""
-    held = tile_width if isa.holds_activations else block_vectors
-    return tile_width * block_vectors + held + isa.reserved <= isa.registers
+    per_column = block_vectors * isa.sums.registers
+    held = tile_width if isa.holds_activations else per_column
+    return tile_width * per_column + held + isa.reserved <= isa.registers
 
 
 def register_tiles(layer: ConvLayer, isa: InstructionSet, columns: int) -> Iterator[tuple[int, int]]:
@@ -107,7 +109,7 @@ def unrolls(layer: ConvLayer, isa: InstructionSet, method: str) -> list[int]:
 
 
 def loads_per_dot(layer: ConvLayer, isa: InstructionSet, method: str, columns: int, tile: tuple[int, int]) -> float:
-    """Vector loads per dot product over `columns`, for a register tile: what registers are spent on saving.
+    """Loads, with what belongs to them, per dot product over `columns`, for a register tile: what registers save.
 
     Every loop of a tile ends with a branch that the processor did not expect; the loads that it could have done
     meanwhile count as done.
@@ -118,8 +120,8 @@ def loads_per_dot(layer: ConvLayer, isa: InstructionSet, method: str, columns: i
     lost = LOADS_PER_LOOP_END * (loops + 1)
     loads = dots = 0
     for count, width in tile_widths(columns, tile_width):
-        loads += count * (steps * (width + block_vectors * parts) + lost)
-        dots += count * steps * width * block_vectors * parts
+        loads += count * (steps * (width * isa.load_cost + block_vectors * parts * isa.weight_cost) + lost)
+        dots += count * steps * width * block_vectors * parts * isa.dot_cost
     return loads / dots
 
 
@@ -132,19 +134,24 @@ def default_schedule(layer: ConvLayer, isa: InstructionSet, threads: int) -> Sch
     """
     method = "winograd" if takes_winograd(layer, isa) else "direct"
     strip_rows = _strip_rows(layer, isa, method, threads)
-    columns = tile_columns(layer, method, strip_rows)
+    columns = tile_columns(layer, isa, method, strip_rows)
     tile_width, block_vectors = min(
         register_tiles(layer, isa, columns),
         key=lambda tile: (loads_per_dot(layer, isa, method, columns, tile), -tile[1]),
     )
-    dots_per_load = tile_width * block_vectors * (isa.step // isa.group)
+    dots_per_load = tile_width * block_vectors * isa.dot_cost * (isa.step // isa.group)
     unroll = max(n for n in unrolls(layer, isa, method) if n == 1 or n * dots_per_load <= UNROLLED_DOTS)
     return Schedule(strip_rows, tile_width, block_vectors, unroll, method)
 
 
-def tile_columns(layer: ConvLayer, method: str, strip_rows: int) -> int:
-    """What is cut into register tiles: the pixels of a row, or the patches of a strip."""
-    return layer.out_size[1] if method == "direct" else patches_per_strip(layer, strip_rows)
+def row_columns(layer: ConvLayer, isa: InstructionSet) -> int:
+    """Columns of a row of output pixels, the last one reaching over a ragged width."""
+    return -(-layer.out_size[1] // isa.sums.pixels)
+
+
+def tile_columns(layer: ConvLayer, isa: InstructionSet, method: str, strip_rows: int) -> int:
+    """What is cut into register tiles: the columns of a row, or the patches of a strip."""
+    return row_columns(layer, isa) if method == "direct" else patches_per_strip(layer, strip_rows)
 
 
 def check_schedule(layer: ConvLayer, isa: InstructionSet, schedule: Schedule) -> None:
@@ -155,7 +162,7 @@ def check_schedule(layer: ConvLayer, isa: InstructionSet, schedule: Schedule) ->
             f"stride 1 with int16 products, input channels in multiples of {TRANSFORM_LANES} up to {MAX_CHANNELS}, "
             f"and an even strip_rows"
         )
-    tiles = register_tiles(layer, isa, tile_columns(layer, schedule.method, schedule.strip_rows))
+    tiles = register_tiles(layer, isa, tile_columns(layer, isa, schedule.method, schedule.strip_rows))
     fits = (
         schedule.strip_rows >= 1
         and (schedule.tile_width, schedule.block_vectors) in tiles

@@ -16,6 +16,8 @@ _ISA_FEATURES = {
     "avx2": ("+avx2", "+fma"),
     "vnni": ("+avx512f", "+avx512bw", "+avx512dq", "+avx512vl", "+avx512vnni"),
     "sdot": ("+neon", "+dotprod"),
+    "i8mm": ("+neon", "+i8mm"),
+    "neon": ("+neon",),
 }
 _KEYS = {
     "description": str,
@@ -47,7 +49,7 @@ class CoreCluster:
 class Target:
     """Where an artefact runs.
 
-    triple, cpu, features: for LLVM ("+dotprod"). isa: which file in kernels/ ("avx2", "vnni", "sdot").
+    triple, cpu, features: for LLVM ("+dotprod"). isa: which file in kernels/ ("avx2", "vnni", "sdot", "i8mm", "neon").
     zig_target: for linking ("aarch64-linux-musl").
     runner: command prefix that starts the program on another architecture, empty when there is none.
     """

@@ -34,15 +34,20 @@ static bool has(int isa) {
 #elif defined(__aarch64__)
 #include <sys/auxv.h>
 
-enum { ASIMDDP = 1 << 20 }; /* AT_HWCAP: SDOT and UDOT */
+enum { ASIMD = 1 << 1, ASIMDDP = 1 << 20 }; /* AT_HWCAP: Armv8.0's vectors; SDOT and UDOT */
+enum { I8MM = 1 << 13 };                     /* AT_HWCAP2: SMMLA */
 
-static bool has(int isa) { return isa == ED_ISA_SDOT && (getauxval(AT_HWCAP) & ASIMDDP); }
+static bool has(int isa) {
+  if (isa == ED_ISA_I8MM) return getauxval(AT_HWCAP2) & I8MM;
+  return getauxval(AT_HWCAP) & (isa == ED_ISA_SDOT ? ASIMDDP : isa == ED_ISA_NEON ? ASIMD : 0);
+}
 #else
 #error "edgedeblur compiles for x86-64 and AArch64"
 #endif
 
 int ed_check_cpu(int isa) {
-  static const char *const needs[] = {"AVX2 and FMA", "AVX-512 VNNI (with F, DQ, BW, VL)", "dot-product (SDOT)"};
+  static const char *const needs[] = {"AVX2 and FMA", "AVX-512 VNNI (with F, DQ, BW, VL)", "dot-product (SDOT)",
+                                      "int8 matrix (SMMLA)", "Advanced SIMD"};
   if (has(isa)) return 0;
   return ed_fail("this processor has no %s instructions, which the network was compiled for", needs[isa]);
 }

@@ -85,7 +85,7 @@ def test_a_missing_file_is_named(tmp_path):
         ("threads = 4", "threads = 65", "threads = 65; allowed are 1 to 64"),
         ('["+avx2", "+fma"]', '["+avx2", 3]', r"features\[1\] = 3 is a int"),
         ('["+avx2", "+fma"]', '["avx2"]', "feature 'avx2'; LLVM's features begin with"),
-        ('isa = "avx2"', 'isa = "amx"', "isa = 'amx'; there are kernels for avx2, vnni, sdot"),
+        ('isa = "avx2"', 'isa = "amx"', "isa = 'amx'; there are kernels for avx2, vnni, sdot, i8mm, neon"),
         (
             'isa = "avx2"',
             'isa = "sdot"',

@@ -15,6 +15,7 @@ from edgedeblur.compile.schedule import Schedule
 from edgedeblur.compile.target import Target
 from edgedeblur.quantize import interpreter
 from edgedeblur.quantize.network import QuantisedNetwork, is_image
+from edgedeblur.student import IMAGE, ConvSpec, StudentSpec
 
 
 def has_avx2() -> bool:
@@ -58,6 +59,21 @@ def with_portable_dot(isa: InstructionSet) -> InstructionSet:
         return sums
 
     return dataclasses.replace(isa, dot=dot, to_int=lambda values: round_half_even(values, isa.lanes))
+
+
+def one_layer_between(source_channels: int, layer: ConvSpec) -> StudentSpec:
+    """image -> source -> the layer under test -> image. Only the layer under test is compiled."""
+    out = layer.out_channels // layer.depth_to_space**2
+    return StudentSpec(
+        "probe",
+        (
+            ConvSpec("source", IMAGE, 3, source_channels, kernel=1),
+            layer,
+            ConvSpec("last", layer.name, out, 3, kernel=1),
+        ),
+        layer.name,
+        multiple=1,
+    )
 
 
 def run_kernel(

@@ -24,9 +24,12 @@ def weight_shape(layer: ConvLayer, schedule: Schedule, isa: InstructionSet) -> t
     """[blocks, parts, groups of a part, vectors of the block, lanes, group]: the order of the inner loop.
 
     Parts are kernel rows, whose windows are read in one go, or by Winograd the positions of the transformed patch.
+    In an order that instruction sets share, blocks are of one vector, so that it does not depend on the schedule.
     """
-    blocks = channel_vectors(layer, isa) // schedule.block_vectors
     parts, reach = layer.kernel, window(layer, isa)
+    if isa.order is not None:
+        return channel_vectors(layer, isa), parts, reach // isa.order.group, 1, isa.lanes, isa.order.group
+    blocks = channel_vectors(layer, isa) // schedule.block_vectors
     if schedule.method == "winograd":
         parts, reach = POSITIONS, layer.in_channels
     return blocks, parts, reach // isa.group, schedule.block_vectors, isa.lanes, isa.group

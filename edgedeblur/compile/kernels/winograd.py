@@ -105,8 +105,9 @@ class WinogradConvolution:
         start = T.bind((position * self.patches + patch) * self.channels)
         weights = T.bind((block * POSITIONS + position) * (self.channels * self.block_lanes))
         operand = Columns(self.transformed, start, self.channels)
-        loads = self.channels // isa.step
-        add_products(isa, loads, self.schedule.unroll, operand, Weights(self.weight, weights), sums)
+        size = isa.lanes * isa.group
+        loads, order = self.channels // isa.step, Weights(self.weight, weights, vectors * size, size)
+        add_products(isa, loads, self.schedule.unroll, operand, order, sums)
         for c, v in ((c, v) for c in range(columns) for v in range(vectors)):
             at = (position * columns + c) * self.block_lanes + v * isa.lanes
             T.buffer_store(self.products, sums[c][v].vload([every]), [span(at, isa.lanes)])
