@@ -67,7 +67,9 @@ def _step(isa: InstructionSet, load: Expr, columns: Columns, weights: Weights, s
         for total, operand in zip(sums[column][v * registers : (v + 1) * registers], weight, strict=True):
             T.buffer_store(total, isa.dot(total.vload([every]), activation, part, operand), [every])
 
-    blocks = list(product(range(parts), range(vectors)))
+    blocks = [(part, v) for v, part in product(range(vectors), range(parts))]
+    if weights.group_pitch > weights.vector_pitch:  # the order of memory: loads that LLVM pairs are used soon
+        blocks.sort()
     if isa.holds_activations:
         activations = [activation_of(column) for column in range(len(sums))]
         for part, v in blocks:
