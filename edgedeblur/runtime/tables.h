@@ -58,6 +58,8 @@ typedef struct {
   uint32_t layer_count;
 } ed_tables;
 
-extern const ed_tables ed_model_tables;
+/* The same network once for each set of kernels, the one that needs most of the processor first. */
+extern const ed_tables ed_model_tables[];
+extern const uint32_t ed_model_tables_count;
 
 #endif

@@ -55,7 +55,7 @@ static int run(const ed_tables *tables, const ed_call *call, uint8_t *arena) {
 }
 
 int main(int count, char **words) {
-  const ed_tables *tables = &ed_model_tables;
+  const ed_tables *tables = ed_model_tables;
   uint8_t *arena = allocate(0, 0, tables->arena_bytes, 0, 0);
   if (count != 2 || arena == NULL) return 2;
   for (uint32_t i = 0; i < tables->call_count; i++) {
