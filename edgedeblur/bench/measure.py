@@ -2,7 +2,8 @@
 
 1. the artefact and its quantised network    load_artefact
 2. timed runs in a process of their own      edgedeblur-bench, under the target's simulator where it is not for here
-3. its output against the integer arithmetic quantize/interpreter.py, byte for byte
+3. its output against the integer arithmetic quantize/interpreter.py, byte for byte; under simulation that of
+   every set of kernels in the artefact, each on a processor that has just its instructions
 4. one more process with a clock per layer   layers.py
 5. other runtimes on the same network        peers.py
 6. the verdict                               verdict.py
@@ -40,6 +41,7 @@ from edgedeblur.runtime.program import ProgramRun, run_program, runner_for
 from edgedeblur.runtime.session import Session
 
 _MB = 1e6
+_MEND_RUNNER = "give that fallback in the target's TOML a runner whose processor lacks the better sets' instructions"
 _PROFILED_RUNS = 20
 _BUSY_SHARE = 0.5  # of the cores, by the load average of the last minute
 
@@ -82,7 +84,10 @@ def bench(artefact: ArtefactInfo, options: BenchOptions, quality: Quality, log: 
     timed = _run_timed(artefact, image, options, simulated)
     environment = after(environment)
     log("comparing its output with the integer interpreter")
-    check_output(timed.output, interpreter.run(artefact.network(), image))
+    expected = interpreter.run(artefact.network(), image)
+    check_output(timed.output, expected)
+    if simulated:
+        _check_fallbacks(artefact, image, expected, options, log)
     layers = _layers(artefact, image, options, simulated, log)
     peers = _peers(artefact, image, options, timed.result.threads, log)
     return _report(artefact, timed, environment, quality, layers, peers)
@@ -115,6 +120,18 @@ def say_load(cores: int, log: Callable[[str], None]) -> None:
     load = os.getloadavg()[0]
     if load > _BUSY_SHARE * cores:
         log(f"note: the machine is busy (load {load:.1f} on {cores} cores); other work makes these times longer")
+
+
+def _check_fallbacks(
+    artefact: ArtefactInfo, image: np.ndarray, expected: np.ndarray, options: BenchOptions, log: Callable[[str], None]
+) -> None:
+    """The artefact's other kernels, each in a simulator without the instructions of those before it."""
+    for one in artefact.target.kernel_sets[1:]:
+        log(f"{one.isa} kernels in {' '.join(one.runner)}")
+        run = run_program(artefact, image, 1, 0, options.threads, runner=one.runner)
+        if run.result.isa != one.isa:
+            raise UserError(f"{' '.join(one.runner)} ran the {run.result.isa} kernels, not {one.isa}", _MEND_RUNNER)
+        check_output(run.output, expected)
 
 
 def _check_peers(options: BenchOptions, simulated: bool) -> None:

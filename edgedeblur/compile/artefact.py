@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from edgedeblur import __version__
 from edgedeblur.compile import link, manifest
-from edgedeblur.compile.emit import CONSTANTS, MODEL_C, ModelFacts, emit_model_c
+from edgedeblur.compile.emit import CONSTANTS, MODEL_C, ModelFacts, emit_model_c, join_constants
 from edgedeblur.compile.manifest import damaged
 from edgedeblur.compile.target import Target, parse_target
 from edgedeblur.errors import UserError
@@ -84,17 +84,19 @@ def compile_network(
 
     output = Path(output)
     _check_output(output)
-    log(f"compiling {len(network.layers)} kernels for {target.name} ({target.cpu}, {target.isa})")
-    compiled = build_plan(network, height, width, target)
+    sets = []
+    for one in target.kernel_sets:
+        log(f"compiling {len(network.layers)} kernels for {target.name} ({one.cpu}, {one.isa})")
+        sets.append((one.isa, build_plan(network, height, width, one)))
     with atomic_folder(output) as folder:
         facts = ModelFacts(manifest.artefact_name(network, height, width), __version__, target.isa, target.threads)
-        _write_parts(folder, compiled, facts)
+        _write_parts(folder, sets, facts)
         save_edq(network, folder / NETWORK)
         log(f"linking {link.BENCH} (about a minute more the first time for a target, whose C library is built too)")
         link.link_bench(folder, target)
         _link_library(folder, target, log)
         files = manifest.describe_files(folder)
-        manifest.write_manifest(folder, manifest.make_manifest(network, compiled, target, files))
+        manifest.write_manifest(folder, manifest.make_manifest(network, sets, target, files))
     return load_artefact(output)
 
 
@@ -117,11 +119,14 @@ def load_artefact(path: str | Path) -> ArtefactInfo:
     return info
 
 
-def _write_parts(folder: Path, compiled: "CompiledKernels", facts: ModelFacts) -> None:
+def _write_parts(folder: Path, sets: "list[tuple[str, CompiledKernels]]", facts: ModelFacts) -> None:
+    """The sources, the kernels of all sets in one object, the constants and the tables."""
     link.copy_sources(folder)
-    (folder / link.OBJECT).write_bytes(compiled.object_code)
-    (folder / CONSTANTS).write_bytes(compiled.plan.constants)
-    (folder / MODEL_C).write_text(emit_model_c(compiled.plan, facts), encoding="ascii")
+    link.join_objects(folder, [compiled.object_code for _, compiled in sets])
+    plans = [(isa, compiled.plan) for isa, compiled in sets]
+    constants, _ = join_constants([plan for _, plan in plans])
+    (folder / CONSTANTS).write_bytes(constants)
+    (folder / MODEL_C).write_text(emit_model_c(plans[0][1], facts, plans[1:]), encoding="ascii")
 
 
 def _link_library(folder: Path, target: Target, log: Callable[[str], None]) -> None:

@@ -118,7 +118,7 @@ def layer_kernels(
         conv = network.layers[index].spec
         schedule = schedules.get(layer.name) or default_schedule(layer, isa, target.threads)
         check_schedule(layer, isa, schedule)
-        symbol = f"conv{index}_{re.sub(r'[^A-Za-z0-9]', '_', layer.name)}"
+        symbol = f"{isa.name}_conv{index}_{re.sub(r'[^A-Za-z0-9]', '_', layer.name)}"
         kernels.append(LayerKernel(layer, schedule, isa, symbol, conv.source, conv.residual))
     return tuple(kernels)
 

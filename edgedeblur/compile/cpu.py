@@ -9,8 +9,10 @@ ISA_FLAGS = {
     "avx2": ("avx2", "fma"),
     "vnni": ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"),
     "sdot": ("asimddp",),
+    "i8mm": ("i8mm",),
+    "neon": ("asimd",),
 }
-ISA_ARCHITECTURE = {"avx2": "x86_64", "vnni": "x86_64", "sdot": "aarch64"}
+ISA_ARCHITECTURE = {"avx2": "x86_64", "vnni": "x86_64", "sdot": "aarch64", "i8mm": "aarch64", "neon": "aarch64"}
 
 _CPUINFO = Path("/proc/cpuinfo")
 _SYSTEM_CPUS = Path("/sys/devices/system/cpu")

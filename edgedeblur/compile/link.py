@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgedeblur.compile.target import Target
@@ -24,7 +24,6 @@ RUNTIME_FOLDER = "runtime"
 INCLUDE_FOLDER = "include"
 CMAKE_LISTS = "CMakeLists.txt"
 
-ANDROID_API = 24  # Android 7.0
 _GLIBC = "2.17"  # the oldest that zig's AArch64 and x86-64 share: the library loads on any Linux still in use
 _LIBRARY_SOURCES = ("cpu.c", "error.c", "instance.c", "pool.c", "workspace.c")
 _BENCH_SOURCES = ("bench.c", "bench_options.c", "bench_report.c")
@@ -71,6 +70,23 @@ def copy_sources(folder: Path) -> None:
         shutil.copyfile(source, folder / INCLUDE_FOLDER / name)
 
 
+def join_objects(folder: Path, objects: Sequence[bytes]) -> None:
+    """Writes OBJECT into the folder: one relocatable object with the kernels of all these.
+
+    Raises:
+        UserError: zig is missing, or fails.
+    """
+    if len(objects) == 1:
+        (folder / OBJECT).write_bytes(objects[0])
+        return
+    names = [f"kernels{index}.o" for index in range(len(objects))]
+    for name, code in zip(names, objects, strict=True):
+        (folder / name).write_bytes(code)
+    run_compiler([*_zig(), "ld.lld", "-r", *names, "-o", OBJECT], folder)
+    for name in names:
+        (folder / name).unlink()
+
+
 def link_bench(folder: Path, target: Target) -> None:
     """Builds the static BENCH program in the folder.
 
@@ -101,7 +117,11 @@ def link_android_library(folder: Path, target: Target, ndk: Path) -> None:
         UserError: not an NDK for this machine, or its clang fails.
     """
     run_compiler(
-        [str(ndk_clang(ndk)), f"--target={target.architecture}-linux-android{ANDROID_API}", *_library_arguments()],
+        [
+            str(ndk_clang(ndk)),
+            f"--target={target.architecture}-linux-android{target.android_api}",
+            *_library_arguments(),
+        ],
         folder,
     )
 
@@ -133,9 +153,13 @@ def zig_cc(zig_target: str) -> list[str]:
     Raises:
         UserError: zig is not installed.
     """
+    return [*_zig(), "cc", "-target", zig_target]
+
+
+def _zig() -> list[str]:
     if importlib.util.find_spec("ziglang") is None:
         raise UserError("zig is not installed; it compiles and links artefacts", "pip install ziglang")
-    return [sys.executable, "-m", "ziglang", "cc", "-target", zig_target]
+    return [sys.executable, "-m", "ziglang"]
 
 
 def run_compiler(command: list[str], folder: Path) -> None:

@@ -39,21 +39,20 @@ _TYPES = {
     "tool_versions": dict,
     "network_sha256": str,
     "files": dict,
+    "fallbacks": list,
 }
 
 
-def make_manifest(network: QuantisedNetwork, compiled: "CompiledKernels", target: Target, files: dict) -> dict:
-    """The manifest of an artefact; `files` as `describe_files` gives them.
+def make_manifest(
+    network: QuantisedNetwork, sets: "list[tuple[str, CompiledKernels]]", target: Target, files: dict
+) -> dict:
+    """The manifest of an artefact; `sets` by isa, the target's own first; `files` as `describe_files` gives them.
 
     name: of the network, its size and target. network_sha256: of the artefact's .edq file, which `save_edq` writes the
     same for the same network, so that an artefact can be held against the file that it was made from.
     """
-    plan, spec = compiled.plan, network.spec
-    symbols = {call.layer: call.symbol for call in plan.calls}
-    layers = [
-        _layer_entry(conv.spec, kernel, symbols[kernel.layer])
-        for conv, kernel in zip(network.layers, compiled.kernels, strict=True)
-    ]
+    compiled, spec = sets[0][1], network.spec
+    plan, layers = compiled.plan, _layer_entries(network, compiled)
     return {
         "schema_version": SCHEMA_VERSION,
         "name": artefact_name(network, plan.height, plan.width),
@@ -74,7 +73,27 @@ def make_manifest(network: QuantisedNetwork, compiled: "CompiledKernels", target
         "tool_versions": {tool: metadata.version(tool) for tool in _TOOLS},
         "network_sha256": files["network.edq"]["sha256"],
         "files": files,
+        "fallbacks": [_fallback_entry(network, isa, compiled) for isa, compiled in sets[1:]],
     }
+
+
+def _fallback_entry(network: QuantisedNetwork, isa: str, compiled: "CompiledKernels") -> dict:
+    """What differs from the target's own kernels, under the same names."""
+    layers = _layer_entries(network, compiled)
+    return {
+        "isa": isa,
+        "workspace_bytes": compiled.plan.workspace_bytes,
+        "int8": _int8_proof(layers),
+        "layers": layers,
+    }
+
+
+def _layer_entries(network: QuantisedNetwork, compiled: "CompiledKernels") -> list[dict]:
+    symbols = {call.layer: call.symbol for call in compiled.plan.calls}
+    return [
+        _layer_entry(conv.spec, kernel, symbols[kernel.layer])
+        for conv, kernel in zip(network.layers, compiled.kernels, strict=True)
+    ]
 
 
 def artefact_name(network: QuantisedNetwork, height: int, width: int) -> str:

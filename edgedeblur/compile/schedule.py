@@ -29,7 +29,8 @@ class Schedule:
     """How one convolution is cut up.
 
     strip_rows: output rows that are worked on together: the scratch holds their input.
-    tile_width: most output pixels of a row (by Winograd: patches of a strip) accumulated at once.
+    tile_width: most columns accumulated at once: output pixels of a row, or those that share registers
+        (SumLayout.pixels), or by Winograd patches of a strip.
     block_vectors: accumulator registers of output channels per pixel.
     unroll: activation loads per round of the inner loop; a divisor of `inner_loads`.
     method: kernels/direct.py or kernels/winograd.py.
@@ -89,8 +90,9 @@ def scratch_bytes(layer: ConvLayer, isa: InstructionSet, schedule: Schedule) -> 
 
 def fits_registers(isa: InstructionSet, tile_width: int, block_vectors: int) -> bool:
     """Whether the sums of a tile and the operand that a step holds stay in registers."""
-    held = tile_width if isa.holds_activations else block_vectors
-    return tile_width * block_vectors + held + isa.reserved <= isa.registers
+    per_column = block_vectors * isa.sums.registers
+    held = tile_width if isa.holds_activations else per_column
+    return tile_width * per_column + held + isa.reserved <= isa.registers
 
 
 def register_tiles(layer: ConvLayer, isa: InstructionSet, columns: int) -> Iterator[tuple[int, int]]:
@@ -116,7 +118,7 @@ def unrolls(layer: ConvLayer, isa: InstructionSet, method: str) -> list[int]:
 
 
 def loads_per_dot(layer: ConvLayer, isa: InstructionSet, method: str, columns: int, tile: tuple[int, int]) -> float:
-    """Vector loads per dot product over `columns`, for a register tile: what registers are spent on saving.
+    """Loads, with what belongs to them, per dot product over `columns`, for a register tile: what registers save.
 
     Every loop of a tile ends with a branch that the processor did not expect; the loads that it could have done
     meanwhile count as done.
@@ -128,8 +130,8 @@ def loads_per_dot(layer: ConvLayer, isa: InstructionSet, method: str, columns: i
     lost = LOADS_PER_LOOP_END * (loops + 1)
     loads = dots = 0
     for count, width in tile_widths(columns, tile_width):
-        loads += count * (steps * (width + block_vectors * parts) + lost)
-        dots += count * steps * width * block_vectors * parts
+        loads += count * (steps * (width * isa.load_cost + block_vectors * parts * isa.weight_cost) + lost)
+        dots += count * steps * width * block_vectors * parts * isa.dot_cost
     return loads / dots
 
 
@@ -145,16 +147,14 @@ def default_schedule(layer: ConvLayer, isa: InstructionSet, threads: int) -> Sch
     """
     if takes_winograd(layer, isa):
         candidates = _winograd_schedules(layer, isa)
-        return min(
-            candidates, key=lambda schedule: (transform_cost(layer, isa, schedule, threads), schedule.strip_rows)
-        )
+        return min(candidates, key=lambda chosen: (transform_cost(layer, isa, chosen, threads), chosen.strip_rows))
     strip_rows = _strip_rows(layer, isa, threads)
-    columns = layer.out_size[1]
+    columns = row_columns(layer, isa)
     tile = min(
         register_tiles(layer, isa, columns),
         key=lambda tile: (loads_per_dot(layer, isa, "direct", columns, tile), -tile[1]),
     )
-    dots_per_load = tile[0] * tile[1] * (isa.step // isa.group)
+    dots_per_load = tile[0] * tile[1] * isa.dot_cost * (isa.step // isa.group)
     unroll = max(n for n in unrolls(layer, isa, "direct") if n == 1 or n * dots_per_load <= UNROLLED_DOTS)
     return Schedule(strip_rows, *tile, unroll, "direct")
 
@@ -205,9 +205,14 @@ def _winograd_cycles_per_dot(layer: ConvLayer, isa: InstructionSet, columns: int
     return loads_per_dot(layer, isa, "winograd", columns, tile) / 2 + weight_bytes / SECOND_CACHE_BYTES_PER_CYCLE
 
 
-def tile_columns(layer: ConvLayer, method: str, strip_rows: int) -> int:
-    """What is cut into register tiles: the pixels of a row, or the patches of a strip."""
-    return layer.out_size[1] if method == "direct" else patches_per_strip(layer, strip_rows)
+def row_columns(layer: ConvLayer, isa: InstructionSet) -> int:
+    """Columns of a row of output pixels, the last one reaching over a ragged width."""
+    return -(-layer.out_size[1] // isa.sums.pixels)
+
+
+def tile_columns(layer: ConvLayer, isa: InstructionSet, method: str, strip_rows: int) -> int:
+    """What is cut into register tiles: the columns of a row, or the patches of a strip."""
+    return row_columns(layer, isa) if method == "direct" else patches_per_strip(layer, strip_rows)
 
 
 def check_schedule(layer: ConvLayer, isa: InstructionSet, schedule: Schedule) -> None:
@@ -219,7 +224,7 @@ def check_schedule(layer: ConvLayer, isa: InstructionSet, schedule: Schedule) ->
             f"channels in multiples of {isa.lanes}, no sum above {LARGEST_SUM:,} (here up to {layer.largest_sum:,}), "
             f"and strip_rows in multiples of {PATCH}"
         )
-    tiles = register_tiles(layer, isa, tile_columns(layer, schedule.method, schedule.strip_rows))
+    tiles = register_tiles(layer, isa, tile_columns(layer, isa, schedule.method, schedule.strip_rows))
     fits = (
         schedule.strip_rows >= 1
         and (schedule.tile_width, schedule.block_vectors) in tiles

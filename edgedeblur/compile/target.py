@@ -10,12 +10,15 @@ from edgedeblur.errors import UserError
 from edgedeblur.resources import resource_folder
 
 MAX_THREADS = 64
+MIN_ANDROID_API, MAX_ANDROID_API = 21, 99  # the first with AArch64
 
 # What LLVM must be allowed to use for the kernels of an instruction set.
 _ISA_FEATURES = {
     "avx2": ("+avx2", "+fma"),
     "vnni": ("+avx512f", "+avx512bw", "+avx512dq", "+avx512vl", "+avx512vnni"),
     "sdot": ("+neon", "+dotprod"),
+    "i8mm": ("+neon", "+i8mm"),
+    "neon": ("+neon",),
 }
 _KEYS = {
     "description": str,
@@ -28,8 +31,10 @@ _KEYS = {
     "clusters": list,
     "budget": dict,
 }
-_OPTIONAL_KEYS = {"runner": list}
+_OPTIONAL_KEYS = {"runner": list, "fallbacks": list, "android_api": int}
 _DETECTED_KEYS = {"description": str, "detect": list}
+_SAME_KEYS = {"description": str, "same_as": str}
+_FALLBACK_KEYS = {"isa": str, "cpu": str, "features": list}
 _CLUSTER_KEYS = {"name": str, "count": int, "ghz": float}
 _BUDGET_KEYS = {"latency_ms": float, "memory_mb": float}
 
@@ -44,12 +49,24 @@ class CoreCluster:
 
 
 @dataclass(frozen=True)
+class Fallback:
+    """Further kernels in the same artefact, for processors without the target's isa; cpu, features, runner likewise."""
+
+    isa: str
+    cpu: str
+    features: tuple[str, ...]
+    runner: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Target:
     """Where an artefact runs.
 
-    triple, cpu, features: for LLVM ("+dotprod"). isa: which file in kernels/ ("avx2", "vnni", "sdot").
+    triple, cpu, features: for LLVM ("+dotprod"). isa: which file in kernels/ ("avx2", "vnni", "sdot", "i8mm", "neon").
     zig_target: for linking ("aarch64-linux-musl").
     runner: command prefix that starts the program on another architecture, empty when there is none.
+    fallbacks: other kernels in the same artefact, the better first; the first set that the processor has runs.
+    android_api: the lowest API level that the library for apps runs on; of Android targets only.
     """
 
     name: str
@@ -64,6 +81,19 @@ class Target:
     latency_budget_ms: float
     memory_budget_mb: float
     runner: tuple[str, ...] = ()
+    fallbacks: tuple[Fallback, ...] = ()
+    android_api: int | None = None
+
+    @property
+    def kernel_sets(self) -> tuple["Target", ...]:
+        """This target once for each set of kernels in its artefact, without fallbacks; its own set first."""
+        sets = (Fallback(self.isa, self.cpu, self.features, self.runner), *self.fallbacks)
+        return tuple(
+            dataclasses.replace(
+                self, isa=one.isa, cpu=one.cpu, features=one.features, runner=one.runner or self.runner, fallbacks=()
+            )
+            for one in sets
+        )
 
     @property
     def architecture(self) -> str:
@@ -93,6 +123,9 @@ def load_target(name_or_path: str | Path) -> Target:
     table = read_toml(path)
     if "detect" in table:
         return _detect_host(path, table)
+    if "same_as" in table:
+        table = check_table(path, "", table, _SAME_KEYS)
+        return dataclasses.replace(load_target(table["same_as"]), name=path.stem, description=table["description"])
     return parse_target(path.stem, table, path)
 
 
@@ -108,7 +141,7 @@ def override_isa(target: Target, isa: str) -> Target:
             f"no {isa!r} kernels for {target.architecture}; there are {', '.join(allowed)}", "choose --isa", exit_code=2
         )
     missing = tuple(feature for feature in _ISA_FEATURES[isa] if feature not in target.features)
-    return dataclasses.replace(target, isa=isa, features=target.features + missing)
+    return dataclasses.replace(target, isa=isa, features=target.features + missing, fallbacks=())
 
 
 def _shipped(name: str) -> Path:
@@ -141,9 +174,24 @@ def parse_target(name: str, table: dict, path: Path) -> Target:
         latency_budget_ms=budget["latency_ms"],
         memory_budget_mb=budget["memory_mb"],
         runner=strings(path, "runner", table.get("runner", [])),
+        fallbacks=tuple(
+            _parse_fallback(path, f"fallbacks[{index}].", entry)
+            for index, entry in enumerate(table.get("fallbacks", []))
+        ),
+        android_api=table.get("android_api"),
     )
-    _check_values(path, target)
+    for one in target.kernel_sets:
+        _check_values(path, one)
+    isas = [one.isa for one in target.kernel_sets]
+    if len(set(isas)) != len(isas):
+        raise bad_file(path, f"isa and fallbacks name {', '.join(isas)}; each may be there once")
     return target
+
+
+def _parse_fallback(path: Path, prefix: str, entry: object) -> Fallback:
+    entry = check_table(path, prefix, entry, _FALLBACK_KEYS, {"runner": list})
+    features = strings(path, prefix + "features", entry["features"])
+    return Fallback(entry["isa"], entry["cpu"], features, strings(path, prefix + "runner", entry.get("runner", [])))
 
 
 def target_table(target: Target) -> dict:
@@ -153,6 +201,13 @@ def target_table(target: Target) -> dict:
     table["clusters"] = [dataclasses.asdict(cluster) for cluster in target.clusters]
     table["budget"] = {"latency_ms": target.latency_budget_ms, "memory_mb": target.memory_budget_mb}
     table["runner"] = list(target.runner)
+    if target.fallbacks:
+        table["fallbacks"] = [
+            {"isa": one.isa, "cpu": one.cpu, "features": list(one.features), "runner": list(one.runner)}
+            for one in target.fallbacks
+        ]
+    if target.android_api is not None:
+        table["android_api"] = target.android_api
     return table
 
 
@@ -169,6 +224,10 @@ def _check_values(path: Path, target: Target) -> None:
     for feature in target.features:
         if feature[:1] not in ("+", "-"):
             raise bad_file(path, f"feature {feature!r}; LLVM's features begin with + or -")
+    if target.is_android != (target.android_api is not None):
+        raise bad_file(path, f"android_api = {target.android_api}; triples for Android need it, others have none")
+    if target.android_api is not None and not MIN_ANDROID_API <= target.android_api <= MAX_ANDROID_API:
+        raise bad_file(path, f"android_api = {target.android_api}; allowed are {MIN_ANDROID_API} to {MAX_ANDROID_API}")
     if not 1 <= target.threads <= MAX_THREADS:
         raise bad_file(path, f"threads = {target.threads}; allowed are 1 to {MAX_THREADS}")
     if not target.clusters:
@@ -187,9 +246,10 @@ def _detect_host(path: Path, table: dict) -> Target:
     table = check_table(path, "", table, _DETECTED_KEYS)
     paths = [_shipped(name) for name in strings(path, "detect", table["detect"])]
     candidates = [parse_target(candidate.stem, read_toml(candidate), candidate) for candidate in paths]
-    found = next((target for target in candidates if cpu.runs_here(target.isa)), None)
+    sets = [one for target in candidates for one in target.kernel_sets]
+    found = next((one for one in sets if cpu.runs_here(one.isa)), None)
     if found is None:
-        needs = "; ".join(f"{target.name}: {' '.join(cpu.ISA_FLAGS[target.isa])}" for target in candidates)
+        needs = "; ".join(f"{one.name}: {' '.join(cpu.ISA_FLAGS[one.isa])}" for one in sets)
         raise UserError(
             f"there are no kernels for this processor ({cpu.cpu_model()}); they need one of: {needs}",
             "compile for another machine: edgedeblur compile --target NAME",

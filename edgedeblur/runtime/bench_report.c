@@ -67,6 +67,7 @@ int bench_print_result(bench_result *result) {
   if (scratch == NULL) return -1;
   printf("{\"schema_version\":1,\"model\":");
   print_string(ed_name());
+  printf(",\"isa\":\"%s\"", ed_isa());
   printf(",\"height\":%d,\"width\":%d,\"threads\":%d", ed_height(), ed_width(), result->threads);
   printf(",\"interrupted\":%s,\"load_ms\":%.6f", result->interrupted ? "true" : "false", result->load_ms);
   if (result->first_ms >= 0) printf(",\"first_ms\":%.6f", result->first_ms);

@@ -2,8 +2,6 @@
  * SIGILL. By cpuid and auxv: __builtin_cpu_supports needs a constructor that not every C runtime has. */
 #include "cpu.h"
 
-#include <stdbool.h>
-
 #include "error.h"
 #include "tables.h"
 
@@ -22,7 +20,7 @@ static unsigned saved_state(void) {
   return low;
 }
 
-static bool has(int isa) {
+bool ed_has_isa(int isa) {
   unsigned a, b, c, d, leaf1;
   if (!__get_cpuid(1, &a, &b, &leaf1, &d) || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
   if (!(leaf1 & OSXSAVE)) return false;
@@ -34,15 +32,25 @@ static bool has(int isa) {
 #elif defined(__aarch64__)
 #include <sys/auxv.h>
 
-enum { ASIMDDP = 1 << 20 }; /* AT_HWCAP: SDOT and UDOT */
+enum { ASIMD = 1 << 1, ASIMDDP = 1 << 20 }; /* AT_HWCAP: Armv8.0's vectors; SDOT and UDOT */
+enum { I8MM = 1 << 13 };                     /* AT_HWCAP2: SMMLA */
 
-static bool has(int isa) { return isa == ED_ISA_SDOT && (getauxval(AT_HWCAP) & ASIMDDP); }
+bool ed_has_isa(int isa) {
+  if (isa == ED_ISA_I8MM) return getauxval(AT_HWCAP2) & I8MM;
+  return getauxval(AT_HWCAP) & (isa == ED_ISA_SDOT ? ASIMDDP : isa == ED_ISA_NEON ? ASIMD : 0);
+}
 #else
 #error "edgedeblur compiles for x86-64 and AArch64"
 #endif
 
+const char *ed_isa_name(int isa) {
+  static const char *const names[] = {"avx2", "vnni", "sdot", "i8mm", "neon"};
+  return names[isa];
+}
+
 int ed_check_cpu(int isa) {
-  static const char *const needs[] = {"AVX2 and FMA", "AVX-512 VNNI (with F, DQ, BW, VL)", "dot-product (SDOT)"};
-  if (has(isa)) return 0;
+  static const char *const needs[] = {"AVX2 and FMA", "AVX-512 VNNI (with F, DQ, BW, VL)", "dot-product (SDOT)",
+                                      "int8 matrix (SMMLA)", "Advanced SIMD"};
+  if (ed_has_isa(isa)) return 0;
   return ed_fail("this processor has no %s instructions, which the network was compiled for", needs[isa]);
 }

@@ -2,6 +2,14 @@
 #ifndef EDGEDEBLUR_CPU_H
 #define EDGEDEBLUR_CPU_H
 
+#include <stdbool.h>
+
+/* Whether this processor has the instructions. `isa`: ED_ISA_*. */
+bool ed_has_isa(int isa);
+
+/* "sdot" for ED_ISA_SDOT and so on. */
+const char *ed_isa_name(int isa);
+
 /* 0, or -1 with an error that names the missing instructions. `isa`: ED_ISA_*. */
 int ed_check_cpu(int isa);
 

@@ -50,6 +50,7 @@ ED_API const char *ed_last_error(void);
 /* The network that this library holds; the same for every instance. Sizes in bytes. */
 ED_API const char *ed_name(void);
 ED_API const char *ed_version(void);           /* of edgedeblur that compiled it */
+ED_API const char *ed_isa(void);               /* whose kernels run on this processor: "i8mm", "sdot", ... */
 ED_API int ed_height(void);
 ED_API int ed_width(void);
 ED_API size_t ed_arena_bytes(void);            /* activations, per instance */

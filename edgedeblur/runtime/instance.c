@@ -11,7 +11,18 @@
 #include "pool.h"
 #include "tables.h"
 
-#define TABLES ed_model_tables
+/* The first kernels that this processor can run; where it can run none, the last, which need least of it. */
+static const ed_tables *choose(void) {
+  static _Atomic(const ed_tables *) chosen; /* the same whichever thread writes it */
+  const ed_tables *tables = atomic_load(&chosen);
+  for (uint32_t i = 0; tables == NULL; i++) {
+    if (i + 1 == ed_model_tables_count || ed_has_isa(ed_model_tables[i].isa)) tables = &ed_model_tables[i];
+  }
+  atomic_store(&chosen, tables);
+  return tables;
+}
+
+#define TABLES (*choose())
 
 struct ed_model {
   ed_pool *pool;
@@ -129,6 +140,7 @@ static bool is_layer(int layer) { return layer >= 0 && (uint32_t)layer < TABLES.
 
 const char *ed_name(void) { return TABLES.name; }
 const char *ed_version(void) { return TABLES.version; }
+const char *ed_isa(void) { return ed_isa_name(TABLES.isa); }
 int ed_height(void) { return TABLES.height; }
 int ed_width(void) { return TABLES.width; }
 size_t ed_arena_bytes(void) { return TABLES.arena_bytes; }

@@ -31,7 +31,7 @@ class LayerTime:
 class BenchResult:
     """What edgedeblur-bench printed.
 
-    load_ms: making an instance. first_ms: its first run. samples_ms: the measured runs.
+    isa: whose kernels ran. load_ms: making an instance. first_ms: its first run. samples_ms: the measured runs.
     peak_rss_kb: of the process; under a simulator, of the simulator with it (peak_rss_source says how it was read).
     """
 
@@ -49,6 +49,7 @@ class BenchResult:
     workspace_bytes: int
     weights_bytes: int
     layers: tuple[LayerTime, ...]
+    isa: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ def run_program(
     profile: bool = False,
     cores: str | None = None,
     timeout_s: float | None = None,
+    runner: tuple[str, ...] | None = None,
 ) -> ProgramRun:
     """Runs edgedeblur-bench on the image: directly where the artefact is for this machine, else by its target's runner.
 
@@ -79,6 +81,7 @@ def run_program(
         min_seconds: goes on after `runs` runs until this long has been measured.
         profile: measure every layer.
         cores: "4-7" or "0,2": run there only.
+        runner: instead of the target's.
 
     Raises:
         UserError: not an artefact, an image of another size, no runner for its architecture or not installed, a
@@ -86,7 +89,7 @@ def run_program(
     """
     info = artefact if isinstance(artefact, ArtefactInfo) else load_artefact(artefact)
     check_image(info, image)
-    runner = runner_for(info)
+    runner = runner_for(info) if runner is None else runner
     options = ["--runs", str(runs), "--warmup", str(warmup), "--min-seconds", str(min_seconds)]
     options += ["--threads", str(threads)] if threads is not None else []
     options += ["--cores", cores] if cores is not None else []

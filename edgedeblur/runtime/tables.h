@@ -12,7 +12,7 @@ enum { ED_ALIGNMENT = 64 };
 enum { ED_INPUT, ED_OUTPUT, ED_ARENA, ED_CONSTANT };
 
 /* The instructions that the kernels need, see cpu.h. */
-enum { ED_ISA_AVX2, ED_ISA_VNNI, ED_ISA_SDOT };
+enum { ED_ISA_AVX2, ED_ISA_VNNI, ED_ISA_SDOT, ED_ISA_I8MM, ED_ISA_NEON };
 
 typedef struct {
   uint8_t place;
@@ -58,6 +58,8 @@ typedef struct {
   uint32_t layer_count;
 } ed_tables;
 
-extern const ed_tables ed_model_tables;
+/* The same network once for each set of kernels, the one that needs most of the processor first. */
+extern const ed_tables ed_model_tables[];
+extern const uint32_t ed_model_tables_count;
 
 #endif

@@ -6,40 +6,27 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kernels import has_avx2, run_kernel, with_portable_dot
+from kernels import has_avx2, one_layer_between, run_kernel, with_portable_dot
 from networks import random_network, tiny_spec
 
+from edgedeblur.compile.cpu import runs_here
 from edgedeblur.compile.kernels import INSTRUCTION_SETS, instruction_set
 from edgedeblur.compile.kernels.layer import conv_layers
 from edgedeblur.compile.schedule import LARGEST_SUM, Schedule, check_schedule, default_schedule
 from edgedeblur.errors import UserError
 from edgedeblur.quantize import interpreter
 from edgedeblur.quantize.network import TensorScale
-from edgedeblur.student import IMAGE, ConvSpec, StudentSpec
+from edgedeblur.student import ConvSpec, StudentSpec
 
 pytestmark = pytest.mark.skipif(not has_avx2(), reason="the kernels of this test run on AVX2")
 
-PORTABLE = ("vnni", "sdot")  # cannot run here: their own schedules with a portable dot product
+HERE = ("avx2", "vnni", "sdot")  # what AArch64 kernels do is in test_arm_kernels.py
 
 
 def runnable(name: str):
+    """The instruction set, or its own schedules with a portable dot product where this processor lacks it."""
     isa = INSTRUCTION_SETS[name]
-    return with_portable_dot(isa) if name in PORTABLE else isa
-
-
-def one_layer_between(source_channels: int, layer: ConvSpec) -> StudentSpec:
-    """image -> source -> the layer under test -> image. Only the layer under test is compiled."""
-    out = layer.out_channels // layer.depth_to_space**2
-    return StudentSpec(
-        "probe",
-        (
-            ConvSpec("source", IMAGE, 3, source_channels, kernel=1),
-            layer,
-            ConvSpec("last", layer.name, out, 3, kernel=1),
-        ),
-        layer.name,
-        multiple=1,
-    )
+    return isa if runs_here(name) else with_portable_dot(isa)
 
 
 def check_layer(spec: StudentSpec, height: int, width: int, isa, seed: int, zero_points=None, schedule=None):
@@ -57,7 +44,7 @@ def check_layer(spec: StudentSpec, height: int, width: int, isa, seed: int, zero
     np.testing.assert_array_equal(got, expected)
 
 
-@pytest.mark.parametrize("isa", INSTRUCTION_SETS)
+@pytest.mark.parametrize("isa", HERE)
 def test_every_kind_of_layer_gives_the_interpreters_bytes(isa):
     network = random_network(tiny_spec(), seed=4)
     image = np.random.default_rng(4).integers(0, 256, (24, 40, 3)).astype(np.uint8)
@@ -70,7 +57,7 @@ def test_every_kind_of_layer_gives_the_interpreters_bytes(isa):
 
 @settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    isa=st.sampled_from(list(INSTRUCTION_SETS)),
+    isa=st.sampled_from(HERE),
     height=st.integers(1, 9).map(lambda n: 2 * n),
     width=st.integers(1, 21).map(lambda n: 2 * n),
     channels=st.tuples(st.integers(1, 50), st.integers(1, 50)),
@@ -87,7 +74,7 @@ def test_any_shape_gives_the_interpreters_bytes(isa, height, width, channels, sh
     check_layer(one_layer_between(inputs, layer), height, width, runnable(isa), seed=7, zero_points=zero_points)
 
 
-@pytest.mark.parametrize("isa", INSTRUCTION_SETS)
+@pytest.mark.parametrize("isa", HERE)
 def test_sums_and_clamps_at_the_ends_of_their_ranges_are_exact(isa):
     layer = ConvSpec("probe", "source", 64, 16)
     network = random_network(one_layer_between(64, layer), seed=1)
@@ -104,7 +91,7 @@ def test_sums_and_clamps_at_the_ends_of_their_ranges_are_exact(isa):
     np.testing.assert_array_equal(got, interpreter.run_layer(network, network.layers[1], values))
 
 
-WIDE = [name for name, isa in INSTRUCTION_SETS.items() if isa.wide is not None]
+WIDE = [name for name in HERE if INSTRUCTION_SETS[name].wide is not None]
 
 
 @settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -152,7 +139,7 @@ def test_winograds_products_may_wrap_and_the_largest_sums_stay_exact(name, sign)
     np.testing.assert_array_equal(got, interpreter.run_layer(network, worst, {"source": source}))
 
 
-@pytest.mark.parametrize("isa", INSTRUCTION_SETS)
+@pytest.mark.parametrize("isa", HERE)
 def test_tasks_may_be_blocks_of_output_channels(isa):
     chosen = runnable(isa)
     layer = ConvSpec("probe", "source", 20, 5 * chosen.lanes, stride=2)
@@ -176,5 +163,5 @@ def test_equal_scales_of_residual_and_output_add_plain_integers():
 
 
 def test_an_unknown_instruction_set_is_refused_with_the_ones_there_are():
-    with pytest.raises(UserError, match="no kernels for isa 'mmx'; there are avx2, vnni, sdot"):
+    with pytest.raises(UserError, match="no kernels for isa 'mmx'; there are avx2, vnni, sdot, i8mm, neon"):
         instruction_set("mmx")

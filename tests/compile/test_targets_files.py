@@ -1,5 +1,6 @@
 """Target files: what ships, what is refused and how, and what the host is detected to be."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from edgedeblur.compile import cpu
 from edgedeblur.compile.target import list_targets, load_target, override_isa, parse_target, target_table
 from edgedeblur.errors import UserError
 
+FALLBACK = '[[fallbacks]]\nisa = "avx2"\ncpu = "x86-64-v3"\nfeatures = ["+avx2"]\n'
 GOOD = Path(__file__).parents[2] / "targets" / "x86-64-v3.toml"
 
 
@@ -31,7 +33,8 @@ def cpuinfo(folder: Path, *flags: str) -> Path:
 
 
 def test_the_shipped_targets_are_these_and_all_but_the_host_load_anywhere():
-    assert list_targets() == ["android", "host", "linux-arm64", "x86-64-v3", "x86-64-v4-vnni"]
+    names = ["android", "android-arm64", "host", "linux-arm64", "snapdragon-865", "x86-64-v3", "x86-64-v4-vnni"]
+    assert list_targets() == names
     for name in set(list_targets()) - {"host"}:
         target = load_target(name)
         assert target.name == name
@@ -47,7 +50,23 @@ def test_android_is_the_snapdragon_865():
     assert target.runner == ("qemu-aarch64", "-cpu", "cortex-a76")
 
 
-@pytest.mark.parametrize("name", ["android", "linux-arm64", "x86-64-v3", "x86-64-v4-vnni"])
+def test_snapdragon_865_is_another_name_of_android():
+    named = load_target("snapdragon-865")
+    assert dataclasses.replace(named, name="android", description=load_target("android").description) == load_target(
+        "android"
+    )
+
+
+@pytest.mark.parametrize("name", ["android-arm64", "linux-arm64"])
+def test_an_arm64_artefact_holds_kernels_for_every_processor_the_best_first(name):
+    sets = load_target(name).kernel_sets
+    assert [one.isa for one in sets] == ["i8mm", "sdot", "neon"]
+    assert not any(one.fallbacks for one in sets)
+    assert [one.runner[-1] for one in sets] == ["max", "cortex-a76", "cortex-a53"]
+    assert "+dotprod" not in sets[2].features and "+i8mm" not in sets[1].features
+
+
+@pytest.mark.parametrize("name", ["android", "android-arm64", "linux-arm64", "x86-64-v3", "x86-64-v4-vnni"])
 def test_a_target_survives_as_a_table(name):
     target = load_target(name)
     assert parse_target(name, target_table(target), Path("manifest.json")) == target
@@ -61,7 +80,7 @@ def test_a_users_own_file_is_loaded_by_path_and_named_after_it(tmp_path):
 
 
 def test_an_unknown_name_lists_the_targets():
-    with pytest.raises(UserError, match="no target 'iphone'; there are android, host, linux-arm64") as caught:
+    with pytest.raises(UserError, match="no target 'iphone'; there are android, android-arm64, host") as caught:
         load_target("iphone")
     assert caught.value.exit_code == 2
 
@@ -85,7 +104,7 @@ def test_a_missing_file_is_named(tmp_path):
         ("threads = 4", "threads = 65", "threads = 65; allowed are 1 to 64"),
         ('["+avx2", "+fma"]', '["+avx2", 3]', r"features\[1\] = 3 is a int"),
         ('["+avx2", "+fma"]', '["avx2"]', "feature 'avx2'; LLVM's features begin with"),
-        ('isa = "avx2"', 'isa = "amx"', "isa = 'amx'; there are kernels for avx2, vnni, sdot"),
+        ('isa = "avx2"', 'isa = "amx"', "isa = 'amx'; there are kernels for avx2, vnni, sdot, i8mm, neon"),
         (
             'isa = "avx2"',
             'isa = "sdot"',
@@ -96,6 +115,18 @@ def test_a_missing_file_is_named(tmp_path):
         ("latency_ms = 35.0", "latency_ms = -1", "both must be above 0"),
         ("latency_ms = 35.0", "latency_ms = nan", "both must be above 0"),
         ("threads = 4", "threads = ", "not TOML"),
+        (
+            "threads = 4",
+            "threads = 4\nandroid_api = 24",
+            "android_api = 24; triples for Android need it, others have none",
+        ),
+        (
+            "[budget]",
+            '[[fallbacks]]\nisa = "avx2"\n\n[budget]',
+            r"key fallbacks\[0\].cpu is missing; needed are isa, cpu",
+        ),
+        ("[budget]", FALLBACK + "speed = 1\n\n[budget]", r"unknown key fallbacks\[0\].speed; allowed are isa, cpu"),
+        ("[budget]", FALLBACK + "\n[budget]", "isa and fallbacks name avx2, avx2; each may be there once"),
     ],
 )
 def test_a_file_that_breaks_a_rule_is_refused_with_the_value_and_what_is_allowed(tmp_path, old, new, message):
@@ -128,10 +159,15 @@ def test_a_host_without_avx2_is_told_what_is_missing(monkeypatch, tmp_path):
         load_target("host")
 
 
-def test_an_arm_host_runs_dot_product_kernels_where_it_has_the_instructions(monkeypatch):
+@pytest.mark.parametrize(
+    ("flags", "isa"),
+    [({"asimd"}, "neon"), ({"asimd", "asimddp"}, "sdot"), ({"asimd", "asimddp", "i8mm"}, "i8mm")],
+)
+def test_an_arm_host_takes_the_best_kernels_that_its_processor_runs(monkeypatch, flags, isa):
     monkeypatch.setattr(cpu, "architecture", lambda: "aarch64")
-    monkeypatch.setattr(cpu, "cpu_flags", lambda cpuinfo=None: frozenset({"asimd", "asimddp"}))
-    assert load_target("host").isa == "sdot"
+    monkeypatch.setattr(cpu, "cpu_flags", lambda cpuinfo=None: frozenset(flags))
+    target = load_target("host")
+    assert (target.isa, target.fallbacks) == (isa, ())
 
 
 def test_cpuinfo_is_read(tmp_path):
@@ -148,6 +184,21 @@ def test_other_kernels_bring_the_features_that_they_need():
     assert target.isa == "vnni"
     assert set(target.features) >= {"+avx2", "+avx512vnni", "+avx512vl"}
     assert override_isa(load_target("android"), "sdot") == load_target("android")
+    assert override_isa(load_target("android-arm64"), "neon").kernel_sets == (
+        override_isa(load_target("android-arm64"), "neon"),
+    )
+
+
+def test_an_android_target_needs_an_api_level_that_arm64_has(tmp_path):
+    text = (GOOD.parent / "android.toml").read_text()
+    for replacement, message in (
+        ("", "android_api = None"),
+        ("android_api = 19", "android_api = 19; allowed are 21 to"),
+    ):
+        path = tmp_path / "phone.toml"
+        path.write_text(text.replace("android_api = 24", replacement))
+        with pytest.raises(UserError, match=message):
+            load_target(path)
 
 
 @pytest.mark.parametrize("isa", ["sdot", "amx"])

@@ -10,11 +10,13 @@ from edgedeblur.compile.build import llvm_target
 from edgedeblur.compile.kernels.convolution import conv_kernel
 from edgedeblur.compile.kernels.instruction_set import InstructionSet, round_half_even
 from edgedeblur.compile.kernels.layer import ConvLayer
+from edgedeblur.compile.kernels.vnni import VNNI
 from edgedeblur.compile.pack import pack_constants
 from edgedeblur.compile.schedule import Schedule
 from edgedeblur.compile.target import Target
 from edgedeblur.quantize import interpreter
 from edgedeblur.quantize.network import QuantisedNetwork, is_image
+from edgedeblur.student import IMAGE, ConvSpec, StudentSpec
 
 
 def has_avx2() -> bool:
@@ -64,6 +66,21 @@ def with_portable_dot(isa: InstructionSet) -> InstructionSet:
     return dataclasses.replace(isa, dot=dot, to_int=to_int, wide=wide_products)
 
 
+def one_layer_between(source_channels: int, layer: ConvSpec) -> StudentSpec:
+    """image -> source -> the layer under test -> image. Only the layer under test is compiled."""
+    out = layer.out_channels // layer.depth_to_space**2
+    return StudentSpec(
+        "probe",
+        (
+            ConvSpec("source", IMAGE, 3, source_channels, kernel=1),
+            layer,
+            ConvSpec("last", layer.name, out, 3, kernel=1),
+        ),
+        layer.name,
+        multiple=1,
+    )
+
+
 def run_kernel(
     network: QuantisedNetwork,
     index: int,
@@ -74,7 +91,8 @@ def run_kernel(
 ) -> np.ndarray:
     """Layer `index` of the network on this machine. tensors and result: int8 [H, W, C], as the interpreter's."""
     kernel = conv_kernel(layer, schedule, isa, "kernel")
-    compiled = tvm.compile(tvm.IRModule({"kernel": kernel}), target=llvm_target(avx2_target()))
+    target = vnni_target() if isa is VNNI else avx2_target()
+    compiled = tvm.compile(tvm.IRModule({"kernel": kernel}), target=llvm_target(target))
     conv = network.layers[index]
     constants = pack_constants(conv, layer, schedule, isa)
     inputs = [_stored(network, conv.spec.source, tensors), constants.weight, constants.bias, constants.scale]

@@ -17,8 +17,8 @@ from edgedeblur.compile.kernels.instruction_set import InstructionSet, span
 from edgedeblur.compile.kernels.layer import ConvLayer
 from edgedeblur.compile.kernels.register_tile import Columns, Weights, add_products, new_sums
 from edgedeblur.compile.kernels.requantise import Output, store_pixel
-from edgedeblur.compile.kernels.tile import fill_tile, tile_pitch, tile_rows, window
-from edgedeblur.compile.schedule import Schedule, channel_vectors, tile_widths
+from edgedeblur.compile.kernels.tile import fill_tile, tile_pitch, tile_pixel, tile_rows, window
+from edgedeblur.compile.schedule import Schedule, channel_vectors, row_columns, tile_widths
 
 
 class DirectConvolution:
@@ -66,33 +66,59 @@ class DirectConvolution:
 
     def _row(self, block: Expr, row: Expr, y: Expr) -> None:
         start = 0
-        for count, pixels in tile_widths(self.layer.out_size[1], self.schedule.tile_width):
+        for count, columns in tile_widths(row_columns(self.layer, self.isa), self.schedule.tile_width):
             with T.serial(count) as tile:
-                self._tile(block, row, y, T.bind(start + tile * pixels), pixels)
-            start += count * pixels
+                self._tile(block, row, y, T.bind((start + tile * columns) * self.isa.sums.pixels), columns)
+            start += count * columns
 
-    def _tile(self, block: Expr, row: Expr, y: Expr, x: Expr, pixels: int) -> None:
-        """One register tile: `pixels` output pixels by `block_vectors` vectors of output channels."""
+    def _tile(self, block: Expr, row: Expr, y: Expr, x: Expr, columns: int) -> None:
+        """One register tile: `columns` of output pixels by `block_vectors` vectors of output channels."""
         isa, vectors = self.isa, self.schedule.block_vectors
         channel = T.bind(block * (vectors * isa.lanes))
-        sums = new_sums(isa, pixels, vectors)
+        sums = new_sums(isa, columns, vectors)
         every = span(0, isa.lanes)
         for v in range(vectors):
             bias = T.bind(self.bias.vload([span(channel + v * isa.lanes, isa.lanes)]))
-            for p in range(pixels):
-                T.buffer_store(sums[p][v], bias, [every])
+            for r, first in enumerate(T.bind(value) for value in isa.sums.begin(bias)):
+                for column_sums in sums:
+                    T.buffer_store(column_sums[v * isa.sums.registers + r], first, [every])
         self._accumulate(block, row, x, sums)
         scales = [T.bind(self.scale.vload([span(channel + v * isa.lanes, isa.lanes)])) for v in range(vectors)]
-        for p, pixel_sums in enumerate(sums):
-            totals = [total.vload([every]) for total in pixel_sums]
-            store_pixel(self.output, totals, scales, channel, y, x + p)
+        for c, column_sums in enumerate(sums):
+            for p, totals in enumerate(self._totals(column_sums)):
+                self._store(totals, scales, channel, y, x + (c * isa.sums.pixels + p), p)
+
+    def _totals(self, sums: list[Buffer]) -> list[list[Expr]]:
+        """One column's sums, [pixel][vector]."""
+        registers = self.isa.sums.registers
+        values = [total.vload([span(0, self.isa.lanes)]) for total in sums]
+        vectors = [self.isa.sums.totals(values[v : v + registers]) for v in range(0, len(values), registers)]
+        return [list(totals) for totals in zip(*vectors, strict=True)]
+
+    def _store(self, totals: list[Expr], scales: list[Expr], channel: Expr, y: Expr, x: Expr, place: int) -> None:
+        """One pixel, unless it is the one that fills up the last column of a row."""
+        width, pixels = self.layer.out_size[1], self.isa.sums.pixels
+        if place < (width - 1) % pixels + 1:
+            store_pixel(self.output, totals, scales, channel, y, x)
+            return
+        with T.If(x < width), T.Then():
+            store_pixel(self.output, totals, scales, channel, y, x)
 
     def _accumulate(self, block: Expr, row: Expr, x: Expr, sums: list[list[Buffer]]) -> None:
         """Every product of the tile, kernel row by kernel row."""
         layer, isa, schedule = self.layer, self.isa, self.schedule
-        stride, reach = layer.stride * isa.padded_channels(layer.in_channels), window(layer, isa)
+        pixel, reach = layer.stride * tile_pixel(layer, isa), window(layer, isa)
         with T.serial(layer.kernel) as ky:
-            start = T.bind((row * layer.stride + ky) * self.pitch + x * stride)
-            weights = T.bind((block * layer.kernel + ky) * (schedule.block_vectors * isa.lanes * reach))
-            columns = Columns(self.tile, start, stride)
-            add_products(isa, reach // isa.step, schedule.unroll, columns, Weights(self.weight, weights), sums)
+            start = T.bind((row * layer.stride + ky) * self.pitch + x * pixel)
+            columns = Columns(self.tile, start, isa.sums.pixels * pixel)
+            add_products(isa, reach // isa.step, schedule.unroll, columns, self._weights(block, ky), sums)
+
+    def _weights(self, block: Expr, ky: Expr) -> Weights:
+        """Where the weights of a block for a kernel row lie (`signature.weight_shape`)."""
+        isa, vectors = self.isa, self.schedule.block_vectors
+        of_row, size = isa.lanes * window(self.layer, isa), isa.lanes * isa.group
+        if isa.order is None:
+            start = T.bind((block * self.layer.kernel + ky) * (vectors * of_row))
+            return Weights(self.weight, start, vectors * size, size)
+        start = T.bind((block * (vectors * self.layer.kernel) + ky) * of_row)
+        return Weights(self.weight, start, size, self.layer.kernel * of_row)

@@ -8,6 +8,40 @@ from tvm.tirx.script.builder import ir as T
 
 
 @dataclass(frozen=True)
+class SumLayout:
+    """How the sums of one vector of output channels lie in registers, where a lane is not simply a channel.
+
+    pixels: neighbouring output pixels that share the registers; together they are one column of a register tile.
+    registers: accumulators, of `lanes` int32 each, that hold a column's sums for one vector of channels.
+    weight_loads: equal loads in which a vector's weights for one dot product come.
+    operands(weights): what each of the registers is multiplied with, from those loads.
+    begin(bias): what each of them starts with, from one vector's bias (int32 x lanes).
+    totals(sums): one vector of channels (int32 x lanes) for each pixel, from the registers at the end.
+    """
+
+    pixels: int
+    registers: int
+    weight_loads: int
+    operands: Callable[[list[Expr]], tuple[Expr, ...]]
+    begin: Callable[[Expr], tuple[Expr, ...]]
+    totals: Callable[[list[Expr]], list[Expr]]
+
+
+CHANNEL_PER_LANE = SumLayout(1, 1, 1, tuple, lambda bias: (bias,), lambda sums: sums)
+
+
+@dataclass(frozen=True)
+class WeightOrder:
+    """An order of weights that several instruction sets read, so that one copy serves them all (signature.py).
+
+    group: neighbouring input channels of one output channel. multiple: input channels are rounded up to it.
+    """
+
+    group: int
+    multiple: int
+
+
+@dataclass(frozen=True)
 class InstructionSet:
     """A dot-product instruction and what the generator needs to know around it.
 
@@ -24,6 +58,10 @@ class InstructionSet:
     mnemonic: regular expression of the dot product's instruction in assembly.
     cache_bytes: of the second-level cache of the smallest core that has these instructions.
     wide: the same registers with int16 products, for Winograd's method; None where they are not worth it.
+    sums: how sums lie in registers; `dot` adds to one register.
+    order: the order of weights that it shares with others; None for its own, which follows the schedule.
+    load_cost, weight_cost, dot_cost: instructions to have one activation load, one vector of weights and one vector's
+        products of a column, as the rule for schedules weighs them.
     """
 
     name: str
@@ -41,6 +79,11 @@ class InstructionSet:
     mnemonic: str
     cache_bytes: int
     wide: "InstructionSet | None" = None
+    sums: SumLayout = CHANNEL_PER_LANE
+    order: WeightOrder | None = None
+    load_cost: int = 1
+    weight_cost: int = 1
+    dot_cost: int = 1
 
     def products(self, method: str) -> "InstructionSet":
         """The products that a method of convolution uses: `direct` multiplies bytes, `winograd` int16.
@@ -60,7 +103,8 @@ class InstructionSet:
 
     def padded_channels(self, channels: int) -> int:
         """Input channels in the tile: rounded up to whole activation loads."""
-        return -(-channels // self.step) * self.step
+        multiple = self.step if self.order is None else self.order.multiple
+        return -(-channels // multiple) * multiple
 
     def tile_offset(self, zero_point: int) -> int:
         """What is added to q in the tile."""

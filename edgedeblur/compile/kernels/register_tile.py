@@ -12,7 +12,7 @@ from edgedeblur.compile.kernels.instruction_set import InstructionSet, span
 
 @dataclass(frozen=True)
 class Columns:
-    """Where a register tile reads: column c at start + c * stride of `buffer`, its channels one after another."""
+    """Where a register tile reads: column c at start + c * stride of `buffer`, load by load."""
 
     buffer: Buffer
     start: Expr
@@ -21,15 +21,18 @@ class Columns:
 
 @dataclass(frozen=True)
 class Weights:
-    """Where its weights lie, in the order in which they are read."""
+    """Where its weights lie: those of group g for vector v at start + g * group_pitch + v * vector_pitch."""
 
     buffer: Buffer
     start: Expr
+    group_pitch: int
+    vector_pitch: int
 
 
 def new_sums(isa: InstructionSet, columns: int, vectors: int) -> list[list[Buffer]]:
-    """Accumulators [columns][vectors], one register each: LLVM promotes buffers that are indexed by constants only."""
-    return [[T.alloc_buffer((isa.lanes,), "int32") for _ in range(vectors)] for _ in range(columns)]
+    """Accumulators [columns][vectors * registers]: LLVM promotes buffers that are indexed by constants only."""
+    registers = vectors * isa.sums.registers
+    return [[T.alloc_buffer((isa.lanes,), "int32") for _ in range(registers)] for _ in range(columns)]
 
 
 def add_products(
@@ -47,21 +50,26 @@ def _step(isa: InstructionSet, load: Expr, columns: Columns, weights: Weights, s
     One side is loaded first and held, the other streams past it: activations are held where a load serves several
     groups of channels, weights where it serves one.
     """
-    vectors, every = len(sums[0]), span(0, isa.lanes)
-    size, parts = isa.lanes * isa.group, isa.step // isa.group
+    registers, every = isa.sums.registers, span(0, isa.lanes)
+    vectors, size, parts = len(sums[0]) // registers, isa.lanes * isa.group, isa.step // isa.group
+    piece = size // isa.sums.weight_loads
 
     def activation_of(column: int) -> Expr:
-        return T.bind(isa.load(columns.buffer, columns.start + column * columns.stride + load * isa.step))
+        at = columns.start + column * columns.stride + load * (isa.step * isa.sums.pixels)
+        return T.bind(isa.load(columns.buffer, at))
 
-    def weights_of(part: int, v: int) -> Expr:
-        at = weights.start + ((load * parts + part) * vectors + v) * size
-        return T.bind(weights.buffer.vload([span(at, size)]))
+    def weights_of(part: int, v: int) -> list[Expr]:
+        at = weights.start + (load * parts + part) * weights.group_pitch + v * weights.vector_pitch
+        loads = [T.bind(weights.buffer.vload([span(at + i * piece, piece)])) for i in range(isa.sums.weight_loads)]
+        return [T.bind(w) for w in isa.sums.operands(loads)]
 
-    def add(column: int, v: int, activation: Expr, part: int, weight: Expr) -> None:
-        total = sums[column][v]
-        T.buffer_store(total, isa.dot(total.vload([every]), activation, part, weight), [every])
+    def add(column: int, v: int, activation: Expr, part: int, weight: list[Expr]) -> None:
+        for total, operand in zip(sums[column][v * registers : (v + 1) * registers], weight, strict=True):
+            T.buffer_store(total, isa.dot(total.vload([every]), activation, part, operand), [every])
 
-    blocks = list(product(range(parts), range(vectors)))
+    blocks = [(part, v) for v, part in product(range(vectors), range(parts))]
+    if weights.group_pitch > weights.vector_pitch:  # the order of memory: loads that LLVM pairs are used soon
+        blocks.sort()
     if isa.holds_activations:
         activations = [activation_of(column) for column in range(len(sums))]
         for part, v in blocks:

@@ -6,8 +6,9 @@ instruction is spent on broadcasting.
 
 from tvm.tirx.script.builder import ir as T
 
-from edgedeblur.compile.kernels.instruction_set import InstructionSet
+from edgedeblur.compile.kernels.instruction_set import InstructionSet, WeightOrder
 
+AARCH64_WEIGHTS = WeightOrder(group=4, multiple=16)  # as `sdot` reads them; all AArch64 kernels do
 _LANES, _GROUP, _LOAD = 4, 4, 16
 
 
@@ -21,7 +22,8 @@ def _dot(sums, activation, part, weight):
     return T.call_llvm_pure_intrin("int32x4", "llvm.aarch64.neon.sdot.v4i32.v16i8", sums, weight, chosen)
 
 
-def _to_int(values):
+def to_int(values):
+    """float32 x 4 to int32, half to even."""
     return T.call_llvm_pure_intrin("int32x4", "llvm.aarch64.neon.fcvtns.v4i32.v4f32", values)
 
 
@@ -37,7 +39,8 @@ SDOT = InstructionSet(
     tile_bias=0,
     dot=_dot,
     load=_load,
-    to_int=_to_int,
+    to_int=to_int,
     mnemonic=r"sdot",
     cache_bytes=256 << 10,  # Cortex-A77
+    order=AARCH64_WEIGHTS,
 )

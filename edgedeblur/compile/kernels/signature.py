@@ -23,11 +23,15 @@ class Parameter:
 def weight_shape(layer: ConvLayer, schedule: Schedule, isa: InstructionSet) -> tuple[int, ...]:
     """The order in which the kernel reads weights.
 
-    Direct: [blocks, kernel rows, groups of a row's window, vectors of the block, lanes, group], the inner loop's.
+    Direct: [blocks, kernel rows, groups of a row's window, vectors of the block, lanes, group], the inner loop's. In an
+    order that instruction sets share, blocks are of one vector, so that it does not depend on the schedule.
     Winograd: [blocks, groups of input channels, vectors of the block, taps, lanes, group]: a kernel's taps are
     transformed together.
     """
     isa = isa.products(schedule.method)
+    if isa.order is not None:
+        groups = window(layer, isa) // isa.order.group
+        return channel_vectors(layer, isa), layer.kernel, groups, 1, isa.lanes, isa.order.group
     blocks, vectors = channel_vectors(layer, isa) // schedule.block_vectors, schedule.block_vectors
     if schedule.method == "winograd":
         return blocks, layer.in_channels // isa.group, vectors, layer.kernel**2, isa.lanes, isa.group

@@ -24,12 +24,19 @@ def tile_rows(layer: ConvLayer, strip_rows: int) -> int:
 
 def tile_pitch(layer: ConvLayer, isa: InstructionSet, out_width: int) -> int:
     """Elements from one row of the tile to the next, where rows of `out_width` output pixels are computed."""
-    pixels = (out_width - 1) * layer.stride + layer.kernel
-    return pixels * isa.padded_channels(layer.in_channels)
+    columns = -(-out_width // isa.sums.pixels)
+    pixels = (columns - 1) * isa.sums.pixels * layer.stride + layer.kernel
+    return pixels * tile_pixel(layer, isa)
+
+
+def tile_pixel(layer: ConvLayer, isa: InstructionSet) -> int:
+    """Elements from one pixel of the tile to the next: its channels, and beside them those of the pixels that are
+    loaded with it for the other output pixels of a column."""
+    return isa.padded_channels(layer.in_channels) * isa.sums.pixels
 
 
 def window(layer: ConvLayer, isa: InstructionSet) -> int:
-    """Tile elements that one output pixel reads from one row: kernel pixels with their channels."""
+    """Input values that one output pixel reads from one row: kernel pixels with their channels."""
     return layer.kernel * isa.padded_channels(layer.in_channels)
 
 
@@ -45,15 +52,35 @@ def fill_tile(
 
     source: [height, width * channels] as stored. tile: [rows * pitch] in isa.tile_dtype.
     """
-    height = layer.in_size[0]
-    zero = isa.tile_zero(layer.source_zero_point)
     with T.serial(rows) as row:
         start, y = T.bind(row * pitch), T.bind(first_row + row)
-        with T.If(T.And(y >= 0, y < height)):
-            with T.Then():
-                _copy_row(layer, isa, source, tile, pitch, start, y)
-            with T.Else():
-                _fill(tile, isa, start, pitch, zero)
+        if isa.sums.pixels == 1:
+            _fill_row(layer, isa, source, tile, pitch, start, y)
+        else:
+            second = layer.stride * isa.padded_channels(layer.in_channels)
+            length = pitch // isa.sums.pixels
+            line = T.alloc_buffer((length + second,), isa.tile_dtype)
+            _fill_row(layer, isa, source, line, length + second, 0, y)
+            _pair_row(line, tile, start, length, second)
+
+
+def _fill_row(layer: ConvLayer, isa: InstructionSet, source, tile, pitch: int, start: Expr | int, y: Expr) -> None:
+    """One row of `pitch` elements from `start` of `tile`: row `y` of the source, or padding where there is none."""
+    with T.If(T.And(y >= 0, y < layer.in_size[0])):
+        with T.Then():
+            _copy_row(layer, isa, source, tile, pitch, start, y)
+        with T.Else():
+            _fill(tile, isa, start, pitch, isa.tile_zero(layer.source_zero_point))
+
+
+def _pair_row(line: Buffer, tile: Buffer, start: Expr, length: int, second: int) -> None:
+    """`length` int8 values of a line, each eight beside the eight that lie `second` further: what two output pixels
+    read at the same place of their windows, in one load."""
+    pairs = [*range(8), *range(16, 24), *range(8, 16), *range(24, 32)]
+    with T.serial(length // 16) as chunk:
+        first = line.vload([span(chunk * 16, 16)])
+        other = line.vload([span(chunk * 16 + second, 16)])
+        T.buffer_store(tile, T.Shuffle([first, other], pairs), [span(start + chunk * 32, 32)])
 
 
 def _copy_row(layer: ConvLayer, isa: InstructionSet, source, tile, pitch: int, start: Expr, y: Expr) -> None:

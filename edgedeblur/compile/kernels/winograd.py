@@ -163,8 +163,10 @@ class WinogradConvolution:
         start = T.bind(position * self.patch_pitch + patch * self.channels)
         weights = T.bind(position * self.weight_pitch)
         operand = Columns(self.transformed, start, self.channels)
+        size = isa.lanes * isa.group
         loads = self.channels // isa.step
-        add_products(isa, loads, self.schedule.unroll, operand, Weights(self.transformed_weight, weights), sums)
+        order = Weights(self.transformed_weight, weights, self.vectors * size, size)
+        add_products(isa, loads, self.schedule.unroll, operand, order, sums)
         for c, v in ((c, v) for c in range(columns) for v in range(self.vectors)):
             at = (position * columns + c) * self.block_lanes + v * isa.lanes
             T.buffer_store(self.products, sums[c][v].vload([every]), [span(at, isa.lanes)])

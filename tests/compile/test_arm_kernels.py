@@ -1,0 +1,112 @@
+"""AArch64 kernels, executed in qemu on cores with just their instructions, against the interpreter."""
+
+import dataclasses
+import itertools
+import shutil
+
+import numpy as np
+import pytest
+from arm_kernels import CORES, QEMU, Trial, run_trials
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from kernels import one_layer_between
+from networks import random_network, tiny_spec
+
+from edgedeblur.compile.kernels import INSTRUCTION_SETS
+from edgedeblur.compile.kernels.layer import conv_layers
+from edgedeblur.compile.pack import pack_constants
+from edgedeblur.compile.schedule import Schedule, default_schedule, register_tiles, row_columns, unrolls
+from edgedeblur.quantize import interpreter
+from edgedeblur.quantize.network import TensorScale
+from edgedeblur.student import TIERS, ConvSpec, student_spec
+
+needs_qemu = pytest.mark.skipif(shutil.which(QEMU) is None, reason="qemu-user is not installed")
+every_isa = pytest.mark.parametrize("isa", CORES)
+TRIALS = 10  # layers in one program
+
+
+def check(isa: str, trials: list[Trial]) -> None:
+    for trial, got in zip(trials, run_trials(isa, trials), strict=True):
+        conv = trial.network.layers[trial.index]
+        expected = interpreter.run_layer(trial.network, conv, trial.tensors)
+        np.testing.assert_array_equal(got, expected, err_msg=f"{trial.layer} {trial.schedule}")
+
+
+@st.composite
+def layers(draw) -> tuple[ConvSpec, tuple[int, int], int]:
+    """A layer of any kind, the size of its input, and the input's zero point."""
+    kernel, stride, fold = draw(st.sampled_from([(3, 1, 1), (3, 1, 1), (3, 2, 1), (1, 1, 1), (1, 1, 2), (5, 1, 1)]))
+    inputs, outputs = draw(st.integers(1, 50)), draw(st.integers(1, 34)) * fold**2
+    residual = "source" if stride == fold == 1 and draw(st.booleans()) else None
+    outputs = inputs if residual else outputs
+    size = 2 * draw(st.integers(1, 6)), 2 * draw(st.integers(1, 16))
+    if stride == 1 and draw(st.booleans()):
+        size = size[0] - 1, size[1] - 1
+    spec = ConvSpec("probe", "source", inputs, outputs, kernel, stride, 1, fold, residual, draw(st.booleans()))
+    return spec, size, draw(st.integers(-128, 127))
+
+
+def any_trial(isa: str, case, chosen: int) -> Trial:
+    """The layer with random numbers, under one of all the schedules that fit it."""
+    spec, size, zero_point = case
+    network = random_network(one_layer_between(spec.in_channels, spec), seed=chosen)
+    tensors = network.tensors | {"source": TensorScale(network.tensors["source"].scale, zero_point)}
+    network = dataclasses.replace(network, tensors=tensors)
+    layer, kernels = conv_layers(network, *size)[1], INSTRUCTION_SETS[isa]
+    tiles = list(register_tiles(layer, kernels, row_columns(layer, kernels)))
+    unroll = unrolls(layer, kernels, "direct")
+    width, vectors = tiles[chosen % len(tiles)]
+    schedule = Schedule(1 + chosen % size[0], width, vectors, unroll[chosen % len(unroll[:3])])
+    source = np.random.default_rng(chosen).integers(-128, 128, layer.source).astype(np.int8)
+    return Trial(network, 1, layer, schedule, {"source": source})
+
+
+@needs_qemu
+@every_isa
+@settings(
+    max_examples=2,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate],  # shrinking would link hundreds of programs
+    suppress_health_check=list(HealthCheck),
+)
+@given(cases=st.lists(st.tuples(layers(), st.integers(0, 10_000)), min_size=TRIALS, max_size=TRIALS))
+def test_any_layer_under_any_schedule_gives_the_interpreters_bytes(isa, cases):
+    check(isa, [any_trial(isa, case, chosen) for case, chosen in cases])
+
+
+@needs_qemu
+@every_isa
+def test_every_kind_of_fusion_and_the_ends_of_all_ranges_give_the_interpreters_bytes(isa):
+    kernels, network = INSTRUCTION_SETS[isa], random_network(tiny_spec(), seed=4)
+    image = np.random.default_rng(4).integers(0, 256, (24, 40, 3)).astype(np.uint8)
+    tensors = interpreter.run_tensors(network, image)
+    trials = [
+        Trial(network, index, layer, default_schedule(layer, kernels, threads=2), tensors)
+        for index, layer in enumerate(conv_layers(network, 24, 40))
+    ]
+    check(isa, [*trials, *(extreme_trial(isa, q, w) for q, w in itertools.product((-128, 127), (-127, 127)))])
+
+
+def extreme_trial(isa: str, activation: int, weight: int) -> Trial:
+    """The largest sums: every activation and every weight at an end of its range."""
+    network = random_network(one_layer_between(64, ConvSpec("probe", "source", 64, 8)), seed=1)
+    scale = np.full(8, np.float32(127.5 / (255 * 127 * 64 * 9)))
+    worst = dataclasses.replace(network.layers[1], weight=np.full((8, 3, 3, 64), weight, np.int8), scale=scale)
+    tensors = network.tensors | {"source": TensorScale(0.1, -1 - activation), "probe": TensorScale(0.1, 0)}
+    network = dataclasses.replace(network, tensors=tensors, layers=(network.layers[0], worst, network.layers[2]))
+    layer = conv_layers(network, 4, 10)[1]
+    source = np.full((4, 10, 64), activation, np.int8)
+    return Trial(network, 1, layer, default_schedule(layer, INSTRUCTION_SETS[isa], 2), {"source": source})
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_all_aarch64_kernels_read_the_same_constants(tier):
+    network = random_network(student_spec(tier))
+    for conv, layer in zip(network.layers, conv_layers(network, 512, 512), strict=True):
+        packed = [
+            pack_constants(conv, layer, default_schedule(layer, INSTRUCTION_SETS[isa], 4), INSTRUCTION_SETS[isa])
+            for isa in CORES
+        ]
+        for name in ("weight", "bias", "scale"):
+            assert len({getattr(constants, name).tobytes() for constants in packed}) == 1

@@ -1,0 +1,131 @@
+"""Runs single AArch64 kernels in qemu-aarch64, many in one program, on a core that has just their instructions."""
+
+import atexit
+import functools
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tvm
+
+from edgedeblur.compile import link
+from edgedeblur.compile.build import ENTRY_PREFIX, llvm_target
+from edgedeblur.compile.emit import CONSTANTS, MODEL_C, ModelFacts, emit_model_c
+from edgedeblur.compile.kernels import instruction_set
+from edgedeblur.compile.kernels.convolution import conv_kernel
+from edgedeblur.compile.kernels.layer import ConvLayer
+from edgedeblur.compile.kernels.signature import parameters
+from edgedeblur.compile.memory import aligned
+from edgedeblur.compile.pack import pack_constants
+from edgedeblur.compile.plan import KernelCall, Operand, Plan
+from edgedeblur.compile.schedule import Schedule
+from edgedeblur.compile.target import Target
+from edgedeblur.quantize import interpreter
+from edgedeblur.quantize.network import QuantisedNetwork, is_image
+
+QEMU = "qemu-aarch64"
+CORES = {"sdot": "cortex-a76", "i8mm": "max", "neon": "cortex-a53"}  # of qemu, by instruction set
+_LLVM = {"sdot": ("cortex-a77", "+dotprod"), "i8mm": ("cortex-a78", "+i8mm"), "neon": ("cortex-a53", "+neon")}
+_ZIG = "aarch64-linux-musl"
+_GUARD = 64  # bytes after each output, which no kernel may touch
+_UNTOUCHED = 0xA5  # of run_tables.c
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One layer to run. tensors: int8 [H, W, C] by name: the layer's source and residual, as the interpreter's."""
+
+    network: QuantisedNetwork
+    index: int
+    layer: ConvLayer
+    schedule: Schedule
+    tensors: dict[str, np.ndarray]
+
+
+def arm_target(isa: str) -> Target:
+    """A core with that instruction set and nothing beyond it that kernels could use."""
+    cpu, feature = _LLVM[isa]
+    return Target(isa, "for a test", "aarch64-linux-gnu", cpu, (feature,), isa, _ZIG, 4, (), 35.0, 150.0)
+
+
+def run_trials(isa: str, trials: list[Trial]) -> list[np.ndarray]:
+    """Each layer's output, int8 [H, W, C], as the interpreter's."""
+    plan = _plan(isa, trials)
+    with tempfile.TemporaryDirectory(prefix="edgedeblur-arm-") as name:
+        folder = Path(name)
+        program = _build(isa, trials, plan, folder)
+        subprocess.run([QEMU, "-cpu", CORES[isa], str(program), str(folder / "arena")], check=True, timeout=300)
+        arena = np.fromfile(folder / "arena", np.uint8)
+    return [_output(trial.layer, call.operands[-1], arena) for trial, call in zip(trials, plan.calls, strict=True)]
+
+
+def _plan(isa: str, trials: list[Trial]) -> Plan:
+    """Inputs and constants lie in the program, outputs one after another in the arena."""
+    constants, calls, arena_bytes = bytearray(), [], 0
+
+    def constant(array: np.ndarray, shape: tuple[int, ...]) -> Operand:
+        nonlocal constants
+        operand = Operand("constant", len(constants), shape, str(array.dtype))
+        constants += array.tobytes()
+        constants += bytes(aligned(len(constants)) - len(constants))
+        return operand
+
+    for number, trial in enumerate(trials):
+        packed = pack_constants(trial.network.layers[trial.index], trial.layer, trial.schedule, instruction_set(isa))
+        spec = trial.network.layers[trial.index].spec
+        arrays = {"source": _stored(trial, spec.source), "weight": packed.weight}
+        arrays |= {"bias": packed.bias, "scale": packed.scale}
+        if spec.residual is not None:
+            arrays["residual"] = _stored(trial, spec.residual)
+        *inputs, out = parameters(trial.layer, trial.schedule, instruction_set(isa))
+        operands = [constant(arrays[p.name], p.shape) for p in inputs]
+        operands.append(Operand("arena", arena_bytes, out.shape, out.dtype))
+        arena_bytes += aligned(int(np.prod(out.shape)) + _GUARD)
+        calls.append(KernelCall(f"trial {number}", f"{ENTRY_PREFIX}conv{number}", tuple(operands), 1))
+    return Plan(tuple(calls), 1, 1, arena_bytes, 0, bytes(constants))
+
+
+def _build(isa: str, trials: list[Trial], plan: Plan, folder: Path) -> Path:
+    kernels = {
+        f"conv{number}": conv_kernel(trial.layer, trial.schedule, instruction_set(isa), f"conv{number}")
+        for number, trial in enumerate(trials)
+    }
+    compiled = tvm.compile(tvm.IRModule(kernels), target=llvm_target(arm_target(isa)))
+    compiled.mod.write_to_file(str(folder / "kernels.o"))
+    (folder / CONSTANTS).write_bytes(plan.constants)
+    (folder / MODEL_C).write_text(emit_model_c(plan, ModelFacts("trials", "1", isa, 1)))
+    runner = _runner()
+    sources = [str(folder / MODEL_C), str(folder / "kernels.o"), str(runner)]
+    command = [*link.zig_cc(_ZIG), "-O1", f"-I{folder}", *_includes(runner.parent), "-static", *sources]
+    link.run_compiler([*command, "-o", str(folder / "trials")], folder)
+    return folder / "trials"
+
+
+@functools.cache
+def _runner() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="edgedeblur-arm-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    link.copy_sources(folder)
+    source = Path(__file__).with_name("run_tables.c")
+    command = [*link.zig_cc(_ZIG), "-O1", *_includes(folder), "-c", str(source), "-o", str(folder / "run_tables.o")]
+    link.run_compiler(command, folder)
+    return folder / "run_tables.o"
+
+
+def _includes(folder: Path) -> list[str]:
+    return [f"-I{folder / name}" for name in (link.RUNTIME_FOLDER, link.INCLUDE_FOLDER)]
+
+
+def _stored(trial: Trial, name: str) -> np.ndarray:
+    tensor = trial.tensors[name]
+    return interpreter.to_image(tensor) if is_image(name, trial.network.spec) else tensor
+
+
+def _output(layer: ConvLayer, operand: Operand, arena: np.ndarray) -> np.ndarray:
+    end = operand.offset + int(np.prod(operand.shape))
+    assert np.all(arena[end : aligned(end + _GUARD)] == _UNTOUCHED), f"{layer} writes beyond its output"
+    stored = arena[operand.offset : end].reshape(layer.out)
+    return interpreter.from_image(stored) if layer.image_out else stored.view(np.int8)
