@@ -81,7 +81,7 @@ def bench_phones_step(artefact: Path, settings: PhoneSettings, workdir: WorkDir)
         write_report(report, workdir.phone_report(info.target.name, phone.serial))
         reports.append(report)
     if reports:
-        write_report(max(reports, key=lambda report: report.latency_ms.p90), workdir.report)
+        write_report(max(reports, key=lambda report: report.latency_ms.p90 or 0.0), workdir.report)
     return PhonesOutcome(reports, failures)
 
 

@@ -13,27 +13,18 @@ What is broken off after the first measured run by unplugging, a time limit or C
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from edgedeblur.bench.latency import MIN_RUNS, UNKNOWN, summarise
 from edgedeblur.bench.layers import layer_rows, unknown_layer_rows
-from edgedeblur.bench.measure import (
-    PROFILED_RUNS,
-    BenchOptions,
-    bench_image,
-    check_output,
-    make_memory,
-    make_report,
-)
-from edgedeblur.bench.phone_records import cycles_per_ms, phone_device, phone_environment
-from edgedeblur.bench.report import Budget, Latency, Layer, Quality, Report
-from edgedeblur.bench.report_phone import Sustained
+from edgedeblur.bench.measure import PROFILED_RUNS, BenchOptions, bench_image, check_output
+from edgedeblur.bench.phone_report import Findings, cycles_per_ms, phone_report
+from edgedeblur.bench.phone_schema import Sustained
+from edgedeblur.bench.report import Layer, Quality, Report
 from edgedeblur.bench.throttling import judge_sustained
 from edgedeblur.compile.artefact import ArtefactInfo
 from edgedeblur.device.condition import Condition, read_condition
-from edgedeblur.device.connect import adb_version
 from edgedeblur.device.cooldown import wait_until_cool
 from edgedeblur.device.cores import Placement, cores_text, others_mask, place, place_on
 from edgedeblur.device.errors import ContactLost, Interrupted
@@ -100,18 +91,11 @@ def bench_on_phone(
         raise UserError("peers run on this machine, not on a phone", "leave out --against", exit_code=2)
     facts = read_facts(phone)
     check_abi(facts, artefact.target.architecture)
+    if facts.is_emulator and phone_options.sustained_minutes is not None:
+        raise UserError(f"{phone.serial} is an emulator, which has no heat", "leave out --sustained", exit_code=2)
+    placement = _placement(artefact, facts, options, phone_options)
     try:
-        work = _Work(
-            artefact,
-            phone,
-            options,
-            phone_options,
-            facts,
-            _placement(artefact, facts, options, phone_options),
-            log,
-            progress,
-        )
-        return _measure(work, quality)
+        return _measure(_Work(artefact, phone, options, phone_options, facts, placement, log, progress), quality)
     finally:
         if phone_options.clean:
             with contextlib.suppress(ContactLost):
@@ -151,16 +135,6 @@ class _Work:
         return run
 
 
-@dataclass
-class _Gathered:
-    """What is known after the timed runs; grows step by step."""
-
-    layers: list[Layer]
-    after: Condition | None = None
-    output_identical: bool | None = None
-    sustained: Sustained | None = None
-
-
 def _placement(
     artefact: ArtefactInfo, facts: PhoneFacts, options: BenchOptions, phone_options: PhoneOptions
 ) -> Placement:
@@ -176,9 +150,9 @@ def _measure(work: _Work, quality: Quality) -> PhoneBench:
         wait_until_cool(work.phone, work.phone_options.cooldown_c, work.log)
     before = read_condition(work.phone)
     timed = _timed(work, before)
-    gathered = _Gathered(unknown_layer_rows(work.artefact))
-    failure = timed.failure or _go_on(work, image, gathered)
-    return PhoneBench(_report(work, timed, before, gathered, quality, failure), failure)
+    findings = Findings(work.facts, work.placement, before, timed, unknown_layer_rows(work.artefact))
+    failure = timed.failure or _go_on(work, image, findings)
+    return PhoneBench(phone_report(work.artefact, findings, quality, failure), failure)
 
 
 def _push(work: _Work, image: np.ndarray) -> None:
@@ -191,28 +165,32 @@ def _push(work: _Work, image: np.ndarray) -> None:
 def _timed(work: _Work, before: Condition) -> RemoteRun:
     options, placement = work.options, work.placement
     seconds = MIN_SECONDS if options.min_seconds is None else options.min_seconds
-    if before.battery is not None and before.battery.charging:
-        work.log("note: the phone is charging, which heats it")
-    work.log(
-        f"timing on cores {cores_text(placement.cores)} with {placement.threads} threads: {options.warmup} runs to warm "
-        f"up, then at least {options.runs} and {seconds:g} s"
-    )
     words = ["--runs", str(options.runs), "--warmup", str(options.warmup), "--min-seconds", str(seconds)]
+    if work.facts.is_emulator:
+        work.log("note: an emulator; its output and memory are checked, its times say nothing about a phone")
+        words = ["--runs", "1", "--warmup", "0"]
+    else:
+        if before.battery is not None and before.battery.charging:
+            work.log("note: the phone is charging, which heats it")
+        work.log(
+            f"timing on cores {cores_text(placement.cores)} with {placement.threads} threads: {options.warmup} runs to "
+            f"warm up, then at least {options.runs} and {seconds:g} s"
+        )
     return work.run("timed runs", [*words, "--output", f"{work.folder}/{_OUTPUT}"])
 
 
-def _go_on(work: _Work, image: np.ndarray, gathered: _Gathered) -> ContactLost | None:
+def _go_on(work: _Work, image: np.ndarray, findings: Findings) -> ContactLost | None:
     """Everything after the timed runs; why it was broken off, if it was."""
     try:
-        gathered.after = read_condition(work.phone)
+        findings.after = read_condition(work.phone)
         output = np.frombuffer(pull(work.phone, f"{work.folder}/{_OUTPUT}", work.phone_options.timeout_s), np.uint8)
         work.log("comparing its output with the integer interpreter")
         _check_output(work, output, image)
-        gathered.output_identical = True
-        if work.options.profile:
-            gathered.layers = _layers(work)
+        findings.output_identical = True
+        if work.options.profile and not work.facts.is_emulator:
+            findings.layers = _layers(work)
         if work.phone_options.sustained_minutes is not None:
-            gathered.sustained, failure = _sustain(work, work.phone_options.sustained_minutes)
+            findings.sustained, failure = _sustain(work, work.phone_options.sustained_minutes)
             return failure
     except ContactLost as failure:
         return failure
@@ -244,38 +222,3 @@ def _sustain(work: _Work, minutes: float) -> tuple[Sustained, ContactLost | None
         run = work.run("sustained runs", ["--runs", "1", "--warmup", "0", "--min-seconds", str(60 * minutes)])
     partial = None if run.failure is None else run.failure.message
     return judge_sustained(minutes, run.runs, watch.readings, work.placement.cores, partial), run.failure
-
-
-def _report(
-    work: _Work, timed: RemoteRun, before: Condition, gathered: _Gathered, quality: Quality, failure: ContactLost | None
-) -> Report:
-    used, after = work.placement.cores, gathered.after
-    result, partial = timed.result, None if failure is None else failure.message
-    report = make_report(
-        work.artefact,
-        "measured",
-        work.placement.threads,
-        _latency(timed),
-        make_memory(work.artefact, None if result is None else result.peak_rss_kb),
-        phone_environment(work.facts, used, before, after, adb_version()),
-        quality,
-        gathered.layers,
-        [],
-    )
-    device = phone_device(work.facts, used, before, after, gathered.output_identical, partial)
-    budget = report.budget if failure is None else _undecided(report.budget)
-    return replace(report, budget=budget, device=device, sustained=gathered.sustained)
-
-
-def _latency(timed: RemoteRun) -> Latency:
-    """Percentiles where enough runs were heard of; of fewer, the samples alone."""
-    samples = [run.ms for run in timed.runs] if timed.result is None else list(timed.result.samples_ms)
-    first, load = (None, None) if timed.result is None else (timed.result.first_ms, timed.result.load_ms)
-    if len(samples) < MIN_RUNS:
-        return replace(UNKNOWN, first=first, load=load, samples=samples)
-    return summarise(samples, first, load)
-
-
-def _undecided(budget: Budget) -> Budget:
-    """What was broken off proves nothing."""
-    return replace(budget, latency="unknown", memory="unknown", verdict="unknown")

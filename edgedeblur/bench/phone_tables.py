@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from edgedeblur.bench.numbers import milliseconds, number
+from edgedeblur.bench.phone_schema import Device, PhoneBattery, Sustained
 from edgedeblur.bench.report import Report
-from edgedeblur.bench.report_phone import Device, PhoneBattery, Sustained
 
 
 def phone_facts(report: Report) -> list[tuple[str, str]]:
@@ -48,7 +48,7 @@ def phones_table(reports: Sequence[Report]) -> Table:
         table.add_column(heading, justify="right")
     table.add_column("throttled")
     table.add_column("verdict")
-    for report in sorted(reports, key=lambda report: report.latency_ms.p90):
+    for report in sorted(reports, key=lambda report: report.latency_ms.p90 or 0.0):
         latency, environment, device = report.latency_ms, report.environment, report.device
         table.add_row(
             _name(device),

@@ -9,7 +9,7 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from edgedeblur.bench.report_phone import Device, Sustained
+from edgedeblur.bench.phone_schema import Device, Sustained
 from edgedeblur.errors import UserError
 from edgedeblur.files import write_json
 

@@ -4,7 +4,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgedeblur.bench.report_phone import Sustained
+from edgedeblur.bench.phone_schema import Sustained
 from edgedeblur.files import atomic_path
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from edgedeblur.bench.latency import percentile
-from edgedeblur.bench.report_phone import Sustained, SustainedReading, SustainedWindow
+from edgedeblur.bench.phone_schema import Sustained, SustainedReading, SustainedWindow
 from edgedeblur.device.condition import hottest_cpu
 from edgedeblur.device.program import TimedRun
 from edgedeblur.device.watch import Reading

@@ -1,6 +1,7 @@
 """`edgedeblur bench`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,6 +10,10 @@ from edgedeblur.cli.output import show
 from edgedeblur.cli.phone_options import PhoneChoice, phone_options
 from edgedeblur.cli.progress import Progress, say
 from edgedeblur.workdir import WorkDir
+
+if TYPE_CHECKING:
+    from edgedeblur.bench.measure import BenchOptions
+    from edgedeblur.bench.report import Report
 
 
 @click.command("bench", short_help="Latency, memory, layers and the verdict of an artefact, here or on a phone.")
@@ -77,7 +82,7 @@ def command(
     context.exit(exit_code(report.budget))
 
 
-def _on_phone(folder: Path, settings, phones: PhoneChoice, workdir: WorkDir):
+def _on_phone(folder: Path, settings: "BenchOptions", phones: PhoneChoice, workdir: WorkDir) -> "Report":
     from edgedeblur.bench.phone import PhoneOptions
     from edgedeblur.phone_steps import PhoneSettings, bench_phone_step
 
@@ -86,7 +91,7 @@ def _on_phone(folder: Path, settings, phones: PhoneChoice, workdir: WorkDir):
         return bench_phone_step(folder, phones.serial or None, how, workdir)
 
 
-def _on_every_phone(folder: Path, settings, phones: PhoneChoice, workdir: WorkDir) -> int:
+def _on_every_phone(folder: Path, settings: "BenchOptions", phones: PhoneChoice, workdir: WorkDir) -> int:
     from edgedeblur.bench.phone import PhoneOptions
     from edgedeblur.bench.phone_tables import phones_table
     from edgedeblur.phone_steps import PhoneSettings, bench_phones_step

@@ -23,7 +23,10 @@ class Core:
 
 @dataclass(frozen=True)
 class PhoneFacts:
-    """abis: that it runs, best first. cores: those that are on. None and "": the phone does not tell."""
+    """abis: that it runs, best first. cores: those that are on. None and "": the phone does not tell.
+
+    is_emulator: Android's emulator, whose times say nothing about a phone.
+    """
 
     serial: str
     manufacturer: str
@@ -36,6 +39,7 @@ class PhoneFacts:
     abis: tuple[str, ...]
     memory_mb: float | None
     cores: tuple[Core, ...]
+    is_emulator: bool
 
     @property
     def name(self) -> str:
@@ -68,6 +72,7 @@ def read_facts(phone: Phone) -> PhoneFacts:
         abis=tuple(filter(None, properties.get("ro.product.cpu.abilist", "").split(","))),
         memory_mb=_memory_mb(files.get("/proc/meminfo", "")),
         cores=tuple(_core(files, number) for number in online),
+        is_emulator="1" in (properties.get("ro.boot.qemu"), properties.get("ro.kernel.qemu")),
     )
 
 
@@ -78,7 +83,9 @@ def check_abi(facts: PhoneFacts, architecture: str) -> None:
         raise UserError(
             f"{facts.name} ({facts.serial}) runs {', '.join(facts.abis) or 'unknown ABIs'}; the artefact is for "
             f"{wanted or architecture}",
-            "choose another phone, or compile for it: edgedeblur targets",
+            "edgedeblur compile --target android, then edgedeblur bench --target android --adb"
+            if _ABIS["aarch64"] in facts.abis
+            else "a phone with 64-bit ARM Android is needed",
         )
 
 

@@ -49,15 +49,15 @@ class RunningCommand:
     """A command while it runs. Read it with `poll`; closing it ends the command on the phone with SIGHUP.
 
     Raises:
-        PhoneGone: it cannot be started.
+        PhoneGone, PhoneSilent: it cannot be started, or not within `answer_s`.
     """
 
-    def __init__(self, phone: Phone, script: str):
+    def __init__(self, phone: Phone, script: str, answer_s: float = ANSWER_S):
         self.serial = phone.serial
         self.status: int | None = None
         self._buffer = b""
-        with reaching(self.serial, ANSWER_S):
-            self._connection = phone.device.open_transport(timeout=ANSWER_S)
+        with reaching(self.serial, answer_s):
+            self._connection = phone.device.open_transport(timeout=answer_s)
             self._connection.send_command(f"shell,v2,raw:{script}")
             self._connection.check_okay()
 
@@ -107,7 +107,7 @@ def run(phone: Phone, script: str, timeout_s: float = ANSWER_S) -> Answer:
     """
     texts = (bytearray(), bytearray())
     last = time.monotonic()
-    with RunningCommand(phone, script) as command:
+    with RunningCommand(phone, script, timeout_s) as command:
         while command.status is None:
             for is_error, data in command.poll(timeout_s):
                 texts[is_error].extend(data)
