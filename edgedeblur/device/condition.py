@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from edgedeblur.device.facts import parse_files, read_files
+from edgedeblur.device.facts import parse_files, read_files, whole_number
 from edgedeblur.device.shell import Phone, run
 
 ZONES = "/sys/class/thermal/thermal_zone*"
@@ -104,7 +104,7 @@ def parse_battery(text: str) -> Battery | None:
     fields = dict(line.strip().split(": ", 1) for line in text.splitlines() if ": " in line)
     if "status" not in fields:
         return None
-    level, scale, tenths = (_integer(fields.get(key)) for key in ("level", "scale", "temperature"))
+    level, scale, tenths = (whole_number(fields.get(key)) for key in ("level", "scale", "temperature"))
     sources = ("AC", "USB", "Wireless", "Dock")
     source = next((name for name in sources if fields.get(f"{name} powered") == "true"), None)
     return Battery(
@@ -117,7 +117,7 @@ def parse_battery(text: str) -> Battery | None:
 
 def _degrees(text: str) -> float | None:
     """Zones count in thousandths of a degree; a few in tenths or whole degrees."""
-    value = _integer(text)
+    value = whole_number(text)
     if value is None:
         return None
     degrees = value / 1000 if abs(value) >= 1000 else value / 10 if abs(value) >= 200 else float(value)
@@ -126,7 +126,3 @@ def _degrees(text: str) -> float | None:
 
 def _is_plausible(degrees: float) -> bool:
     return _PLAUSIBLE_C[0] <= degrees <= _PLAUSIBLE_C[1]
-
-
-def _integer(text: str | None) -> int | None:
-    return int(text) if text is not None and re.fullmatch(r"-?\d+", text.strip()) else None

@@ -59,14 +59,13 @@ def read_facts(phone: Phone) -> PhoneFacts:
     online = parse_core_list(files.get(f"{_CPU}/online", ""))
     if not online:
         raise UserError(f"phone {phone.serial} does not say which cores it has ({_CPU}/online)")
-    sdk = properties.get("ro.build.version.sdk", "")
     return PhoneFacts(
         serial=phone.serial,
         manufacturer=properties.get("ro.product.manufacturer", ""),
         model=properties.get("ro.product.model", ""),
         soc=_soc(properties),
         android=properties.get("ro.build.version.release", ""),
-        sdk=int(sdk) if sdk.isdecimal() else None,
+        sdk=whole_number(properties.get("ro.build.version.sdk")),
         build=properties.get("ro.build.fingerprint", ""),
         kernel=kernel,
         abis=tuple(filter(None, properties.get("ro.product.cpu.abilist", "").split(","))),
@@ -128,24 +127,21 @@ def _memory_mb(meminfo: str) -> float | None:
 
 def _core(files: dict[str, str], number: int) -> Core:
     max_khz, governor, capacity = (files.get(f"{_CPU}/cpu{number}/{name}") for name in _PER_CORE)
-    return Core(
-        number,
-        int(max_khz) / 1e3 if _is_count(max_khz) else None,
-        int(capacity) if _is_count(capacity) else None,
-        governor,
-    )
+    khz = whole_number(max_khz)
+    return Core(number, khz / 1e3 if khz else None, whole_number(capacity), governor)
 
 
-def _is_count(text: str | None) -> bool:
-    return text is not None and text.isdecimal()
+def whole_number(text: str | None) -> int | None:
+    """What a file of the kernel or a property counts; None where it is not there or no number."""
+    return int(text) if text is not None and re.fullmatch(r"\s*-?\d{1,15}\s*", text) else None
 
 
 def parse_core_list(text: str) -> list[int]:
     """The kernel's lists: "0-3,6" to [0, 1, 2, 3, 6]; empty where it is not one."""
     numbers: list[int] = []
     for part in filter(None, text.split(",")):
-        first, _, last = part.partition("-")
-        if not (first.isdecimal() and (last or first).isdecimal()):
+        found = re.fullmatch(r"(\d{1,3})(?:-(\d{1,3}))?", part)
+        if found is None:
             return []
-        numbers += range(int(first), int(last or first) + 1)
+        numbers += range(int(found[1]), int(found[2] or found[1]) + 1)
     return numbers

@@ -1,15 +1,17 @@
 """Clocks and temperatures of a phone once a second while it works, read by a loop on the phone's spare cores."""
 
+import re
 import threading
 from dataclasses import dataclass
 
 from edgedeblur.device.condition import zone_reader
 from edgedeblur.device.errors import ContactLost
-from edgedeblur.device.facts import parse_files
+from edgedeblur.device.facts import parse_files, whole_number
 from edgedeblur.device.shell import Phone, RunningCommand
 
 _UPTIME = "/proc/uptime"
 _CLOCKS = "/sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq"
+_CLOCK_PATH = re.compile(r"/sys/devices/system/cpu/cpu(\d+)/cpufreq/scaling_cur_freq")
 _END = "=== end"
 _POLL_S = 0.2
 
@@ -70,8 +72,6 @@ class Watch:
         uptime = files.get(_UPTIME, "").split()
         if not uptime:
             return None
-        clocks = {
-            int(path.split("/cpu")[2].split("/")[0]): content for path, content in files.items() if "/cpufreq/" in path
-        }
-        numbers = {core: int(khz) / 1e3 for core, khz in clocks.items() if khz.isdecimal()}
-        return Reading(float(uptime[0]), dict(sorted(numbers.items())), self._parse_zones(text))
+        found = ((_CLOCK_PATH.fullmatch(path), whole_number(content)) for path, content in files.items())
+        clocks = {int(path[1]): khz / 1e3 for path, khz in found if path and khz}
+        return Reading(float(uptime[0]), dict(sorted(clocks.items())), self._parse_zones(text))
