@@ -50,6 +50,8 @@ def _figure(sustained: Sustained, budget_ms: float) -> "Figure":
         [sustained.windows[0].from_s, *(window.to_s for window in sustained.windows)],
         baseline=None,
         color="#222222",
+        linewidth=1.5,
+        zorder=3,
         label="median",
     )
     for window in sustained.windows:
@@ -66,9 +68,9 @@ def _draw_heat(heat, sustained: Sustained) -> None:
     times = [reading.at_s for reading in sustained.readings]
     heat.set(xlabel="seconds")
     heat.set_ylabel("hottest CPU sensor, C", color=_TEMPERATURE)
-    heat.plot(times, [_or_nan(reading.temperature_c) for reading in sustained.readings], ".-", color=_TEMPERATURE)
+    heat.plot(times, [_or_nan(reading.temperature_c) for reading in sustained.readings], "-", color=_TEMPERATURE)
     clock = heat.twinx()
-    clock.plot(times, [_or_nan(reading.clock_mhz) for reading in sustained.readings], ".-", color=_CLOCK)
+    clock.plot(times, [_or_nan(reading.clock_mhz) for reading in sustained.readings], "-", color=_CLOCK)
     clock.set_ylabel("mean clock, MHz", color=_CLOCK)
 
 
