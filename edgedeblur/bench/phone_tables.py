@@ -43,7 +43,9 @@ def sustained_sentence(sustained: Sustained) -> str:
 
 def phones_table(reports: Sequence[Report]) -> Table:
     """One row per phone, fastest first."""
-    table = Table("phone", "serial", "SoC", "Android", "cores", title="phones", title_justify="left")
+    table = Table(title="phones", title_justify="left")
+    for heading in ("phone", "serial", "SoC", "Android", "cores"):
+        table.add_column(heading, overflow="fold")
     for heading in ("p50 ms", "p90 ms", "p99 ms", "memory MB", "C before", "C after"):
         table.add_column(heading, justify="right")
     table.add_column("throttled")

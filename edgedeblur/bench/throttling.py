@@ -71,7 +71,7 @@ def _windows(
         inside = [ms for at, ms in zip(at_s, samples, strict=True) if _index(at, length, count) == index]
         if not inside:
             continue
-        there = [reading for reading in readings if _index(reading.at_s, length, count) == index]
+        there = _readings_in(readings, from_s, to_s)
         clocks = [reading.clock_mhz for reading in there if reading.clock_mhz is not None]
         temperatures = [reading.temperature_c for reading in there if reading.temperature_c is not None]
         clock = sum(clocks) / len(clocks) if clocks else None
@@ -81,6 +81,13 @@ def _windows(
             )
         )
     return windows
+
+
+def _readings_in(readings: Sequence[SustainedReading], from_s: float, to_s: float) -> Sequence[SustainedReading]:
+    """Those of a window; in a window shorter than the time between readings, the nearest one."""
+    inside = [reading for reading in readings if from_s <= reading.at_s < to_s]
+    middle = (from_s + to_s) / 2
+    return inside or sorted(readings, key=lambda reading: abs(reading.at_s - middle))[:1]
 
 
 def _index(at_s: float, length: float, count: int) -> int:

@@ -21,6 +21,7 @@ ANSWER_S = 30.0  # within which a phone answers a question
 _STDOUT, _STDERR, _EXIT = 1, 2, 3
 _HEADER = struct.Struct("<BI")
 _READ_BYTES = 1 << 16
+_MAX_PACKET = 1 << 24  # far above what any daemon sends
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,8 @@ class RunningCommand:
     def _packets(self) -> Iterator[tuple[bool, bytes]]:
         while len(self._buffer) >= _HEADER.size:
             kind, length = _HEADER.unpack_from(self._buffer)
+            if length > _MAX_PACKET:
+                raise PhoneGone(self.serial, "its adb daemon does not speak the shell protocol")
             end = _HEADER.size + length
             if len(self._buffer) < end:
                 return

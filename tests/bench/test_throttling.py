@@ -84,6 +84,11 @@ def test_short_runs_have_six_windows_and_too_few_runs_are_not_judged():
     assert few.throttled is None and few.slowdown is None
 
 
+def test_a_window_without_a_reading_has_the_nearest_ones_clock():
+    found = judged(after(3, 30.0, 40.0), lambda at: 2400.0, seconds=4)  # readings at 0, 1, 2 and 3 s, windows of 2/3 s
+    assert all(window.clock_mhz == 2400.0 for window in found.windows) and found.throttled is False
+
+
 def test_no_runs_at_all_are_no_verdict():
     nothing = judge_sustained(1, [], readings(3, lambda at: 2400.0), CORES, "unplugged")
     assert (nothing.throttled, nothing.windows, nothing.seconds, nothing.partial) == (None, [], 0.0, "unplugged")

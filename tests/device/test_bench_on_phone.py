@@ -219,7 +219,7 @@ def test_a_sustained_run_is_watched_plotted_and_judged(fake, work):
     result = bench("--adb", "--no-profile", "--sustained", "0.05", code=None)
     report = read_report(work / "report.json")
     sustained = report.sustained
-    assert sustained.throttled is False or sustained.slowdown >= 1.1
+    assert sustained.throttled is False  # however slow other work makes it: its clock stays
     assert 2.9 < sustained.seconds < 10 and sustained.runs == len(sustained.samples_ms) == len(sustained.at_s)
     assert len(report.latency_ms.samples) == 50  # the verdict is of the timed runs alone
     assert len(sustained.readings) >= 2
