@@ -22,7 +22,7 @@ PROGRAM = "edgedeblur-bench"
 _POLL_S = 0.25
 _PID_LINE = re.compile(r"pid (\d+)")
 _RUN_LINE = re.compile(r"run (\d+\.\d+) (\d+\.\d+)")
-_GRACE_S = 5.0  # for the program to end and print after SIGINT
+_GRACE_S = 10.0  # for the program to end and print after SIGINT
 
 
 @dataclass(frozen=True)

@@ -57,10 +57,12 @@ class RunningCommand:
         self.serial = phone.serial
         self.status: int | None = None
         self._buffer = b""
-        with reaching(self.serial, answer_s):
+        with contextlib.ExitStack() as opening, reaching(self.serial, answer_s):
             self._connection = phone.device.open_transport(timeout=answer_s)
+            opening.callback(self.close)
             self._connection.send_command(f"shell,v2,raw:{script}")
             self._connection.check_okay()
+            opening.pop_all()
 
     def poll(self, seconds: float) -> list[tuple[bool, bytes]]:
         """Waits for at most `seconds`; what has come since, as (on stderr?, bytes). Sets `status` at the end.

@@ -20,7 +20,7 @@ void bench_print_help(void) {
       "  --threads T       1 to 64; 0 for the target's own number (0)\n"
       "  --cores LIST      run on these cores only, such as 4-7 or 0,2\n"
       "  --profile         the median milliseconds of every layer (adds a clock reading per layer)\n"
-      "  --stream          say each measured run on stderr as it ends: \"run\", seconds since boot, milliseconds\n"
+      "  --stream          tell the measured runs on stderr meanwhile: \"run\", seconds since boot, milliseconds\n"
       "  --help            this text\n"
       "\n"
       "SIGINT and SIGTERM end the measurement after the run in progress; what was measured is printed.\n"

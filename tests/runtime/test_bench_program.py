@@ -101,7 +101,7 @@ def uptime() -> float:
     return float(Path("/proc/uptime").read_text().split()[0])
 
 
-def test_every_run_is_told_as_it_ends_on_the_clock_of_proc_uptime():
+def test_every_run_is_told_with_its_end_on_the_clock_of_proc_uptime():
     begin = uptime()
     done = bench("--runs", "5", "--stream")
     end = uptime()
