@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgedeblur.bench.layers import layer_rows, unknown_layer_rows
-from edgedeblur.bench.measure import PROFILED_RUNS, BenchOptions, bench_image, check_output
+from edgedeblur.bench.measure import MAX_SECONDS, PROFILED_RUNS, BenchOptions, bench_image, check_output
 from edgedeblur.bench.phone_report import Findings, cycles_per_ms, phone_report
 from edgedeblur.bench.phone_schema import Sustained
 from edgedeblur.bench.report import Layer, Quality, Report
@@ -60,8 +60,10 @@ class PhoneOptions:
     def __post_init__(self):
         if self.sustained_minutes is not None and not 0 < self.sustained_minutes <= MAX_MINUTES:
             raise UserError(f"--sustained {self.sustained_minutes:g}; above 0 to {MAX_MINUTES:g} minutes", exit_code=2)
-        if not self.timeout_s > 0:
-            raise UserError(f"--timeout {self.timeout_s:g}; above 0 seconds are needed", exit_code=2)
+        if not 0 < self.timeout_s <= MAX_SECONDS:
+            raise UserError(f"--timeout {self.timeout_s:g}; above 0 to {MAX_SECONDS:g} seconds", exit_code=2)
+        if self.cooldown_c is not None and not 0 <= self.cooldown_c <= 100:
+            raise UserError(f"--cooldown {self.cooldown_c:g}; 0 to 100 degrees Celsius", exit_code=2)
 
 
 @dataclass(frozen=True)

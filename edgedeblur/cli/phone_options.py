@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from edgedeblur.device.cooldown import DEFAULT_C
+
 
 @dataclass(frozen=True)
 class PhoneChoice:
@@ -20,8 +22,6 @@ class PhoneChoice:
     def any(self) -> bool:
         return self.every or self.serial is not None
 
-
-_DEFAULT_COOLDOWN = "40"  # device.cooldown.DEFAULT_C; a module that help does not load
 
 _OPTIONS = (
     click.option(
@@ -38,10 +38,10 @@ _OPTIONS = (
         "--cooldown",
         "cooldown_c",
         is_flag=False,
-        flag_value=_DEFAULT_COOLDOWN,
-        type=click.FloatRange(0, 100),
+        flag_value=str(DEFAULT_C),
+        type=float,
         metavar="[CELSIUS]",
-        help=f"Phone: wait until its CPU is no hotter than this ({_DEFAULT_COOLDOWN}) before measuring.",
+        help=f"Phone: wait until its CPU is no hotter than this ({DEFAULT_C:g}) before measuring.",
     ),
     click.option(
         "--sustained",

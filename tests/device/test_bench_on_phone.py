@@ -297,8 +297,10 @@ def test_an_emulator_has_output_and_memory_but_never_a_time(fake, work):
         (["--adb", "x", "--devices", "all"], "give either"),
         (["--devices", "some"], "'some'"),
         (["--adb", "--sustained", "0"], "above 0 to 1440 minutes"),
-        (["--adb", "--timeout", "-1"], "above 0 seconds"),
-        (["--adb", "--cooldown", "300"], "300"),
+        (["--adb", "--timeout", "-1"], "above 0 to 86400 seconds"),
+        (["--adb", "--timeout", "inf"], "above 0 to 86400 seconds"),
+        (["--adb", "--cooldown", "300"], "0 to 100 degrees"),
+        (["--adb", "--cooldown", "nan"], "0 to 100 degrees"),
         (["--adb", "--min-seconds", "-1"], "-1"),
     ],
 )

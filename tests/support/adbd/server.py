@@ -1,6 +1,8 @@
 """The real adb server, a private one: its own port and home, no USB, no emulators, nothing announced on the network."""
 
+import ctypes
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -17,6 +19,11 @@ def adb_program() -> str | None:
         return adbutils.adb_path()
     except adbutils.AdbError:
         return None
+
+
+def _end_with_parent() -> None:
+    """Linux's prctl(PR_SET_PDEATHSIG): a test run that is killed leaves no server behind."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 class AdbServer:
@@ -38,6 +45,7 @@ class AdbServer:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            preexec_fn=_end_with_parent,
         )
         self._wait()
 

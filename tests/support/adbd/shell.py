@@ -22,7 +22,7 @@ QEMU = ("qemu-aarch64", "-cpu", "max")
 
 
 def serve_shell(stream: Stream, service: str, root: Path, on_line: Callable[[bytes], None]) -> None:
-    """Runs a command line and passes its output on; told every line first.
+    """Runs a command line and passes its output on; `on_line` is told every line first.
 
     As adbd: where the stream ends before the command, the command gets SIGHUP; 128 + signal stands for ended by one.
     """
