@@ -11,7 +11,6 @@
 What is broken off after the first measured run by unplugging, a time limit or Ctrl-C gives a partial report.
 """
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -31,7 +30,7 @@ from edgedeblur.device.errors import ContactLost, Interrupted
 from edgedeblur.device.facts import PhoneFacts, check_abi, read_facts
 from edgedeblur.device.program import PROGRAM, RemoteRun, run_program_on
 from edgedeblur.device.shell import Phone
-from edgedeblur.device.transfer import Progress, pull, push, remote_folder, remove_all
+from edgedeblur.device.transfer import REMOTE_ROOT, Progress, pull, push, remote_folder, remove_all
 from edgedeblur.device.watch import Watch
 from edgedeblur.errors import UserError
 from edgedeblur.quantize import interpreter
@@ -100,9 +99,7 @@ def bench_on_phone(
         return _measure(_Work(artefact, phone, options, phone_options, facts, placement, log, progress), quality)
     finally:
         if phone_options.clean:
-            with contextlib.suppress(ContactLost):
-                remove_all(phone)
-                log(f"removed edgedeblur's files from {facts.name}")
+            _clean(phone, log)
 
 
 @dataclass(frozen=True)
@@ -143,6 +140,15 @@ def _placement(
     if phone_options.cores is not None:
         return place_on(facts.cores, phone_options.cores, options.threads, artefact.target.threads)
     return place(facts.cores, options.threads, artefact.target.threads)
+
+
+def _clean(phone: Phone, log: Callable[[str], None]) -> None:
+    """Failing to clean up must not cost the measurement."""
+    try:
+        remove_all(phone)
+        log(f"removed {REMOTE_ROOT} from phone {phone.serial}")
+    except UserError as error:
+        log(f"note: {REMOTE_ROOT} is still on phone {phone.serial}: {error.message}")
 
 
 def _measure(work: _Work, quality: Quality) -> PhoneBench:

@@ -26,6 +26,16 @@ class PhoneSilent(ContactLost):
         )
 
 
+class ProgramEnded(ContactLost):
+    """Something on the phone ended the program."""
+
+    def __init__(self, serial: str, by: str):
+        super().__init__(
+            f"the program on phone {serial} was ended by {by}",
+            "close other apps, keep the phone awake and try again; adb logcat may say who ended it",
+        )
+
+
 class Interrupted(ContactLost):
     """The user pressed Ctrl-C."""
 

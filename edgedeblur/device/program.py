@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from edgedeblur.device.errors import ContactLost, Interrupted, PhoneSilent
+from edgedeblur.device.errors import ContactLost, Interrupted, PhoneSilent, ProgramEnded
 from edgedeblur.device.shell import Phone, RunningCommand, run
 from edgedeblur.errors import UserError
 from edgedeblur.runtime.program import BenchResult, parse_bench_output
@@ -22,6 +22,7 @@ PROGRAM = "edgedeblur-bench"
 _POLL_S = 0.25
 _PID_LINE = re.compile(r"pid (\d+)")
 _RUN_LINE = re.compile(r"run (\d+\.\d+) (\d+\.\d+)")
+_SIGNALLED = 128  # a shell's status for a program that signal N ended is 128 + N
 _GRACE_S = 10.0  # for the program to end and print after SIGINT
 
 
@@ -65,11 +66,11 @@ def run_program_on(
         on_run: told the number of runs so far.
 
     Returns:
-        The runs; broken off by unplugging, a time limit or Ctrl-C, those until then, with the reason.
+        The runs; broken off by unplugging, a time limit, Ctrl-C or a signal, those until then, with the reason.
 
     Raises:
         UserError: the program refuses its options, or does not run on this phone.
-        PhoneGone, PhoneSilent: before it was started.
+        PhoneGone, PhoneSilent: before it was started. ProgramEnded: a signal ended it before the first run.
     """
     words = [program, *options, "--stream", *(["--cores", cores] if cores is not None else [])]
     with _CtrlC() as ctrl_c, RunningCommand(phone, f"echo pid $$ >&2; exec {shlex.join(words)}") as command:
@@ -80,10 +81,7 @@ def run_program_on(
             with contextlib.suppress(ContactLost):
                 _end(phone, command, listener)
             return RemoteRun(_result_of(listener), tuple(listener.runs), failure)
-    if command.status != 0:
-        reason = listener.complaints() or f"{PROGRAM} ended with status {command.status}"
-        raise UserError(f"phone {phone.serial}: {reason}", exit_code=2 if command.status == 2 else 1)
-    return RemoteRun(parse_bench_output(listener.output.decode(errors="replace")), tuple(listener.runs), None)
+    return _outcome(phone.serial, command.status, listener)
 
 
 def _listen(command: RunningCommand, listener: "_Listener", timeout_s: float, ctrl_c: "_CtrlC") -> None:
@@ -98,6 +96,29 @@ def _listen(command: RunningCommand, listener: "_Listener", timeout_s: float, ct
             raise Interrupted(command.serial)
         if now - last > timeout_s:
             raise PhoneSilent(command.serial, timeout_s)
+
+
+def _outcome(serial: str, status: int, listener: "_Listener") -> RemoteRun:
+    """What came of a program that has ended by itself, or by somebody on the phone."""
+    runs = tuple(listener.runs)
+    if status > _SIGNALLED:
+        failure = ProgramEnded(serial, _signal_name(status - _SIGNALLED))
+        if not runs:
+            raise failure
+        return RemoteRun(None, runs, failure)
+    if status != 0:
+        reason = listener.complaints() or f"{PROGRAM} ended with status {status}"
+        mend = "compile it again if an earlier edgedeblur did: edgedeblur compile" if status == 2 else None
+        raise UserError(f"phone {serial}: {reason}", mend, exit_code=2 if status == 2 else 1)
+    result = parse_bench_output(listener.output.decode(errors="replace"))
+    return RemoteRun(result, runs, ProgramEnded(serial, "SIGINT or SIGTERM") if result.interrupted else None)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _end(phone: Phone, command: RunningCommand, listener: "_Listener") -> None:

@@ -136,7 +136,7 @@ def _check_room(phone: Phone, needed: int) -> None:
 def _free_bytes(df: str) -> int | None:
     """The column "Available" of `df -k`; None where it is not as expected."""
     lines = df.split("\n")
-    found = re.search(r"\s(\d+)\s+\d+%\s", " ".join(lines[1:]))
+    found = re.search(r"\s(\d{1,15})\s+\d+%\s", " ".join(lines[1:]))
     return int(found[1]) * 1024 if found else None
 
 

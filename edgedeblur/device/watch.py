@@ -12,6 +12,7 @@ from edgedeblur.device.shell import Phone, RunningCommand
 _UPTIME = "/proc/uptime"
 _CLOCKS = "/sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq"
 _CLOCK_PATH = re.compile(r"/sys/devices/system/cpu/cpu(\d+)/cpufreq/scaling_cur_freq")
+_SECONDS = re.compile(r"\d{1,12}\.\d+")
 _END = "=== end"
 _POLL_S = 0.2
 
@@ -69,8 +70,8 @@ class Watch:
 
     def _parse(self, text: str) -> Reading | None:
         files = parse_files(text)
-        uptime = files.get(_UPTIME, "").split()
-        if not uptime:
+        uptime = _SECONDS.match(files.get(_UPTIME, ""))
+        if uptime is None:
             return None
         found = ((_CLOCK_PATH.fullmatch(path), whole_number(content)) for path, content in files.items())
         clocks = {int(path[1]): khz / 1e3 for path, khz in found if path and khz}

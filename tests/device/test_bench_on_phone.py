@@ -3,6 +3,7 @@
 The phone's times are qemu's and mean nothing; what is checked is the way of the data, the bytes, and every fault.
 """
 
+import contextlib
 import os
 import signal
 import time
@@ -41,22 +42,20 @@ def bench(*words, code=None, artefact=None, quick=QUICK):
     return result
 
 
-def processes_of(played):
-    """Command lines of the programs that run on it."""
-    lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if _is_there(path)]
-    return [line for line in lines if bytes(played.root) in line and b"edgedeblur-bench" in line]
-
-
-def _is_there(path):
-    try:
-        return bool(path.read_bytes())
-    except OSError:
-        return False
+def process_ids(played):
+    """Of the programs that run on it."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has just ended
+            line = path.read_bytes()
+            if bytes(played.root) in line and b"edgedeblur-bench" in line:
+                found.append(int(path.parent.name))
+    return found
 
 
 def ended(played):
     for _ in range(100):
-        if not processes_of(played):
+        if not process_ids(played):
             return True
         time.sleep(0.05)
     return False
@@ -113,7 +112,9 @@ def test_a_second_measurement_pushes_nothing_and_clean_leaves_nothing(fake, work
     assert "pushed edgedeblur-bench, input.rgb" in bench("--adb", "--no-profile").stderr
     before = played.pushed_bytes
     result = bench("--adb", played.serial, "--no-profile", "--adb-clean")
-    assert "it has all files already" in result.stderr and "removed edgedeblur's files" in result.stderr
+    assert (
+        "it has all files already" in result.stderr and "removed /data/local/tmp/edgedeblur from phone" in result.stderr
+    )
     assert played.pushed_bytes == before and not played.folder.exists()
 
 
@@ -200,7 +201,7 @@ def test_ctrl_c_ends_the_program_on_the_phone_and_keeps_what_it_had_measured(fak
     running = []
 
     def interrupt():
-        running.extend(processes_of(played))
+        running.extend(process_ids(played))
         os.kill(os.getpid(), signal.SIGINT)
 
     played.at_run(60, interrupt)
@@ -212,6 +213,29 @@ def test_ctrl_c_ends_the_program_on_the_phone_and_keeps_what_it_had_measured(fak
     assert report.budget.verdict == "unknown" and "interrupted" in report.device.partial
     assert len(running) == 1 and ended(played)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_what_something_on_the_phone_ended_is_partial_too(fake, work):
+    """Android's low-memory killer, for one."""
+    played = fake()
+    played.at_run(12, lambda: [os.kill(pid, signal.SIGKILL) for pid in process_ids(played)])
+    stderr = bench("--adb", "--min-seconds", "60", "--adb-clean", code=1).stderr
+    assert "was ended by SIGKILL" in stderr and "marked as partial" in stderr
+    assert len(partial_report(work, played).latency_ms.samples) >= 12
+    assert not played.folder.exists()
+
+
+def test_unplugging_is_no_way_to_clean_up(fake):
+    played = fake()
+    played.at_run(12, played.unplug)
+    stderr = bench("--adb", "--adb-clean", code=1).stderr
+    assert f"is still on phone {played.serial}" in stderr and "marked as partial" in stderr
+
+
+def test_a_model_name_that_looks_like_markup_is_shown_as_it_is(fake):
+    fake(Build(model="[/red] [x]"))
+    assert "Acme [/red] [x]" in bench("--adb", "--no-profile").stdout
+    assert "Acme [/red] [x]" in bench("--devices", "all", "--no-profile").stdout.replace("\n", " ")
 
 
 def test_a_sustained_run_is_watched_plotted_and_judged(fake, work):
