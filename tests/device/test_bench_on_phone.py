@@ -162,7 +162,8 @@ def test_a_full_phone_is_said(fake):
 
 def test_one_of_two_phones_must_be_named(fake):
     first, second = fake(), fake()
-    assert f"2 phones are attached: {first.serial}, {second.serial}" in bench("--adb", code=2).stderr
+    stderr = bench("--adb", code=2).stderr
+    assert "2 phones are attached: " in stderr and first.serial in stderr and second.serial in stderr
     assert second.serial in bench("--adb", second.serial, "--no-profile").stdout
 
 
