@@ -14,12 +14,12 @@ _STAT_2 = struct.Struct("<4sIQQIIIIQqqq")
 _NO_ENTRY, _NO_SPACE = 2, "write failed: No space left on device"
 
 
-def serve_files(stream: Stream, place: Callable[[str], Path], reserve: Callable[[Path, int], bool]) -> None:
+def serve_files(stream: Stream, place: Callable[[str], Path], reserve: Callable[[int], bool]) -> None:
     """Answers requests until QUIT or the stream's end.
 
     Args:
         place: the path here of a path on the phone.
-        reserve: (file, bytes that are to be added): whether there is room for them.
+        reserve: told the bytes that are to be written; whether there is room for them.
     """
     while True:
         request, length = _head(stream)
@@ -86,7 +86,7 @@ def _described(kind: bytes, found: os.stat_result) -> bytes:
     return _STAT_2.pack(kind, 0, found.st_dev, found.st_ino, *owner, found.st_size, *times)
 
 
-def _take(stream: Stream, path: Path, mode: int, reserve: Callable[[Path, int], bool]) -> None:
+def _take(stream: Stream, path: Path, mode: int, reserve: Callable[[int], bool]) -> None:
     """As adbd: makes folders, and after a refusal reads the rest and drops it; a file broken off is removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     whole = refused = False
@@ -97,7 +97,7 @@ def _take(stream: Stream, path: Path, mode: int, reserve: Callable[[Path, int], 
                 if kind == b"DONE":
                     break
                 data = stream.read(number)
-                if not refused and not reserve(path, len(data)):
+                if not refused and not reserve(len(data)):
                     refused = True
                     _fail(stream, _NO_SPACE)
                 if not refused:

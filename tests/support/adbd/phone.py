@@ -35,7 +35,7 @@ class FakePhone:
 
     Attributes:
         root: its file system. services: what was asked of its daemon, such as "shell,v2,raw:getprop".
-        pushed, pushed_bytes: names of the files pushed so far, in order, and the bytes of all.
+        pushed_bytes: of all files so far.
     """
 
     def __init__(
@@ -47,7 +47,6 @@ class FakePhone:
     ):
         self.root, self.build, self.faults, self.features = root, build or Build(), faults or Faults(), features
         self.services: list[str] = []
-        self.pushed: list[str] = []
         self.pushed_bytes = 0
         self._runs = 0
         self._at_run: dict[int, Callable[[], None]] = {}
@@ -138,9 +137,7 @@ class FakePhone:
         else:
             shell.serve_shell(stream, service, self.root, self._hear)
 
-    def _reserve(self, path: Path, count: int) -> bool:
-        if not self.pushed or self.pushed[-1] != path.name:
-            self.pushed.append(path.name)
+    def _reserve(self, count: int) -> bool:
         self.pushed_bytes += count
         limit = self.faults.vanish_after_pushed
         if limit is not None and self.pushed_bytes >= limit:
