@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 WORKDIR ?= edgedeblur-work
-# Debian packages that the tests use: ARM programs are executed under qemu.
-TEST_TOOLS := qemu-aarch64:qemu-user
+# Debian packages that the tests use: ARM programs are executed under qemu; adb's own server speaks to a phone's double.
+TEST_TOOLS := qemu-aarch64:qemu-user adb:adb
 
 .PHONY: demo test benchmarks lint setup test-tools clean
 

@@ -44,7 +44,7 @@ def run_checks(workdir: Path) -> list[Check]:
         check_zig,
         check_cpu,
         lambda: check_tool("qemu-aarch64", "--version", "running ARM artefacts here", "apt-get install qemu-user"),
-        lambda: check_tool("adb", "version", "phones", "apt-get install adb"),
+        check_adb,
         check_ndk,
         lambda: check_disk(workdir),
     ]
@@ -110,6 +110,19 @@ def check_tool(name: str, argument: str, purpose: str, mend: str) -> Check:
     if shutil.which(name) is None:
         return Check(name, "optional", "not found", f"only for {purpose}: {mend}")
     return Check(name, "ok", program_version([name, argument]) or "found")
+
+
+def check_adb() -> Check:
+    """The adb that phones are reached with: the one in $PATH, else the one that adbutils brings."""
+    try:
+        import adbutils
+
+        program = adbutils.adb_path()
+    except ImportError:
+        return Check("adb", "optional", "adbutils is not installed", f"{EXTRAS['adb']}: pip install 'edgedeblur[adb]'")
+    except adbutils.AdbError:
+        return Check("adb", "optional", "not found", f"{EXTRAS['adb']}: apt-get install adb")
+    return Check("adb", "ok", f"{program_version([program, 'version']) or 'found'}, {program}")
 
 
 def check_ndk() -> Check:

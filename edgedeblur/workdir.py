@@ -1,5 +1,6 @@
 """The work directory: where each command leaves its output and the next one finds it."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +49,17 @@ class WorkDir:
         """The last report of one target; stays when another target is benched."""
         return self.root / f"report-{target}.json"
 
+    def phone_report(self, target: str, serial: str) -> Path:
+        """The last report of one target on one of several phones."""
+        return self.root / f"report-{target}-{_plain(serial)}.json"
+
+    def partial_report(self, target: str, serial: str) -> Path:
+        """What was measured on a phone until it was broken off; never in the place of a whole report."""
+        return self.root / f"partial-report-{target}-{_plain(serial)}.json"
+
+    def sustained_plot(self, target: str, serial: str) -> Path:
+        return self.root / f"sustained-{target}-{_plain(serial)}.png"
+
     def artefacts(self) -> list[Path]:
         """Every artefact folder, the one compiled last first."""
         manifests = self.root.glob("artefact-*/manifest.json")
@@ -73,6 +85,11 @@ class WorkDir:
         if not artefacts:
             raise UserError(f"no artefact in {self.root}", "make one with: edgedeblur compile --target host")
         return artefacts[0]
+
+
+def _plain(serial: str) -> str:
+    """A phone's serial number as part of a file name: "127.0.0.1:5555" to "127.0.0.1_5555"."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", serial)
 
 
 def _need(path: Path, command: str) -> Path:

@@ -4,8 +4,10 @@ import base64
 from pathlib import Path
 
 from edgedeblur.bench.latency_plot import latency_svg
+from edgedeblur.bench.numbers import number
+from edgedeblur.bench.phone_tables import phone_facts
 from edgedeblur.bench.report import Report
-from edgedeblur.bench.tables import number
+from edgedeblur.bench.sustained_plot import sustained_svg
 from edgedeblur.bench.verdict import sentence
 from edgedeblur.files import write_text
 
@@ -30,6 +32,8 @@ def write_html(report: Report, destination: Path, before_after: Path | None = No
         report=report,
         verdict=sentence(report.budget, report.latency_ms, report.memory_mb, report.provenance),
         plot=latency_svg(report),
+        phone=phone_facts(report),
+        sustained_plot=sustained_svg(report.sustained, report.budget.latency_ms),
         picture=picture,
     )
     write_text(destination, page + "\n")

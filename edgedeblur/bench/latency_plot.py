@@ -6,8 +6,8 @@ from edgedeblur.bench.report import Report
 
 
 def latency_svg(report: Report) -> str | None:
-    """An `<svg>` element, None where there are no samples (simulation). The same report gives the same text."""
-    if not report.latency_ms.samples:
+    """An `<svg>` element, None without percentiles (simulation, too few runs). The same report gives the same text."""
+    if report.latency_ms.p50 is None:
         return None
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG

@@ -6,11 +6,13 @@ from edgedeblur.compile.target import Target
 from edgedeblur.runtime.program import BenchResult
 
 
-def layer_rows(artefact: ArtefactInfo, profiled: BenchResult) -> list[Layer]:
-    """One row per layer in order of computation. share is of the sum of the layers' medians."""
+def layer_rows(artefact: ArtefactInfo, profiled: BenchResult, cycles: float | None) -> list[Layer]:
+    """One row per layer in order of computation. share is of the sum of the layers' medians.
+
+    cycles: of the cores used, together in a millisecond; None where a clock is unknown.
+    """
     operations = {layer["name"]: layer["op"] for layer in artefact.manifest["layers"]}
     total = sum(layer.ms or 0.0 for layer in profiled.layers)
-    clock = cycles_per_ms(artefact.target, profiled.threads)
     return [
         Layer(
             name=layer.name,
@@ -18,7 +20,7 @@ def layer_rows(artefact: ArtefactInfo, profiled: BenchResult) -> list[Layer]:
             macs=layer.macs,
             ms=layer.ms,
             share=layer.ms / total if layer.ms is not None and total else None,
-            mac_per_cycle=layer.macs / (layer.ms * clock) if layer.ms and clock else None,
+            mac_per_cycle=layer.macs / (layer.ms * cycles) if layer.ms and cycles else None,
         )
         for layer in profiled.layers
     ]

@@ -19,17 +19,19 @@ import numpy as np
 from edgedeblur import __version__
 from edgedeblur.bench.environment import after, program_version, read_environment
 from edgedeblur.bench.latency import MIN_RUNS, UNKNOWN, summarise
-from edgedeblur.bench.layers import layer_rows, unknown_layer_rows
+from edgedeblur.bench.layers import cycles_per_ms, layer_rows, unknown_layer_rows
 from edgedeblur.bench.peers import check_names, compare
 from edgedeblur.bench.report import (
     SCHEMA_VERSION,
     Environment,
     Int8,
+    Latency,
     Layer,
     MeasuredTarget,
     Memory,
     Model,
     Peer,
+    Provenance,
     Quality,
     Report,
 )
@@ -42,7 +44,8 @@ from edgedeblur.runtime.session import Session
 
 _MB = 1e6
 _MEND_RUNNER = "give that fallback in the target's TOML a runner whose processor lacks the better sets' instructions"
-_PROFILED_RUNS = 20
+PROFILED_RUNS = 20
+MAX_SECONDS = 86400.0  # edgedeblur-bench's own limit
 _BUSY_SHARE = 0.5  # of the cores, by the load average of the last minute
 
 
@@ -54,6 +57,7 @@ class BenchOptions:
     threads: None for the target's number.
     profile: time every layer, in a process of its own so that the clock readings do not slow the timed runs.
     against: peers to time in the same session, names of peers.PEERS.
+    min_seconds: the timed runs go on until so much time has been measured; None: 10 on a phone, else 0.
     """
 
     runs: int = 100
@@ -61,10 +65,13 @@ class BenchOptions:
     threads: int | None = None
     profile: bool = True
     against: tuple[str, ...] = ()
+    min_seconds: float | None = None
 
     def __post_init__(self):
         if self.runs < MIN_RUNS:
             raise UserError(f"{self.runs} runs; at least {MIN_RUNS} are needed for percentiles", exit_code=2)
+        if self.min_seconds is not None and not 0 <= self.min_seconds <= MAX_SECONDS:
+            raise UserError(f"{self.min_seconds:g} s to measure; 0 to {MAX_SECONDS:g} can be", exit_code=2)
 
 
 def bench(artefact: ArtefactInfo, options: BenchOptions, quality: Quality, log: Callable[[str], None]) -> Report:
@@ -90,7 +97,11 @@ def bench(artefact: ArtefactInfo, options: BenchOptions, quality: Quality, log: 
         _check_fallbacks(artefact, image, expected, options, log)
     layers = _layers(artefact, image, options, simulated, log)
     peers = _peers(artefact, image, options, timed.result.threads, log)
-    return _report(artefact, timed, environment, quality, layers, peers)
+    result = timed.result
+    latency = UNKNOWN if simulated else summarise(result.samples_ms, result.first_ms, result.load_ms)
+    memory = make_memory(artefact, result.peak_rss_kb)
+    provenance = "simulated" if simulated else "measured"
+    return make_report(artefact, provenance, result.threads, latency, memory, environment, quality, layers, peers)
 
 
 def bench_image(height: int, width: int) -> np.ndarray:
@@ -156,8 +167,8 @@ def _runner_version(artefact: ArtefactInfo) -> dict[str, str]:
 
 
 def _run_timed(artefact: ArtefactInfo, image: np.ndarray, options: BenchOptions, simulated: bool) -> ProgramRun:
-    runs, warmup = (1, 0) if simulated else (options.runs, options.warmup)
-    run = run_program(artefact, image, runs, warmup, options.threads)
+    runs, warmup, seconds = (1, 0, 0.0) if simulated else (options.runs, options.warmup, options.min_seconds or 0.0)
+    run = run_program(artefact, image, runs, warmup, options.threads, seconds)
     if run.result.interrupted:
         raise KeyboardInterrupt
     return run
@@ -169,8 +180,8 @@ def _layers(
     if simulated or not options.profile:
         return unknown_layer_rows(artefact)
     log("timing each layer")
-    profiled = run_program(artefact, image, _PROFILED_RUNS, options.warmup, options.threads, profile=True)
-    return layer_rows(artefact, profiled.result)
+    profiled = run_program(artefact, image, PROFILED_RUNS, options.warmup, options.threads, profile=True)
+    return layer_rows(artefact, profiled.result, cycles_per_ms(artefact.target, profiled.result.threads))
 
 
 def _peers(
@@ -183,17 +194,19 @@ def _peers(
         return compare(artefact.network(), session.run, options.against, image, threads)
 
 
-def _report(
+def make_report(
     artefact: ArtefactInfo,
-    timed: ProgramRun,
+    provenance: Provenance,
+    threads: int,
+    latency: Latency,
+    memory: Memory,
     environment: Environment,
     quality: Quality,
     layers: list[Layer],
     peers: list[Peer],
 ) -> Report:
-    manifest, target, result = artefact.manifest, artefact.target, timed.result
-    latency = UNKNOWN if timed.simulated else summarise(result.samples_ms, result.first_ms, result.load_ms)
-    memory = _memory(artefact, timed)
+    """A report of the artefact as of now, judged against its target's budget."""
+    manifest, target = artefact.manifest, artefact.target
     return Report(
         schema_version=SCHEMA_VERSION,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -206,9 +219,9 @@ def _report(
             teacher=manifest["provenance"].get("teacher"),
             recipe=manifest["recipe"],
         ),
-        target=MeasuredTarget(target.name, target.triple, target.cpu, list(target.features), result.threads),
+        target=MeasuredTarget(target.name, target.triple, target.cpu, list(target.features), threads),
         environment=environment,
-        provenance="simulated" if timed.simulated else "measured",
+        provenance=provenance,
         latency_ms=latency,
         memory_mb=memory,
         quality_db=quality,
@@ -219,11 +232,12 @@ def _report(
     )
 
 
-def _memory(artefact: ArtefactInfo, timed: ProgramRun) -> Memory:
+def make_memory(artefact: ArtefactInfo, peak_rss_kb: int | None) -> Memory:
+    """What the program used, and what the artefact's plan says."""
     shipped = artefact.library or artefact.bench
     return Memory(
-        peak_rss=timed.result.peak_rss_kb * 1024 / _MB,
-        arena=timed.result.arena_bytes / _MB,
-        weights=timed.result.weights_bytes / _MB,
+        peak_rss=None if peak_rss_kb is None else peak_rss_kb * 1024 / _MB,
+        arena=artefact.manifest["arena_bytes"] / _MB,
+        weights=artefact.manifest["weights_bytes"] / _MB,
         artefact=shipped.stat().st_size / _MB,
     )

@@ -5,10 +5,11 @@ Units: ms; 1 MB = 1,000,000 bytes; MAC = one multiply and one add; dB. `null` is
 
 import json
 import types
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+from edgedeblur.bench.phone_schema import Device, Sustained
 from edgedeblur.errors import UserError
 from edgedeblur.files import write_json
 
@@ -134,6 +135,8 @@ class Budget:
 
 @dataclass(frozen=True)
 class Report:
+    """device: null but for a phone. sustained: null where there was no sustained run. Reports of before lack both."""
+
     schema_version: int
     created: str
     edgedeblur_version: str
@@ -148,6 +151,8 @@ class Report:
     layers: list[Layer]
     peers: list[Peer]
     budget: Budget
+    device: Device | None = None
+    sustained: Sustained | None = None
 
 
 def write_report(report: Report, *paths: Path) -> None:
@@ -180,12 +185,16 @@ def read_report(path: Path) -> Report:
 
 
 def _record(kind: type, value: Any, where: str) -> Any:
-    """A dataclass from a JSON object with exactly its fields; raises TypeError with the place."""
-    names = {field.name for field in fields(kind)}
-    if not isinstance(value, dict) or set(value) != names:
-        different = sorted(names ^ set(value)) if isinstance(value, dict) else value
+    """A dataclass from a JSON object with exactly its fields, those with a default optional; raises TypeError with the
+    place."""
+    if not isinstance(value, dict):
+        raise TypeError(f"{where} is {value!r}")
+    declared = {field.name: field for field in fields(kind)}
+    required = {name for name, field in declared.items() if field.default is MISSING}
+    different = sorted((required - set(value)) | (set(value) - set(declared)))
+    if different:
         raise TypeError(f"{where} has missing or unknown keys: {different}")
-    return kind(**{f.name: _value(f.type, value[f.name], f"{where}.{f.name}") for f in fields(kind)})
+    return kind(**{name: _value(declared[name].type, item, f"{where}.{name}") for name, item in value.items()})
 
 
 def _value(declared: Any, value: Any, where: str) -> Any:
@@ -200,7 +209,8 @@ def _value(declared: Any, value: Any, where: str) -> Any:
         return _record(declared, value, where)
     else:
         plain = origin or declared
-        valid = isinstance(value, (int, float) if plain is float else plain) and not isinstance(value, bool)
+        allowed = (int, float) if plain is float else plain
+        valid = isinstance(value, allowed) and isinstance(value, bool) == (plain is bool)
     if not valid:
         raise TypeError(f"{where} is {value!r}")
     return value

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
+from edgedeblur.bench.numbers import milliseconds, number
+from edgedeblur.bench.phone_tables import phone_facts
 from edgedeblur.bench.report import Report
 from edgedeblur.compile.cpu import runs_here
 from edgedeblur.compile.target import Target
@@ -75,22 +77,13 @@ def targets_table(targets: Sequence[Target]) -> Table:
     return table
 
 
-def number(value: float | None, digits: int, unit: str = "") -> str:
-    """A number for a cell; an unknown one is a dash."""
-    return "-" if value is None else f"{value:,.{digits}f}{unit}"
-
-
-def milliseconds(value: float | None) -> str:
-    """Milliseconds with as many digits as matter against a budget of tens."""
-    return number(value, 1 if value is None or value >= 10 else 3)
-
-
 def _facts(report: Report) -> list[tuple[str, str | Text]]:
     model, latency, memory = report.model, report.latency_ms, report.memory_mb
     height, width, _ = model.input_shape
     percentiles = " / ".join(milliseconds(value) for value in (latency.p50, latency.p90, latency.p99))
     return [
         ("input", f"{width}x{height} RGB, {report.target.threads} threads"),
+        *((label, Text(value)) for label, value in phone_facts(report)),
         ("parameters", f"{model.parameters:,}"),
         ("GMAC", f"{model.macs / 1e9:.2f}"),
         *_quality_facts(report),

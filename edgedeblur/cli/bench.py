@@ -1,20 +1,29 @@
 """`edgedeblur bench`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from edgedeblur.cli import options
 from edgedeblur.cli.output import show
+from edgedeblur.cli.phone_options import PhoneChoice, phone_options
 from edgedeblur.cli.progress import Progress, say
 from edgedeblur.workdir import WorkDir
 
+if TYPE_CHECKING:
+    from edgedeblur.bench.measure import BenchOptions
+    from edgedeblur.bench.report import Report
 
-@click.command("bench", short_help="Latency, memory, layers and the verdict of an artefact.")
+
+@click.command("bench", short_help="Latency, memory, layers and the verdict of an artefact, here or on a phone.")
 @click.argument("artefact", type=options.PATH, required=False)
 @click.option("--target", help="Bench the work directory's artefact for this target; default: the one compiled last.")
 @click.option("--runs", type=int, default=100, show_default=True, help="Timed runs, at least 50.")
 @click.option("--warmup", type=click.IntRange(0), default=10, show_default=True, help="Runs before them.")
+@click.option(
+    "--min-seconds", type=float, metavar="S", help="Measure for at least so long; default: 10 on a phone, else 0."
+)
 @options.threads
 @click.option("--profile/--no-profile", default=True, show_default=True, help="Time every layer too.")
 @click.option(
@@ -24,6 +33,7 @@ from edgedeblur.workdir import WorkDir
     help="Time other runtimes on the same network in the same session: onnxruntime,litert.",
 )
 @click.option("--pairs", type=options.PATH, help="Evaluate on these pairs first, for the report's quality.")
+@phone_options
 @options.workdir
 @click.pass_context
 def command(
@@ -32,16 +42,19 @@ def command(
     target: str | None,
     runs: int,
     warmup: int,
+    min_seconds: float | None,
     threads: int | None,
     profile: bool,
     against: str,
     pairs: Path | None,
+    phones: PhoneChoice,
     workdir: WorkDir,
 ) -> None:
     """Measure an ARTEFACT: latency, memory, layers, and the verdict against the target's budget (p90, peak memory).
 
     An artefact for another processor runs in its simulator: output and memory only, never time, and the verdict on
-    latency is "unknown". The output must be the integer interpreter's, byte for byte, or there is no report.
+    latency is "unknown". With --adb it runs on a phone. The output must be the integer interpreter's, byte for byte,
+    or there is no report.
 
     Writes report.json and report-<target>.json. Exits with 0 on pass and where time is unknown, 3 on fail, 2 on bad
     use, 1 on other errors.
@@ -53,14 +66,44 @@ def command(
     from edgedeblur.data.pairs import find_pairs
     from edgedeblur.steps import bench_step, evaluate_step, models_to_evaluate
 
-    settings = BenchOptions(runs, warmup, threads, profile, tuple(filter(None, against.split(","))))
+    peers = tuple(filter(None, against.split(",")))
+    settings = BenchOptions(runs, warmup, threads, profile, peers, min_seconds)
     folder = workdir.need_artefact(artefact, target)
     if pairs is not None:
         with Progress("evaluate") as progress:
             models = models_to_evaluate(workdir, folder / NETWORK)
             evaluate_step(find_pairs(pairs), models, workdir.evaluation, progress)
-    report = bench_step(folder, settings, workdir, say)
+    if phones.every:
+        context.exit(_on_every_phone(folder, settings, phones, workdir))
+    report = _on_phone(folder, settings, phones, workdir) if phones.any else bench_step(folder, settings, workdir, say)
     show(*report_tables(report))
     click.echo(f"{workdir.report}")
     click.echo(sentence(report.budget, report.latency_ms, report.memory_mb, report.provenance))
     context.exit(exit_code(report.budget))
+
+
+def _on_phone(folder: Path, settings: "BenchOptions", phones: PhoneChoice, workdir: WorkDir) -> "Report":
+    from edgedeblur.bench.phone import PhoneOptions
+    from edgedeblur.phone_steps import PhoneSettings, bench_phone_step
+
+    with Progress("phone") as progress:
+        how = PhoneSettings(settings, PhoneOptions(**phones.settings), say, progress)
+        return bench_phone_step(folder, phones.serial or None, how, workdir)
+
+
+def _on_every_phone(folder: Path, settings: "BenchOptions", phones: PhoneChoice, workdir: WorkDir) -> int:
+    from edgedeblur.bench.phone import PhoneOptions
+    from edgedeblur.bench.phone_tables import phones_table
+    from edgedeblur.phone_steps import PhoneSettings, bench_phones_step
+
+    with Progress("phone") as progress:
+        how = PhoneSettings(settings, PhoneOptions(**phones.settings), say, progress)
+        outcome = bench_phones_step(folder, how, workdir)
+    if outcome.reports:
+        show(phones_table(outcome.reports))
+        click.echo(
+            f"{workdir.report} (the slowest phone's); each phone's: {workdir.root}/report-<target>-<serial>.json"
+        )
+    for failure in outcome.failures:
+        click.echo(f"not measured: {failure}", err=True)
+    return outcome.exit_code

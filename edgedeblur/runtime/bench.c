@@ -7,10 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "bench_options.h"
 #include "bench_report.h"
 #include "edgedeblur.h"
+
+enum { TELL_MS = 250, LINE_BYTES = 64 };
 
 static volatile sig_atomic_t interrupted;
 
@@ -27,9 +30,9 @@ static void catch_signals(void) {
   sigaction(SIGTERM, &action, NULL);
 }
 
-static double milliseconds(void) {
+static double milliseconds(clockid_t clock) {
   struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
+  clock_gettime(clock, &now);
   return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
 }
 
@@ -84,10 +87,33 @@ static int stay_on(uint64_t cores) {
 }
 
 static int run_once(ed_model *model, const uint8_t *in, uint8_t *out, double *layer_ms, double *elapsed_ms) {
-  const double start = milliseconds();
+  const double start = milliseconds(CLOCK_MONOTONIC);
   const int status = layer_ms != NULL ? ed_run_profiled(model, in, out, layer_ms) : ed_run(model, in, out);
-  *elapsed_ms = milliseconds() - start;
+  *elapsed_ms = milliseconds(CLOCK_MONOTONIC) - start;
   return status;
+}
+
+/* Lines for --stream. They go out a few times a second: often enough to lose little when the link breaks, and seldom
+ * enough that whoever passes them on does not take a core from the runs. */
+static struct {
+  char text[4096];
+  size_t used;
+  double sent_ms;
+} told;
+
+static void send_told(void) {
+  if (write(STDERR_FILENO, told.text, told.used) != (ssize_t)told.used) interrupted = 1; /* nobody listens any more */
+  told.used = 0;
+}
+
+/* The clock is that of /proc/uptime, to which temperatures and clocks read meanwhile can be related. */
+static void tell(double elapsed_ms) {
+  const double now_ms = milliseconds(CLOCK_BOOTTIME);
+  char *end = told.text + told.used;
+  told.used += (size_t)snprintf(end, sizeof told.text - told.used, "run %.3f %.6f\n", now_ms * 1e-3, elapsed_ms);
+  if (now_ms - told.sent_ms < TELL_MS && told.used + LINE_BYTES <= sizeof told.text) return;
+  send_told();
+  told.sent_ms = now_ms;
 }
 
 /* Room for one more sample; the arrays double. */
@@ -115,22 +141,25 @@ static int measure(ed_model *model, const bench_options *options, const uint8_t 
     if (run_once(model, in, out, NULL, &elapsed_ms) != 0) return -1;
   }
   size_t capacity = 0;
-  const double end = milliseconds() + options->min_seconds * 1e3;
-  while (!interrupted && ((long)result->sample_count < options->runs || milliseconds() < end)) {
+  const double end = milliseconds(CLOCK_MONOTONIC) + options->min_seconds * 1e3;
+  while (!interrupted && ((long)result->sample_count < options->runs || milliseconds(CLOCK_MONOTONIC) < end)) {
     if (grow(result, &capacity) != 0) return complain("samples", "no memory");
     double *row = result->profiled ? result->layers_ms + result->sample_count * (size_t)ed_layer_count() : NULL;
     if (row != NULL) memset(row, 0, (size_t)ed_layer_count() * sizeof *row);
-    if (run_once(model, in, out, row, &result->samples_ms[result->sample_count]) != 0) return -1;
+    if (run_once(model, in, out, row, &elapsed_ms) != 0) return -1;
+    result->samples_ms[result->sample_count] = elapsed_ms;
+    if (options->stream) tell(elapsed_ms);
     result->sample_count++;
   }
+  if (told.used > 0) send_told();
   return 0;
 }
 
 static int bench(const bench_options *options, const uint8_t *in, uint8_t *out) {
   bench_result result = {.profiled = options->profile, .first_ms = -1.0};
-  const double start = milliseconds();
+  const double start = milliseconds(CLOCK_MONOTONIC);
   ed_model *model = ed_create(&(ed_options){options->threads, options->cores});
-  result.load_ms = milliseconds() - start;
+  result.load_ms = milliseconds(CLOCK_MONOTONIC) - start;
   int status = model != NULL ? measure(model, options, in, out, &result) : -1;
   if (status != 0) {
     complain(ed_name(), ed_last_error());

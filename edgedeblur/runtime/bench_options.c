@@ -20,6 +20,7 @@ void bench_print_help(void) {
       "  --threads T       1 to 64; 0 for the target's own number (0)\n"
       "  --cores LIST      run on these cores only, such as 4-7 or 0,2\n"
       "  --profile         the median milliseconds of every layer (adds a clock reading per layer)\n"
+      "  --stream          tell the measured runs on stderr meanwhile: \"run\", seconds since boot, milliseconds\n"
       "  --help            this text\n"
       "\n"
       "SIGINT and SIGTERM end the measurement after the run in progress; what was measured is printed.\n"
@@ -79,6 +80,7 @@ static int set_option(int letter, const char *text, bench_options *options) {
       break;
     case 'c': status = parse_cores(text, &options->cores); break;
     case 'p': options->profile = true; break;
+    case 'e': options->stream = true; break;
     case 'h': options->help = true; break;
     default: status = -1; /* getopt has said what is wrong */
   }
@@ -91,6 +93,7 @@ int bench_parse(int count, char **words, bench_options *options) {
       {"runs", required_argument, NULL, 'r'},        {"warmup", required_argument, NULL, 'w'},
       {"min-seconds", required_argument, NULL, 's'}, {"threads", required_argument, NULL, 't'},
       {"cores", required_argument, NULL, 'c'},       {"profile", no_argument, NULL, 'p'},
+      {"stream", no_argument, NULL, 'e'},
       {"help", no_argument, NULL, 'h'},              {NULL, 0, NULL, 0}};
   *options = (bench_options){.runs = 50, .warmup = 10};
   int letter;

@@ -14,6 +14,7 @@ typedef struct {
   int threads;    /* 0: the target's */
   uint64_t cores; /* 0: any */
   bool profile;
+  bool stream;
   bool help;
 } bench_options;
 

@@ -1,5 +1,7 @@
 """The doctor finds what is there and says how to mend what is not."""
 
+import sys
+
 import pytest
 from packaging.requirements import Requirement
 
@@ -29,6 +31,21 @@ def test_the_ffi_version_that_crashes_tvm_is_found(monkeypatch):
 def test_a_tool_that_is_not_there_is_optional_and_named_with_its_package():
     check = doctor.check_tool("no-such-tool", "--version", "phones", "apt-get install it")
     assert check.status == "optional" and check.mend == "only for phones: apt-get install it"
+
+
+def test_the_adb_in_the_path_goes_before_the_one_that_adbutils_brings(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert doctor.check_adb().found.endswith("adbutils/binaries/adb")
+    (tmp_path / "adb").write_text("#!/bin/sh\necho version 1\n")
+    (tmp_path / "adb").chmod(0o755)
+    check = doctor.check_adb()
+    assert check.status == "ok" and check.found == f"version 1, {tmp_path}/adb"
+
+
+def test_without_adbutils_there_are_no_phones(monkeypatch):
+    monkeypatch.setitem(sys.modules, "adbutils", None)
+    check = doctor.check_adb()
+    assert check.status == "optional" and check.mend == "only for phones: pip install 'edgedeblur[adb]'"
 
 
 @pytest.mark.parametrize("has_toolchain", [False, True])

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -96,10 +97,25 @@ def test_cores_that_the_machine_lacks_are_refused():
     assert done.returncode == 2 and "--cores" in done.stderr
 
 
+def uptime() -> float:
+    return float(Path("/proc/uptime").read_text().split()[0])
+
+
+def test_every_run_is_told_with_its_end_on_the_clock_of_proc_uptime():
+    begin = uptime()
+    done = bench("--runs", "5", "--stream")
+    end = uptime()
+    told = [line.split() for line in done.stderr.splitlines()]
+    assert [words[0] for words in told] == ["run"] * 5
+    assert [float(words[2]) for words in told] == json.loads(done.stdout)["samples_ms"]
+    at = [float(words[1]) for words in told]
+    assert at == sorted(at) and begin - 0.02 <= at[0] and at[-1] <= end + 0.02
+
+
 def test_help_names_every_option_and_exits_0():
     done = bench("--help")
     assert done.returncode == 0
-    for option in ("input", "output", "runs", "warmup", "min-seconds", "threads", "cores", "profile", "help"):
+    for option in ("input", "output", "runs", "warmup", "min-seconds", "threads", "cores", "profile", "stream", "help"):
         assert f"--{option}" in done.stdout
 
 

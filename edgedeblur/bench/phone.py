@@ -1,0 +1,232 @@
+"""`bench --adb`: an artefact's latency, memory and temperatures on a phone, as a report.
+
+1. what the phone is, and whether it runs the artefact  device/facts.py
+2. the program and its image, if it lacks them          device/transfer.py
+3. cool enough                                          device/cooldown.py
+4. timed runs on the big cores                          device/program.py, device/cores.py
+5. its output against the integer interpreter           byte for byte
+6. one more process with a clock per layer              layers.py
+7. runs back to back for minutes                        throttling.py, device/watch.py
+
+What is broken off after the first measured run by unplugging, a time limit or Ctrl-C gives a partial report.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgedeblur.bench.layers import layer_rows, unknown_layer_rows
+from edgedeblur.bench.measure import MAX_SECONDS, PROFILED_RUNS, BenchOptions, bench_image, check_output
+from edgedeblur.bench.phone_report import Findings, cycles_per_ms, phone_report
+from edgedeblur.bench.phone_schema import Sustained
+from edgedeblur.bench.report import Layer, Quality, Report
+from edgedeblur.bench.throttling import judge_sustained
+from edgedeblur.compile.artefact import ArtefactInfo
+from edgedeblur.device.condition import Condition, read_condition
+from edgedeblur.device.cooldown import wait_until_cool
+from edgedeblur.device.cores import Placement, cores_text, others_mask, place, place_on
+from edgedeblur.device.errors import ContactLost, Interrupted
+from edgedeblur.device.facts import PhoneFacts, check_abi, read_facts
+from edgedeblur.device.program import PROGRAM, RemoteRun, run_program_on
+from edgedeblur.device.shell import Phone
+from edgedeblur.device.transfer import REMOTE_ROOT, Progress, pull, push, remote_folder, remove_all
+from edgedeblur.device.watch import Watch
+from edgedeblur.errors import UserError
+from edgedeblur.quantize import interpreter
+
+MIN_SECONDS = 10.0
+MAX_MINUTES = 24 * 60.0
+_INPUT, _OUTPUT = "input.rgb", "output.rgb"
+_WATCH_MARGIN_S = 120.0
+
+
+@dataclass(frozen=True)
+class PhoneOptions:
+    """What only a phone has.
+
+    cores: "4-7": run there only; None: the big cores. cooldown_c: wait for this temperature first.
+    sustained_minutes: run back to back so long, after the timed runs. timeout_s: longest time without a sign from the
+    phone. clean: remove all files of edgedeblur from the phone at the end.
+    """
+
+    cores: str | None = None
+    cooldown_c: float | None = None
+    sustained_minutes: float | None = None
+    timeout_s: float = 60.0
+    clean: bool = False
+
+    def __post_init__(self):
+        if self.sustained_minutes is not None and not 0 < self.sustained_minutes <= MAX_MINUTES:
+            raise UserError(f"--sustained {self.sustained_minutes:g}; above 0 to {MAX_MINUTES:g} minutes", exit_code=2)
+        if not 0 < self.timeout_s <= MAX_SECONDS:
+            raise UserError(f"--timeout {self.timeout_s:g}; above 0 to {MAX_SECONDS:g} seconds", exit_code=2)
+        if self.cooldown_c is not None and not 0 <= self.cooldown_c <= 100:
+            raise UserError(f"--cooldown {self.cooldown_c:g}; 0 to 100 degrees Celsius", exit_code=2)
+
+
+@dataclass(frozen=True)
+class PhoneBench:
+    """failure: why the measurement was broken off, the report then is partial; None where it is whole."""
+
+    report: Report
+    failure: ContactLost | None
+
+
+def bench_on_phone(
+    artefact: ArtefactInfo,
+    phone: Phone,
+    options: BenchOptions,
+    phone_options: PhoneOptions,
+    quality: Quality,
+    log: Callable[[str], None],
+    progress: Progress,
+) -> PhoneBench:
+    """Measure an artefact on a phone by the steps above.
+
+    Raises:
+        UserError: the phone cannot run it, has no room, or was lost before the first run; peers, which do not run on
+            phones; output that is not the integer interpreter's.
+    """
+    if options.against:
+        raise UserError("peers run on this machine, not on a phone", "leave out --against", exit_code=2)
+    facts = read_facts(phone)
+    check_abi(facts, artefact.target.architecture)
+    if facts.is_emulator and phone_options.sustained_minutes is not None:
+        raise UserError(f"{phone.serial} is an emulator, which has no heat", "leave out --sustained", exit_code=2)
+    placement = _placement(artefact, facts, options, phone_options)
+    try:
+        return _measure(_Work(artefact, phone, options, phone_options, facts, placement, log, progress), quality)
+    finally:
+        if phone_options.clean:
+            _clean(phone, log)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What every step needs."""
+
+    artefact: ArtefactInfo
+    phone: Phone
+    options: BenchOptions
+    phone_options: PhoneOptions
+    facts: PhoneFacts
+    placement: Placement
+    log: Callable[[str], None]
+    progress: Progress
+
+    @property
+    def folder(self) -> str:
+        return remote_folder(f"{self.artefact.name}-{self.artefact.target.name}")
+
+    def run(self, title: str, options: list[str]) -> RemoteRun:
+        """The program on the phone, with its image, cores and threads."""
+        common = ["--input", f"{self.folder}/{_INPUT}", "--threads", str(self.placement.threads)]
+        run = run_program_on(
+            self.phone,
+            f"{self.folder}/{PROGRAM}",
+            [*common, *options],
+            cores_text(self.placement.cores),
+            self.phone_options.timeout_s,
+            lambda count: self.progress(title, count, None),
+        )
+        self.progress(title, len(run.runs), len(run.runs))
+        return run
+
+
+def _placement(
+    artefact: ArtefactInfo, facts: PhoneFacts, options: BenchOptions, phone_options: PhoneOptions
+) -> Placement:
+    if phone_options.cores is not None:
+        return place_on(facts.cores, phone_options.cores, options.threads, artefact.target.threads)
+    return place(facts.cores, options.threads, artefact.target.threads)
+
+
+def _clean(phone: Phone, log: Callable[[str], None]) -> None:
+    """Failing to clean up must not cost the measurement."""
+    try:
+        remove_all(phone)
+        log(f"removed {REMOTE_ROOT} from phone {phone.serial}")
+    except UserError as error:
+        log(f"note: {REMOTE_ROOT} is still on phone {phone.serial}: {error.message}")
+
+
+def _measure(work: _Work, quality: Quality) -> PhoneBench:
+    image = bench_image(work.artefact.height, work.artefact.width)
+    _push(work, image)
+    if work.phone_options.cooldown_c is not None:
+        wait_until_cool(work.phone, work.phone_options.cooldown_c, work.log)
+    before = read_condition(work.phone)
+    timed = _timed(work, before)
+    findings = Findings(work.facts, work.placement, before, timed, unknown_layer_rows(work.artefact))
+    failure = timed.failure or _go_on(work, image, findings)
+    return PhoneBench(phone_report(work.artefact, findings, quality, failure), failure)
+
+
+def _push(work: _Work, image: np.ndarray) -> None:
+    files = {PROGRAM: work.artefact.bench, _INPUT: image.tobytes()}
+    sent = push(work.phone, work.folder, files, work.phone_options.timeout_s, work.progress)
+    pushed = f"pushed {', '.join(sent)}" if sent else "it has all files already"
+    work.log(f"{work.facts.name}, Android {work.facts.android}, {work.facts.soc}: {pushed}")
+
+
+def _timed(work: _Work, before: Condition) -> RemoteRun:
+    options, placement = work.options, work.placement
+    seconds = MIN_SECONDS if options.min_seconds is None else options.min_seconds
+    words = ["--runs", str(options.runs), "--warmup", str(options.warmup), "--min-seconds", str(seconds)]
+    if work.facts.is_emulator:
+        work.log("note: an emulator; its output and memory are checked, its times say nothing about a phone")
+        words = ["--runs", "1", "--warmup", "0"]
+    else:
+        if before.battery is not None and before.battery.charging:
+            work.log("note: the phone is charging, which heats it")
+        work.log(
+            f"timing on cores {cores_text(placement.cores)} with {placement.threads} threads: {options.warmup} runs to "
+            f"warm up, then at least {options.runs} and {seconds:g} s"
+        )
+    return work.run("timed runs", [*words, "--output", f"{work.folder}/{_OUTPUT}"])
+
+
+def _go_on(work: _Work, image: np.ndarray, findings: Findings) -> ContactLost | None:
+    """Everything after the timed runs; why it was broken off, if it was."""
+    try:
+        findings.after = read_condition(work.phone)
+        output = np.frombuffer(pull(work.phone, f"{work.folder}/{_OUTPUT}", work.phone_options.timeout_s), np.uint8)
+        work.log("comparing its output with the integer interpreter")
+        _check_output(work, output, image)
+        findings.output_identical = True
+        if work.options.profile and not work.facts.is_emulator:
+            findings.layers = _layers(work)
+        if work.phone_options.sustained_minutes is not None:
+            findings.sustained, failure = _sustain(work, work.phone_options.sustained_minutes)
+            return failure
+    except ContactLost as failure:
+        return failure
+    except KeyboardInterrupt:
+        return Interrupted(work.phone.serial)
+    return None
+
+
+def _check_output(work: _Work, output: np.ndarray, image: np.ndarray) -> None:
+    if output.size != image.size:
+        raise UserError(f"phone {work.phone.serial} wrote an image of {output.size:,} bytes, not {image.size:,}")
+    check_output(output.reshape(image.shape), interpreter.run(work.artefact.network(), image))
+
+
+def _layers(work: _Work) -> list[Layer]:
+    work.log("timing each layer")
+    profiled = work.run(
+        "profiled runs", ["--runs", str(PROFILED_RUNS), "--warmup", str(work.options.warmup), "--profile"]
+    )
+    if profiled.failure is not None:
+        raise profiled.failure
+    return layer_rows(work.artefact, profiled.result, cycles_per_ms(work.facts.cores, work.placement.cores))
+
+
+def _sustain(work: _Work, minutes: float) -> tuple[Sustained, ContactLost | None]:
+    work.log(f"running back to back for {minutes:g} minutes")
+    spare = others_mask(work.facts.cores, work.placement.cores)
+    with Watch(work.phone, 60 * minutes + _WATCH_MARGIN_S, spare) as watch:
+        run = work.run("sustained runs", ["--runs", "1", "--warmup", "0", "--min-seconds", str(60 * minutes)])
+    partial = None if run.failure is None else run.failure.message
+    return judge_sustained(minutes, run.runs, watch.readings, work.placement.cores, partial), run.failure
