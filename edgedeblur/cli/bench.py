@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     "--against",
     default="",
     metavar="NAMES",
-    help="Time other runtimes on the same network in the same session: onnxruntime,litert.",
+    help="Time other runtimes on the same network in the same session: onnxruntime,litert,onnxruntime-float32.",
 )
 @click.option("--pairs", type=options.PATH, help="Evaluate on these pairs first, for the report's quality.")
 @phone_options

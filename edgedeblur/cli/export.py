@@ -13,10 +13,10 @@ from edgedeblur.workdir import WorkDir
 @click.option("--format", "file_format", type=click.Choice(["onnx", "tflite"]), required=True)
 @click.option(
     "--form",
-    type=click.Choice(["qdq", "qlinear"]),
+    type=click.Choice(["qdq", "qlinear", "float"]),
     default="qdq",
     show_default=True,
-    help="ONNX: quantise/dequantise pairs, or ONNX Runtime's integer operators.",
+    help="ONNX: quantise/dequantise pairs, ONNX Runtime's integer operators, or float32.",
 )
 @click.option("-o", "--output", type=options.PATH, help="Default: the network's name with the format's suffix.")
 @options.size

@@ -1,4 +1,5 @@
-"""The quantised network as ONNX: standard operators between quantise/dequantise pairs, or ONNX Runtime's integer ones.
+"""The quantised network as ONNX: standard operators between quantise/dequantise pairs, ONNX Runtime's integer ones, or
+float32 ones.
 
 Input and output are the image, uint8 [1, H, W, 3] RGB. A convolution whose layer adds a residual is quantised at the
 layer's output scale, so one addition joins them: `round(conv + residual * ratio)`. That is the interpreter's sum unless
@@ -20,10 +21,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgedeblur.errors import UserError
 from edgedeblur.files import atomic_path
-from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork, TensorScale
+from edgedeblur.quantize.network import IMAGE_SCALE, QuantisedConv, QuantisedNetwork, TensorScale
 from edgedeblur.student import IMAGE
 
-Form = Literal["qdq", "qlinear"]
+Form = Literal["qdq", "qlinear", "float"]
 FORMS: tuple[str, ...] = get_args(Form)
 OPSET = 17
 RESTORED = "restored"
@@ -62,7 +63,8 @@ def export_onnx(
 
     Args:
         form: "qdq" runs anywhere that reads ONNX and is fused to integer kernels by runtimes that know the pattern;
-            "qlinear" uses QLinearConv and ONNX Runtime's QLinearAdd.
+            "qlinear" uses QLinearConv and ONNX Runtime's QLinearAdd; "float" computes in float32 with the dequantised
+            weights: what the network costs, and gives, without int8.
 
     Raises:
         UserError: no such form, a size that is not a multiple of `spec.multiple`, or the file cannot be written.
@@ -79,10 +81,12 @@ def onnx_model(network: QuantisedNetwork, height: int, width: int, form: Form = 
     check_size(height, width, network.spec.multiple)
     graph = _Graph(network.spec.sizes(height, width))
     names = {IMAGE: graph.add("Transpose", [IMAGE], "image.nchw", perm=[0, 3, 1, 2])}
-    layer_nodes = _qdq_layer if form == "qdq" else _qlinear_layer
+    if form == "float":
+        names[IMAGE] = _pixels_to_real(graph, names[IMAGE])
     for layer in network.layers:
-        names[layer.spec.name] = layer_nodes(graph, network, layer, names)
-    graph.add("Transpose", [names[network.spec.layers[-1].name]], RESTORED, perm=[0, 2, 3, 1])
+        names[layer.spec.name] = _LAYER_NODES[form](graph, network, layer, names)
+    last = names[network.spec.layers[-1].name]
+    graph.add("Transpose", [_real_to_pixels(graph, last) if form == "float" else last], RESTORED, perm=[0, 2, 3, 1])
     shape = [1, height, width, 3]
     return helper.make_model(
         helper.make_graph(
@@ -160,6 +164,37 @@ def _qlinear_layer(graph: _Graph, network: QuantisedNetwork, layer: QuantisedCon
     if spec.relu and out.zero_point > -128:  # else the type itself clamps at real zero
         y = graph.add("Max", [y, graph.scale(name, out)[1]], f"{name}.relu")
     return y
+
+
+def _float_layer(graph: _Graph, network: QuantisedNetwork, layer: QuantisedConv, names: dict[str, str]) -> str:
+    """Convolve, add, rectify in float32."""
+    spec, name = layer.spec, layer.spec.name
+    weight = layer.weight * layer.weight_scale[:, None, None, None]
+    bias = layer.bias * (np.float32(network.tensors[spec.source].scale) * layer.weight_scale)
+    inputs = [
+        _folded(graph, layer, names),
+        graph.constant(f"{name}.weight", _oihw(weight.astype(np.float32))),
+        graph.constant(f"{name}.bias", bias.astype(np.float32)),
+    ]
+    y = _unfolded(graph, layer, graph.add("Conv", inputs, f"{name}.conv", **_window(layer)))
+    if spec.residual is not None:
+        y = graph.add("Add", [y, names[spec.residual]], f"{name}.sum")
+    return graph.add("Relu", [y], f"{name}.relu") if spec.relu else y
+
+
+def _pixels_to_real(graph: _Graph, image: str) -> str:
+    x = graph.add("Cast", [image], "image.float", to=TensorProto.FLOAT)
+    return graph.add("Mul", [x, graph.constant("image.scale", np.float32(IMAGE_SCALE))], "image.real")
+
+
+def _real_to_pixels(graph: _Graph, restored: str) -> str:
+    y = graph.add("Mul", [restored, graph.constant("restored.scale", np.float32(1 / IMAGE_SCALE))], "restored.scaled")
+    ends = [graph.constant("restored.low", np.float32(0)), graph.constant("restored.high", np.float32(255))]
+    y = graph.add("Round", [graph.add("Clip", [y, *ends], "restored.clipped")], "restored.rounded")
+    return graph.add("Cast", [y], "restored.pixels", to=TensorProto.UINT8)
+
+
+_LAYER_NODES = {"qdq": _qdq_layer, "qlinear": _qlinear_layer, "float": _float_layer}
 
 
 def convolved_scale(network: QuantisedNetwork, layer: QuantisedConv) -> TensorScale:

@@ -3,14 +3,18 @@
 import numpy as np
 import onnx
 import pytest
+import torch
 from networks import random_network, single_layer_spec, tiny_spec
+from students import drawn_pair, trained_student
 
 from edgedeblur.errors import UserError
-from edgedeblur.export.onnx import FORMS, export_onnx, onnx_model
+from edgedeblur.export.onnx import export_onnx, onnx_model
 from edgedeblur.quantize.interpreter import run
+from edgedeblur.quantize.pipeline import QuantiseOptions, quantise_student
 from edgedeblur.student import ConvSpec, StudentSpec, student_spec
 
 ort = pytest.importorskip("onnxruntime")
+INTEGER_FORMS = ["qdq", "qlinear"]
 
 
 def run_onnx(model: onnx.ModelProto, image: np.ndarray) -> np.ndarray:
@@ -32,20 +36,20 @@ def assert_one_step_at_most(found: np.ndarray, expected: np.ndarray, fraction: f
     assert (difference > 0).mean() <= fraction
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", INTEGER_FORMS)
 @pytest.mark.parametrize("seed", range(3))
 def test_the_bytes_are_the_interpreters_but_for_rare_ties(form, seed):
     network, image = random_network(tiny_spec(), seed), random_image(48, 64, seed)
     assert_one_step_at_most(run_onnx(onnx_model(network, 48, 64, form), image), run(network, image), 1e-3)
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", INTEGER_FORMS)
 def test_a_whole_tier_gives_the_interpreters_bytes_but_for_rare_ties(form):
     network, image = random_network(student_spec("nano")), random_image(64, 128)
     assert_one_step_at_most(run_onnx(onnx_model(network, 64, 128, form), image), run(network, image), 1e-3)
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", INTEGER_FORMS)
 @pytest.mark.parametrize("zero_point", [-128, -37, 50])
 def test_relu_clamps_at_real_zero_wherever_its_zero_point_is(form, zero_point):
     layers = (
@@ -58,6 +62,16 @@ def test_relu_clamps_at_real_zero_wherever_its_zero_point_is(form, zero_point):
         object.__setattr__(network.tensors[name], "zero_point", zero_point)
     image = random_image(9, 7)
     np.testing.assert_array_equal(run_onnx(onnx_model(network, 9, 7, form), image), run(network, image))
+
+
+def test_the_float_form_is_the_student_that_was_quantised():
+    student, (image, _) = trained_student(), drawn_pair(5)
+    network = quantise_student(student, [image], QuantiseOptions(bias_correction=False))
+    got = run_onnx(onnx_model(network, 64, 64, "float"), image)
+    with torch.no_grad():
+        restored = student(torch.from_numpy(image).permute(2, 0, 1)[None] / 255)[0].permute(1, 2, 0)
+    expected = (restored * 255).clamp(0, 255).round().numpy()
+    assert 0 < np.abs(got - expected).mean() < 1, "weights keep 127 steps; nothing else is rounded"
 
 
 @pytest.mark.parametrize("kernel", [1, 3, 5])
