@@ -1,4 +1,7 @@
-"""What every benchmark runs: the shipped small student, quantised on the default photographs, compiled for the host."""
+"""What every benchmark runs: the shipped students, quantised on the default photographs, compiled for the host."""
+
+import functools
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,21 +13,33 @@ from edgedeblur.quantize.pipeline import QuantiseOptions
 from edgedeblur.shipped import shipped_student
 from edgedeblur.steps import quantise_step
 
-SIDE = 512
+Size = tuple[int, int]
 
 
 @pytest.fixture(scope="session")
-def network(tmp_path_factory) -> QuantisedNetwork:
-    output = tmp_path_factory.mktemp("network") / "small.edq"
-    return quantise_step(shipped_student("small"), None, output, QuantiseOptions(), 0, lambda line: None)
+def network_of(tmp_path_factory) -> Callable[[str], QuantisedNetwork]:
+    """A tier's network."""
+
+    @functools.cache
+    def quantised(tier: str) -> QuantisedNetwork:
+        output = tmp_path_factory.mktemp("network") / f"{tier}.edq"
+        return quantise_step(shipped_student(tier), None, output, QuantiseOptions(), 0, lambda line: None)
+
+    return quantised
 
 
 @pytest.fixture(scope="session")
-def artefact(network, tmp_path_factory) -> ArtefactInfo:
-    return compile_network(network, load_target("host"), SIDE, SIDE, tmp_path_factory.mktemp("host") / "artefact")
+def artefact_of(network_of, tmp_path_factory) -> Callable[[str, Size], ArtefactInfo]:
+    """A tier's artefact for this machine and images of (height, width)."""
+
+    @functools.cache
+    def compiled(tier: str, size: Size) -> ArtefactInfo:
+        folder = tmp_path_factory.mktemp("host") / "artefact"
+        return compile_network(network_of(tier), load_target("host"), *size, folder)
+
+    return compiled
 
 
-@pytest.fixture(scope="session")
-def image() -> np.ndarray:
-    """uint8 [512, 512, 3]; the time does not depend on its content."""
-    return np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+def noise_image(size: Size) -> np.ndarray:
+    """uint8 [height, width, 3]; the time does not depend on its content."""
+    return np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)

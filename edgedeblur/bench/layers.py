@@ -13,6 +13,7 @@ def layer_rows(artefact: ArtefactInfo, profiled: BenchResult, cycles: float | No
     """
     operations = {layer["name"]: layer["op"] for layer in artefact.manifest["layers"]}
     total = sum(layer.ms or 0.0 for layer in profiled.layers)
+    peak = (profiled.peak_gmacs or 0.0) * profiled.threads
     return [
         Layer(
             name=layer.name,
@@ -21,6 +22,7 @@ def layer_rows(artefact: ArtefactInfo, profiled: BenchResult, cycles: float | No
             ms=layer.ms,
             share=layer.ms / total if layer.ms is not None and total else None,
             mac_per_cycle=layer.macs / (layer.ms * cycles) if layer.ms and cycles else None,
+            of_peak=layer.macs / layer.ms / 1e6 / peak if layer.ms and peak else None,
         )
         for layer in profiled.layers
     ]

@@ -84,20 +84,20 @@ def take_turns(runs: Sequence[Run], image: np.ndarray, rounds: int = ROUNDS, blo
 
 
 def _onnxruntime(network: QuantisedNetwork, size: tuple[int, int], threads: int, folder: Path) -> Runtime:
-    return _onnx_session(network, size, threads, folder, "qlinear", "int8 (QLinearConv)")
+    return Runtime("onnxruntime", *_onnx_session(network, size, threads, folder / "qlinear.onnx", "int8 (QLinearConv)"))
 
 
 def _onnxruntime_float(network: QuantisedNetwork, size: tuple[int, int], threads: int, folder: Path) -> Runtime:
-    return _onnx_session(network, size, threads, folder, "float", "float32")
+    return Runtime("onnxruntime-float32", *_onnx_session(network, size, threads, folder / "float.onnx", "float32"))
 
 
-def _onnx_session(network, size: tuple[int, int], threads: int, folder: Path, form: str, precision: str) -> Runtime:
+def _onnx_session(network: QuantisedNetwork, size: tuple[int, int], threads: int, path: Path, precision: str) -> tuple:
+    """Version, precision and run of the network in the form that the file is named after."""
     import onnxruntime
 
     from edgedeblur.export.onnx import export_onnx
 
-    path = folder / f"{form}.onnx"
-    export_onnx(network, path, *size, form=form)
+    export_onnx(network, path, *size, form=path.stem)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -106,12 +106,12 @@ def _onnx_session(network, size: tuple[int, int], threads: int, folder: Path, fo
         # have it, the option is not needed and costs ONNX Runtime two thirds of its speed.
         options.add_session_config_entry("session.x64quantprecision", "1")
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
+    source = session.get_inputs()[0].name
 
     def run(image: np.ndarray) -> object:
-        return session.run(None, {name: image[None]})
+        return session.run(None, {source: image[None]})
 
-    return Runtime("onnxruntime", onnxruntime.__version__, precision, run)
+    return onnxruntime.__version__, precision, run
 
 
 def _litert(network: QuantisedNetwork, size: tuple[int, int], threads: int, folder: Path) -> Runtime:
@@ -139,7 +139,6 @@ def _litert(network: QuantisedNetwork, size: tuple[int, int], threads: int, fold
 
 
 PEERS = {"onnxruntime": _onnxruntime, "litert": _litert, "onnxruntime-float32": _onnxruntime_float}
-INT8_PEERS = ("onnxruntime", "litert")
 _PACKAGES = {
     "onnxruntime": ("onnxruntime",),
     "litert": ("ai-edge-litert", "tflite-runtime"),

@@ -101,8 +101,9 @@ class Int8:
 
 @dataclass(frozen=True)
 class Layer:
-    """share: of the whole run, 0 to 1. mac_per_cycle: over the nominal cycles of the cores used,
-    so a mean per core; null where a clock is not known."""
+    """share: of the whole run, 0 to 1. mac_per_cycle: over the nominal cycles of the cores used, so a mean per core;
+    null where a clock is not known. of_peak: the layer's rate by the rate of the dot-product instruction on as many
+    cores, measured in the same process; above 1 where Winograd's method saves products."""
 
     name: str
     op: str
@@ -110,6 +111,7 @@ class Layer:
     ms: float | None
     share: float | None
     mac_per_cycle: float | None
+    of_peak: float | None = None
 
 
 @dataclass(frozen=True)

@@ -35,23 +35,43 @@ def summary_table(report: Report) -> Table:
 
 
 def layers_table(report: Report) -> Table:
-    """Where the time goes, one row per layer, slowest first where times are known."""
-    table = Table("layer", "operation", title="layers", title_justify="left")
-    for heading in ("MMAC", "ms", "share", "GMAC/s", "MAC/cycle"):
-        table.add_column(heading, justify="right")
+    """Where the time goes, one row per layer, slowest first where times are known, and their sum."""
+    table = Table("layer", "operation", title="layers", title_justify="left", show_footer=True)
+    known = [layer for layer in report.layers if layer.ms]
+    total = sum(layer.ms for layer in known)
+    macs = sum(layer.macs for layer in known)
+    peaks = [layer.macs / layer.ms / layer.of_peak for layer in known if layer.of_peak]
+    footers = [
+        "all",
+        "",
+        f"{macs / 1e6:,.1f}",
+        number(total, 3),
+        "",
+        number(macs / total / 1e6, 1) if total else "-",
+        "",
+    ]
+    footers.append(number(100 * macs / total / peaks[0], 0, " %") if peaks else "-")
+    for column, footer in zip(table.columns, footers, strict=False):
+        column.footer = footer
+    for heading, footer in zip(("MMAC", "ms", "share", "GMAC/s", "MAC/cycle", "of peak"), footers[2:], strict=True):
+        table.add_column(heading, justify="right", footer=footer)
     for layer in sorted(report.layers, key=lambda layer: -(layer.ms or 0)):
         rate = layer.macs / layer.ms / 1e6 if layer.ms else None
-        share = None if layer.share is None else 100 * layer.share
         table.add_row(
             layer.name,
             layer.op,
             f"{layer.macs / 1e6:,.1f}",
             number(layer.ms, 3),
-            number(share, 1, " %"),
+            number(_percent(layer.share), 1, " %"),
             number(rate, 1),
             number(layer.mac_per_cycle, 1),
+            number(_percent(layer.of_peak), 0, " %"),
         )
     return table
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
 
 
 def peers_table(report: Report) -> Table:

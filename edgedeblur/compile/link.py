@@ -26,8 +26,17 @@ CMAKE_LISTS = "CMakeLists.txt"
 
 _GLIBC = "2.17"  # the oldest that zig's AArch64 and x86-64 share: the library loads on any Linux still in use
 _LIBRARY_SOURCES = ("cpu.c", "error.c", "instance.c", "pool.c", "workspace.c")
-_BENCH_SOURCES = ("bench.c", "bench_options.c", "bench_report.c")
-_RUNTIME_HEADERS = ("bench_options.h", "bench_report.h", "cpu.h", "error.h", "pool.h", "tables.h", "workspace.h")
+_BENCH_SOURCES = ("bench.c", "bench_options.c", "bench_report.c", "peak.c")
+_RUNTIME_HEADERS = (
+    "bench_options.h",
+    "bench_report.h",
+    "cpu.h",
+    "error.h",
+    "peak.h",
+    "pool.h",
+    "tables.h",
+    "workspace.h",
+)
 _EXPORTS = "exports.map"
 _ABI_HEADERS = ("dlpack/dlpack.h", "tvm/ffi/c_api.h", "tvm/runtime/base.h", "tvm/runtime/c_backend_api.h")
 _COMPILE_FLAGS = (

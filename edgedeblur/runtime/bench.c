@@ -12,6 +12,7 @@
 #include "bench_options.h"
 #include "bench_report.h"
 #include "edgedeblur.h"
+#include "peak.h"
 
 enum { TELL_MS = 250, LINE_BYTES = 64 };
 
@@ -166,6 +167,7 @@ static int bench(const bench_options *options, const uint8_t *in, uint8_t *out) 
   } else {
     result.threads = ed_threads(model);
     result.interrupted = interrupted != 0;
+    if (options->profile) result.peak_gmacs = bench_peak_gmacs(ed_isa());
     if (options->output != NULL && result.first_ms >= 0) status = write_image(options->output, out);
     if (status == 0) status = bench_print_result(&result);
   }

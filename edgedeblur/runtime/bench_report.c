@@ -77,6 +77,7 @@ int bench_print_result(bench_result *result) {
   printf("],\"peak_rss_kb\":%ld,\"peak_rss_source\":\"%s\"", peak, source);
   printf(",\"arena_bytes\":%zu,\"workspace_bytes\":%zu", ed_arena_bytes(), ed_workspace_bytes());
   printf(",\"weights_bytes\":%zu", ed_weights_bytes());
+  if (result->peak_gmacs > 0) printf(",\"peak_gmacs\":%.3f", result->peak_gmacs);
   print_layers(result, scratch);
   printf("}\n");
   free(scratch);

@@ -13,6 +13,7 @@ typedef struct {
   double first_ms; /* the first run; negative where there was none */
   double *samples_ms;
   size_t sample_count;
+  double peak_gmacs; /* of one core; 0 where it was not measured */
   double *layers_ms; /* of profiled runs, one row of ed_layer_count() after the other */
 } bench_result;
 

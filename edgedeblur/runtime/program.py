@@ -32,6 +32,7 @@ class BenchResult:
     """What edgedeblur-bench printed.
 
     isa: whose kernels ran. load_ms: making an instance. first_ms: its first run. samples_ms: the measured runs.
+    peak_gmacs: of one core by the dot-product instruction, where layers were profiled.
     peak_rss_kb: of the process; under a simulator, of the simulator with it (peak_rss_source says how it was read).
     """
 
@@ -50,6 +51,7 @@ class BenchResult:
     weights_bytes: int
     layers: tuple[LayerTime, ...]
     isa: str = ""
+    peak_gmacs: float | None = None
 
 
 @dataclass(frozen=True)
