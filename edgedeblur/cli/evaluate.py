@@ -40,12 +40,12 @@ def command(
     from edgedeblur.data.pairs import find_pairs
     from edgedeblur.files import write_json
     from edgedeblur.restore.evaluate import evaluate, evaluation_json
-    from edgedeblur.restore.open import open_model
+    from edgedeblur.restore.open import open_models
     from edgedeblur.restore.tables import evaluation_table
     from edgedeblur.steps import models_to_evaluate
 
     found = find_pairs(pairs)
-    restorers = [open_model(path, threads, **teacher_options) for path in models or models_to_evaluate(workdir)]
+    restorers = open_models(models or models_to_evaluate(workdir), threads, **teacher_options)
     with Progress("evaluate") as progress:
         evaluation = evaluate(found, restorers, progress)
     for path in filter(None, (json_path, None if models else workdir.evaluation)):

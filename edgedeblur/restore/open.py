@@ -1,6 +1,6 @@
 """Any model file or artefact as one thing that restores images: `open_model`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from edgedeblur.digests import digest
 from edgedeblur.errors import UserError
+from edgedeblur.generators.interface import names_callable
 from edgedeblur.restore.kinds import Kind, model_kind
 from edgedeblur.restore.tiling import RunExact, restore_any_size
 
@@ -28,6 +29,7 @@ class Restorer:
         multiple: heights and widths that `run` takes are multiples of this.
         fixed_size: (height, width) when `run` takes this size only.
         run: uint8 [h, w, 3] RGB of such a size -> the same shape.
+        notes: what a user should know of how it runs, e.g. what a teacher's normalisation mode means.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Restorer:
     multiple: int
     fixed_size: tuple[int, int] | None
     run: RunExact
+    notes: tuple[str, ...] = ()
 
     def restore(self, image: np.ndarray) -> np.ndarray:
         """Restore a uint8 [H, W, 3] RGB image of any size; padded and tiled as the model needs."""
@@ -63,6 +66,27 @@ def open_model(path: str | Path, threads: int | None = None, **teacher_options) 
     if kind == "teacher":
         return _open_teacher(path, teacher_options)
     return _OPENERS[kind](path)
+
+
+def open_models(paths: Sequence[Path], threads: int | None = None, **teacher_options) -> list[Restorer]:
+    """As `open_model` for several: what is only for a network of the user's own goes to those that are.
+
+    Raises:
+        UserError: as `open_model`.
+    """
+    if len(paths) == 1:
+        return [open_model(paths[0], threads, **teacher_options)]
+    return [open_model(path, threads, **_applicable(path, teacher_options)) for path in paths]
+
+
+def _applicable(path: Path, options: dict) -> dict:
+    from edgedeblur.generators.weight_file import PROGRAMS, file_format
+
+    if names_callable(path):
+        return options
+    program = path.is_file() and model_kind(path) == "teacher" and file_format(path) in PROGRAMS
+    left_out = {"weights"} if program else {"weights", "interface"}
+    return {name: value for name, value in options.items() if name not in left_out}
 
 
 def _open_student(path: Path) -> Restorer:
@@ -109,7 +133,9 @@ def _open_teacher(path: Path, options: dict) -> Restorer:
     info = generator.info
     # The generator pads by its own rule, which belongs to its result, so it takes any size.
     fixed = info.padding.fixed
-    return Restorer(path.stem, "teacher", path, digest(path), info.parameters, cost, 1, fixed, generator.restore)
+    return Restorer(
+        path.stem, "teacher", path, generator.digest(), info.parameters, cost, 1, fixed, generator.restore, info.notes
+    )
 
 
 def _open_artefact(path: Path, threads: int | None) -> Restorer:
