@@ -104,7 +104,7 @@ def test_the_centre_frame_is_the_sharp_one(frame_folder):
 
 def test_photographs_smaller_than_a_crop_are_mirrored_outwards():
     small = picture(0, 10, 70)
-    (crop,) = crop_at_random(np.random.default_rng(0), 16, small)
+    (crop,) = crop_at_random(np.random.default_rng(0), (16, 16), small)
     assert crop.shape == (16, 16, 3) and np.array_equal(crop[10:], crop[9:3:-1])
 
 
