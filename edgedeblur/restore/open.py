@@ -1,7 +1,7 @@
 """Any model file or artefact as one thing that restores images: `open_model`."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -48,12 +48,15 @@ class Restorer:
         return restore_any_size(image, self.run, self.multiple, self.fixed_size)
 
 
-def open_model(path: str | Path, threads: int | None = None, **teacher_options) -> Restorer:
+def open_model(
+    path: str | Path, threads: int | None = None, *, own_padding: bool = True, **teacher_options
+) -> Restorer:
     """Open a teacher, student, quantised network or artefact; which one is told from the content.
 
     Args:
         path: model file or artefact folder.
         threads: for an artefact: worker threads, else the artefact's own number.
+        own_padding: False leaves out the extra block that DeblurGAN-v2's predict.py pads with.
         teacher_options: for a teacher: `load_generator`'s options (normalisation mode and the like).
 
     Raises:
@@ -64,19 +67,25 @@ def open_model(path: str | Path, threads: int | None = None, **teacher_options) 
     if kind == "artefact":
         return _open_artefact(path, threads)
     if kind == "teacher":
-        return _open_teacher(path, teacher_options)
+        return _open_teacher(path, own_padding, teacher_options)
     return _OPENERS[kind](path)
 
 
-def open_models(paths: Sequence[Path], threads: int | None = None, **teacher_options) -> list[Restorer]:
+def open_models(
+    paths: Sequence[Path], threads: int | None = None, *, own_padding: bool = True, **teacher_options
+) -> list[Restorer]:
     """As `open_model` for several: what is only for a network of the user's own goes to those that are.
 
     Raises:
         UserError: as `open_model`.
     """
     if len(paths) == 1:
-        return [open_model(paths[0], threads, **teacher_options)]
-    return [open_model(path, threads, **_applicable(path, teacher_options)) for path in paths]
+        return [open_model(paths[0], threads, own_padding=own_padding, **teacher_options)]
+    applicable = [_applicable(path, teacher_options) for path in paths]
+    return [
+        open_model(path, threads, own_padding=own_padding, **options)
+        for path, options in zip(paths, applicable, strict=True)
+    ]
 
 
 def _applicable(path: Path, options: dict) -> dict:
@@ -121,11 +130,13 @@ def _open_quantised(path: Path) -> Restorer:
     return Restorer(path.stem, "quantised", path, digest(path), spec.parameters, gmac, spec.multiple, None, run)
 
 
-def _open_teacher(path: Path, options: dict) -> Restorer:
+def _open_teacher(path: Path, own_padding: bool, options: dict) -> Restorer:
     from edgedeblur.generators.cost import gmac
     from edgedeblur.generators.load import load_generator
 
     generator = load_generator(path, **options)
+    if not own_padding:
+        generator.info = replace(generator.info, padding=replace(generator.info.padding, extra_block=False))
     try:
         cost = gmac(generator, GMAC_SIDE, GMAC_SIDE)
     except UserError:
