@@ -58,6 +58,7 @@ def model_facts(path: Path, **teacher_options) -> Facts:
 
 def _teacher_rows(path: Path, options: dict) -> list[tuple[str, str]]:
     from edgedeblur.generators.load import load_generator
+    from edgedeblur.generators.normalisation import BN_MODES
 
     generator = load_generator(path, **options)
     info = generator.info
@@ -69,6 +70,7 @@ def _teacher_rows(path: Path, options: dict) -> list[tuple[str, str]]:
         ("uint8 output", "truncated, as upstream's scripts do" if info.truncates else "rounded to nearest"),
         *((name, str(value)) for name, value in info.options.items()),
         *(("note", note) for note in info.notes),
+        *((f"with --bn {mode}", meaning) for mode, meaning in BN_MODES.items() if info.options.get("bn", mode) != mode),
     ]
 
 
