@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.signal import convolve2d
 
 from edgedeblur.data.blur import KINDS, BlurRecipe, blur_and_record, blur_image, turn_blur
@@ -197,6 +199,24 @@ def test_an_aperture_kernel_has_the_moments_of_its_disc_or_polygon(radius, blade
     wanted = radius**2 / 12 * (2 + math.cos(2 * math.pi / blades)) if blades else radius**2 / 4
     assert (kernel * x * x).sum() == pytest.approx(wanted, rel=0.1, abs=0.1)
     assert (kernel * y * y).sum() == pytest.approx(wanted, rel=0.1, abs=0.1)
+
+
+@given(st.floats(0, 40), st.sampled_from([0, 3, 5, 6, 64]), st.floats(0, 7))
+def test_any_aperture_kernel_is_light_spread_within_its_radius(radius, blades, angle):
+    kernel = aperture_kernel(radius, blades, angle)
+    reach = len(kernel) // 2
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    assert kernel.min() >= 0 and kernel.sum() == pytest.approx(1, abs=1e-4)
+    assert np.hypot(x, y)[kernel > 0].max() <= 1.5 * radius + 1.5
+
+
+@given(st.integers(1, 90), st.integers(1, 90), st.sampled_from(KINDS), st.integers(0, 1000))
+@settings(max_examples=60, deadline=None)
+def test_an_image_of_any_size_is_blurred_in_its_own_size(height, width, kind, seed):
+    image = np.full((height, width, 3), 90, np.uint8)
+    blurred, _ = blur_and_record(image, only(kind), np.random.default_rng(seed))
+    assert blurred.shape == image.shape and blurred.dtype == np.uint8
+    assert np.abs(blurred.astype(int) - 90).max() <= 1
 
 
 def test_a_polygons_corner_points_where_it_is_told():

@@ -20,6 +20,8 @@ from edgedeblur.generators.interface import Interface
 from edgedeblur.generators.load import load_generator
 from edgedeblur.generators.unet import UNetConfig, build_unet
 
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+
 OWN = ["--range=0,1", "--multiple", "4"]
 QUICK = ["--tier", "nano", "--init", "none", "--steps", "1", "--batch", "1", "--crop", "32", "--data", "photos:photos"]
 QUICK += ["--validation", "pairs", "--no-tensorboard"]
@@ -59,7 +61,6 @@ def own(here):
 
 
 OWN_KINDS = pytest.mark.parametrize("kind", ["python", "torchscript", "exported"])
-ignore_deprecation = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 def expected_of_own(image: np.ndarray) -> np.ndarray:
@@ -87,7 +88,6 @@ def test_distill_learns_from_every_variant(golden, here, variant, wrap):
         assert "bn=batch: every normalisation uses the image's own statistics" in result.stderr
 
 
-@ignore_deprecation
 @OWN_KINDS
 def test_distill_learns_from_a_network_of_ones_own(own, kind):
     name, words = own[kind]
@@ -104,7 +104,6 @@ def test_distill_takes_the_features_of_a_module_that_is_named(own):
     assert load_student("edgedeblur-work/student.safetensors")[1]["recipe"]["losses"]["feature"] > 0
 
 
-@ignore_deprecation
 @OWN_KINDS
 def test_evaluate_inspect_deblur_and_export_take_a_network_of_ones_own(own, kind):
     name, words = own[kind]
@@ -124,7 +123,6 @@ def test_options_for_a_network_of_ones_own_go_to_it_among_several_models(own, sm
     assert [m["parameters"] > 1000 for m in json.loads(Path("scores.json").read_text())["models"]] == [False, True]
 
 
-@ignore_deprecation
 def test_a_program_must_be_trusted_and_has_no_modules_to_watch(own):
     assert "--trust-program" in run("inspect", "own.pt2", code=1).stderr
     assert "no module inside one can be watched" in run("inspect", "own.pt", "--bottleneck", "down", code=2).stderr

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from hypothesis import example, given
+from hypothesis import strategies as st
 from model_files import photo, write_student
 from rich.console import Console
 from skimage.metrics import peak_signal_noise_ratio
@@ -133,13 +135,23 @@ def test_deblurganv2_pads_by_reflection_on_both_sides_and_truncates(v2):
     assert np.abs(predict.astype(int) - wanted).max() > 1
 
 
-@pytest.mark.parametrize(("size", "seen"), [((720, 1280), (736, 1280)), ((256, 256), (256, 256)), ((1, 33), (32, 64))])
-def test_deblurganv2_pads_gopros_frames_to_736x1280(size, seen):
-    shapes = []
-    restorer = model("m", lambda image: shapes.append(image.shape[:2]) or image)
-    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+@given(st.integers(1, 100), st.integers(1, 100))
+@example(720, 1280)
+def test_deblurganv2_pads_to_the_next_multiples_of_32_around_the_image(height, width):
+    seen = []
+    restorer = model("m", lambda image: seen.append(image) or image)
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     assert np.array_equal(DEBLURGANV2.restorer(restorer).restore(image), image)
-    assert shapes == [seen]
+    assert seen[0].shape == (-(-height // 32) * 32, -(-width // 32) * 32, 3)
+    top, left = (seen[0].shape[0] - height) // 2, (seen[0].shape[1] - width) // 2
+    assert np.array_equal(seen[0][top : top + height, left : left + width], image)
+
+
+def test_deblurganv2_pads_gopros_frames_to_736x1280_as_numpys_reflection():
+    seen = []
+    image = np.random.default_rng(1).integers(0, 256, (720, 1280, 3), dtype=np.uint8)
+    DEBLURGANV2.restorer(model("m", lambda image: seen.append(image) or image)).restore(image)
+    assert np.array_equal(seen[0], np.pad(image, ((8, 8), (0, 0), (0, 0)), mode="reflect"))
 
 
 def test_deblurganv2_counts_equal_images_as_100_db():
