@@ -67,7 +67,7 @@ def _teacher_rows(path: Path, options: dict) -> list[tuple[str, str]]:
         ("parameters", f"{info.parameters:,} in the file, {info.live_parameters:,} that run"),
         ("GMAC", _teacher_gmac(generator)),
         ("input", info.normalisation),
-        ("uint8 output", "truncated, as upstream's scripts do" if info.truncates else "rounded to nearest"),
+        ("uint8 output", "truncated" if info.truncates else "rounded to nearest"),
         *((name, str(value)) for name, value in info.options.items()),
         *(("note", note) for note in info.notes),
         *((f"with --bn {mode}", meaning) for mode, meaning in BN_MODES.items() if info.options.get("bn", mode) != mode),

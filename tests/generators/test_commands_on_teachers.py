@@ -182,6 +182,16 @@ def test_export_writes_a_unet_as_onnx_under_its_own_name(here):
     assert np.abs(restored - load_generator("unet.safetensors").restore(image)).max() <= 1
 
 
+@pytest.mark.parametrize("variant", golden_set.V2)
+def test_deblur_restores_a_file_as_upstreams_predictor(golden, here, variant):
+    arrays = golden.arrays(variant)
+    write_image("blurred.png", arrays["e2e_in"])
+    result = run("deblur", "blurred.png", "restored.png", "-m", golden.file(variant))
+    difference = np.abs(read_image("restored.png").astype(int) - arrays["e2e_out"])
+    assert difference.max() <= 1 and (difference > 0).mean() < 0.01
+    assert "bn=batch: every normalisation uses the image's own statistics" in result.stderr
+
+
 @pytest.mark.parametrize("words", [["--format", "tflite"], ["--format", "onnx", "--form", "qdq"]])
 def test_a_teacher_is_exported_as_float_onnx_only(small_v1, words):
     assert "float32 ONNX only" in run("export", *words, small_v1, code=2).stderr
