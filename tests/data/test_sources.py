@@ -58,6 +58,17 @@ def test_gopro_pairs_are_found_at_any_depth_with_their_groups(pairs_folder):
     assert find_pairs(pairs_folder / "train" / "one")[0].group == "one"
 
 
+def test_scenes_may_lie_inside_blur_and_sharp(tmp_path):
+    for scene in ("one", "two"):
+        for side in ("blur", "sharp"):
+            write_image(tmp_path / "test" / side / scene / "1.png", picture(ord(scene[0]) + (side == "blur")))
+    pairs = find_pairs(tmp_path)
+    assert [(pair.group, pair.name) for pair in pairs] == [("test/one", "1.png"), ("test/two", "1.png")]
+    blur, sharp = pairs[1].read()
+    assert np.array_equal(blur, picture(ord("t") + 1)) and np.array_equal(sharp, picture(ord("t")))
+    assert [pair.group for pair in find_pairs(tmp_path / "test")] == ["one", "two"]
+
+
 def test_a_pair_without_its_sharp_picture_is_named(pairs_folder):
     (pairs_folder / "train/two/sharp/000001.png").unlink()
     with pytest.raises(UserError, match=r"two/blur/000001\.png has no sharp picture"):
