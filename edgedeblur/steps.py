@@ -2,7 +2,6 @@
 
 import tomllib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from edgedeblur.bench.report import Report, write_report
 from edgedeblur.checkpoints import load_student
 from edgedeblur.compile.artefact import ArtefactInfo, compile_network, load_artefact
 from edgedeblur.compile.target import load_target
-from edgedeblur.data.blur import KINDS, BlurRecipe
+from edgedeblur.data.blur import BlurRecipe
 from edgedeblur.data.contact_sheet import write_contact_sheet
 from edgedeblur.data.default_set import default_set
 from edgedeblur.data.images import image_or_folder, read_image
@@ -164,15 +163,13 @@ def synth_step(
     """Photographs or frames to pairs in GoPro's layout, and a picture of them where asked for; the pairs' records.
 
     Args:
-        recipe: TOML file with a [blur] table; None: every model equally often. kinds: only these, each as often.
+        recipe: TOML file with a [blur] table; None: every model equally often. The others: fields of SynthOptions.
 
     Raises:
         UserError: no such recipe or data, or a folder that holds other pairs.
     """
     blur = EVERY_MODEL if recipe is None else read_blur_table(recipe)
-    if kinds:
-        blur = replace(blur, **{f"{kind}_share": float(kind in kinds) for kind in KINDS})
-    records = write_pairs(SynthOptions(output, data, blur, count, size, seed), progress)
+    records = write_pairs(SynthOptions(output, data, blur, kinds, count, size, seed), progress)
     if contact_sheet is not None:
         write_contact_sheet(output, records, contact_sheet)
     return records

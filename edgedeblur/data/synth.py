@@ -10,15 +10,15 @@ adds to a shorter, and the same options give the same bytes.
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from edgedeblur import __version__
-from edgedeblur.data.blur import BlurRecipe
+from edgedeblur.data.blur import KINDS, BlurRecipe
 from edgedeblur.data.images import write_image
-from edgedeblur.data.sources import Mixture, Pairs, Source
+from edgedeblur.data.sources import Mixture, Pairs, Photos, Source
 from edgedeblur.data.training_data import open_data
 from edgedeblur.errors import UserError
 from edgedeblur.files import write_json, write_text
@@ -44,14 +44,23 @@ Progress = Callable[[str, int, int | None], None]
 @dataclass(frozen=True)
 class SynthOptions:
     """output: the folder. data: photographs or frames, each `FOLDER` or `KIND:FOLDER`; none: the default photographs.
-    recipe: how blur is made. count: pairs. size: (height, width) of each. seed: same seed, same pairs."""
+    recipe: how blur is made. kinds: only these models of it, each as often; none: as the recipe says. count: pairs.
+    size: (height, width) of each. seed: same seed, same pairs."""
 
     output: Path
     data: tuple[str, ...] = ()
     recipe: BlurRecipe = EVERY_MODEL
+    kinds: tuple[str, ...] = ()
     count: int = 20
     size: tuple[int, int] = (512, 512)
     seed: int = 0
+
+    @property
+    def blur(self) -> BlurRecipe:
+        """The recipe with the shares of the kinds."""
+        if not self.kinds:
+            return self.recipe
+        return replace(self.recipe, **{f"{kind}_share": float(kind in self.kinds) for kind in KINDS})
 
 
 def write_pairs(options: SynthOptions, progress: Progress) -> list[dict]:
@@ -63,8 +72,8 @@ def write_pairs(options: SynthOptions, progress: Progress) -> list[dict]:
     """
     if not all(16 <= side <= _MAX_SIDE for side in options.size):
         raise UserError(f"the size is {options.size[0]}x{options.size[1]}; sides are 16 to {_MAX_SIDE}", exit_code=2)
-    source, described = open_data(options.data, options.recipe, {"photos": 1.0, "frames": 1.0, "pairs": 1.0})
-    _refuse_ready_pairs(source)
+    source, described = open_data(options.data, options.blur, {"photos": 1.0, "frames": 1.0, "pairs": 1.0})
+    _check_source(source, options)
     records = _begin(options, described)
     missing = [index for index in range(options.count) if _name(index) not in records]
     with (options.output / RECORDS).open("a", encoding="utf-8") as log:
@@ -92,7 +101,7 @@ def _begin(options: SynthOptions, described: Sequence[str]) -> dict[str, dict]:
         "seed": options.seed,
         "size": list(options.size),
         "data": list(described),
-        "recipe": json.loads(json.dumps(asdict(options.recipe))),
+        "recipe": json.loads(json.dumps(asdict(options.blur))),
     }
     path = options.output / HEADER
     if not path.exists():
@@ -145,8 +154,16 @@ def _kept_records(folder: Path) -> dict[str, dict]:
     return dict(sorted(records.items()))
 
 
-def _refuse_ready_pairs(source: Source) -> None:
-    for part in source.sources if isinstance(source, Mixture) else (source,):
+def _check_source(source: Source, options: SynthOptions) -> None:
+    parts = source.sources if isinstance(source, Mixture) else (source,)
+    if options.kinds and not any(isinstance(part, Photos) for part in parts):
+        kinds, data = ", ".join(options.kinds), ", ".join(options.data)
+        raise UserError(
+            f"{kinds} blur is for photographs; the blur of frames is their mean, and {data} has nothing else",
+            "leave --kind out",
+            exit_code=2,
+        )
+    for part in parts:
         if isinstance(part, Pairs):
             root = part.pairs[0].blur.parent.parent
             raise UserError(

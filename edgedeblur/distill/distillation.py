@@ -143,7 +143,7 @@ def _introduce(console: Console, spec: StudentSpec, teacher: Generator, notes: l
         f"student {spec.name}: {spec.parameters:,} parameters, {spec.macs() / 1e9:.2f} GMAC at 512x512",
     ]
     for line in lines:
-        console.print(line, markup=False, highlight=False)
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _new_state(options: DistillOptions, recipe: DistillRecipe, teacher: Generator, compute: Compute) -> TrainingState:

@@ -114,6 +114,7 @@ def test_a_folder_of_other_pairs_and_ready_pairs_as_data_are_refused(here):
         write_image(f"gopro/{side}/1.png", np.zeros((40, 40, 3), np.uint8))
     assert "that edgedeblur synth did not make" in run("gopro", "--data", "photos", code=1).stderr
     assert "photos:gopro/sharp" in run("out", "--data", "gopro", code=2).stderr
+    assert "leave --kind out" in run("out", "--data", "frames:video", "--kind", "linear", code=2).stderr
     run("out", "--data", "photos:gopro/sharp", "--count", 1, "--size", "32x32")
 
 
