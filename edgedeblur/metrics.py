@@ -1,13 +1,19 @@
-"""PSNR and SSIM by one protocol: RGB, full frame, uint8 values, no border cropped."""
+"""PSNR and SSIM of RGB images: full frame, uint8 values, no border cropped."""
 
 import math
 
 import numpy as np
+from PIL import Image
 from torch import Tensor
 
 from edgedeblur.errors import UserError
 
 SSIM_SIGMA = 1.5
+SSIM_KINDS = {
+    "gaussian": "Gaussian 11x11 of sigma 1.5, mean over channels and frame (Wang et al., IEEE TIP 2004)",
+    "uniform7": "uniform 7x7 with the sample covariance, scikit-image's default",
+    "complex-wavelet": "complex-wavelet SSIM of grey images by pyssim's rule, as DeblurGAN-v2's scripts print",
+}
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
@@ -21,23 +27,51 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
     return math.inf if error == 0 else 10 * math.log10(255.0**2 / error)
 
 
-def ssim(a: np.ndarray, b: np.ndarray) -> float:
-    """Structural similarity of two uint8 HxWx3 images (Wang et al., IEEE TIP 2004): Gaussian 11x11 of sigma 1.5, mean
-    over the channels and the whole frame.
+def ssim(a: np.ndarray, b: np.ndarray, kind: str = "gaussian") -> float:
+    """Structural similarity of two uint8 HxWx3 images, as one of SSIM_KINDS says; 1 for equal images.
 
     Raises:
-        UserError: the images differ in size or are smaller than the 11x11 window.
+        UserError: no such kind, or images that differ in size or are smaller than the window.
     """
+    _require_same_shape(a, b)
+    if kind not in SSIM_KINDS:
+        raise UserError(f"no SSIM {kind!r}; there are {', '.join(SSIM_KINDS)}", exit_code=2)
+    if kind == "complex-wavelet":
+        return complex_wavelet_ssim(a, b)
     from skimage.metrics import structural_similarity  # imports SciPy's parts: slow, and only needed here
 
-    _require_same_shape(a, b)
-    if min(a.shape[:2]) < 11:
-        raise UserError(f"SSIM needs images of at least 11x11 pixels, not {a.shape[1]}x{a.shape[0]}")
-    return float(
-        structural_similarity(
-            a, b, channel_axis=2, data_range=255, gaussian_weights=True, sigma=SSIM_SIGMA, use_sample_covariance=False
-        )
-    )
+    gaussian = {"gaussian_weights": True, "sigma": SSIM_SIGMA, "use_sample_covariance": False}
+    window, options = (11, gaussian) if kind == "gaussian" else (7, {})
+    if min(a.shape[:2]) < window:
+        size = f"{a.shape[1]}x{a.shape[0]}"
+        raise UserError(f"SSIM needs images of at least {window}x{window} pixels, not {size}")
+    return float(structural_similarity(a, b, channel_axis=2, data_range=255, **options))
+
+
+def complex_wavelet_ssim(a: np.ndarray, b: np.ndarray, widths: int = 30, k: float = 0.01) -> float:
+    """What pyssim's `cw_ssim_value` computes, the number that DeblurGAN and DeblurGAN-v2 print as SSIM: Sampat et al.
+    (IEEE TIP 2009) on the grey image (ITU-R 601, uint8) read as one line of pixels, row after row, with Ricker wavelets
+    of widths 1 to 30. These are real, so the phase that the paper compares comes down to the sign."""
+    lines = [np.asarray(Image.fromarray(image).convert("L"), np.float64).ravel() for image in (a, b)]
+    products, magnitudes, energy = (np.zeros_like(lines[0]) for _ in range(3))
+    for width in range(1, widths + 1):
+        one, other = (_wavelet_response(line, width) for line in lines)
+        product = one * other
+        products += product
+        magnitudes += np.abs(product)
+        energy += one**2 + other**2
+    similarity = (2 * magnitudes + k) / (energy + k) * (2 * np.abs(products) + k) / (2 * magnitudes + k)
+    return float(similarity.mean())
+
+
+def _wavelet_response(line: np.ndarray, width: int) -> np.ndarray:
+    """Convolution with a Ricker wavelet over ten widths, zero beyond the ends, as `scipy.signal.cwt` had it."""
+    from scipy.signal import oaconvolve
+
+    points = min(10 * width, len(line))
+    x = (np.arange(points) - (points - 1) / 2) / width
+    wavelet = 2 / (math.sqrt(3 * width) * math.pi**0.25) * (1 - x**2) * np.exp(-(x**2) / 2)
+    return oaconvolve(line, wavelet, mode="same")
 
 
 def tensor_psnr(a: Tensor, b: Tensor) -> float:

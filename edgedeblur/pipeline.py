@@ -81,7 +81,8 @@ class _Way:
 
 def _distill(way: _Way) -> Step:
     options = way.options.distill
-    inputs = [options.teacher, *filter(None, [options.init, options.recipe])]
+    weights = options.teacher_options.get("weights")
+    inputs = [options.teacher, *filter(None, [options.init, options.recipe, weights and Path(weights)])]
 
     def run(begun: bool) -> None:
         _run_distillation(options, begun, way.reporting.console)

@@ -1,5 +1,6 @@
 """The arrows of DESIGN.md from file to file: what the commands and `run` both call."""
 
+import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from edgedeblur.checkpoints import load_student
 from edgedeblur.compile.artefact import ArtefactInfo, compile_network, load_artefact
 from edgedeblur.compile.target import load_target
 from edgedeblur.data.blur import BlurRecipe
+from edgedeblur.data.contact_sheet import write_contact_sheet
 from edgedeblur.data.default_set import default_set
 from edgedeblur.data.images import image_or_folder, read_image
 from edgedeblur.data.pairs import find_pairs, has_pairs
 from edgedeblur.data.sources import Photos
+from edgedeblur.data.synth import EVERY_MODEL, SynthOptions, write_pairs
 from edgedeblur.data.training_data import open_training_data
 from edgedeblur.digests import digest
 from edgedeblur.distill.distillation import DEFAULT_RECIPE, DistillOptions
@@ -28,7 +31,7 @@ from edgedeblur.quantize.pipeline import QuantiseOptions, quantise_student
 from edgedeblur.restore.evaluate import Evaluation, Pair, PairInMemory, Progress, evaluate, evaluation_json
 from edgedeblur.restore.open import Restorer, open_model
 from edgedeblur.shipped import shipped_student, shipped_teacher
-from edgedeblur.train.recipe import read_recipe
+from edgedeblur.train.recipe import from_table, read_recipe
 from edgedeblur.workdir import WorkDir
 
 Log = Callable[[str], None]
@@ -144,6 +147,49 @@ def bench_step(artefact: Path, options: BenchOptions, workdir: WorkDir, log: Log
     report = bench(info, options, quality, log)
     write_report(report, workdir.report, workdir.target_report(info.target.name))
     return report
+
+
+def synth_step(
+    output: Path,
+    data: tuple[str, ...],
+    recipe: Path | None,
+    kinds: tuple[str, ...],
+    count: int,
+    size: tuple[int, int],
+    seed: int,
+    contact_sheet: Path | None,
+    progress: Progress,
+) -> list[dict]:
+    """Photographs or frames to pairs in GoPro's layout, and a picture of them where asked for; the pairs' records.
+
+    Args:
+        recipe: TOML file with a [blur] table; None: every model equally often. The others: fields of SynthOptions.
+
+    Raises:
+        UserError: no such recipe or data, or a folder that holds other pairs.
+    """
+    blur = EVERY_MODEL if recipe is None else read_blur_table(recipe)
+    records = write_pairs(SynthOptions(output, data, blur, kinds, count, size, seed), progress)
+    if contact_sheet is not None:
+        write_contact_sheet(output, records, contact_sheet)
+    return records
+
+
+def read_blur_table(path: Path) -> BlurRecipe:
+    """The [blur] table of a TOML file, whatever else is in it.
+
+    Raises:
+        UserError: no such file, no such table, or a key or value in it that is not allowed.
+    """
+    try:
+        table = tomllib.loads(path.read_text("utf-8")).get("blur")
+        if not isinstance(table, dict):
+            raise ValueError("it has no table [blur]")
+        return from_table(table, BlurRecipe, "blur.")
+    except OSError as error:
+        raise UserError(f"no recipe {path}: {error.strerror}", "check the path") from error
+    except ValueError as error:  # TOML's and Unicode's errors are of this kind
+        raise UserError(f"recipe {path}: {error}", "docs/blur-synthesis.md lists the keys") from error
 
 
 def models_to_evaluate(workdir: WorkDir, quantised: Path | None = None) -> list[Path]:

@@ -38,6 +38,8 @@ def command(
 
     restorer = open_model(model or default_model(workdir), threads=threads, **teacher_options)
     say(f"model: {restorer.path} ({restorer.kind})")
+    for note in restorer.notes:
+        say(f"note: {note}")
     destination = output or workdir.root / "deblurred"
     with Progress("deblur") as progress:
         result = deblur(source, destination, restorer, progress)

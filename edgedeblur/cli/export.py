@@ -5,34 +5,40 @@ from pathlib import Path
 import click
 
 from edgedeblur.cli import options
+from edgedeblur.cli.progress import say
 from edgedeblur.workdir import WorkDir
 
 
-@click.command("export", short_help="ONNX or TFLite from the quantised network.")
+@click.command("export", short_help="ONNX or TFLite from the quantised network; ONNX from a teacher.")
 @click.argument("network", type=options.PATH, required=False)
 @click.option("--format", "file_format", type=click.Choice(["onnx", "tflite"]), required=True)
 @click.option(
     "--form",
     type=click.Choice(["qdq", "qlinear", "float"]),
-    default="qdq",
-    show_default=True,
-    help="ONNX: quantise/dequantise pairs, ONNX Runtime's integer operators, or float32.",
+    help="Quantised ONNX: quantise/dequantise pairs (default), ONNX Runtime's integer operators, or float32.",
 )
 @click.option("-o", "--output", type=options.PATH, help="Default: the network's name with the format's suffix.")
+@click.option("--check/--no-check", default=True, show_default=True, help="Teacher: compare with ONNX Runtime.")
 @options.size
+@options.teacher_options
 @options.workdir
 def command(
-    network: Path | None, file_format: str, form: str, output: Path | None, size: tuple[int, int], workdir: WorkDir
+    network: Path | None,
+    file_format: str,
+    form: str | None,
+    output: Path | None,
+    check: bool,
+    size: tuple[int, int],
+    teacher_options: dict,
+    workdir: WorkDir,
 ) -> None:
-    """Write a quantised NETWORK (default: quantised.edq in the work directory) for other runtimes."""
-    from edgedeblur.export.onnx import export_onnx
-    from edgedeblur.export.tflite import export_tflite
-    from edgedeblur.quantize.edq import load_edq
+    """Write a NETWORK for other runtimes: a quantised one (default: quantised.edq in the work directory), or a teacher.
 
-    source = workdir.need_quantised(network)
-    destination = output or source.with_suffix(f".{file_format}")
-    if file_format == "onnx":
-        export_onnx(load_edq(source), destination, *size, form=form)
-    else:
-        export_tflite(load_edq(source), destination, *size)
-    click.echo(destination)
+    A teacher becomes float32 ONNX for images of any one size in [0, 1], with its normalisation, padding and crop
+    inside. Where ONNX Runtime is installed its result is compared with the teacher's own.
+    """
+    from edgedeblur.export.model import ExportOptions, export_model
+
+    settings = ExportOptions(file_format, form, size, teacher_options, check)
+    source = network if network is not None else workdir.need_quantised(None)
+    click.echo(export_model(source, output, settings, say))

@@ -12,12 +12,16 @@ from edgedeblur.workdir import WorkDir
 
 @click.command("inspect", short_help="What is in a model, and the proof that int8 is int8.")
 @click.argument("model", type=options.PATH, required=False)
+@options.teacher_options
 @options.json_file
 @options.workdir
-def command(model: Path | None, json_path: Path | None, workdir: WorkDir) -> None:
+def command(model: Path | None, teacher_options: dict, json_path: Path | None, workdir: WorkDir) -> None:
     """Show what is in a MODEL file or artefact, and the proof that int8 is int8.
 
     Default: the work directory's artefact, else its quantised network, else its student.
+
+    For a teacher: which generator it is, what was told from the file, parameters, multiply-accumulates, and what it
+    expects of its input. A file that is no known generator gets a table of what was looked for and what was found.
 
     For a quantised network: the types that are in the file, convolution by convolution. For an artefact also the int8
     dot-product instructions counted in the machine code of each kernel.
@@ -27,7 +31,7 @@ def command(model: Path | None, json_path: Path | None, workdir: WorkDir) -> Non
     from edgedeblur.restore.facts import model_facts
     from edgedeblur.restore.tables import facts_table, layer_facts_table
 
-    facts = model_facts(model or default_model(workdir))
+    facts = model_facts(model or default_model(workdir), **teacher_options)
     if json_path is not None:
         write_json(json_path, asdict(facts))
     show(facts_table(facts), *([layer_facts_table(facts)] if facts.layers else []))

@@ -24,6 +24,7 @@ COMMANDS = (
     "evaluate",
     "export",
     "inspect",
+    "synth",
     "report",
     "targets",
     "doctor",

@@ -9,6 +9,7 @@ import click
 from edgedeblur.workdir import DEFAULT, WorkDir
 
 PATH = click.Path(path_type=Path)
+_RANGES = {"-1,1": (-1.0, 1.0), "0,1": (0.0, 1.0)}
 
 
 class Size(click.ParamType):
@@ -52,7 +53,12 @@ calibration = click.option(
 target = click.option(
     "--target", default="host", show_default=True, help="A name from `edgedeblur targets`, or a TOML file of your own."
 )
-teacher = click.option("--teacher", type=PATH, help="Default: teacher.safetensors in the work directory, else shipped.")
+teacher = click.option(
+    "--teacher",
+    type=PATH,
+    help="A generator's file, or package.module:callable; default: teacher.safetensors in the work directory, else "
+    "shipped.",
+)
 tier = click.option("--tier", type=click.Choice(["nano", "small", "large"]), default="small", show_default=True)
 init = click.option(
     "--init",
@@ -67,7 +73,8 @@ model = click.option(
     "-m",
     "--model",
     type=PATH,
-    help="Teacher, student, .edq or artefact; default: the work directory's most finished one, else a shipped one.",
+    help="Teacher (or package.module:callable), student, .edq or artefact; default: the work directory's most finished "
+    "one, else a shipped one.",
 )
 
 
@@ -119,16 +126,44 @@ def training(command: Callable) -> Callable:
     return collect
 
 
+_TEACHER = (
+    click.option("--bn", type=click.Choice(["batch", "running", "mixed"]), help="DeblurGAN-v2: which statistics."),
+    click.option("--learn-residual/--no-learn-residual", default=None, help="DeblurGAN v1: output added to the image."),
+    click.option("--head-relu/--no-head-relu", default=None, help="DeblurGAN v1, newest revision: ReLU ends a block."),
+    click.option("--accept-half", is_flag=True, default=None, help="Take weights stored in half precision."),
+    click.option("--weights", help="File with the weights of a package.module:callable."),
+    click.option(
+        "--range", "value_range", type=click.Choice(list(_RANGES)), help="Own network: its pixels; default: -1,1."
+    ),
+    click.option("--multiple", type=click.IntRange(1), help="Own network: sides are multiples of this; default: 32."),
+    click.option("--min-side", type=click.IntRange(1), help="Own network: the smallest side that it takes."),
+    click.option("--bottleneck", help="Own network: name of the module with the deepest features, to distil them."),
+    click.option("--trust-program", is_flag=True, default=None, help="Load a torch.export program: it can run code."),
+)
+_TEACHER_NAMES = ["bn", "learn_residual", "head_relu", "accept_half", "weights", "trust_program"]
+_INTERFACE_NAMES = ["value_range", "multiple", "min_side", "bottleneck"]
+
+
 def teacher_options(command: Callable) -> Callable:
     """How a teacher's file is to be read where it does not tell; given to the command as one dict."""
 
-    @click.option("--bn", type=click.Choice(["batch", "running", "mixed"]), help="DeblurGAN-v2: which statistics.")
-    @click.option("--learn-residual/--no-learn-residual", default=None, help="DeblurGAN v1: output added to the image.")
-    @click.option("--head-relu/--no-head-relu", default=None, help="DeblurGAN v1, newest revision: ReLU ends a block.")
     @functools.wraps(command)
-    def collect(*args, bn: str | None, learn_residual: bool | None, head_relu: bool | None, **kwargs):
-        options = {"bn": bn, "learn_residual": learn_residual, "head_relu": head_relu}
-        given = {name: value for name, value in options.items() if value is not None}
+    def collect(*args, **kwargs):
+        given = _given(kwargs, _TEACHER_NAMES)
+        if interface := _given(kwargs, _INTERFACE_NAMES):
+            from edgedeblur.generators.interface import Interface
+
+            if "value_range" in interface:
+                interface["value_range"] = _RANGES[interface["value_range"]]
+            given["interface"] = Interface(**interface)
         return command(*args, teacher_options=given, **kwargs)
 
+    for option in reversed(_TEACHER):
+        collect = option(collect)
     return collect
+
+
+def _given(values: dict, names: list[str]) -> dict:
+    """Takes the named options out of `values`; those that the user gave."""
+    taken = {name: values.pop(name) for name in names}
+    return {name: value for name, value in taken.items() if value is not None}

@@ -1,18 +1,26 @@
 """Blur synthesis: from a sharp image to the image a moving camera would have taken, in linear light.
 
 The chain: gamma to linear light, highlights stretched beyond white (so that they clip after the blur, as on a sensor),
-blur, noise of the sensor, clip, gamma back, JPEG. Everything random comes from the NumPy generator that is passed in.
+blur by one of the models below, photon noise, clip, gamma back, noise of the electronics, JPEG. Everything random comes
+from the NumPy generator that is passed in. docs/blur-synthesis.md describes the models.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
+from edgedeblur.data.defocus import aperture_kernel
+from edgedeblur.data.light import from_light, stretch_highlights, to_light
+from edgedeblur.data.object_motion import draw_shape, kernel_blur, move_object, shape_mask
+from edgedeblur.data.sensor import jpeg, photon_noise, read_noise
 from edgedeblur.data.trajectory import linear_path, path_kernel, shake_path
 
 cv2.setNumThreads(1)  # one image per loader thread; OpenCV's own pool would fight with torch's
+
+KINDS = ("still", "shake", "linear", "turn", "defocus", "object")
 
 
 @dataclass(frozen=True)
@@ -21,12 +29,15 @@ class BlurRecipe:
 
     still_share: share of pairs left sharp, so that the network learns to do no harm.
     shake_share, linear_share, turn_share: camera shake, straight motion, and shake with a turning camera, whose blur
-        differs over the image.
+        differs over the image. defocus_share: lens out of focus. object_share: part of the image moves.
     min_length, max_length: length of the path; drawn between them with density falling as 1/sqrt(length).
     max_turn_degrees: how far the camera turns about a point near the image during the exposure.
     gammas: one is drawn per image; 2.2 is linear light, 1.0 averages the stored values (as GoPro's public averages do).
     highlight_gain: the brightest light is multiplied by up to this much before the blur.
     noise: standard deviation at most; noise_share: how often. jpeg_quality: lowest; jpeg_share: how often.
+    min_radius, max_radius: of the aperture's image out of focus. blades: one is drawn; 0 is a disc, else a polygon.
+    min_object, max_object: radius of the moving part, as a share of the image's shorter side.
+    photon_noise: standard deviation at white, at most; 0 is none.
     """
 
     still_share: float = 0.05
@@ -42,57 +53,86 @@ class BlurRecipe:
     noise_share: float = 0.2
     jpeg_quality: int = 75
     jpeg_share: float = 0.1
+    defocus_share: float = 0.0
+    object_share: float = 0.0
+    min_radius: float = 1.0
+    max_radius: float = 8.0
+    blades: tuple[int, ...] = (0, 5, 6, 7, 8)
+    min_object: float = 0.15
+    max_object: float = 0.4
+    photon_noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        shares = self.shares
+        if min(shares) < 0 or not 0 < sum(shares) < math.inf:
+            raise ValueError(f"the shares of blur are {dict(zip(KINDS, shares, strict=True))}; one must be above 0")
+        ranges = {
+            "length": (self.min_length, self.max_length),
+            "radius": (self.min_radius, self.max_radius),
+            "object": (self.min_object, self.max_object),
+        }
+        for name, (low, high) in ranges.items():
+            if not 0 <= low <= high < math.inf:
+                raise ValueError(f"min_{name} is {low} and max_{name} {high}; they are at least 0 and in this order")
+        if not self.gammas or min(self.gammas) <= 0:
+            raise ValueError(f"gammas are {self.gammas}; at least one, all above 0")
+        if not self.blades or any(count != 0 and not 3 <= count <= 64 for count in self.blades):
+            raise ValueError(f"blades are {self.blades}; each is 0 (a disc) or 3 to 64")
+        if not 1 <= self.jpeg_quality <= 100:
+            raise ValueError(f"jpeg_quality is {self.jpeg_quality}; it is 1 to 100")
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """In the order of KINDS."""
+        return tuple(getattr(self, f"{kind}_share") for kind in KINDS)
 
     @property
     def margin(self) -> int:
         """Pixels around a crop that its blur can draw from."""
-        return math.ceil(self.max_length / 2) + 4
+        radius = self.max_radius * 1.1 if self.defocus_share > 0 else 0.0
+        return math.ceil(max(self.max_length / 2, radius)) + 4
 
 
 def blur_image(sharp: np.ndarray, recipe: BlurRecipe, rng: np.random.Generator) -> np.ndarray:
     """A blurred copy of a sharp uint8 HxWx3 image; the border is mirrored."""
-    kinds = ("still", "shake", "linear", "turn")
-    shares = np.array([recipe.still_share, recipe.shake_share, recipe.linear_share, recipe.turn_share])
-    kind = kinds[rng.choice(4, p=shares / shares.sum())]
+    return blur_and_record(sharp, recipe, rng)[0]
+
+
+def blur_and_record(sharp: np.ndarray, recipe: BlurRecipe, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
+    """As `blur_image`, and what was drawn: the model, one of KINDS, and its parameters, as JSON values."""
+    shares = np.array(recipe.shares)
+    kind = KINDS[rng.choice(len(KINDS), p=shares / shares.sum())]
     gamma = float(rng.choice(recipe.gammas))
     gain = rng.uniform(1, max(1.0, recipe.highlight_gain))
     length = _length(rng, recipe)
-    if kind == "still":
-        return degrade(sharp, recipe, rng)
-    light = stretch_highlights(to_light(sharp, gamma), gain)
-    if kind == "turn":
-        light = turn_blur(light, shake_path(rng, length, _unrest(rng)), *_turn(rng, recipe, sharp.shape))
-    else:
-        path = shake_path(rng, length, _unrest(rng)) if kind == "shake" else linear_path(length, rng.uniform(0, np.pi))
-        light = kernel_blur(light, path_kernel(path))
-    return degrade(from_light(light, gamma), recipe, rng)
+    record = {"model": kind, "gamma": gamma}
+    light = to_light(sharp, gamma)
+    if kind != "still":
+        light, parameters = _MODELS[kind](stretch_highlights(light, gain), length, recipe, rng)
+        record |= {"highlight_gain": float(gain), **parameters}
+    if recipe.photon_noise > 0:
+        record["photon_noise"] = float(rng.uniform(0, recipe.photon_noise))
+        light = photon_noise(light, record["photon_noise"], rng)
+    image, degraded = degrade(from_light(light, gamma), recipe, rng)
+    return image, record | degraded
 
 
-def to_light(image: np.ndarray, gamma: float) -> np.ndarray:
-    """uint8 values to float32 light in [0, 1]."""
-    return cv2.LUT(np.ascontiguousarray(image), ((np.arange(256) / 255) ** gamma).astype(np.float32))
-
-
-def from_light(light: np.ndarray, gamma: float) -> np.ndarray:
-    """Float light, clipped to [0, 1], to uint8 values, rounded to nearest."""
-    light = np.clip(light, 0, 1)
-    if gamma != 1:
-        light = cv2.pow(light, 1 / gamma)
-    return cv2.convertScaleAbs(light, alpha=255)
-
-
-def stretch_highlights(light: np.ndarray, gain: float, start: float = 0.9) -> np.ndarray:
-    """Light above `start` is raised, up to `gain` at white: the range that the sensor had clipped."""
-    return light + np.maximum(light - start, 0) * ((gain - 1) / (1 - start))
-
-
-def kernel_blur(light: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Convolution (not correlation) of float32 HxWx3 light with a kernel, mirrored at the border."""
-    return cv2.filter2D(light, -1, np.ascontiguousarray(kernel[::-1, ::-1]), borderType=cv2.BORDER_REFLECT_101)
+def degrade(image: np.ndarray, recipe: BlurRecipe, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
+    """Noise of the electronics and JPEG compression, each as often as the recipe says; and what was done."""
+    noisy, compressed = rng.random() < recipe.noise_share, rng.random() < recipe.jpeg_share
+    sigma, quality = rng.uniform(0, recipe.noise), int(rng.integers(recipe.jpeg_quality, 101))
+    record = {}
+    if noisy and sigma > 0:
+        image, record["noise"] = read_noise(image, sigma, rng), float(sigma)
+    if compressed:
+        image, record["jpeg_quality"] = jpeg(image, quality), quality
+    return image, record
 
 
 def turn_blur(light: np.ndarray, path: np.ndarray, degrees: float, centre: tuple[float, float]) -> np.ndarray:
-    """The mean of the image moved along a path while turning by `degrees` about `centre` (x, y), half each way."""
+    """The mean of the image moved along a path while turning by `degrees` about `centre` (x, y), half each way: the
+    projective blur model (Whyte et al., "Non-uniform deblurring for shaken images", CVPR 2010) for rotation about the
+    optical axis and small rotations about the others."""
     height, width = light.shape[:2]
     reach = math.hypot(width / 2 - centre[0], height / 2 - centre[1]) * math.radians(abs(degrees))
     travelled = float(np.abs(np.diff(path, axis=0)).sum()) + reach
@@ -106,17 +146,56 @@ def turn_blur(light: np.ndarray, path: np.ndarray, degrees: float, centre: tuple
     return total / count
 
 
-def degrade(image: np.ndarray, recipe: BlurRecipe, rng: np.random.Generator) -> np.ndarray:
-    """Sensor noise and JPEG compression, each as often as the recipe says."""
-    noisy, compressed = rng.random() < recipe.noise_share, rng.random() < recipe.jpeg_share
-    sigma, quality = rng.uniform(0, recipe.noise), int(rng.integers(recipe.jpeg_quality, 101))
-    if noisy and sigma > 0:
-        noise = rng.standard_normal(image.shape, dtype=np.float32) * sigma
-        image = np.clip(image + noise + 0.5, 0, 255).astype(np.uint8)
-    if compressed:
-        _, encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-        image = np.ascontiguousarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., ::-1])
-    return image
+Model = Callable[[np.ndarray, float, BlurRecipe, np.random.Generator], tuple[np.ndarray, dict]]
+"""(light, length, recipe, rng) -> (blurred light, what was drawn)."""
+
+
+def _shake(light: np.ndarray, length: float, recipe: BlurRecipe, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
+    unrest = _unrest(rng)
+    kernel = path_kernel(shake_path(rng, length, unrest))
+    return kernel_blur(light, kernel), {"length": length, "unrest": unrest}
+
+
+def _linear(light: np.ndarray, length: float, recipe: BlurRecipe, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
+    angle = rng.uniform(0, np.pi)
+    kernel = path_kernel(linear_path(length, angle))
+    return kernel_blur(light, kernel), {"length": length, "angle_degrees": math.degrees(angle)}
+
+
+def _turn(light: np.ndarray, length: float, recipe: BlurRecipe, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
+    unrest = _unrest(rng)
+    path = shake_path(rng, length, unrest)
+    degrees = rng.uniform(-1, 1) * recipe.max_turn_degrees
+    height, width = light.shape[:2]
+    centre = (width * rng.uniform(-0.5, 1.5), height * rng.uniform(-0.5, 1.5))
+    drawn = {"length": length, "unrest": unrest, "turn_degrees": degrees, "centre": list(centre)}
+    return turn_blur(light, path, degrees, centre), drawn
+
+
+def _defocus(light: np.ndarray, length: float, recipe: BlurRecipe, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
+    radius, blades = rng.uniform(recipe.min_radius, recipe.max_radius), int(rng.choice(recipe.blades))
+    angle = rng.uniform(0, 2 * math.pi)
+    drawn = {"radius": radius, "blades": blades, "angle_degrees": math.degrees(angle)}
+    return kernel_blur(light, aperture_kernel(radius, blades, angle)), drawn
+
+
+def _object(light: np.ndarray, length: float, recipe: BlurRecipe, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
+    """Half of the objects move straight, half along a path that bends."""
+    height, width = light.shape[:2]
+    shape = draw_shape(rng, height, width, (recipe.min_object, recipe.max_object))
+    unrest, angle = (_unrest(rng), rng.uniform(0, np.pi)) if rng.random() < 0.5 else (0.0, rng.uniform(0, np.pi))
+    path = shake_path(rng, length, unrest) if unrest else linear_path(length, angle)
+    drawn = {"length": length, "unrest": unrest, "centre": list(shape.centre), "radius": shape.radius}
+    return move_object(light, shape_mask(shape, height, width), path_kernel(path)), drawn
+
+
+_MODELS: dict[str, Model] = {
+    "shake": _shake,
+    "linear": _linear,
+    "turn": _turn,
+    "defocus": _defocus,
+    "object": _object,
+}
 
 
 def _length(rng: np.random.Generator, recipe: BlurRecipe) -> float:
@@ -126,9 +205,3 @@ def _length(rng: np.random.Generator, recipe: BlurRecipe) -> float:
 
 def _unrest(rng: np.random.Generator) -> float:
     return float(rng.choice((0.01, 0.007, 0.005, 0.003, 0.001, 0.0005, 0.0001)))
-
-
-def _turn(rng: np.random.Generator, recipe: BlurRecipe, shape: tuple) -> tuple[float, tuple[float, float]]:
-    degrees = rng.uniform(-1, 1) * recipe.max_turn_degrees
-    height, width = shape[:2]
-    return degrees, (width * rng.uniform(-0.5, 1.5), height * rng.uniform(-0.5, 1.5))

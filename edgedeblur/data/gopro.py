@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgedeblur.data.blur import from_light, to_light
+from edgedeblur.data.light import from_light, to_light
 
 MIN_FRAMES, MAX_FRAMES = 7, 13
 

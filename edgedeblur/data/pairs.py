@@ -1,4 +1,5 @@
-"""Blur/sharp pairs in GoPro's layout: files of the same name under `blur/` and `sharp/`, at any depth."""
+"""Blur/sharp pairs in GoPro's layout: files of the same name under `blur/` and `sharp/`, at any depth, or in the same
+sub-folders of these, as in the layout of DeblurGAN-v2's scripts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,8 @@ _MEND = "pairs are files of the same name under blur/ and sharp/, as in GOPRO_La
 
 @dataclass(frozen=True)
 class Pair:
-    """Two files of the same picture; `group` is the folder that holds blur/ and sharp/, relative to the root."""
+    """Two files of the same picture; `group` is the folder that holds blur/ and sharp/, relative to the root, with the
+    sub-folder of these that holds the files."""
 
     blur: Path
     sharp: Path
@@ -55,11 +57,13 @@ def find_pairs(folder: str | Path) -> list[Pair]:
         sharp_folder = blurred.parent / "sharp"
         if not sharp_folder.is_dir():
             continue
-        group = str(blurred.parent.relative_to(folder))
-        for path in list_images(blurred):
-            if not (sharp_folder / path.name).is_file():
-                raise UserError(f"{path} has no sharp picture {sharp_folder / path.name}", _MEND)
-            pairs.append(Pair(path, sharp_folder / path.name, folder.resolve().name if group == "." else group))
+        for path in list_images(blurred, recursive=True):
+            inside = path.relative_to(blurred)
+            sharp = sharp_folder / inside
+            if not sharp.is_file():
+                raise UserError(f"{path} has no sharp picture {sharp}", _MEND)
+            group = str((blurred.parent / inside.parent).relative_to(folder))
+            pairs.append(Pair(path, sharp, folder.resolve().name if group == "." else group))
     if not pairs:
         raise UserError(f"no pairs in {folder}", _MEND)
     return pairs

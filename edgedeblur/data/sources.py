@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from edgedeblur.data.blur import BlurRecipe, blur_image
+from edgedeblur.data.blur import BlurRecipe, blur_and_record
 from edgedeblur.data.gopro import MIN_FRAMES, average_frames, draw_window
 from edgedeblur.data.images import list_images, read_image
 from edgedeblur.data.pairs import Pair, find_pairs, has_pairs
@@ -23,6 +23,16 @@ class Source(Protocol):
     """Draws (blur, sharp), both uint8 [size, size, 3] RGB."""
 
     def draw(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]: ...
+
+
+@dataclass(frozen=True)
+class MadePair:
+    """A pair that was made from sharp pictures. blur, sharp: uint8 HxWx3. record: how, in JSON values: the source file,
+    the model and its parameters."""
+
+    blur: np.ndarray
+    sharp: np.ndarray
+    record: dict
 
 
 class ImageCache:
@@ -52,13 +62,21 @@ class Photos:
     cache: ImageCache = field(default_factory=ImageCache)
 
     def draw(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
+        made = self.make(rng, size, size)
+        return made.blur, made.sharp
+
+    def make(self, rng: np.random.Generator, height: int, width: int) -> MadePair:
         """A crop with a margin that its blur draws from; small photographs are mirrored outwards."""
-        chosen = self.images[rng.integers(len(self.images))]
-        image = self.cache[chosen] if isinstance(chosen, Path) else chosen
+        index = int(rng.integers(len(self.images)))
+        chosen = self.images[index]
+        image, name = (self.cache[chosen], chosen.name) if isinstance(chosen, Path) else (chosen, f"image {index}")
         margin = self.recipe.margin
-        wide = crop_at_random(rng, size + 2 * margin, image)[0]
-        inside = slice(margin, margin + size)
-        return blur_image(wide, self.recipe, rng)[inside, inside], wide[inside, inside]
+        wide = crop_at_random(rng, (height + 2 * margin, width + 2 * margin), image)[0]
+        inside = slice(margin, margin + height), slice(margin, margin + width)
+        blur, record = blur_and_record(wide, self.recipe, rng)
+        if "centre" in record:
+            record["centre"] = [place - margin for place in record["centre"]]
+        return MadePair(blur[inside], wide[inside], {"source": name, **record})
 
 
 @dataclass(frozen=True)
@@ -70,10 +88,18 @@ class Frames:
     cache: ImageCache = field(default_factory=ImageCache)
 
     def draw(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
+        made = self.make(rng, size, size)
+        return made.blur, made.sharp
+
+    def make(self, rng: np.random.Generator, height: int, width: int) -> MadePair:
         sequence = self.sequences[rng.integers(len(self.sequences))]
         first, count = draw_window(rng, len(sequence))
-        crops = crop_at_random(rng, size, *(self.cache[path] for path in sequence[first : first + count]))
-        return average_frames(crops, float(rng.choice(self.recipe.gammas))), crops[count // 2]
+        frames = sequence[first : first + count]
+        crops = crop_at_random(rng, (height, width), *(self.cache[path] for path in frames))
+        gamma = float(rng.choice(self.recipe.gammas))
+        record = {"source": frames[count // 2].name, "model": "gopro", "gamma": gamma}
+        record |= {"frames": count, "first_frame": frames[0].name, "last_frame": frames[-1].name}
+        return MadePair(average_frames(crops, gamma), crops[count // 2], record)
 
 
 @dataclass(frozen=True)
@@ -88,7 +114,7 @@ class Pairs:
         blur, sharp = self.cache[pair.blur], self.cache[pair.sharp]
         if blur.shape != sharp.shape:
             pair.read()  # raises the message that names both files
-        return tuple(crop_at_random(rng, size, blur, sharp))
+        return tuple(crop_at_random(rng, (size, size), blur, sharp))
 
 
 @dataclass(frozen=True)
@@ -102,16 +128,22 @@ class Mixture:
         shares = np.array(self.weights) / sum(self.weights)
         return self.sources[rng.choice(len(self.sources), p=shares)].draw(rng, size)
 
+    def make(self, rng: np.random.Generator, height: int, width: int) -> MadePair:
+        """As `draw`, where no source is of ready pairs."""
+        shares = np.array(self.weights) / sum(self.weights)
+        return self.sources[rng.choice(len(self.sources), p=shares)].make(rng, height, width)
 
-def crop_at_random(rng: np.random.Generator, size: int, *images: np.ndarray) -> list[np.ndarray]:
-    """The same random size x size window of images of one shape; smaller images are mirrored outwards first."""
-    height, width = images[0].shape[:2]
-    if height < size or width < size:
-        grow = ((0, max(0, size - height)), (0, max(0, size - width)), (0, 0))
+
+def crop_at_random(rng: np.random.Generator, size: tuple[int, int], *images: np.ndarray) -> list[np.ndarray]:
+    """The same random window of `size` (height, width) of images of one shape; smaller images are mirrored outwards
+    first."""
+    (tall, wide), (height, width) = size, images[0].shape[:2]
+    if height < tall or width < wide:
+        grow = ((0, max(0, tall - height)), (0, max(0, wide - width)), (0, 0))
         images = tuple(np.pad(image, grow, mode="symmetric") for image in images)
         height, width = images[0].shape[:2]
-    top, left = int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))
-    return [image[top : top + size, left : left + size] for image in images]
+    top, left = int(rng.integers(height - tall + 1)), int(rng.integers(width - wide + 1))
+    return [image[top : top + tall, left : left + wide] for image in images]
 
 
 def open_source(text: str | Path, recipe: BlurRecipe) -> Source:

@@ -35,11 +35,7 @@ def open_training_data(
     Raises:
         UserError: a folder is missing or holds nothing usable, or nothing is left to validate on.
     """
-    if data:
-        sources = [open_source(text, recipe) for text in data]
-        source, described = _mix(sources, shares), [_described(*both) for both in zip(data, sources, strict=True)]
-    else:
-        source, described = Photos(default_set().training, recipe), [DEFAULT_SET]
+    source, described = open_data(data, recipe, shares)
     if validation:
         return TrainingData(source, validation_from_folders(validation), described)
     if data:
@@ -49,6 +45,18 @@ def open_training_data(
     if held is None:
         raise UserError("too few pictures to hold one back", "give pairs to measure on: --validation FOLDER")
     return TrainingData(source, fixed_pairs(held, seed), described)
+
+
+def open_data(data: Sequence[str], recipe: BlurRecipe, shares: Mapping[str, float]) -> tuple[Source, list[str]]:
+    """What `data` names as one source, and each part in words; the arguments are those of `open_training_data`.
+
+    Raises:
+        UserError: a folder is missing or holds nothing usable.
+    """
+    if not data:
+        return Photos(default_set().training, recipe), [DEFAULT_SET]
+    sources = [open_source(text, recipe) for text in data]
+    return _mix(sources, shares), [_described(*both) for both in zip(data, sources, strict=True)]
 
 
 def _mix(sources: list[Source], shares: Mapping[str, float]) -> Source:

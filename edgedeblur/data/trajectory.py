@@ -2,14 +2,16 @@
 
 The path is the Markov process of Boracchi & Foi (IEEE TIP 2012) in the form DeblurGAN uses (Kupyn et al., CVPR 2018):
 a velocity of constant length is turned by Gaussian jitter, pulled back to the start, and now and then reversed by a
-sudden shake. A path is centred on its middle in time, where the sharp image is taken, as GoPro's centre frame is.
+sudden shake, with the constants of DeblurGAN's published code. A path is centred on its middle in time, where the sharp
+image is taken, as GoPro's centre frame is.
 """
 
+import cmath
 import math
 
 import numpy as np
 
-STEPS = 64
+STEPS = 512  # with 64 the paths of a nervous hand spread a tenth less than the published process's
 _REFERENCE_STEPS = 2000  # DeblurGAN's resolution of the path, to which its constants refer
 
 
@@ -21,22 +23,20 @@ def shake_path(rng: np.random.Generator, length: float, unrest: float) -> np.nda
         unrest: DeblurGAN's `expl`; 0 is a straight line, 0.01 a nervous hand.
     """
     pull, shake, jitter = rng.uniform(0, 0.7), rng.uniform(0, 0.2), rng.uniform(0, 10)
-    angle = rng.uniform(0, 2 * math.pi)
-    draws = rng.standard_normal((STEPS, 2)) @ np.array([1, 1j])
-    impulses, turns = rng.random(STEPS), rng.uniform(-0.5, 0.5, STEPS)
+    velocity = cmath.exp(1j * rng.uniform(0, 2 * math.pi))  # in steps; only its direction matters
     coarser = _REFERENCE_STEPS / STEPS
-    step = length / (STEPS - 1)
-    velocity = step * complex(math.cos(angle), math.sin(angle))
-    path = np.zeros(STEPS, complex)
-    for t in range(STEPS - 1):
-        change = unrest * step * (math.sqrt(coarser) * jitter * draws[t] - coarser * pull * path[t])
-        if impulses[t] < shake * unrest * coarser:
-            change += 2 * velocity * np.exp(1j * (math.pi + turns[t]))
-        velocity += change
-        velocity *= step / max(abs(velocity), 1e-12)
-        path[t + 1] = path[t] + velocity
-    path -= path[STEPS // 2]
-    return np.stack([path.real, path.imag], axis=1)
+    noise = unrest * math.sqrt(coarser) * jitter * (rng.standard_normal((STEPS, 2)) @ np.array([1, 1j]))
+    reversals = np.where(rng.random(STEPS) < shake * unrest * coarser, 2.0, 0.0)
+    reversals = -reversals * np.exp(1j * rng.uniform(-0.5, 0.5, STEPS))
+    step, back = length / (STEPS - 1), unrest * coarser * pull
+    place, path = 0j, [0j]
+    for jolt, reversal in zip(noise[1:].tolist(), reversals[1:].tolist(), strict=True):
+        velocity += jolt - back * place + reversal * velocity
+        velocity /= max(abs(velocity), 1e-12)
+        place += step * velocity
+        path.append(place)
+    centred = np.array(path) - path[STEPS // 2]
+    return np.stack([centred.real, centred.imag], axis=1)
 
 
 def linear_path(length: float, angle: float) -> np.ndarray:
@@ -48,9 +48,11 @@ def linear_path(length: float, angle: float) -> np.ndarray:
 def path_kernel(path: np.ndarray) -> np.ndarray:
     """The blur kernel a path draws: float32 [k, k], k odd, sum 1; a still camera gives [[1]].
 
-    Every sample of the path gets the same weight, spread over its four pixels. The kernel is for convolution: an
-    image convolved with it moves a bright point along the path.
+    Every sample of the path gets the same weight, spread over its four pixels; where samples lie more than a pixel
+    apart, points between them are added, so that a long blur is no row of dots. The kernel is for convolution: an image
+    convolved with it moves a bright point along the path.
     """
+    path = _without_gaps(path)
     radius = math.ceil(float(np.abs(path).max(initial=0)) - 1e-9)
     size = 2 * radius + 1
     kernel = np.zeros((size + 1, size + 1))
@@ -62,3 +64,11 @@ def path_kernel(path: np.ndarray) -> np.ndarray:
             np.add.at(kernel, (row + dy, column + dx), wx * wy)
     kernel = kernel[:size, :size]
     return (kernel / kernel.sum()).astype(np.float32)
+
+
+def _without_gaps(path: np.ndarray) -> np.ndarray:
+    widest = float(np.abs(np.diff(path, axis=0)).max(initial=0))
+    if widest <= 1:
+        return path
+    times = np.linspace(0, len(path) - 1, math.ceil(2 * widest) * (len(path) - 1) + 1)
+    return np.stack([np.interp(times, np.arange(len(path)), path[:, axis]) for axis in (0, 1)], axis=1)

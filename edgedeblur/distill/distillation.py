@@ -11,14 +11,13 @@ from torch import nn
 
 from edgedeblur.checkpoints import load_student, save_student
 from edgedeblur.data.training_data import TrainingData, open_training_data
-from edgedeblur.digests import digest
 from edgedeblur.distill.features import FeatureProjection
 from edgedeblur.distill.recipe import DistillRecipe
 from edgedeblur.distill.step import distill_step, look_at_teacher
 from edgedeblur.errors import UserError
 from edgedeblur.generators.generator import Generator
 from edgedeblur.generators.load import load_generator
-from edgedeblur.student import Student, build_student, student_spec
+from edgedeblur.student import Student, StudentSpec, build_student, student_spec
 from edgedeblur.train.device import Compute, choose_compute
 from edgedeblur.train.recipe import RECIPES, read_recipe, to_table
 from edgedeblur.train.session import fitting_of, run_session
@@ -33,7 +32,8 @@ class DistillOptions:
     """Options of `distill`.
 
     output: the student's model file; the state for --resume is kept beside it as `<name>.state.pt`.
-    teacher: a generator's file. teacher_options: how to read it, keyword arguments of `load_generator`.
+    teacher: a generator's file, or package.module:callable. teacher_options: how to read it, keyword arguments of
+        `load_generator`.
     tier: nano, small or large.
     data: folders to learn from, each `FOLDER` or `KIND:FOLDER` with KIND photos, pairs or frames; none: default photos.
     validation: folders of pairs to measure on; none: a part of the data is held back.
@@ -86,10 +86,12 @@ def distill(options: DistillOptions, console: Console | None = None) -> Path:
     compute = choose_compute(options.device, options.precision)
     recipe = _recipe(options)
     teacher = load_generator(options.teacher, **options.teacher_options).to(compute.device).requires_grad_(False)
+    recipe, notes = _fitting_the_teacher(recipe, teacher)
     data = open_training_data(options.data, options.validation, recipe.blur, vars(recipe.shares), options.seed)
+    _require_sizes(teacher, recipe, data)
     state = _new_state(options, recipe, teacher, compute)
     if console is not None:
-        console.print(f"student {spec.name}: {spec.parameters:,} parameters, {spec.macs() / 1e9:.2f} GMAC at 512x512")
+        _introduce(console, spec, teacher, notes)
     step_function = distill_step(state, teacher, recipe, compute)
     restore = _restore(state, compute)
     result = run_session(options, "distilling", state, recipe.fitting, data, step_function, restore, console)
@@ -111,6 +113,39 @@ def _recipe(options: DistillOptions) -> DistillRecipe:
     return replace(recipe, losses=losses, fitting=fitting_of(options, recipe.fitting))
 
 
+def _fitting_the_teacher(recipe: DistillRecipe, teacher: Generator) -> tuple[DistillRecipe, list[str]]:
+    """The recipe without the loss on features where the teacher has none that can be watched, and a note of it."""
+    if teacher.info.bottleneck is not None or recipe.losses.feature == 0:
+        return recipe, []
+    try:
+        losses = replace(recipe.losses, feature=0.0)
+    except ValueError as error:
+        raise UserError(
+            "the recipe has a loss on features only, and which module of the teacher has the deepest is not known",
+            "name it with --bottleneck",
+        ) from error
+    note = "no loss on features: which module of the teacher has the deepest is not known (--bottleneck NAME)"
+    return replace(recipe, losses=losses), [note]
+
+
+def _require_sizes(teacher: Generator, recipe: DistillRecipe, data: TrainingData) -> None:
+    """Says now, not after the run, that a teacher of fixed size cannot take a crop or a validation picture."""
+    sizes = {(recipe.fitting.crop, recipe.fitting.crop), *(pair.blur.shape[:2] for pair in data.validation)}
+    for height, width in sizes:
+        teacher.padded_size(height, width)
+
+
+def _introduce(console: Console, spec: StudentSpec, teacher: Generator, notes: list[str]) -> None:
+    info = teacher.info
+    lines = [
+        f"teacher {info.family} {info.variant}: {info.live_parameters:,} parameters; input {info.normalisation}",
+        *(f"  {note}" for note in (*info.notes, *notes)),
+        f"student {spec.name}: {spec.parameters:,} parameters, {spec.macs() / 1e9:.2f} GMAC at 512x512",
+    ]
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 def _new_state(options: DistillOptions, recipe: DistillRecipe, teacher: Generator, compute: Compute) -> TrainingState:
     student = _initial(options) if options.init is not None else build_student(options.tier, options.seed)
     networks: dict[str, nn.Module] = {"student": student.to(compute.device).train()}
@@ -127,7 +162,7 @@ def _new_state(options: DistillOptions, recipe: DistillRecipe, teacher: Generato
         "tier": options.tier,
         "seed": options.seed,
         "data": list(options.data),
-        "teacher": digest(options.teacher),
+        "teacher": teacher.digest(),
         "recipe": to_table(recipe),
     }
     return TrainingState(
@@ -178,7 +213,7 @@ def _write(
             "variant": teacher.info.variant,
             "options": teacher.info.options,
             "parameters": teacher.info.parameters,
-            "sha256": digest(options.teacher),
+            "sha256": teacher.digest(),
         },
         "init": options.init.name if options.init is not None else None,
         "recipe": to_table(recipe),

@@ -26,7 +26,7 @@ def gmac(generator: Generator, height: int, width: int) -> float:
     if not any(isinstance(module, _COUNTED) for module in generator.network.modules()):
         raise UserError(
             f"the multiply-accumulates of {generator.info.variant} cannot be counted: it has no torch layers to watch",
-            "load it as a Python module with load_custom",
+            "give the Python class: package.module:callable and --weights FILE",
         )
     macs = 0
 

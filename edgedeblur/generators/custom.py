@@ -5,9 +5,11 @@ TorchScript operations, no Python. A torch.export program's reader may fall back
 expressions, so that loading one can run any code: it is loaded only when the caller says that it is trusted.
 """
 
+import contextlib
 import importlib
+import sys
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -16,41 +18,28 @@ from torch import Tensor, nn
 from edgedeblur import checkpoints
 from edgedeblur.errors import UserError
 from edgedeblur.generators.generator import Generator, GeneratorInfo, count_parameters
+from edgedeblur.generators.interface import Interface
 from edgedeblur.generators.layouts import strip_wrappers
 from edgedeblur.generators.padding import Padding
-from edgedeblur.generators.weight_file import Format, file_format, read_tensors
+from edgedeblur.generators.weight_file import Format, file_format, float32_weights, read_tensors
 
 _PROBE = 64
 
 
-@dataclass(frozen=True)
-class Interface:
-    """What a network expects that edgedeblur does not know: [N, 3, H, W] RGB in `value_range`, the same shape back.
-
-    value_range: (-1.0, 1.0), as the DeblurGAN family, or (0.0, 1.0).
-    multiple, min_side: sides that it takes; other images are padded with edge pixels and cropped.
-    bottleneck: name of the module with the deepest features, for feature distillation; None where there is none.
-    """
-
-    value_range: tuple[float, float] = (-1.0, 1.0)
-    multiple: int = 32
-    min_side: int = 1
-    bottleneck: str | None = None
-
-    def __post_init__(self):
-        if self.value_range not in ((-1.0, 1.0), (0.0, 1.0)):
-            raise UserError(f"value_range is {self.value_range}; allowed are (-1.0, 1.0) and (0.0, 1.0)", exit_code=2)
-        if self.multiple < 1 or self.min_side < 1:
-            raise UserError(f"multiple {self.multiple} and min_side {self.min_side} must be at least 1", exit_code=2)
-
-
-def load_custom(module_callable: str, weights: str | Path | None, interface: Interface | None = None) -> Generator:
-    """A network made by the user's own Python code.
+def load_custom(
+    module_callable: str,
+    weights: str | Path | None,
+    interface: Interface | None = None,
+    *,
+    accept_half: bool = False,
+) -> Generator:
+    """A network made by the user's own Python code, which is imported from PYTHONPATH or the current folder.
 
     Args:
         module_callable: "package.module:callable"; called without arguments, it returns an nn.Module.
         weights: torch or safetensors file with exactly the module's tensors (a `module.` prefix is taken off), read
             without executing anything; None keeps the weights that the callable gives.
+        accept_half: take weights stored in half precision.
 
     Raises:
         UserError: cannot be imported, is no network, weights that do not fit, an output that is not an image.
@@ -58,7 +47,7 @@ def load_custom(module_callable: str, weights: str | Path | None, interface: Int
     interface = interface or Interface()
     network = _call(module_callable)
     if weights is not None:
-        _load_weights(Path(weights), network)
+        _load_weights(Path(weights), network, accept_half)
     network.eval().requires_grad_(False)
     padding = Padding(multiple=interface.multiple, min_side=interface.min_side)
     return _generator(network, module_callable, str(weights or ""), interface, padding)
@@ -72,6 +61,7 @@ def load_torchscript(path: str | Path, interface: Interface | None = None) -> Ge
     """
     path, interface = Path(path), interface or Interface()
     _require_format(path, Format.TORCHSCRIPT)
+    _refuse_bottleneck(path, interface)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -90,10 +80,11 @@ def load_exported(path: str | Path, interface: Interface | None = None, *, trust
     """
     path, interface = Path(path), interface or Interface()
     _require_format(path, Format.EXPORTED)
+    _refuse_bottleneck(path, interface)
     if not trust:
         raise UserError(
             f"{path} is a torch.export program; loading one can run any code, so it must be trusted explicitly",
-            "load_generator(path, trust_program=True), or convert it to TorchScript, which runs no Python",
+            "add --trust-program, or convert it to TorchScript, which runs no Python",
         )
     try:
         program = torch.export.load(str(path))
@@ -129,26 +120,43 @@ def _call(module_callable: str) -> nn.Module:
     if not module_name or not name:
         raise UserError(f"{module_callable!r} is not of the form package.module:callable", exit_code=2)
     try:
-        module = importlib.import_module(module_name)
+        with _current_folder_importable():
+            module = importlib.import_module(module_name)
     except ImportError as error:
-        raise UserError(f"cannot import {module_name}: {error}", "set PYTHONPATH to the folder that has it") from error
+        mend = "set PYTHONPATH to the folder that has it, or start edgedeblur in that folder"
+        raise UserError(f"cannot import {module_name}: {error}", mend) from error
+    except Exception as error:  # a user's own code
+        raise UserError(f"importing {module_name} fails: {_first_line(error)}") from error
     factory = getattr(module, name, None)
     if not callable(factory):
         raise UserError(f"{module_name} has no callable {name!r}", exit_code=2)
-    network = factory()
+    try:
+        network = factory()
+    except Exception as error:  # a user's own code
+        mend = "name a callable that needs no arguments"
+        raise UserError(f"{module_callable}() fails: {_first_line(error)}", mend) from error
     if not isinstance(network, nn.Module):
         raise UserError(f"{module_callable}() gives a {type(network).__name__}, not a torch.nn.Module")
     return network
 
 
-def _load_weights(path: Path, network: nn.Module) -> None:
+@contextlib.contextmanager
+def _current_folder_importable() -> Iterator[None]:
+    """`python -m` puts the current folder on the import path; a console script does not."""
+    sys.path.insert(0, "")
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            sys.path.remove("")
+
+
+def _load_weights(path: Path, network: nn.Module, accept_half: bool) -> None:
     wanted = network.state_dict()
     candidates = [strip_wrappers(found.tensors) for found in read_tensors(path)]
     state = max(candidates, key=lambda tensors: len(wanted.keys() & tensors.keys()))
-    for name, tensor in state.items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise UserError(f"{path}: {name} has weights that are NaN or infinite", "take an earlier checkpoint")
-    checkpoints.load_state(path, network, state)
+    floating = {name: tensor for name, tensor in state.items() if tensor.is_floating_point()}
+    checkpoints.load_state(path, network, state | float32_weights(path, floating, accept_half))
 
 
 def _generator(network: nn.Module, name: str, source: str, interface: Interface, padding: Padding) -> Generator:
@@ -198,6 +206,15 @@ def _image_shape(path: Path, program: torch.export.ExportedProgram) -> tuple:
     if len(shape) != 4 or shape[1] != 3 or shape[0] not in (1,) and isinstance(shape[0], int):
         raise UserError(f"{path} takes inputs {[list(node.meta['val'].shape) for node in nodes]}, not one [1, 3, H, W]")
     return shape
+
+
+def _refuse_bottleneck(path: Path, interface: Interface) -> None:
+    if interface.bottleneck is not None:
+        raise UserError(
+            f"{path} is a program; no module inside one can be watched, {interface.bottleneck!r} neither",
+            "leave --bottleneck out, or give the Python class: package.module:callable and --weights FILE",
+            exit_code=2,
+        )
 
 
 def _require_format(path: Path, wanted: Format) -> None:

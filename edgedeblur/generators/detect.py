@@ -9,7 +9,7 @@ from edgedeblur.generators.layouts import LAYOUTS, Fit, fit
 from edgedeblur.generators.weight_file import TensorDict
 
 _NAMES_SHOWN = 4
-_MEND_OTHER = "another architecture: load_custom('package.module:callable', weights), or a TorchScript file"
+_MEND_OTHER = "another architecture: give package.module:callable and --weights FILE, or a TorchScript file"
 
 
 def best_fit(path: Path, dicts: list[TensorDict]) -> Fit:

@@ -1,11 +1,14 @@
 """A loaded generator: images in [0, 1] in and out, of any size, whatever network is inside."""
 
+import hashlib
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from edgedeblur import digests
 from edgedeblur.errors import UserError
 from edgedeblur.generators.padding import Padding
 
@@ -65,11 +68,7 @@ class Generator(nn.Module):
         self.eval()
 
     def forward(self, image: Tensor) -> Tensor:
-        height, width = (int(side) for side in image.shape[-2:])  # ints, so that tracing fixes the size
-        low, high = self.info.value_range
-        restored = self.network(self.info.padding.apply(image * (high - low) + low))
-        restored = restored[..., :height, :width]
-        return ((restored - low) / (high - low)).clamp(0, 1)
+        return run_network(self.network, self.info, image)
 
     def restore(self, image: np.ndarray) -> np.ndarray:
         """uint8 HxWx3 RGB -> uint8 HxWx3 RGB, truncated or rounded as `info.truncates` says.
@@ -81,7 +80,8 @@ class Generator(nn.Module):
             raise UserError(f"a generator restores uint8 HxWx3 images; this is {image.dtype} {list(image.shape)}")
         device = next((parameter.device for parameter in self.network.parameters()), torch.device("cpu"))
         with torch.inference_mode():
-            pixels = torch.from_numpy(np.ascontiguousarray(image)).to(device)
+            writable = np.require(image, requirements=["C", "W"])  # torch warns of images that cannot be written
+            pixels = torch.from_numpy(writable).to(device)
             restored = self(pixels.permute(2, 0, 1)[None].float() / 255)[0]
             if not torch.isfinite(restored).all():
                 raise UserError(f"{self.info.source or self.info.variant} gives NaN for this image")
@@ -91,6 +91,15 @@ class Generator(nn.Module):
     def padded_size(self, height: int, width: int) -> tuple[int, int]:
         """The (height, width) that the network runs on for an image of that size."""
         return self.info.padding.padded_size(height, width)
+
+    def digest(self) -> str:
+        """SHA-256 of the file that the weights came from; of the tensors, where a user's own code brought them."""
+        if self.info.source:
+            return digests.digest(Path(self.info.source))
+        content = hashlib.sha256()
+        for name, tensor in sorted(self.network.state_dict().items()):
+            content.update(name.encode() + tensor.cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+        return content.hexdigest()
 
     @property
     def bottleneck(self) -> nn.Module:
@@ -102,9 +111,17 @@ class Generator(nn.Module):
         if self.info.bottleneck is None:
             raise UserError(
                 f"which module of {self.info.variant} has the deepest features is not known",
-                "name it when loading: load_custom(..., bottleneck='encoder.4')",
+                "name it: --bottleneck encoder.4",
             )
         return self.network.get_submodule(self.info.bottleneck)
+
+
+def run_network(network: nn.Module, info: GeneratorInfo, image: Tensor) -> Tensor:
+    """`Generator.forward`: range, padding, network, crop, and the range back."""
+    height, width = (int(side) for side in image.shape[-2:])  # ints, so that tracing fixes the size
+    low, high = info.value_range
+    restored = network(info.padding.apply(image * (high - low) + low))[..., :height, :width]
+    return ((restored - low) / (high - low)).clamp(0, 1)
 
 
 def count_parameters(network: nn.Module) -> int:

@@ -1,7 +1,6 @@
 """From a file to a generator: what is in it is told by its names and shapes, never by the file's name."""
 
 import dataclasses
-import math
 from pathlib import Path
 
 import torch
@@ -9,15 +8,16 @@ from torch import Tensor
 
 from edgedeblur import checkpoints
 from edgedeblur.errors import UserError
-from edgedeblur.generators.custom import Interface, load_exported, load_torchscript
+from edgedeblur.generators.custom import load_custom, load_exported, load_torchscript
 from edgedeblur.generators.deblurgan_v1 import V1Config
 from edgedeblur.generators.detect import best_fit
 from edgedeblur.generators.generator import Generator, GeneratorInfo, count_parameters
+from edgedeblur.generators.interface import Interface, names_callable
 from edgedeblur.generators.layouts import Fit, bottleneck_name, variant
 from edgedeblur.generators.normalisation import BN_MODES, Normalisation, check_bn, set_bn
 from edgedeblur.generators.padding import Padding
 from edgedeblur.generators.unet import UNet, UNetConfig
-from edgedeblur.generators.weight_file import Format, file_format, read_tensors
+from edgedeblur.generators.weight_file import PROGRAMS, Format, file_format, float32_weights, read_tensors
 
 _V1_PADDING = Padding(multiple=4, min_side=8)
 _V2_PADDING = {
@@ -29,35 +29,44 @@ _V2_PADDING = {
 def load_generator(
     path: str | Path,
     *,
+    weights: str | Path | None = None,
     bn: str | None = None,
     learn_residual: bool | None = None,
     head_relu: bool | None = None,
     interface: Interface | None = None,
     trust_program: bool = False,
+    accept_half: bool = False,
 ) -> Generator:
-    """The generator in a file, frozen, on the CPU, in float32.
+    """The generator in a file, or of a user's own code, frozen, on the CPU, in float32.
 
-    Takes torch files (zip and older, any floating type, saved on any device), safetensors and edgedeblur's own model
-    files with DeblurGAN v1, DeblurGAN-v2 or U-Net weights, and TorchScript and torch.export programs. Weight files
-    execute nothing. A TorchScript program runs TorchScript operations, a torch.export program possibly more.
+    Takes torch files (zip and older, saved on any device), safetensors and edgedeblur's own model files with DeblurGAN
+    v1, DeblurGAN-v2 or U-Net weights, TorchScript and torch.export programs, and `package.module:callable`. Weight
+    files execute nothing. A TorchScript program runs TorchScript operations, a torch.export program possibly more.
 
     Args:
+        weights: of a `package.module:callable`: the file that has them.
         bn: DeblurGAN-v2's normalisation, a key of `BN_MODES`; None is "batch", as upstream's predict.py.
         learn_residual: DeblurGAN v1: whether the network's output is added to the image. A file does not tell; None is
             True, as in upstream's published command lines.
         head_relu: DeblurGAN v1 with one convolution per block: whether a block ends with a ReLU. A file does not tell;
             None is True, what that revision makes unless it is given --no_dropout.
-        interface: what a program expects; None is [-1, 1] and multiples of 32.
+        interface: what a program or own code expects; None is [-1, 1] and multiples of 32.
         trust_program: load a torch.export program too.
+        accept_half: take weights stored in float16 or bfloat16.
 
     Raises:
         UserError: not such a file, damaged, weights that are NaN or infinite, an option that does not apply.
     """
-    path = Path(path)
     options = {"bn": bn, "learn_residual": learn_residual, "head_relu": head_relu}
     options = {name: value for name, value in options.items() if value is not None}
+    if names_callable(path):
+        _refuse_options(options, (), "a network of your own")
+        return load_custom(str(path), weights, interface, accept_half=accept_half)
+    path = Path(path)
+    if weights is not None:
+        raise UserError(f"weights are for a network given as package.module:callable, not for {path}", exit_code=2)
     kind = file_format(path)
-    if kind in (Format.TORCHSCRIPT, Format.EXPORTED):
+    if kind in PROGRAMS:
         _refuse_options(options, (), "a program")
         if kind is Format.TORCHSCRIPT:
             return load_torchscript(path, interface or Interface())
@@ -67,11 +76,11 @@ def load_generator(
     if kind is Format.SAFETENSORS and checkpoints.is_model_file(path):
         _refuse_options(options, (), "an edgedeblur model file")
         return _load_model_file(path)
-    return _load_layout(path, best_fit(path, read_tensors(path)), options)
+    best = best_fit(path, read_tensors(path))
+    return _load_layout(path, best, float32_weights(path, best.tensors, accept_half), options)
 
 
-def _load_layout(path: Path, best: Fit, options: dict[str, object]) -> Generator:
-    tensors = {name: _float32(path, name, tensor) for name, tensor in best.tensors.items()}
+def _load_layout(path: Path, best: Fit, tensors: dict[str, Tensor], options: dict[str, object]) -> Generator:
     if isinstance(best.config, V1Config):
         return _build_v1(path, best, tensors, options)
     return _build_v2(path, best, tensors, options)
@@ -158,21 +167,6 @@ def _load_model_file(path: Path) -> Generator:
         truncates=False,
     )
     return Generator(network, info)
-
-
-def _float32(path: Path, name: str, tensor: Tensor) -> Tensor:
-    if not tensor.is_floating_point():
-        raise UserError(
-            f"{path}: {name} is {tensor.dtype}, not a floating type", "give the float weights, before quantisation"
-        )
-    converted = tensor.detach().to(torch.float32).contiguous()
-    # a finite sum is the cheap proof; only a suspicious tensor is looked at weight by weight
-    if not math.isfinite(converted.sum()) and (bad := int((~torch.isfinite(converted)).sum())):
-        raise UserError(
-            f"{path}: {name} has {bad} of {converted.numel()} weights that are NaN or infinite",
-            "take an earlier checkpoint: this training diverged",
-        )
-    return converted
 
 
 def _require_statistics(path: Path, generator: Generator, tensors: dict[str, Tensor], mode: str) -> None:

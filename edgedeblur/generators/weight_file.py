@@ -4,9 +4,11 @@ Torch's zip and its older plain-pickle format, and safetensors. The sizes that a
 anything is unpacked, the shapes that tensors declare before anything is computed with them.
 """
 
+import math
 import pickle
 import warnings
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -35,6 +37,9 @@ class Format(Enum):
     EXPORTED = "a torch.export program"
 
 
+PROGRAMS = (Format.TORCHSCRIPT, Format.EXPORTED)
+
+
 @dataclass(frozen=True)
 class TensorDict:
     """One dict of tensors in a file. `container` is the key that it stood under, "" for the file itself."""
@@ -60,6 +65,40 @@ def read_tensors(path: Path) -> list[TensorDict]:
     for found in dicts:
         _check_storage(path, found.tensors)
     return dicts
+
+
+def float32_weights(path: Path, tensors: Mapping[str, Tensor], accept_half: bool = False) -> dict[str, Tensor]:
+    """The tensors in float32.
+
+    Half precision is refused unless asked for: what float16 or bfloat16 keeps of a weight is not what was trained, so a
+    teacher read from such a file would be measured, and learnt from, with an error that nobody chose.
+
+    Raises:
+        UserError: half precision that is not accepted, whole numbers, NaN or infinity.
+    """
+    halves = [name for name, tensor in tensors.items() if tensor.dtype in (torch.float16, torch.bfloat16)]
+    if halves and not accept_half:
+        raise UserError(
+            f"{path} stores {len(halves)} of {len(tensors)} tensors in half precision ({tensors[halves[0]].dtype}): "
+            "rounded weights, not the ones that were trained",
+            "give the float32 checkpoint, or take the rounded weights as they are with --accept-half",
+        )
+    return {name: _float32(path, name, tensor) for name, tensor in tensors.items()}
+
+
+def _float32(path: Path, name: str, tensor: Tensor) -> Tensor:
+    if not tensor.is_floating_point():
+        raise UserError(
+            f"{path}: {name} is {tensor.dtype}, not a floating type", "give the float weights, before quantisation"
+        )
+    converted = tensor.detach().to(torch.float32).contiguous()
+    # a finite sum is the cheap proof; only a suspicious tensor is looked at weight by weight
+    if not math.isfinite(converted.sum()) and (bad := int((~torch.isfinite(converted)).sum())):
+        raise UserError(
+            f"{path}: {name} has {bad} of {converted.numel()} weights that are NaN or infinite",
+            "take an earlier checkpoint: this training diverged",
+        )
+    return converted
 
 
 def file_format(path: Path) -> Format:

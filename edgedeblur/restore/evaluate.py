@@ -1,4 +1,4 @@
-"""PSNR and SSIM of several models on pairs: RGB, full frame, uint8, no border crop."""
+"""PSNR and SSIM of several models on pairs by a protocol: RGB, full frame, uint8, no border crop."""
 
 import math
 import statistics
@@ -11,6 +11,7 @@ import numpy as np
 
 from edgedeblur.metrics import psnr, ssim
 from edgedeblur.restore.open import Restorer
+from edgedeblur.restore.protocol import STANDARD, EvaluationProtocol
 
 Progress = Callable[[str, int, int | None], None]
 ALL = "all"
@@ -74,8 +75,12 @@ class EvaluatedModel:
 
 @dataclass(frozen=True)
 class Evaluation:
+    """protocol: its name; ssim: the kind that was measured, one of `edgedeblur.metrics.SSIM_KINDS`."""
+
     models: list[EvaluatedModel]
     pairs: list[PairScores]
+    protocol: str
+    ssim: str
 
 
 @dataclass(frozen=True)
@@ -88,17 +93,28 @@ class GroupMeans:
     models: list[Score]
 
 
-def evaluate(pairs: Sequence[Pair], restorers: Sequence[Restorer], progress: Progress) -> Evaluation:
+def evaluate(
+    pairs: Sequence[Pair],
+    restorers: Sequence[Restorer],
+    progress: Progress,
+    protocol: EvaluationProtocol = STANDARD,
+    ssim_kind: str | None = None,
+) -> Evaluation:
     """Restore every blurred image with every model and compare it with the sharp one.
+
+    Args:
+        ssim_kind: one of `edgedeblur.metrics.SSIM_KINDS`; None is the protocol's.
 
     Raises:
         UserError: a pair that cannot be read, or a model that cannot take it.
     """
+    measure = _Measure(protocol, ssim_kind or protocol.ssim)
+    restorers = [protocol.restorer(restorer) for restorer in restorers]
     scores = []
     for index, pair in enumerate(pairs, start=1):
         blur, sharp = pair.read()
-        blurred = Score(psnr(blur, sharp), ssim(blur, sharp))
-        models = [_score(restorer, blur, sharp) for restorer in restorers]
+        blurred = measure.score(blur, sharp)
+        models = [measure.restored(restorer, blur, sharp) for restorer in restorers]
         scores.append(PairScores(pair.group, pair.name, *blur.shape[:2], blurred, models))
         progress(f"{pair.group}/{pair.name}", index, len(pairs))
     names = _distinct_names(restorers)
@@ -106,7 +122,7 @@ def evaluate(pairs: Sequence[Pair], restorers: Sequence[Restorer], progress: Pro
         EvaluatedModel(name, r.kind, str(r.path), r.sha256, r.parameters, r.gmac)
         for name, r in zip(names, restorers, strict=True)
     ]
-    return Evaluation(models, scores)
+    return Evaluation(models, scores, protocol.name, measure.ssim)
 
 
 def group_means(evaluation: Evaluation) -> list[GroupMeans]:
@@ -119,17 +135,26 @@ def group_means(evaluation: Evaluation) -> list[GroupMeans]:
 def evaluation_json(evaluation: Evaluation) -> dict:
     """Everything as JSON values; an infinite PSNR (equal images) is null."""
     return {
+        "protocol": evaluation.protocol,
+        "ssim": evaluation.ssim,
         "models": [asdict(model) for model in evaluation.models],
         "means": [_finite(asdict(means)) for means in group_means(evaluation)],
         "pairs": [_finite(asdict(pair)) for pair in evaluation.pairs],
     }
 
 
-def _score(restorer: Restorer, blur: np.ndarray, sharp: np.ndarray) -> Score:
-    start = time.perf_counter()
-    restored = restorer.restore(blur)
-    ms = (time.perf_counter() - start) * 1e3
-    return Score(psnr(restored, sharp), ssim(restored, sharp), ms)
+@dataclass(frozen=True)
+class _Measure:
+    protocol: EvaluationProtocol
+    ssim: str
+
+    def score(self, image: np.ndarray, sharp: np.ndarray, ms: float | None = None) -> Score:
+        return Score(min(psnr(image, sharp), self.protocol.equal_db), ssim(image, sharp, self.ssim), ms)
+
+    def restored(self, restorer: Restorer, blur: np.ndarray, sharp: np.ndarray) -> Score:
+        start = time.perf_counter()
+        restored = restorer.restore(blur)
+        return self.score(restored, sharp, (time.perf_counter() - start) * 1e3)
 
 
 def _means(group: str, pairs: Sequence[PairScores]) -> GroupMeans:

@@ -3,11 +3,16 @@
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgedeblur.compile.manifest import describe_op
+from edgedeblur.errors import UserError
 from edgedeblur.quantize.network import QuantisedConv
 from edgedeblur.restore.kinds import Kind, model_kind
 from edgedeblur.student import StudentSpec
+
+if TYPE_CHECKING:
+    from edgedeblur.generators.generator import Generator
 
 
 @dataclass(frozen=True)
@@ -35,29 +40,56 @@ class Facts:
     proof: list[str] = field(default_factory=list)
 
 
-def model_facts(path: Path) -> Facts:
+def model_facts(path: Path, **teacher_options) -> Facts:
     """Open any model and describe it.
+
+    Args:
+        teacher_options: for a teacher: `load_generator`'s options.
 
     Raises:
         UserError: no model there, or a damaged one.
     """
     kind = model_kind(path)
+    if kind == "teacher":
+        return Facts(str(path), kind, _teacher_rows(path, teacher_options), proof=["float32 throughout"])
     rows, layers, proof = _DESCRIBE[kind](path)
     return Facts(str(path), kind, rows, layers, proof)
 
 
-def _describe_teacher(path: Path) -> tuple:
+def _teacher_rows(path: Path, options: dict) -> list[tuple[str, str]]:
     from edgedeblur.generators.load import load_generator
+    from edgedeblur.generators.normalisation import BN_MODES
 
-    info = load_generator(path).info
-    rows = [
+    generator = load_generator(path, **options)
+    info = generator.info
+    return [
         ("network", f"{info.family}, {info.variant}"),
         ("parameters", f"{info.parameters:,} in the file, {info.live_parameters:,} that run"),
+        ("GMAC", _teacher_gmac(generator)),
         ("input", info.normalisation),
+        ("uint8 output", "truncated" if info.truncates else "rounded to nearest"),
         *((name, str(value)) for name, value in info.options.items()),
         *(("note", note) for note in info.notes),
+        *((f"with --bn {mode}", meaning) for mode, meaning in BN_MODES.items() if info.options.get("bn", mode) != mode),
     ]
-    return rows, [], ["float32 throughout"]
+
+
+def _teacher_gmac(generator: "Generator") -> str:
+    """At 256x256 and 512x512, alone and with the padding that the generator's own rule adds."""
+    from edgedeblur.generators.cost import gmac
+
+    fixed = generator.info.padding.fixed
+    texts = []
+    for height, width in [fixed] if fixed else [(256, 256), (512, 512)]:
+        padded = generator.padded_size(height, width)
+        try:
+            text = f"{gmac(generator, height, width):.3f} at {height}x{width}"
+            if padded != generator.info.padding.network_size(height, width):
+                text += f" ({gmac(generator, *padded):.3f} as padded to {padded[0]}x{padded[1]})"
+        except UserError as error:
+            return f"not known: {error.message}"
+        texts.append(text)
+    return ", ".join(texts)
 
 
 def _describe_student(path: Path) -> tuple:
@@ -150,12 +182,6 @@ def layer_macs(spec: StudentSpec, height: int, width: int) -> list[int]:
     return [layer.macs(*sizes[layer.source]) for layer in spec.layers]
 
 
-def _origin_rows(recipe: dict, provenance: dict) -> list[tuple[str, str]]:
-    rows = [(f"recipe: {name}", value) for name, value in recipe.items()]
-    rows += [(f"from: {name}", value) for name, value in provenance.items()]
-    return [(label, "not recorded" if value is None else str(value)) for label, value in rows]
-
-
 def _spec_rows(spec: StudentSpec) -> list[tuple[str, str]]:
     return [
         ("student", spec.name),
@@ -166,7 +192,6 @@ def _spec_rows(spec: StudentSpec) -> list[tuple[str, str]]:
 
 
 _DESCRIBE = {
-    "teacher": _describe_teacher,
     "student": _describe_student,
     "quantised": _describe_quantised,
     "artefact": _describe_artefact,

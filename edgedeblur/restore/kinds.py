@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Literal
 
 from edgedeblur.errors import UserError
+from edgedeblur.generators.interface import names_callable
 
 Kind = Literal["teacher", "student", "quantised", "artefact"]
 
 ACCEPTED = (
-    "accepted are: a teacher (checkpoint of DeblurGAN v1, DeblurGAN v2 or the U-Net: .pth, .h5 or .safetensors), "
-    "a student (.safetensors), a quantised network (.edq), an artefact (folder with manifest.json)"
+    "accepted are: a teacher (checkpoint of DeblurGAN v1, DeblurGAN v2 or the U-Net: .pth, .h5 or .safetensors; a "
+    "TorchScript or torch.export program; package.module:callable), a student (.safetensors), a quantised network "
+    "(.edq), an artefact (folder with manifest.json)"
 )
 _PICKLE = b"\x80"
 _SAFETENSORS = b"\0\0\0\0{"  # the upper half of the header's length, and the header
@@ -20,11 +22,13 @@ _MAX_HEADER = 16 << 20
 
 
 def model_kind(path: Path) -> Kind:
-    """The kind of model at a path; reads headers only.
+    """The kind of model at a path (or of `package.module:callable`, a teacher); reads headers only.
 
     Raises:
         UserError: nothing there, or nothing that is a model; lists what is accepted.
     """
+    if names_callable(path):
+        return "teacher"
     if not path.exists():
         raise UserError(f"no model {path}: no such file or folder", ACCEPTED)
     if path.is_dir():

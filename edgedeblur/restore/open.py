@@ -1,13 +1,14 @@
 """Any model file or artefact as one thing that restores images: `open_model`."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from edgedeblur.digests import digest
 from edgedeblur.errors import UserError
+from edgedeblur.generators.interface import names_callable
 from edgedeblur.restore.kinds import Kind, model_kind
 from edgedeblur.restore.tiling import RunExact, restore_any_size
 
@@ -28,6 +29,7 @@ class Restorer:
         multiple: heights and widths that `run` takes are multiples of this.
         fixed_size: (height, width) when `run` takes this size only.
         run: uint8 [h, w, 3] RGB of such a size -> the same shape.
+        notes: what a user should know of how it runs, e.g. what a teacher's normalisation mode means.
     """
 
     name: str
@@ -39,18 +41,22 @@ class Restorer:
     multiple: int
     fixed_size: tuple[int, int] | None
     run: RunExact
+    notes: tuple[str, ...] = ()
 
     def restore(self, image: np.ndarray) -> np.ndarray:
         """Restore a uint8 [H, W, 3] RGB image of any size; padded and tiled as the model needs."""
         return restore_any_size(image, self.run, self.multiple, self.fixed_size)
 
 
-def open_model(path: str | Path, threads: int | None = None, **teacher_options) -> Restorer:
+def open_model(
+    path: str | Path, threads: int | None = None, *, own_padding: bool = True, **teacher_options
+) -> Restorer:
     """Open a teacher, student, quantised network or artefact; which one is told from the content.
 
     Args:
         path: model file or artefact folder.
         threads: for an artefact: worker threads, else the artefact's own number.
+        own_padding: False leaves out the extra block that DeblurGAN-v2's predict.py pads with.
         teacher_options: for a teacher: `load_generator`'s options (normalisation mode and the like).
 
     Raises:
@@ -61,8 +67,35 @@ def open_model(path: str | Path, threads: int | None = None, **teacher_options) 
     if kind == "artefact":
         return _open_artefact(path, threads)
     if kind == "teacher":
-        return _open_teacher(path, teacher_options)
+        return _open_teacher(path, own_padding, teacher_options)
     return _OPENERS[kind](path)
+
+
+def open_models(
+    paths: Sequence[Path], threads: int | None = None, *, own_padding: bool = True, **teacher_options
+) -> list[Restorer]:
+    """As `open_model` for several: what is only for a network of the user's own goes to those that are.
+
+    Raises:
+        UserError: as `open_model`.
+    """
+    if len(paths) == 1:
+        return [open_model(paths[0], threads, own_padding=own_padding, **teacher_options)]
+    applicable = [_applicable(path, teacher_options) for path in paths]
+    return [
+        open_model(path, threads, own_padding=own_padding, **options)
+        for path, options in zip(paths, applicable, strict=True)
+    ]
+
+
+def _applicable(path: Path, options: dict) -> dict:
+    from edgedeblur.generators.weight_file import PROGRAMS, file_format
+
+    if names_callable(path):
+        return options
+    program = path.is_file() and model_kind(path) == "teacher" and file_format(path) in PROGRAMS
+    left_out = {"weights"} if program else {"weights", "interface"}
+    return {name: value for name, value in options.items() if name not in left_out}
 
 
 def _open_student(path: Path) -> Restorer:
@@ -97,11 +130,13 @@ def _open_quantised(path: Path) -> Restorer:
     return Restorer(path.stem, "quantised", path, digest(path), spec.parameters, gmac, spec.multiple, None, run)
 
 
-def _open_teacher(path: Path, options: dict) -> Restorer:
+def _open_teacher(path: Path, own_padding: bool, options: dict) -> Restorer:
     from edgedeblur.generators.cost import gmac
     from edgedeblur.generators.load import load_generator
 
     generator = load_generator(path, **options)
+    if not own_padding:
+        generator.info = replace(generator.info, padding=replace(generator.info.padding, extra_block=False))
     try:
         cost = gmac(generator, GMAC_SIDE, GMAC_SIDE)
     except UserError:
@@ -109,7 +144,9 @@ def _open_teacher(path: Path, options: dict) -> Restorer:
     info = generator.info
     # The generator pads by its own rule, which belongs to its result, so it takes any size.
     fixed = info.padding.fixed
-    return Restorer(path.stem, "teacher", path, digest(path), info.parameters, cost, 1, fixed, generator.restore)
+    return Restorer(
+        path.stem, "teacher", path, generator.digest(), info.parameters, cost, 1, fixed, generator.restore, info.notes
+    )
 
 
 def _open_artefact(path: Path, threads: int | None) -> Restorer:

@@ -4,11 +4,13 @@ from rich.table import Table
 
 from edgedeblur.restore.evaluate import Evaluation, GroupMeans, Score, group_means
 from edgedeblur.restore.facts import Facts
+from edgedeblur.restore.protocol import PROTOCOLS
 
 
 def evaluation_table(evaluation: Evaluation) -> Table:
     """A row per group and model: the blurred input first, then each model with its gain over it."""
-    table = Table("pairs", "image", title="PSNR / SSIM (RGB, full frame, uint8)", title_justify="left")
+    title = f"protocol {evaluation.protocol}: {PROTOCOLS[evaluation.protocol].described}; SSIM {evaluation.ssim}"
+    table = Table("pairs", "image", title=title, title_justify="left")
     for heading in ("params", "GMAC 512x512", "PSNR dB", "gain dB", "SSIM", "ms / image"):
         table.add_column(heading, justify="right")
     for means in group_means(evaluation):

@@ -1,21 +1,18 @@
 """Blur against geometry and direct sums: what a kernel does to a point, what a mean of frames is."""
 
 import dataclasses
+import json
 import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from edgedeblur.data.blur import (
-    BlurRecipe,
-    blur_image,
-    from_light,
-    kernel_blur,
-    stretch_highlights,
-    to_light,
-    turn_blur,
-)
+from edgedeblur.data.blur import KINDS, BlurRecipe, blur_and_record, blur_image, turn_blur
 from edgedeblur.data.gopro import MAX_FRAMES, MIN_FRAMES, average_frames, draw_window
+from edgedeblur.data.light import from_light, stretch_highlights, to_light
+from edgedeblur.data.object_motion import kernel_blur
 from edgedeblur.data.trajectory import STEPS, linear_path, path_kernel, shake_path
 
 CLEAN = BlurRecipe(still_share=0, noise_share=0, jpeg_share=0, highlight_gain=1)
@@ -118,25 +115,93 @@ def test_blur_is_a_function_of_its_seed():
     assert np.array_equal(first, again) and not np.array_equal(first, other)
 
 
-@pytest.mark.parametrize("kind", ["shake_share", "linear_share", "turn_share"])
+def only(kind: str, **changes) -> BlurRecipe:
+    return dataclasses.replace(CLEAN, **{f"{name}_share": float(name == kind) for name in KINDS}, **changes)
+
+
+@pytest.mark.parametrize("kind", KINDS[1:])
 def test_every_kind_of_blur_blurs_and_keeps_a_flat_image_flat(kind):
-    shares = dict.fromkeys(("shake_share", "linear_share", "turn_share"), 0.0) | {kind: 1.0}
-    recipe = dataclasses.replace(CLEAN, **shares, min_length=15)
+    recipe = only(kind, min_length=15, min_radius=4, min_object=0.4)
     rng = np.random.default_rng(8)
     noise = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    assert blur_image(noise, recipe, rng).std() < 0.7 * noise.std()
+    assert blur_image(noise, recipe, rng).std() < (0.7 if kind != "object" else 0.9) * noise.std()
     flat = np.full((64, 64, 3), 120, np.uint8)
     assert np.abs(blur_image(flat, recipe, rng).astype(int) - 120).max() <= 1
 
 
 def test_still_pairs_stay_sharp():
     image = np.random.default_rng(9).integers(0, 256, (32, 32, 3), dtype=np.uint8)
-    still = dataclasses.replace(CLEAN, still_share=1, shake_share=0, linear_share=0, turn_share=0)
-    assert np.array_equal(blur_image(image, still, np.random.default_rng(0)), image)
+    assert np.array_equal(blur_image(image, only("still"), np.random.default_rng(0)), image)
 
 
 def test_noise_and_jpeg_change_a_still_image_a_little():
     image = np.full((64, 64, 3), 100, np.uint8)
-    still = BlurRecipe(still_share=1, shake_share=0, linear_share=0, turn_share=0, noise_share=1, jpeg_share=1, noise=4)
+    still = only("still", noise_share=1, jpeg_share=1, noise=4)
     changed = blur_image(image, still, np.random.default_rng(3)).astype(int)
     assert 0 < np.abs(changed - 100).mean() < 4 and abs(changed.mean() - 100) < 0.5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_drawn_is_recorded_as_json_and_drawn_again_from_the_seed(kind):
+    image = np.random.default_rng(7).integers(0, 256, (48, 48, 3), dtype=np.uint8)
+    recipe = only(kind, noise_share=1, jpeg_share=1, photon_noise=2)
+    first, again = (blur_and_record(image, recipe, np.random.default_rng(1)) for _ in range(2))
+    assert np.array_equal(first[0], again[0]) and first[1] == again[1]
+    record = json.loads(json.dumps(first[1]))
+    assert record == first[1] and record["model"] == kind and {"gamma", "noise", "jpeg_quality"} <= record.keys()
+
+
+@pytest.mark.parametrize("length", [31, 70, 150])
+def test_long_linear_blur_is_an_even_line(length):
+    line = kernel_blur(point_image(201), path_kernel(linear_path(length, 0.3)))[..., 0]
+    across = line.sum(axis=0)
+    inside = across[100 - int(length * 0.45) : 100 + int(length * 0.45)]
+    assert inside == pytest.approx(1 / (length * math.cos(0.3)), rel=0.15)
+
+
+@pytest.mark.parametrize("unrest", [0.001, 0.01])
+def test_shake_paths_spread_as_deblurgans_process(unrest):
+    """The published process with its 2000 steps, all paths at once, against ours with fewer: the mean distance from the
+    start, halfway and at the end."""
+    count, steps, length = 2500, 2000, 40.0
+    rng = np.random.default_rng(0)
+    pull, shake, jitter = (rng.uniform(0, most, count) for most in (0.7, 0.2, 10))
+    step = length / (steps - 1)
+    velocity = step * np.exp(1j * rng.uniform(0, 2 * np.pi, count))
+    place = np.zeros((steps, count), complex)
+    for t in range(steps - 1):
+        sudden = rng.random(count) < shake * unrest
+        change = np.where(sudden, 2 * velocity * np.exp(1j * (np.pi + rng.uniform(-0.5, 0.5, count))), 0)
+        noise = rng.standard_normal(count) + 1j * rng.standard_normal(count)
+        velocity = velocity + change + unrest * (jitter * noise - pull * place[t]) * step
+        velocity *= step / np.abs(velocity)
+        place[t + 1] = place[t] + velocity
+    ours = np.stack([shake_path(rng, length, unrest) for _ in range(count)])
+    ours = np.linalg.norm(ours - ours[:, :1], axis=2)
+    for own, published in ((STEPS // 2, steps // 2), (STEPS - 1, steps - 1)):
+        assert np.mean(ours[:, own]) == pytest.approx(np.mean(np.abs(place[published])), rel=0.06)
+
+
+@given(st.integers(1, 90), st.integers(1, 90), st.sampled_from(KINDS), st.integers(0, 1000))
+@settings(max_examples=60, deadline=None)
+def test_an_image_of_any_size_is_blurred_in_its_own_size(height, width, kind, seed):
+    image = np.full((height, width, 3), 90, np.uint8)
+    blurred, _ = blur_and_record(image, only(kind), np.random.default_rng(seed))
+    assert blurred.shape == image.shape and blurred.dtype == np.uint8
+    assert np.abs(blurred.astype(int) - 90).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        dict.fromkeys(("still_share", "shake_share", "linear_share", "turn_share"), 0.0),
+        {"object_share": -1.0},
+        {"min_length": 50.0},
+        {"gammas": ()},
+        {"blades": (2,)},
+        {"jpeg_quality": 0},
+    ],
+)
+def test_a_recipe_that_cannot_be_drawn_from_is_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong)).split("_")[-1].removesuffix("s")):
+        BlurRecipe(**wrong)

@@ -58,6 +58,17 @@ def test_gopro_pairs_are_found_at_any_depth_with_their_groups(pairs_folder):
     assert find_pairs(pairs_folder / "train" / "one")[0].group == "one"
 
 
+def test_scenes_may_lie_inside_blur_and_sharp(tmp_path):
+    for scene in ("one", "two"):
+        for side in ("blur", "sharp"):
+            write_image(tmp_path / "test" / side / scene / "1.png", picture(ord(scene[0]) + (side == "blur")))
+    pairs = find_pairs(tmp_path)
+    assert [(pair.group, pair.name) for pair in pairs] == [("test/one", "1.png"), ("test/two", "1.png")]
+    blur, sharp = pairs[1].read()
+    assert np.array_equal(blur, picture(ord("t") + 1)) and np.array_equal(sharp, picture(ord("t")))
+    assert [pair.group for pair in find_pairs(tmp_path / "test")] == ["one", "two"]
+
+
 def test_a_pair_without_its_sharp_picture_is_named(pairs_folder):
     (pairs_folder / "train/two/sharp/000001.png").unlink()
     with pytest.raises(UserError, match=r"two/blur/000001\.png has no sharp picture"):
@@ -104,7 +115,7 @@ def test_the_centre_frame_is_the_sharp_one(frame_folder):
 
 def test_photographs_smaller_than_a_crop_are_mirrored_outwards():
     small = picture(0, 10, 70)
-    (crop,) = crop_at_random(np.random.default_rng(0), 16, small)
+    (crop,) = crop_at_random(np.random.default_rng(0), (16, 16), small)
     assert crop.shape == (16, 16, 3) and np.array_equal(crop[10:], crop[9:3:-1])
 
 

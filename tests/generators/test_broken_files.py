@@ -4,15 +4,20 @@ import contextlib
 import os
 import pickle
 import random
+import re
 import struct
+import subprocess
+import sys
 import zipfile
 
 import pytest
 import torch
+from click.testing import CliRunner
 from safetensors.torch import save_file
 from torch import nn
 
 from edgedeblur.checkpoints import save_student
+from edgedeblur.cli.main import cli
 from edgedeblur.errors import UserError
 from edgedeblur.generators.load import load_generator
 from edgedeblur.student import build_student
@@ -149,6 +154,18 @@ def whole_numbers(path, state):
     torch.save({name: tensor.to(torch.int8) for name, tensor in state.items()}, path)
 
 
+def half_precision(path, state):
+    torch.save({name: tensor.half() for name, tensor in state.items()}, path)
+
+
+def discriminator(path, state):
+    torch.save({f"model.{index}.weight": torch.zeros(4, 3, 4, 4) for index in (0, 2, 5, 8, 11)}, path)
+
+
+def pickle_that_runs_code(path, state):
+    torch.save({"model": state, "options": Touch(path.with_name("executed"))}, path)
+
+
 def student(path, state):
     save_student(path, build_student("nano"), {})
 
@@ -179,6 +196,9 @@ BROKEN = {
     not_a_number: "model.7.weight has 1800 of 1800 weights that are NaN or infinite",
     infinite: "model.7.bias has 1 of 20 weights that are NaN or infinite",
     too_large_for_float32: "model.7.bias has 20 of 20 weights that are NaN or infinite",
+    half_precision: r"(?s)stores 36 of 36 tensors in half precision \(torch.float16\).*--accept-half",
+    discriminator: "(?s)Looked for.*None is near. The file has 5 tensors: model.0.weight",
+    pickle_that_runs_code: "asks to call .*open while loading; .* nothing was executed",
     whole_numbers: "model.1.weight is torch.int8, not a floating type",
     student: "holds a student, not a generator",
 }
@@ -191,6 +211,28 @@ def test_a_broken_file_gives_one_clear_message(make, small_v1_state, tmp_path):
     with pytest.raises(UserError, match=BROKEN[make]) as refused:
         load_generator(path)
     assert str(path) in str(refused.value)
+
+
+@pytest.mark.parametrize("make", BROKEN, ids=lambda make: make.__name__)
+def test_distill_with_a_broken_teacher_ends_with_that_message_and_code_1(make, small_v1_state, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "weights.pth"
+    make(path, dict(small_v1_state))
+    files = sorted(tmp_path.iterdir())
+    result = CliRunner().invoke(cli, ["distill", "--teacher", str(path), "--steps", "1"])
+    assert result.exit_code == 1 and result.stdout == ""
+    assert result.stderr.startswith("error: ") and result.stderr.count("error: ") == 1
+    assert re.search(BROKEN[make], result.stderr) and "Traceback" not in result.stderr
+    assert sorted(tmp_path.iterdir()) == files  # nothing written, and nothing executed that would have
+
+
+def test_the_real_program_refuses_a_pickle_that_would_run_code(small_v1_state, tmp_path):
+    path, marker = tmp_path / "weights.pth", tmp_path / "executed"
+    torch.save({"model": small_v1_state, "options": Touch(marker)}, path)
+    program = [sys.executable, "-m", "edgedeblur.cli.main", "distill", "--teacher", str(path), "--steps", "1"]
+    done = subprocess.run(program, capture_output=True, text=True, cwd=tmp_path, env=os.environ)
+    assert done.returncode == 1 and "nothing was executed" in done.stderr and "Traceback" not in done.stderr
+    assert not marker.exists()
 
 
 @pytest.mark.parametrize("zipped", [True, False])

@@ -83,7 +83,7 @@ def test_weights_of_another_network_are_refused(weights):
 def test_weights_that_are_nan_are_refused(network, tmp_path):
     network.down.bias.data[0] = float("nan")
     torch.save(network.state_dict(), tmp_path / "nan.pth")
-    with pytest.raises(UserError, match="down.bias has weights that are NaN"):
+    with pytest.raises(UserError, match="down.bias has 1 of 4 weights that are NaN"):
         load_custom("my_networks:Halving", tmp_path / "nan.pth", UNIT)
 
 

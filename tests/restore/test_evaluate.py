@@ -1,18 +1,34 @@
 """Scores against scikit-image's, gains and group means by hand, and JSON without NaN."""
 
+import csv
 import json
 import math
+import os
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
-from model_files import photo
+import torch
+from click.testing import CliRunner
+from hypothesis import example, given
+from hypothesis import strategies as st
+from model_files import photo, write_student
 from rich.console import Console
 from skimage.metrics import peak_signal_noise_ratio
 
+from edgedeblur.cli.main import cli
+from edgedeblur.data.images import read_image, write_image
+from edgedeblur.data.pairs import find_pairs
+from edgedeblur.generators.deblurgan_v2 import PyramidGenerator, V2Config
+from edgedeblur.metrics import ssim
 from edgedeblur.restore.evaluate import PairInMemory, evaluate, evaluation_json, group_means
-from edgedeblur.restore.open import Restorer
+from edgedeblur.restore.open import Restorer, open_models
+from edgedeblur.restore.protocol import DEBLURGANV2
 from edgedeblur.restore.tables import evaluation_table
+
+SHARED = Path(os.environ.get("EDGEDEBLUR_SHARED", Path(__file__).parents[2].parent / "shared"))
+PAIRS = SHARED / "material" / "pairs"
 
 
 def model(name, run, folder="models"):
@@ -71,3 +87,94 @@ def test_equal_images_are_null_in_json():
 def test_models_of_the_same_name_are_told_apart_by_their_folder():
     models = [model("m", lambda x: x, folder) for folder in ("first", "second")]
     assert [m.name for m in evaluate(pairs()[:1], models, lambda *call: None).models] == ["first/m", "second/m"]
+
+
+def quiet(*call) -> None:
+    pass
+
+
+@pytest.mark.skipif(not PAIRS.is_dir(), reason=f"needs the reference pairs in {PAIRS}")
+def test_the_blurred_input_measures_as_in_the_reference_table():
+    """Its SSIM is scikit-image's default; DESIGN's Gaussian one is another number."""
+    with (PAIRS / "REFERENCE.csv").open() as file:
+        rows = {(row["group"], row["name"]): row for row in csv.DictReader(file)}
+    scores = evaluate(find_pairs(PAIRS), [], quiet, ssim_kind="uniform7").pairs
+    assert {(pair.group, pair.name) for pair in scores} == rows.keys()
+    for pair in scores:
+        row = rows[pair.group, pair.name]
+        assert pair.blurred.psnr_db == pytest.approx(float(row["psnr_blur"]), abs=0.01)
+        assert pair.blurred.ssim == pytest.approx(float(row["ssim_blur"]), abs=0.002)
+
+
+@pytest.fixture
+def v2(tmp_path):
+    torch.manual_seed(0)
+    network = PyramidGenerator(V2Config("features", filters=6)).eval()
+    torch.save(
+        {"model": {f"module.{name}": tensor for name, tensor in network.state_dict().items()}}, tmp_path / "v2.h5"
+    )
+    return network, tmp_path / "v2.h5"
+
+
+def test_deblurganv2_pads_by_reflection_on_both_sides_and_truncates(v2):
+    """Upstream's test script once more, step by step, on an image of 90x61."""
+    network, path = v2
+    image = photo(90, 61)
+    padded = cv2.copyMakeBorder(image, 3, 3, 1, 2, cv2.BORDER_REFLECT_101)
+    assert padded.shape == (96, 64, 3)
+    with torch.no_grad():
+        output = network((torch.tensor(padded / 255.0, dtype=torch.float32).permute(2, 0, 1)[None] - 0.5) / 0.5)
+    wanted = ((output[0].permute(1, 2, 0).numpy() + 1) / 2 * 255).astype(np.uint8)[3:93, 1:62]
+    pair = PairInMemory("g", "n", image, wanted)
+    restorer = DEBLURGANV2.restorer(open_models([path], own_padding=False)[0])
+    difference = np.abs(restorer.restore(image).astype(int) - wanted)
+    assert difference.max() <= 1 and (difference > 0).mean() < 0.02
+    scores = evaluate([pair], open_models([path], own_padding=False), quiet, DEBLURGANV2)
+    assert scores.pairs[0].models[0].psnr_db > 55 and scores.ssim == "complex-wavelet"
+    predict = open_models([path])[0].restore(image)  # grey padding of another size: another picture
+    assert np.abs(predict.astype(int) - wanted).max() > 1
+
+
+@given(st.integers(1, 100), st.integers(1, 100))
+@example(720, 1280)
+def test_deblurganv2_pads_to_the_next_multiples_of_32_around_the_image(height, width):
+    seen = []
+    restorer = model("m", lambda image: seen.append(image) or image)
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    assert np.array_equal(DEBLURGANV2.restorer(restorer).restore(image), image)
+    assert seen[0].shape == (-(-height // 32) * 32, -(-width // 32) * 32, 3)
+    top, left = (seen[0].shape[0] - height) // 2, (seen[0].shape[1] - width) // 2
+    assert np.array_equal(seen[0][top : top + height, left : left + width], image)
+
+
+def test_deblurganv2_pads_gopros_frames_to_736x1280_as_numpys_reflection():
+    seen = []
+    image = np.random.default_rng(1).integers(0, 256, (720, 1280, 3), dtype=np.uint8)
+    DEBLURGANV2.restorer(model("m", lambda image: seen.append(image) or image)).restore(image)
+    assert np.array_equal(seen[0], np.pad(image, ((8, 8), (0, 0), (0, 0)), mode="reflect"))
+
+
+def test_deblurganv2_counts_equal_images_as_100_db():
+    image = photo()
+    same = [model("same", lambda x: x)]
+    assert evaluate([PairInMemory("g", "n", image, image)], same, quiet, DEBLURGANV2).pairs[0].models[0].psnr_db == 100
+
+
+def test_the_command_says_which_protocol_and_ssim_it_used(v2, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for side, seed in (("blur", 0), ("sharp", 1)):
+        write_image(f"pairs/{side}/1.png", photo(seed=seed))
+    write_student(tmp_path / "edgedeblur-work/student.safetensors")
+    blur, sharp = (read_image(f"pairs/{side}/1.png") for side in ("blur", "sharp"))
+    used = {(): "gaussian", ("--ssim", "uniform7"): "uniform7", ("--protocol", "deblurganv2"): "complex-wavelet"}
+    for words, kind in used.items():
+        result = CliRunner().invoke(cli, ["evaluate", "pairs", "-m", "v2.h5", *words, "--json", "a.json"])
+        assert result.exit_code == 0 and f"SSIM {kind}" in result.stdout and "bn=batch: " in result.stderr
+        document = json.loads(Path("a.json").read_text())
+        assert document["ssim"] == kind
+        assert document["pairs"][0]["blurred"]["ssim"] == ssim(blur, sharp, kind)
+    words = ["evaluate", "pairs", "--protocol", "deblurganv2"]
+    assert CliRunner().invoke(cli, words).exit_code == 0
+    assert not Path("edgedeblur-work/evaluation.json").exists()  # `bench` reports the standard protocol only
+    refused = CliRunner().invoke(cli, [*words, "-m", "v2.h5", "--bn", "running"])
+    assert refused.exit_code == 2 and "measures with bn=batch" in refused.stderr
