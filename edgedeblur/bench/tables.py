@@ -36,24 +36,11 @@ def summary_table(report: Report) -> Table:
 
 def layers_table(report: Report) -> Table:
     """Where the time goes, one row per layer, slowest first where times are known, and their sum."""
-    table = Table("layer", "operation", title="layers", title_justify="left", show_footer=True)
-    known = [layer for layer in report.layers if layer.ms]
-    total = sum(layer.ms for layer in known)
-    macs = sum(layer.macs for layer in known)
-    peaks = [layer.macs / layer.ms / layer.of_peak for layer in known if layer.of_peak]
-    footers = [
-        "all",
-        "",
-        f"{macs / 1e6:,.1f}",
-        number(total, 3),
-        "",
-        number(macs / total / 1e6, 1) if total else "-",
-        "",
-    ]
-    footers.append(number(100 * macs / total / peaks[0], 0, " %") if peaks else "-")
-    for column, footer in zip(table.columns, footers, strict=False):
-        column.footer = footer
-    for heading, footer in zip(("MMAC", "ms", "share", "GMAC/s", "MAC/cycle", "of peak"), footers[2:], strict=True):
+    table = Table(title="layers", title_justify="left", show_footer=True)
+    table.add_column("layer", footer="all")
+    table.add_column("operation")
+    headings = ("MMAC", "ms", "share", "GMAC/s", "MAC/cycle", "of peak")
+    for heading, footer in zip(headings, _layer_sums(report), strict=True):
         table.add_column(heading, justify="right", footer=footer)
     for layer in sorted(report.layers, key=lambda layer: -(layer.ms or 0)):
         rate = layer.macs / layer.ms / 1e6 if layer.ms else None
@@ -68,6 +55,18 @@ def layers_table(report: Report) -> Table:
             number(_percent(layer.of_peak), 0, " %"),
         )
     return table
+
+
+def _layer_sums(report: Report) -> tuple[str, ...]:
+    """The last row of the layers' table: all layers whose time is known."""
+    known = [layer for layer in report.layers if layer.ms]
+    if not known:
+        return ("-",) * 6
+    macs, total = sum(layer.macs for layer in known), sum(layer.ms for layer in known)
+    peaks = [layer.macs / layer.ms / layer.of_peak for layer in known if layer.of_peak]
+    of_peak = 100 * macs / total / peaks[0] if peaks else None
+    rate = macs / total / 1e6
+    return f"{macs / 1e6:,.1f}", number(total, 3), "100 %", number(rate, 1), "", number(of_peak, 0, " %")
 
 
 def _percent(share: float | None) -> float | None:

@@ -12,8 +12,8 @@ Log = Callable[[str], None]
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """file_format: onnx or tflite. form: of quantised ONNX, qdq (None) or qlinear. size: (height, width) of the images.
-    teacher: how to read a teacher, `load_generator`'s options. check: compare a teacher's ONNX with the teacher."""
+    """file_format: onnx or tflite. form: of quantised ONNX, qdq (None), qlinear or float. size: (height, width) of the
+    images. teacher: how to read a teacher, `load_generator`'s options. check: compare a teacher's ONNX with itself."""
 
     file_format: str
     form: str | None = None

@@ -26,6 +26,9 @@ def test_an_artefact_for_this_machine_is_timed_layer_by_layer_and_against_its_pe
     assert report.latency_ms.load is not None and report.latency_ms.first is not None
     assert [layer.name for layer in report.layers] == [layer.spec.name for layer in artefact.network().layers]
     assert sum(layer.share for layer in report.layers) == pytest.approx(1)
+    assert all(0 < layer.of_peak < 4 for layer in report.layers), (
+        "Winograd's method saves three quarters of the products"
+    )
     assert sum(layer.macs for layer in report.layers) == report.model.macs == artefact.network().spec.macs(64, 96)
     assert report.int8.int8_convolutions == report.int8.convolutions == 8 and report.int8.dot_instructions > 0
     assert 0 < report.memory_mb.peak_rss < 150 and report.budget.memory == "pass"

@@ -19,7 +19,7 @@ DESIGN = {
     "memory_mb": "peak_rss arena weights artefact",
     "quality_db": "blurred teacher student_float student_int8 pairs",
     "int8": "convolutions int8_convolutions dot_instructions reasons",
-    "layers": "name op macs ms share mac_per_cycle",
+    "layers": "name op macs ms share mac_per_cycle of_peak",
     "peers": "name version precision threads p50_ms ratio",
     "budget": "latency_ms memory_mb latency memory verdict",
 }

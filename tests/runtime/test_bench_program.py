@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from artefacts import HEIGHT, WIDTH, compiled, expected, noise
 
+from edgedeblur.compile.cpu import runs_here
 from edgedeblur.compile.target import load_target
 from edgedeblur.errors import UserError
 from edgedeblur.runtime import program
@@ -71,6 +72,16 @@ def test_a_profile_has_a_time_for_every_layer_that_adds_up_to_less_than_the_run(
     result = run_program(compiled("host"), noise(), runs=20, profile=True).result
     assert all(layer.ms > 0 for layer in result.layers)
     assert sum(layer.ms for layer in result.layers) < max(result.samples_ms)
+
+
+@pytest.mark.parametrize(
+    "target", ["host", pytest.param("x86-64-v3", marks=pytest.mark.skipif(not runs_here("avx2"), reason="needs AVX2"))]
+)
+def test_a_profile_measures_the_instructions_peak(target):
+    result = run_program(compiled(target), noise(), runs=1, profile=True).result
+    products = {"vnni": 64, "avx2": 16, "sdot": 32}[result.isa]
+    assert 0.3 * products < result.peak_gmacs < 6 * 2 * products, "one to two a cycle, 0.3 to 6 GHz"
+    assert run_program(compiled(target), noise(), runs=1).result.peak_gmacs is None
 
 
 def test_measuring_goes_on_until_the_seconds_are_over():
