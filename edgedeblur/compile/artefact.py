@@ -49,7 +49,8 @@ class ArtefactInfo:
     @property
     def library(self) -> Path | None:
         """The shared library; None for Android compiled without an NDK."""
-        return self.path / link.LIBRARY if link.LIBRARY in self.manifest["files"] else None
+        name = link.ANDROID_LIBRARY if self.target.is_android else link.LIBRARY
+        return self.path / name if name in self.manifest["files"] else None
 
     @property
     def bytes(self) -> int:
@@ -134,14 +135,15 @@ def _link_library(folder: Path, target: Target, log: Callable[[str], None]) -> N
         log(f"linking {link.LIBRARY}")
         link.link_library(folder, target)
         return
+    link.copy_android_sources(folder)
     ndk = link.ndk_from_environment()
     if ndk is None:
         log(
-            f"no NDK: {link.BENCH} runs on a phone from /data/local/tmp; for a {link.LIBRARY} that an app can load set "
-            f"ANDROID_NDK_HOME and compile again, or add this folder's {link.CMAKE_LISTS} to the app"
+            f"no NDK: {link.BENCH} runs on a phone from /data/local/tmp. An NDK would add {link.ANDROID_LIBRARY}, for "
+            f"apps: set ANDROID_NDK_HOME and compile again, or add this folder's {link.CMAKE_LISTS} to the app"
         )
         return
-    log(f"linking {link.LIBRARY} with the NDK in {ndk}")
+    log(f"linking {link.ANDROID_LIBRARY} for Android API {target.android_api} with the NDK in {ndk}")
     link.link_android_library(folder, target, ndk)
 
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from edgedeblur.compile.bionic import check_bionic
 from edgedeblur.compile.target import Target
 from edgedeblur.errors import UserError
 from edgedeblur.resources import resource_folder
@@ -20,6 +21,8 @@ BENCH = "edgedeblur-bench"
 LIBRARY = "libedgedeblur_model.so"
 HEADER = "edgedeblur.h"
 OBJECT = "model.o"
+ANDROID_LIBRARY = f"jniLibs/arm64-v8a/{LIBRARY}"  # where an app's build looks for it
+ANDROID_FOLDER = "android"
 RUNTIME_FOLDER = "runtime"
 INCLUDE_FOLDER = "include"
 CMAKE_LISTS = "CMakeLists.txt"
@@ -38,6 +41,8 @@ _RUNTIME_HEADERS = (
     "workspace.h",
 )
 _EXPORTS = "exports.map"
+_JNI_SOURCE = "edgedeblur_jni.c"
+_ANDROID_FILES = (_JNI_SOURCE, "Deblurrer.kt", "README.md")
 _ABI_HEADERS = ("dlpack/dlpack.h", "tvm/ffi/c_api.h", "tvm/runtime/base.h", "tvm/runtime/c_backend_api.h")
 _COMPILE_FLAGS = (
     "-std=gnu11",
@@ -79,6 +84,13 @@ def copy_sources(folder: Path) -> None:
         shutil.copyfile(source, folder / INCLUDE_FOLDER / name)
 
 
+def copy_android_sources(folder: Path) -> None:
+    """Puts the wrapper for Kotlin and Java into the folder, and how an app calls it."""
+    (folder / ANDROID_FOLDER).mkdir()
+    for name in _ANDROID_FILES:
+        shutil.copyfile(resource_folder("runtime") / "android" / name, folder / ANDROID_FOLDER / name)
+
+
 def join_objects(folder: Path, objects: Sequence[bytes]) -> None:
     """Writes OBJECT into the folder: one relocatable object with the kernels of all these.
 
@@ -113,26 +125,22 @@ def link_library(folder: Path, target: Target) -> None:
         UserError: zig is missing, or fails.
     """
     compiler = zig_cc(f"{target.architecture}-linux-gnu.{_GLIBC}")
-    run_compiler([*compiler, *_library_arguments()], folder)
+    run_compiler([*compiler, *_library_arguments(LIBRARY)], folder)
 
 
 def link_android_library(folder: Path, target: Target, ndk: Path) -> None:
-    """Builds LIBRARY in the folder against bionic, for use in an app.
+    """Builds ANDROID_LIBRARY in the folder against bionic, for use in an app, with the wrapper for Kotlin in it.
 
     Args:
         ndk: the folder of an Android NDK, r23 or later.
 
     Raises:
-        UserError: not an NDK for this machine, or its clang fails.
+        UserError: not an NDK for this machine, its clang fails, or the library needs what bionic does not have.
     """
-    run_compiler(
-        [
-            str(ndk_clang(ndk)),
-            f"--target={target.architecture}-linux-android{target.android_api}",
-            *_library_arguments(),
-        ],
-        folder,
-    )
+    (folder / ANDROID_LIBRARY).parent.mkdir(parents=True, exist_ok=True)
+    compiler = [str(ndk_clang(ndk)), f"--target={target.architecture}-linux-android{target.android_api}"]
+    run_compiler([*compiler, *_library_arguments(ANDROID_LIBRARY, f"{ANDROID_FOLDER}/{_JNI_SOURCE}")], folder)
+    check_bionic(folder / ANDROID_LIBRARY, target.android_api)
 
 
 def ndk_from_environment(environment: Mapping[str, str] = os.environ) -> Path | None:
@@ -195,10 +203,20 @@ def zig_cache() -> Path:
     return caches / "edgedeblur" / "zig"
 
 
-def _library_arguments() -> list[str]:
+def _library_arguments(output: str, *more_sources: str) -> list[str]:
     exports = f"-Wl,--version-script={RUNTIME_FOLDER}/{_EXPORTS}"
     soname = f"-Wl,-soname,{LIBRARY}"
-    return [*_COMPILE_FLAGS, *_LINK_FLAGS, "-shared", exports, soname, *_sources(bench=False), "-o", LIBRARY]
+    return [
+        *_COMPILE_FLAGS,
+        *_LINK_FLAGS,
+        "-shared",
+        exports,
+        soname,
+        *more_sources,
+        *_sources(bench=False),
+        "-o",
+        output,
+    ]
 
 
 def _sources(bench: bool) -> list[str]:

@@ -33,7 +33,7 @@ class BenchResult:
 
     isa: whose kernels ran. load_ms: making an instance. first_ms: its first run. samples_ms: the measured runs.
     peak_gmacs: of one core by the dot-product instruction, where layers were profiled.
-    peak_rss_kb: of the process; under a simulator, of the simulator with it (peak_rss_source says how it was read).
+    peak_rss_kb: of the process; in QEMU, of the program without QEMU's own (peak_rss_source says how it was read).
     """
 
     model: str

@@ -107,19 +107,6 @@ def test_android_without_an_ndk_has_no_library_and_says_what_one_adds(monkeypatc
     assert any("ANDROID_NDK_HOME" in line and "CMakeLists.txt" in line for line in lines)
 
 
-def test_android_with_an_ndk_has_a_library(monkeypatch, tmp_path):
-    clang = tmp_path / "ndk/toolchains/llvm/prebuilt/linux-x86_64/bin/clang"
-    clang.parent.mkdir(parents=True)
-    clang.write_text(  # zig stands in for the NDK's clang: the same arguments but for the C library
-        f'#!/bin/sh\nshift\nexec {sys.executable} -m ziglang cc -target aarch64-linux-musl "$@"\n'
-    )
-    clang.chmod(0o755)
-    monkeypatch.setenv("ANDROID_NDK_HOME", str(tmp_path / "ndk"))
-    info = compile_network(NETWORK, load_target("android"), 16, 16, tmp_path / "a")
-    symbols = subprocess.run(["nm", "-D", "--defined-only", info.library], capture_output=True, text=True, check=True)
-    assert " ed_run" in symbols.stdout and "TVM" not in symbols.stdout
-
-
 def test_an_artefact_that_was_moved_is_still_whole(tmp_path):
     moved = tmp_path / "elsewhere"
     copy_of(compiled("host"), tmp_path).rename(moved)

@@ -1,32 +1,17 @@
 """Compilers: how they are found and called, and what the user hears when they fail."""
 
 import importlib.util
-import json
 import subprocess
 import sys
 
 import pytest
 from artefacts import probe_plan
+from ndk import fake_ndk
 
 from edgedeblur.compile import link
 from edgedeblur.compile.emit import CONSTANTS, MODEL_C, ModelFacts, emit_model_c
 from edgedeblur.compile.target import load_target
 from edgedeblur.errors import UserError
-
-RECORDER = f"""#!{sys.executable}
-import json, pathlib, sys
-pathlib.Path("argv.json").write_text(json.dumps(sys.argv[1:]))
-pathlib.Path(sys.argv[sys.argv.index("-o") + 1]).write_bytes(b"library")
-"""
-
-
-def fake_ndk(folder, script: str):
-    """A folder laid out as an NDK, whose clang is a script."""
-    clang = folder / "ndk/toolchains/llvm/prebuilt/linux-x86_64/bin/clang"
-    clang.parent.mkdir(parents=True)
-    clang.write_text(script)
-    clang.chmod(0o755)
-    return folder / "ndk"
 
 
 @pytest.fixture(scope="module")
@@ -49,19 +34,6 @@ def test_the_runtime_compiles_without_a_warning(sources, name):
     flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I.", "-Iruntime", "-Iinclude", "-c"]
     done = subprocess.run([*compiler, *flags, *files], cwd=sources, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-
-
-def test_the_ndks_clang_links_the_library_against_bionic(sources, tmp_path):
-    link.link_android_library(sources, load_target("android"), fake_ndk(tmp_path, RECORDER))
-    argv = json.loads((sources / "argv.json").read_text())
-    assert argv[0] == "--target=aarch64-linux-android24"
-    assert argv[-2:] == ["-o", "libedgedeblur_model.so"]
-    assert {"-shared", "-fPIC", "-fvisibility=hidden", "-Wl,-z,max-page-size=16384"} <= set(argv)
-    inputs = [argument for argument in argv if argument.endswith((".c", ".o"))]
-    assert inputs[0] == "model.c" and inputs[-1] == "model.o"
-    assert all((sources / name).is_file() for name in inputs[:-1])
-    assert not any("bench" in name for name in inputs)
-    assert (sources / link.LIBRARY).read_bytes() == b"library"
 
 
 def test_a_failing_ndk_is_quoted(sources, tmp_path):

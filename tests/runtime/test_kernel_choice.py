@@ -63,3 +63,17 @@ def test_no_symbol_of_one_set_is_taken_for_that_of_another():
     assert len(set(symbols)) == len(symbols) == 24
     defined = subprocess.run(["nm", artefact.path / "model.o"], capture_output=True, text=True, check=True).stdout
     assert all(re.search(rf" T {symbol}$", defined, re.MULTILINE) for symbol in symbols)
+
+
+@needs_qemu
+def test_memory_in_the_simulation_is_the_programs_own_and_not_qemus():
+    artefact = compiled("android-arm64")
+    result = run_program(artefact, noise(), runs=1, warmup=0, threads=3).result
+    assert result.peak_rss_source == "mincore"
+    images = 2 * noise().nbytes
+    touched = result.arena_bytes + images
+    assert (
+        touched
+        < result.peak_rss_kb * 1024
+        < touched + artefact.bench.stat().st_size + 3 * result.workspace_bytes + 2**19
+    )

@@ -1,0 +1,105 @@
+/* edgedeblur_jni.c: the network for Kotlin and Java: the native side of Deblurrer.kt. */
+#include <jni.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "edgedeblur.h"
+
+/* An instance and its images: a bitmap's pixels are 0xAARRGGBB, the network's three bytes. */
+typedef struct {
+  ed_model *model;
+  uint8_t *in;
+  uint8_t *out;
+} deblurrer;
+
+#define NATIVE(type, name) JNIEXPORT type JNICALL Java_io_edgedeblur_Deblurrer_##name
+
+static size_t pixels(void) { return (size_t)ed_height() * (size_t)ed_width(); }
+
+static void throw(JNIEnv *env, const char *kind, const char *message) {
+  jclass class = (*env)->FindClass(env, kind);
+  if (class != NULL) (*env)->ThrowNew(env, class, message);
+}
+
+static void destroy(deblurrer *self) {
+  if (self == NULL) return;
+  ed_destroy(self->model);
+  free(self->in);
+  free(self->out);
+  free(self);
+}
+
+NATIVE(jlong, nativeCreate)(JNIEnv *env, jobject object, jint threads) {
+  (void)object;
+  deblurrer *self = calloc(1, sizeof *self);
+  if (self != NULL) {
+    self->in = malloc(pixels() * 3);
+    self->out = malloc(pixels() * 3);
+  }
+  if (self == NULL || self->in == NULL || self->out == NULL) {
+    throw(env, "java/lang/OutOfMemoryError", "no memory for the images");
+  } else {
+    self->model = ed_create(&(ed_options){.threads = threads});
+    if (self->model != NULL) return (jlong)(intptr_t)self;
+    throw(env, "java/lang/IllegalStateException", ed_last_error());
+  }
+  destroy(self);
+  return 0;
+}
+
+/* The pixels between the two critical sections, which the garbage collector waits for: only copies happen in them. */
+static int unpack(JNIEnv *env, jintArray argb, uint8_t *rgb) {
+  const uint32_t *from = (*env)->GetPrimitiveArrayCritical(env, argb, NULL);
+  if (from == NULL) return -1;
+  for (size_t i = 0; i < pixels(); i++) {
+    rgb[3 * i] = (uint8_t)(from[i] >> 16);
+    rgb[3 * i + 1] = (uint8_t)(from[i] >> 8);
+    rgb[3 * i + 2] = (uint8_t)from[i];
+  }
+  (*env)->ReleasePrimitiveArrayCritical(env, argb, (void *)from, JNI_ABORT);
+  return 0;
+}
+
+static int pack(JNIEnv *env, jintArray argb, const uint8_t *rgb) {
+  uint32_t *to = (*env)->GetPrimitiveArrayCritical(env, argb, NULL);
+  if (to == NULL) return -1;
+  for (size_t i = 0; i < pixels(); i++) {
+    const uint32_t colour = (uint32_t)rgb[3 * i] << 16 | (uint32_t)rgb[3 * i + 1] << 8 | rgb[3 * i + 2];
+    to[i] = (to[i] & 0xff000000u) | colour;
+  }
+  (*env)->ReleasePrimitiveArrayCritical(env, argb, to, 0);
+  return 0;
+}
+
+NATIVE(void, nativeRun)(JNIEnv *env, jobject object, jlong handle, jintArray argb) {
+  (void)object;
+  deblurrer *self = (deblurrer *)(intptr_t)handle;
+  if (self == NULL) {
+    throw(env, "java/lang/IllegalStateException", "this Deblurrer is closed");
+  } else if ((size_t)(*env)->GetArrayLength(env, argb) != pixels()) {
+    throw(env, "java/lang/IllegalArgumentException", "the image is not of the network's width and height");
+  } else if (unpack(env, argb, self->in) == 0) {
+    if (ed_run(self->model, self->in, self->out) != 0) throw(env, "java/lang/IllegalStateException", ed_last_error());
+    else pack(env, argb, self->out);
+  }
+}
+
+NATIVE(void, nativeDestroy)(JNIEnv *env, jobject object, jlong handle) {
+  (void)env, (void)object;
+  destroy((deblurrer *)(intptr_t)handle);
+}
+
+NATIVE(jint, nativeWidth)(JNIEnv *env, jobject object) {
+  (void)env, (void)object;
+  return ed_width();
+}
+
+NATIVE(jint, nativeHeight)(JNIEnv *env, jobject object) {
+  (void)env, (void)object;
+  return ed_height();
+}
+
+NATIVE(jstring, nativeInstructionSet)(JNIEnv *env, jobject object) {
+  (void)object;
+  return (*env)->NewStringUTF(env, ed_isa());
+}
