@@ -61,7 +61,7 @@ def atomic_folder(destination: str | Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def write_bytes(destination: str | Path, data: bytes) -> None:
+def write_bytes(destination: str | Path, data: bytes | memoryview) -> None:
     with atomic_path(destination) as path:
         path.write_bytes(data)
 

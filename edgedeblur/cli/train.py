@@ -10,18 +10,42 @@ from edgedeblur.workdir import WorkDir
 
 @click.command("train", short_help="Adversarial training of a generator (the teacher).")
 @click.option("-o", "--output", type=options.PATH, help="Default: teacher.safetensors in the work directory.")
-@click.option("--recipe", type=options.PATH, help="TOML file of network, losses and blur; default: the shipped one.")
-@click.option("--init", type=options.PATH, help="U-Net model file to start from, instead of fresh weights.")
+@click.option(
+    "--recipe",
+    default="unet",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="deblurgan, deblurgan-v2 or unet, or a TOML file of network, losses and blur.",
+)
+@click.option(
+    "--network",
+    type=click.Choice(["unet", "resnet_9blocks", "resnet_6blocks", "fpn_mobilenet", "fpn_inception"]),
+    help="Train this generator in place of the recipe's.",
+)
+@click.option("--vgg", type=options.PATH, help="torchvision's vgg19 weights, for the recipe's perceptual loss.")
+@click.option("--init", type=options.PATH, help="Generator's file to start from, instead of fresh weights.")
 @options.training
 @options.workdir
-def command(output: Path | None, recipe: Path | None, init: Path | None, training: dict, workdir: WorkDir) -> None:
-    """Train a U-Net generator adversarially: a teacher for `distill`.
+def command(
+    output: Path | None,
+    recipe: str,
+    network: str | None,
+    vgg: Path | None,
+    init: Path | None,
+    training: dict,
+    workdir: WorkDir,
+) -> None:
+    """Train a generator adversarially: a teacher for `distill`.
 
     Without --data it trains on the few photographs inside scikit-image, which is enough to try it and not enough for
     a good teacher. The state is saved as it goes: the same command with --resume goes on from there.
+
+    On several GPUs: torchrun --nproc-per-node 4 -m edgedeblur.cli.main train ...; --batch is then of each process.
     """
     from edgedeblur.cli.progress import training_console
     from edgedeblur.train.generator import TrainOptions, train_generator
 
-    settings = TrainOptions(output=output or workdir.teacher, recipe=recipe, init=init, **training)
-    click.echo(train_generator(settings, training_console()))
+    chosen = {"recipe": recipe, "network": network, "vgg": vgg, "init": init}
+    written = train_generator(TrainOptions(output=output or workdir.teacher, **chosen, **training), training_console())
+    if written is not None:
+        click.echo(written)

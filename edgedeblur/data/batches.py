@@ -13,18 +13,19 @@ from edgedeblur.data.sources import Source
 _AHEAD = 4
 
 
-def draw_batch(source: Source, seed: int, step: int, count: int, size: int) -> tuple[Tensor, Tensor]:
+def draw_batch(source: Source, seed: int, step: int, count: int, size: int, part: int = 0) -> tuple[Tensor, Tensor]:
     """Batch number `step` of a run: (blur, sharp), float32 [count, 3, size, size] RGB in [0, 1], channels last.
 
-    Every pair is flipped and turned by a multiple of 90 degrees at random, and its brightness scaled.
+    Every pair is flipped and turned by a multiple of 90 degrees at random, and its brightness scaled. Each pair has a
+    seed of its own, so that processes can draw a batch in parts: part 1 of 8 pairs are the last 8 of 16.
     """
-    rng = np.random.default_rng((seed, step))
-    pairs = [augment(rng, *source.draw(rng, size)) for _ in range(count)]
+    rngs = [np.random.default_rng((seed, step, part * count + index)) for index in range(count)]
+    pairs = [augment(rng, *source.draw(rng, size)) for rng in rngs]
     return tuple(_stack([pair[side] for pair in pairs]) for side in (0, 1))
 
 
 def batches(
-    source: Source, seed: int, first_step: int, count: int, size: int, threads: int = 1
+    source: Source, seed: int, first_step: int, count: int, size: int, threads: int = 1, part: int = 0
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The batches from `first_step` on without end; a resumed run sees the batches the first would have seen."""
     with ThreadPoolExecutor(threads, thread_name_prefix="batches") as pool:
@@ -33,7 +34,7 @@ def batches(
         try:
             while True:
                 while len(waiting) < _AHEAD:
-                    waiting.append(pool.submit(draw_batch, source, seed, step, count, size))
+                    waiting.append(pool.submit(draw_batch, source, seed, step, count, size, part))
                     step += 1
                 yield waiting.popleft().result()
         finally:

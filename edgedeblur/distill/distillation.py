@@ -19,8 +19,9 @@ from edgedeblur.generators.generator import Generator
 from edgedeblur.generators.load import load_generator
 from edgedeblur.student import Student, StudentSpec, build_student, student_spec
 from edgedeblur.train.device import Compute, choose_compute
-from edgedeblur.train.recipe import RECIPES, read_recipe, to_table
-from edgedeblur.train.session import fitting_of, run_session
+from edgedeblur.train.recipe import RECIPES, read_recipe
+from edgedeblur.train.recipe_table import to_table
+from edgedeblur.train.session import fitting_of, new_optimiser, run_session
 from edgedeblur.train.state import TrainingState
 from edgedeblur.train.validation import RestoreImage, mean_psnr, restore_image
 
@@ -84,7 +85,7 @@ def distill(options: DistillOptions, console: Console | None = None) -> Path:
     """
     spec = student_spec(options.tier)
     compute = choose_compute(options.device, options.precision)
-    recipe = _recipe(options)
+    recipe = _recipe(options, compute.device)
     teacher = load_generator(options.teacher, **options.teacher_options).to(compute.device).requires_grad_(False)
     recipe, notes = _fitting_the_teacher(recipe, teacher)
     data = open_training_data(options.data, options.validation, recipe.blur, vars(recipe.shares), options.seed)
@@ -98,7 +99,7 @@ def distill(options: DistillOptions, console: Console | None = None) -> Path:
     return _write(options, recipe, teacher, state, data, result, compute)
 
 
-def _recipe(options: DistillOptions) -> DistillRecipe:
+def _recipe(options: DistillOptions, device: torch.device) -> DistillRecipe:
     recipe = read_recipe(options.recipe or DEFAULT_RECIPE, DistillRecipe)
     named = {
         "sharp": options.sharp,
@@ -110,7 +111,7 @@ def _recipe(options: DistillOptions) -> DistillRecipe:
         losses = replace(recipe.losses, **{name: value for name, value in named.items() if value is not None})
     except ValueError as error:
         raise UserError(str(error), exit_code=2) from error
-    return replace(recipe, losses=losses, fitting=fitting_of(options, recipe.fitting))
+    return replace(recipe, losses=losses, fitting=fitting_of(options, recipe.fitting, device))
 
 
 def _fitting_the_teacher(recipe: DistillRecipe, teacher: Generator) -> tuple[DistillRecipe, list[str]]:
@@ -156,7 +157,7 @@ def _new_state(options: DistillOptions, recipe: DistillRecipe, teacher: Generato
         networks["projection"] = FeatureProjection(bottleneck, channels, options.seed).to(compute.device)
         parameters += list(networks["projection"].parameters())
     fitting = recipe.fitting
-    optimiser = torch.optim.AdamW(parameters, fitting.rate, weight_decay=fitting.weight_decay)
+    optimiser = new_optimiser(parameters, fitting)
     identity = {
         "kind": "student",
         "tier": options.tier,

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from edgedeblur.generators.normalisation import Normalisation
 
 BlockLayout = Literal["dropout", "no dropout", "one convolution"]
+DROPOUT = 0.5
 FIRST_BLOCK = 10
 OTHER_LAYERS = 17  # number of the last convolution, less the number of residual blocks
 
@@ -38,7 +39,7 @@ class V1Config:
 
 
 class ResnetBlock(nn.Module):
-    """x + branch(x). Dropout is the identity: upstream leaves it on at test time, which makes its output random."""
+    """x + branch(x). Dropout works in training alone: upstream leaves it on, which makes its output random."""
 
     def __init__(self, channels: int, layout: BlockLayout, head_relu: bool):
         super().__init__()
@@ -46,7 +47,7 @@ class ResnetBlock(nn.Module):
         if layout == "one convolution":
             self.conv_block = nn.Sequential(*first, nn.ReLU() if head_relu else nn.Identity())
             return
-        dropout = [nn.Identity()] if layout == "dropout" else []
+        dropout = [nn.Dropout(DROPOUT)] if layout == "dropout" else []
         second = [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), _norm(channels)]
         self.conv_block = nn.Sequential(*first, nn.ReLU(), *dropout, *second)
 

@@ -10,6 +10,7 @@ from edgedeblur import checkpoints
 from edgedeblur.errors import UserError
 from edgedeblur.generators.custom import load_custom, load_exported, load_torchscript
 from edgedeblur.generators.deblurgan_v1 import V1Config
+from edgedeblur.generators.deblurgan_v2 import V2Config
 from edgedeblur.generators.detect import best_fit
 from edgedeblur.generators.generator import Generator, GeneratorInfo, count_parameters
 from edgedeblur.generators.interface import Interface, names_callable
@@ -24,6 +25,13 @@ _V2_PADDING = {
     "features": Padding(multiple=32, extra_block=True, fill="grey", single_block=False),
     "inception": Padding(multiple=32, min_side=128, extra_block=True, fill="grey"),
 }
+
+
+def padding_rule(config: UNetConfig | V1Config | V2Config) -> Padding:
+    """The sizes that a known network takes, and how upstream makes an image one of them."""
+    if isinstance(config, UNetConfig):
+        return Padding(multiple=config.multiple, single_block=False)
+    return _V1_PADDING if isinstance(config, V1Config) else _V2_PADDING[config.backbone]
 
 
 def load_generator(
@@ -98,7 +106,7 @@ def _build_v1(path: Path, best: Fit, tensors: dict[str, Tensor], options: dict[s
         for name in allowed
         if name not in options
     )
-    return _assemble(path, dataclasses.replace(best, config=config), tensors, _V1_PADDING, described, notes)
+    return _assemble(path, dataclasses.replace(best, config=config), tensors, padding_rule(config), described, notes)
 
 
 def _build_v2(path: Path, best: Fit, tensors: dict[str, Tensor], options: dict[str, object]) -> Generator:
@@ -106,7 +114,7 @@ def _build_v2(path: Path, best: Fit, tensors: dict[str, Tensor], options: dict[s
     mode = check_bn(options.get("bn"))
     described = {"bn": mode, "filters": best.config.filters}
     notes = (f"bn={mode}: {BN_MODES[mode]}",)
-    padding = _V2_PADDING[best.config.backbone]
+    padding = padding_rule(best.config)
     generator = _assemble(path, best, tensors, padding, described, notes)
     set_bn(generator.network, mode)
     _require_statistics(path, generator, tensors, mode)
@@ -160,7 +168,7 @@ def _load_model_file(path: Path) -> Generator:
         variant="unet",
         parameters=parameters,
         live_parameters=parameters,
-        padding=Padding(multiple=config.multiple, single_block=False),
+        padding=padding_rule(config),
         bottleneck="bottleneck",
         options=config.to_json(),
         source=str(path),

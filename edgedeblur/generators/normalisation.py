@@ -26,6 +26,7 @@ BN_MODES: dict[str, str] = {
     ),
 }
 DEFAULT_BN: BnMode = "batch"
+MOMENTUM = 0.1  # torch's default
 
 
 class Normalisation(nn.Module):
@@ -33,7 +34,8 @@ class Normalisation(nn.Module):
 
     With `statistics = "image"` each image is normalised with its own mean and biased variance per channel. For one
     image that is what BatchNorm does in training mode; in a batch the images stay independent of one another.
-    With "running" it uses `running_mean` and `running_var`, which exist only where `stored` is true.
+    With "running" it uses `running_mean` and `running_var`, which exist only where `stored` is true. In training mode
+    these follow the images' own statistics with a momentum of 0.1, so that a trained file can be read in either way.
     """
 
     def __init__(self, channels: int, *, affine: bool, stored: bool, eps: float = 1e-5):
@@ -47,7 +49,8 @@ class Normalisation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.statistics == "image":
-            return F.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
+            running = (self.running_mean, self.running_var) if self.training else (None, None)
+            return F.instance_norm(x, *running, self.weight, self.bias, momentum=MOMENTUM, eps=self.eps)
         return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
 
     def extra_repr(self) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from edgedeblur.errors import UserError
+from edgedeblur.train.processes import launched, local_rank
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
@@ -30,13 +31,20 @@ class Compute:
 def choose_compute(device: str = "auto", precision: str = "auto") -> Compute:
     """The device by name (`auto`, `cpu`, `cuda`, `cuda:1`) and the precision by name or what the device is fast at.
 
+    Of several processes on one machine (torchrun) each takes a GPU of its own, in order.
+
     `auto` takes bfloat16 only where it is hardware: on CPUs without its instructions torch emulates it many times
     slower than float32.
 
     Raises:
-        UserError: no such device or precision, or float16 on a CPU.
+        UserError: no such device or precision, float16 on a CPU, or one GPU named for several processes.
     """
     chosen = _device(device)
+    if launched() and chosen.type == "cuda":
+        if chosen.index is not None:
+            raise UserError(f"--device {device} is one GPU for several processes", "use --device cuda", exit_code=2)
+        chosen = _device(f"cuda:{local_rank()}")
+        torch.cuda.set_device(chosen)
     if precision not in PRECISIONS:
         raise UserError(f"no precision {precision!r}; there are {', '.join(PRECISIONS)}", exit_code=2)
     if precision == "auto":

@@ -1,6 +1,5 @@
-"""Adversarial training of the U-Net generator: the teacher that students learn from."""
+"""A training run of a generator, from options to the file of a teacher that students learn from."""
 
-import json
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,34 +8,38 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from edgedeblur.checkpoints import UNET, load_state, read_model, save_model
 from edgedeblur.data.training_data import TrainingData, open_training_data
+from edgedeblur.digests import digest
 from edgedeblur.errors import UserError
-from edgedeblur.generators import patchgan
-from edgedeblur.generators.unet import UNet, UNetConfig, build_unet
+from edgedeblur.generators.deblurgan_v1 import V1Config
+from edgedeblur.generators.load import padding_rule
 from edgedeblur.train.device import Compute, choose_compute
-from edgedeblur.train.loop import Batch, StepFunction
-from edgedeblur.train.losses import charbonnier, frequency_loss
-from edgedeblur.train.recipe import RECIPES, GeneratorRecipe, read_recipe, to_table
-from edgedeblur.train.session import fitting_of, run_session
+from edgedeblur.train.networks import NETWORKS, build_network, initial_network, save_network
+from edgedeblur.train.perceptual import VggFeatures, load_vgg
+from edgedeblur.train.processes import Processes, joined_processes
+from edgedeblur.train.recipe import GeneratorRecipe, find_recipe, read_recipe
+from edgedeblur.train.recipe_table import to_table
+from edgedeblur.train.session import fitting_of, new_optimiser, run_identity, run_session
 from edgedeblur.train.state import TrainingState
+from edgedeblur.train.step import adversarial_step, build_discriminator
 from edgedeblur.train.validation import RestoreImage, mean_psnr, restore_image
 
-DEFAULT_RECIPE = RECIPES / "unet.toml"
+DEFAULT_RECIPE = "unet"
 
 
 @dataclass(frozen=True)
 class TrainOptions:
     """Options of `train`.
 
-    output: the model file to write; the state for --resume is kept beside it as `<name>.state.pt`.
+    output: the generator's file to write; the state for --resume is kept beside it as `<name>.state.pt`.
     data: folders to train on, each `FOLDER` or `KIND:FOLDER` with KIND photos, pairs or frames; none: default photos.
     validation: folders of pairs to measure on; none: a part of the data is held back.
-    recipe: a TOML file; None is the shipped `unet.toml`.
+    recipe: a shipped one's name or a TOML file. network: a key of `NETWORKS`, in place of the recipe's network.
+    vgg: VGG19's weights for the perceptual loss, in place of the recipe's file.
     steps, minutes: the run ends at whichever comes first, and the learning rate falls accordingly.
-    batch, crop, rate: override the recipe where not None.
+    batch, crop, rate: override the recipe where not None; the batch is of one process.
     seed: of initial weights and data. device: auto, cpu, cuda, cuda:N. precision: auto, float32, bfloat16, float16.
-    init: a U-Net model file to start from instead of fresh weights. resume: go on from the saved state.
+    init: a generator's file to start from instead of fresh weights. resume: go on from the saved state.
     tensorboard: True, False, or None for "where it is installed". threads: that prepare batches.
     checkpoint_minutes, validate_minutes: how often the state is saved and PSNR is measured.
     """
@@ -44,7 +47,9 @@ class TrainOptions:
     output: Path
     data: tuple[str, ...] = ()
     validation: tuple[str, ...] = ()
-    recipe: Path | None = None
+    recipe: str = DEFAULT_RECIPE
+    network: str | None = None
+    vgg: Path | None = None
     steps: int | None = None
     minutes: float | None = None
     batch: int | None = None
@@ -61,116 +66,133 @@ class TrainOptions:
     validate_minutes: float = 10.0
 
 
-def train_generator(options: TrainOptions, console: Console | None = None) -> Path:
-    """Train a U-Net against sharp images and a PatchGAN, and write its model file (float16 weights).
+def train_generator(options: TrainOptions, console: Console | None = None) -> Path | None:
+    """Train a generator against sharp images and a discriminator, and write its file.
 
-    1. read the recipe and open the data; 2. build generator, discriminator and optimisers, or resume them;
-    3. run the loop; 4. write the averaged weights with the facts of the run.
+    Started by torchrun, each process trains on its own part of every batch, and only the first tells and writes.
+
+    1. read the recipe, load what it names, open the data; 2. build generator, discriminator and optimisers, or resume
+    them; 3. run the loop; 4. write the averaged weights with the facts of the run.
+
+    Returns:
+        The file; None in a process that is not the first.
 
     Raises:
-        UserError: bad options, recipe or data; nothing to resume from; interrupted (resumable).
+        UserError: bad options, recipe, weights or data; nothing to resume from; interrupted (resumable); diverged.
     """
     compute = choose_compute(options.device, options.precision)
-    recipe = read_recipe(options.recipe or DEFAULT_RECIPE, GeneratorRecipe)
-    recipe = replace(recipe, fitting=fitting_of(options, recipe.fitting))
+    with joined_processes(compute.device) as processes:
+        with processes.failing_together():
+            run = _prepare(options, compute, processes)
+        if console is not None and processes.first:
+            for line in run.remarks():
+                console.print(line, highlight=False, markup=False, soft_wrap=True)
+        step_function = adversarial_step(run.state, run.recipe, run.vgg, compute, options.seed)
+        restore = _restore(run.state, compute)
+        result = run_session(
+            options, "training", run.state, run.recipe.fitting, run.data, step_function, restore, console
+        )
+        return _write(options, run, result) if processes.first else None
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What a run consists of. published_batch: the recipe's, where that of this run is smaller because of a CPU."""
+
+    recipe: GeneratorRecipe
+    vgg: VggFeatures | None
+    data: TrainingData
+    state: TrainingState
+    published_batch: int | None
+
+    def remarks(self) -> list[str]:
+        """What a user should know of this run before it begins."""
+        recipe, lines = self.recipe, []
+        if recipe.content.perceptual and self.vgg is None:
+            used = ", ".join(f"{name} {weight:g}" for name, weight in recipe.content_without_vgg.used.items())
+            lines.append(
+                f"no perceptual loss: no VGG19 weights are named (--vgg FILE); content loss instead: {used} "
+                "(the recipe's content_without_vgg)"
+            )
+        if self.published_batch is not None:
+            batch, of_recipe = recipe.fitting.batch, self.published_batch
+            lines.append(f"batch {batch} on a CPU (the recipe's cpu_batch); --batch {of_recipe} is that of a GPU")
+        if isinstance(recipe.network, V1Config) and not recipe.network.learn_residual:
+            lines.append("the file will not tell that learn_residual is off: read it with --no-learn-residual")
+        return lines
+
+
+def _prepare(options: TrainOptions, compute: Compute, processes: Processes) -> _Run:
+    recipe = _recipe(options, compute)
+    published = read_recipe(find_recipe(options.recipe), GeneratorRecipe).fitting.batch
+    vgg = load_vgg(Path(recipe.vgg)).to(compute.device) if recipe.vgg and recipe.content.perceptual else None
     data = open_training_data(options.data, options.validation, recipe.blur, vars(recipe.shares), options.seed)
-    state = _new_state(options, recipe, compute)
-    restore = _restore(state, compute)
-    step_function = _step_function(state, recipe, compute)
-    result = run_session(options, "training", state, recipe.fitting, data, step_function, restore, console)
-    return _write(options, recipe, state, data, result)
-
-
-def _new_state(options: TrainOptions, recipe: GeneratorRecipe, compute: Compute) -> TrainingState:
-    generator = build_unet(recipe.network, options.seed)
+    generator = build_network(recipe.network, options.seed)
     if options.init is not None:
-        generator = _initial(options.init)
-    networks: dict[str, nn.Module] = {"generator": generator.to(compute.device).train()}
-    fitting, adversary = recipe.fitting, recipe.adversary
-    optimisers = {
-        "generator": torch.optim.AdamW(generator.parameters(), fitting.rate, weight_decay=fitting.weight_decay)
-    }
-    if adversary.kind != "none" and adversary.weight > 0:
-        networks["discriminator"] = patchgan.build_patchgan(adversary.width, options.seed).to(compute.device)
-        parameters = networks["discriminator"].parameters()
-        optimisers["discriminator"] = torch.optim.Adam(parameters, adversary.rate, betas=(0.5, 0.999))
-    identity = {"kind": "generator", "seed": options.seed, "data": list(options.data), "recipe": to_table(recipe)}
-    return TrainingState(networks, optimisers, compute.scaler(), fitting.average, json.loads(json.dumps(identity)))
+        generator = initial_network(options.init, recipe.network)
+        recipe = replace(recipe, network=generator.config)
+    state = _new_state(options, recipe, generator, compute, processes)
+    smaller = options.batch is None and recipe.fitting.batch != published
+    return _Run(recipe, vgg, data, state, published if smaller else None)
 
 
-def _initial(path: Path) -> UNet:
-    model = read_model(path)
-    if model.kind != UNET:
-        raise UserError(f"{path} holds a {model.kind}; training starts from a {UNET}")
-    generator = build_unet(UNetConfig.from_json(model.config))
-    load_state(path, generator, model.state)
-    return generator
+def _recipe(options: TrainOptions, compute: Compute) -> GeneratorRecipe:
+    recipe = read_recipe(find_recipe(options.recipe), GeneratorRecipe)
+    fitting = fitting_of(options, recipe.fitting, compute.device)
+    network = recipe.network if options.network is None else NETWORKS[options.network]
+    vgg = recipe.vgg if options.vgg is None else str(options.vgg)
+    if options.vgg is not None and not recipe.content.perceptual:
+        raise UserError(
+            f"recipe {options.recipe} has no perceptual loss for --vgg {options.vgg}",
+            "set content.perceptual in the recipe, or leave --vgg out",
+            exit_code=2,
+        )
+    try:
+        return replace(recipe, fitting=fitting, network=network, vgg=vgg)
+    except ValueError as error:
+        raise UserError(str(error), exit_code=2) from error
 
 
-def _step_function(state: TrainingState, recipe: GeneratorRecipe, compute: Compute) -> StepFunction:
+def _new_state(
+    options: TrainOptions, recipe: GeneratorRecipe, generator: nn.Module, compute: Compute, processes: Processes
+) -> TrainingState:
+    networks = {"generator": generator.to(compute.device).train()}
+    optimisers = {"generator": new_optimiser(generator.parameters(), recipe.fitting)}
     adversary = recipe.adversary
-
-    def step(batch: Batch, fraction: float) -> dict[str, float]:
-        blur, sharp = (tensor.to(compute.device).mul(2).sub(1) for tensor in batch)
-        adversarial = "discriminator" in state.networks and fraction >= adversary.from_fraction
-        with compute.autocast():
-            restored = state.main(blur)
-        losses = {
-            "charbonnier": recipe.content.charbonnier * charbonnier(restored, sharp),
-            "frequency": recipe.content.frequency * frequency_loss(restored, sharp),
-        }
-        values = {}
-        if adversarial:
-            values["discriminator"] = _discriminator_step(state, recipe, compute, sharp, restored.detach())
-            losses["adversarial"] = adversary.weight * _adversarial_loss(state, recipe, compute, restored)
-        state.optimise("generator", sum(losses.values()), recipe.fitting.clip)
-        return values | {name: value.item() for name, value in losses.items()}
-
-    return step
-
-
-def _discriminator_step(
-    state: TrainingState, recipe: GeneratorRecipe, compute: Compute, real: Tensor, fake: Tensor
-) -> float:
-    discriminator = state.networks["discriminator"].requires_grad_(True)
-    with compute.autocast():
-        if recipe.adversary.kind == "lsgan":
-            loss = patchgan.lsgan_discriminator_loss(discriminator, real, fake)
-        else:
-            loss = patchgan.wgan_discriminator_loss(discriminator, real, fake, recipe.adversary.penalty)
-    state.optimise("discriminator", loss, clip=10.0)
-    return loss.item()
-
-
-def _adversarial_loss(state: TrainingState, recipe: GeneratorRecipe, compute: Compute, restored: Tensor) -> Tensor:
-    discriminator = state.networks["discriminator"].requires_grad_(False)  # only the generator learns from this
-    with compute.autocast():
-        scores = discriminator(restored).float()
-    lsgan = recipe.adversary.kind == "lsgan"
-    return patchgan.lsgan_generator_loss(scores) if lsgan else patchgan.wgan_generator_loss(scores)
+    if adversary.takes_part:
+        networks["discriminator"] = build_discriminator(adversary, options.seed).to(compute.device)
+        parameters = networks["discriminator"].parameters()
+        optimisers["discriminator"] = torch.optim.Adam(parameters, adversary.rate, betas=adversary.betas)
+    vgg = digest(Path(recipe.vgg)) if recipe.vgg else None
+    identity = run_identity("generator", options, recipe, vgg=vgg, processes=processes.count)
+    return TrainingState(networks, optimisers, compute.scaler(), recipe.fitting.average, identity, processes)
 
 
 def _restore(state: TrainingState, compute: Compute) -> RestoreImage:
-    def network(tensor: Tensor) -> Tensor:
+    padding = padding_rule(state.main.config)
+
+    def network(image: Tensor) -> Tensor:
+        height, width = image.shape[-2:]
         with compute.autocast():
-            return (state.averaged(tensor * 2 - 1) + 1) / 2
+            restored = state.averaged(padding.apply(image * 2 - 1))
+        return (restored[..., :height, :width].float() + 1) / 2
 
-    return lambda image: restore_image(network, image, state.main.multiple, compute.device)
+    return lambda image: restore_image(network, image, 1, compute.device)
 
 
-def _write(
-    options: TrainOptions, recipe: GeneratorRecipe, state: TrainingState, data: TrainingData, result: dict[str, float]
-) -> Path:
-    blurred = mean_psnr(data.validation, lambda image: image)
-    metadata = {
-        "recipe": to_table(recipe),
+def _write(options: TrainOptions, run: _Run, result: dict[str, float]) -> Path:
+    state, data = run.state, run.data
+    facts = {
+        "recipe": to_table(run.recipe),
+        "vgg_sha256": state.identity["vgg"],
+        "init": options.init.name if options.init is not None else None,
+        "processes": state.processes.count,
         "data": data.described,
         "seed": options.seed,
         "steps": state.step,
         "minutes": round(state.seconds / 60, 1),
-        "psnr_db": {"blurred": blurred, "restored": result},
+        "psnr_db": {"blurred": mean_psnr(data.validation, lambda image: image), "restored": result},
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "torch": torch.__version__,
     }
-    config = state.main.config.to_json()
-    return save_model(options.output, UNET, state.averaged.state_dict(), config, metadata, half=True)
+    return save_network(options.output, state.averaged, state.main.config, facts)

@@ -2,10 +2,12 @@
 
 The caller says what one step is; this file says when steps happen and what survives an interruption. A run is a
 function of its seed and step number: batches come from (seed, step), so a resumed run goes on bit by bit as the
-uninterrupted one would (on a CPU, with a budget in steps).
+uninterrupted one would (on a CPU, with a budget in steps). Of several processes all step alike; the first alone saves,
+validates and tells.
 """
 
 import contextlib
+import math
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +17,9 @@ from pathlib import Path
 from torch import Tensor
 
 from edgedeblur.errors import INTERRUPTED, UserError
+from edgedeblur.train.processes import Processes
 from edgedeblur.train.progress import Reporter
+from edgedeblur.train.recipe import Fitting
 from edgedeblur.train.schedule import Budget, rate_factor
 from edgedeblur.train.state import TrainingState
 
@@ -23,14 +27,14 @@ Batch = tuple[Tensor, Tensor]
 StepFunction = Callable[[Batch, float], dict[str, float]]
 """(batch, fraction of the run that is over) -> losses by name; updates the weights."""
 
-_SUSPICIOUS_STEPS = 20
-
 
 @dataclass(frozen=True)
 class LoopOptions:
-    """checkpoint: the file the state is kept in. minutes between checkpoints and between validations."""
+    """fitting: whose schedule and warm-up count here. checkpoint: the file the state is kept in. minutes between
+    checkpoints and between validations."""
 
     budget: Budget
+    fitting: Fitting
     checkpoint: Path
     checkpoint_minutes: float = 5.0
     validate_minutes: float = 10.0
@@ -51,39 +55,85 @@ def run_loop(
         validate: PSNR in dB by name, of the averaged weights.
 
     Raises:
-        UserError: the run was interrupted (its state is saved first), or its losses are NaN.
+        UserError: the run was interrupted (its state is saved first), a loss is not finite (the state saved last is
+            kept), or a file cannot be written.
     """
     stream = batches(state.step)
     clock = _Clock(state.seconds)
-    last_checkpoint = last_validation = clock.seconds()
-    bad_steps = 0
+    saver = _Saver(state, options)
+    last_validation = clock.seconds()
     with _interruption() as interrupted, contextlib.closing(stream), reporter.running(options.budget, state):
-        while (fraction := options.budget.fraction(state.step, clock.seconds())) < 1:
-            state.set_rates(rate_factor(state.step, fraction))
+        while (fraction := options.budget.fraction(state.step, state.seconds)) < 1:
+            state.set_rates(rate_factor(state.step, fraction, options.fitting.schedule, options.fitting.warm_up))
             losses = step_function(next(stream), fraction)
-            bad_steps = 0 if all(value == value for value in losses.values()) else bad_steps + 1
-            if bad_steps >= _SUSPICIOUS_STEPS:
-                raise UserError(f"losses are NaN since step {state.step - bad_steps + 1}", "use a lower --rate")
-            state.finish_step(clock.seconds())
+            losses, stop, now = _agreed(state.processes, losses, interrupted(), clock.seconds())
+            _require_finite(state, losses, saver)
+            state.finish_step(now)
             reporter.step(state, options.budget, losses)
-            now = clock.seconds()
-            if interrupted():
-                state.save(options.checkpoint)
-                raise UserError(
-                    f"stopped at step {state.step}; the state is in {options.checkpoint}",
-                    "the same command with --resume goes on from there",
-                    exit_code=INTERRUPTED,
-                )
-            if now - last_checkpoint >= 60 * options.checkpoint_minutes:
-                state.save(options.checkpoint)
-                last_checkpoint = now
-            if now - last_validation >= 60 * options.validate_minutes:
+            if stop:
+                saver.save()
+                raise state.processes.told_once(saver.interrupted())
+            saver.save_if_due()
+            if state.processes.first and now - last_validation >= 60 * options.validate_minutes:
                 reporter.validation(state, validate())
                 last_validation = clock.seconds()
-    state.save(options.checkpoint)
+    saver.save()
+    if not state.processes.first:
+        return {}
     result = validate()
     reporter.validation(state, result)
     return result
+
+
+def _agreed(
+    processes: Processes, losses: dict[str, float], interrupted: bool, seconds: float
+) -> tuple[dict[str, float], bool, float]:
+    """Mean losses, whether any process is to stop, and one time for all."""
+    *means, stop, seconds = processes.agree([*losses.values(), float(interrupted), seconds])
+    return dict(zip(losses, means, strict=True)), stop > 0, seconds
+
+
+def _require_finite(state: TrainingState, losses: dict[str, float], saver: "_Saver") -> None:
+    """The weights are still those of the step before: a gradient that is not finite changes none."""
+    for name, value in losses.items():
+        if not math.isfinite(value):
+            where, mend = saver.last_good()
+            raise state.processes.told_once(
+                UserError(f"training diverged: the {name} loss is {value} at step {state.step + 1}; {where}", mend)
+            )
+
+
+class _Saver:
+    """Keeps the state in its file, written by the first process."""
+
+    def __init__(self, state: TrainingState, options: LoopOptions):
+        self.state, self.path, self.seconds = state, options.checkpoint, 60 * options.checkpoint_minutes
+        self.saved_step = state.step or None  # above zero the run was resumed from the file
+        self._saved_at = state.seconds
+
+    def save(self) -> None:
+        if self.state.processes.first:
+            self.state.save(self.path)
+        self.saved_step, self._saved_at = self.state.step, self.state.seconds
+
+    def save_if_due(self) -> None:
+        if self.state.seconds - self._saved_at >= self.seconds:
+            self.save()
+
+    def last_good(self) -> tuple[str, str]:
+        if self.saved_step is None:
+            return "no state had been saved yet", "train again with a lower --rate"
+        kept = f"the state of step {self.saved_step} is kept in {self.path}"
+        return kept, "go on from it with --resume and a lower --rate"
+
+    def interrupted(self) -> UserError:
+        """What to tell when the state has been saved."""
+        self.state.processes.wait_for_all()  # torchrun ends all when the first process is gone
+        return UserError(
+            f"stopped at step {self.state.step}; the state is in {self.path}",
+            "the same command with --resume goes on from there",
+            exit_code=INTERRUPTED,
+        )
 
 
 class _Clock:

@@ -1,9 +1,19 @@
-"""What training minimises besides the adversary: distance to the sharp image in pixels and in frequencies."""
+"""Content losses: the distance of a restored image to the sharp one, in pixels and in frequencies."""
 
 import torch
 from torch import Tensor
 
 _EPSILON = 1e-3
+
+
+def l1(a: Tensor, b: Tensor) -> Tensor:
+    """Mean of |a - b|, as in pix2pix (Isola et al., CVPR 2017)."""
+    return (a - b).float().abs().mean()
+
+
+def mse(a: Tensor, b: Tensor) -> Tensor:
+    """Mean of (a - b)^2, the pixel term of DeblurGAN-v2 (Kupyn et al., ICCV 2019)."""
+    return (a - b).float().square().mean()
 
 
 def charbonnier(a: Tensor, b: Tensor) -> Tensor:

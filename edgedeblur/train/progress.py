@@ -15,11 +15,14 @@ from edgedeblur.train.schedule import Budget
 from edgedeblur.train.state import TrainingState
 
 _SMOOTHING = 0.98
-_LINE_EVERY = 50
+_LINE_EVERY, _LINES = 50, 10
 
 
 class Reporter:
-    """Tells of a run on a rich console (a bar on a terminal, a line every 50 steps in a log) and in TensorBoard.
+    """Tells of a run on a rich console (a bar on a terminal, lines in a log) and in TensorBoard.
+
+    A log gets a line at the first step and every 50 steps, or ten lines where a run is short. Losses in it are running
+    averages, over fewer steps early on; TensorBoard gets them as they are.
 
     Args:
         console: None keeps quiet.
@@ -30,6 +33,7 @@ class Reporter:
     def __init__(self, console: Console | None, title: str, tensorboard: Path | None = None):
         self.console, self.title = console, title
         self.smoothed: dict[str, float] = {}
+        self._seen: dict[str, int] = {}
         self._progress: Progress | None = None
         self._validation = ""
         self._writer = _summary_writer(tensorboard) if tensorboard is not None else None
@@ -52,19 +56,24 @@ class Reporter:
 
     def step(self, state: TrainingState, budget: Budget, losses: dict[str, float]) -> None:
         for name, value in losses.items():
-            before = self.smoothed.get(name, value)
-            self.smoothed[name] = before * _SMOOTHING + value * (1 - _SMOOTHING) if before == before else value
-        text = f"step {state.step}  " + "  ".join(f"{name} {value:.4f}" for name, value in self.smoothed.items())
+            self._smooth(name, value)
+        text = f"step {state.step}  " + "  ".join(f"{name} {value:.4g}" for name, value in self.smoothed.items())
         if self._progress is not None:
             done = budget.fraction(state.step, state.seconds)
             self._progress.update(self._task, completed=done, state=text + self._validation)
-        elif self.console is not None and state.step % _LINE_EVERY == 0:
+        elif self.console is not None and (state.step == 1 or state.step % _line_every(budget) == 0):
             self.line(f"{text}  {state.seconds / 60:.1f} min")
         if self._writer is not None and state.step % 10 == 0:
             for name, value in losses.items():
                 self._writer.add_scalar(f"loss/{name}", value, state.step)
             for name, optimiser in state.optimisers.items():
                 self._writer.add_scalar(f"rate/{name}", optimiser.param_groups[0]["lr"], state.step)
+
+    def _smooth(self, name: str, value: float) -> None:
+        seen = self._seen.get(name, 0)
+        decay = min(_SMOOTHING, seen / (seen + 1))
+        self.smoothed[name] = self.smoothed.get(name, 0.0) * decay + value * (1 - decay)
+        self._seen[name] = seen + 1
 
     def validation(self, state: TrainingState, result: dict[str, float]) -> None:
         """PSNR by name, in dB."""
@@ -89,6 +98,10 @@ class Reporter:
         if self.console is not None:
             self.console.print(text, highlight=False, markup=False, soft_wrap=True)
             sys.stdout.flush()
+
+
+def _line_every(budget: Budget) -> int:
+    return _LINE_EVERY if budget.steps is None else max(1, min(_LINE_EVERY, budget.steps // _LINES))
 
 
 def tensorboard_folder(wanted: bool | None, folder: Path) -> tuple[Path | None, str | None]:

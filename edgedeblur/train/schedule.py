@@ -1,11 +1,10 @@
-"""How long a run is and the learning rate along it: a warm-up, then a cosine, by steps or by the clock."""
+"""How long a run is, by steps or by the clock, and the learning rate along it."""
 
 import math
 from dataclasses import dataclass
 
 from edgedeblur.errors import UserError
 
-WARM_UP_STEPS = 100
 _LAST_RATE = 0.01
 
 
@@ -34,7 +33,14 @@ class Budget:
         return min(1.0, max(by_steps, by_clock))
 
 
-def rate_factor(step: int, fraction: float) -> float:
-    """What the base learning rate is multiplied by: up from 0 over 100 steps, then a cosine from 1 to 0.01."""
-    cosine = _LAST_RATE + (1 - _LAST_RATE) * (1 + math.cos(math.pi * fraction)) / 2
-    return min(1.0, (step + 1) / WARM_UP_STEPS) * cosine
+def rate_factor(step: int, fraction: float, schedule: str = "cosine", warm_up: int = 0) -> float:
+    """What the base learning rate is multiplied by, after rising from 0 over `warm_up` steps.
+
+    `cosine` (Loshchilov and Hutter, ICLR 2017): from 1 to 0.01. `linear`: 1 for the first half of the run, then
+    straight to 0, as DeblurGAN's 150 and 150 epochs.
+    """
+    if schedule == "linear":
+        factor = min(1.0, 2 * (1 - fraction))
+    else:
+        factor = _LAST_RATE + (1 - _LAST_RATE) * (1 + math.cos(math.pi * fraction)) / 2
+    return min(1.0, (step + 1) / warm_up) * factor if warm_up else factor

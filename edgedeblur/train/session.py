@@ -1,18 +1,22 @@
 """A run from its options: what `train` and `distill` do alike around their own step."""
 
+import json
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 import torch
 from rich.console import Console
+from torch import nn
 
 from edgedeblur.data.batches import batches
 from edgedeblur.data.training_data import TrainingData
 from edgedeblur.errors import UserError
-from edgedeblur.train.loop import LoopOptions, StepFunction, run_loop
+from edgedeblur.train.loop import Batch, LoopOptions, StepFunction, run_loop
 from edgedeblur.train.progress import Reporter, tensorboard_folder
 from edgedeblur.train.recipe import Fitting
+from edgedeblur.train.recipe_table import to_table
 from edgedeblur.train.schedule import Budget
 from edgedeblur.train.state import TrainingState
 from edgedeblur.train.validation import RestoreImage, mean_psnr, to_tensor
@@ -22,6 +26,7 @@ class RunOptions(Protocol):
     """The fields that the options of `train` and `distill` share; documented at `TrainOptions`."""
 
     output: Path
+    data: tuple[str, ...]
     steps: int | None
     minutes: float | None
     batch: int | None
@@ -40,17 +45,37 @@ def state_path(output: Path) -> Path:
     return output.with_suffix(".state.pt")
 
 
-def fitting_of(options: RunOptions, fitting: Fitting) -> Fitting:
-    """The recipe's fitting with what the options override.
+def fitting_of(options: RunOptions, fitting: Fitting, device: torch.device) -> Fitting:
+    """The recipe's fitting with what the options override, and its smaller batch on a CPU.
 
     Raises:
         UserError: a number that no run can work with.
     """
+    if device.type == "cpu" and fitting.cpu_batch:
+        fitting = replace(fitting, batch=fitting.cpu_batch)
     given = {name: getattr(options, name) for name in ("batch", "crop", "rate") if getattr(options, name) is not None}
     try:
         return replace(fitting, **given)
     except ValueError as error:
         raise UserError(str(error), exit_code=2) from error
+
+
+def new_optimiser(parameters: Iterable[nn.Parameter], fitting: Fitting) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov and Hutter, ICLR 2019) as a recipe has it; without weight decay that is Adam."""
+    return torch.optim.AdamW(parameters, fitting.rate, betas=fitting.betas, weight_decay=fitting.weight_decay)
+
+
+def run_identity(kind: str, options: RunOptions, recipe: object, **more: object) -> dict:
+    """What a resumed run must have in common with the one whose state it goes on from, as JSON values.
+
+    Learning rates are not among it: a run that diverged may go on with a lower one.
+    """
+    table = to_table(recipe)
+    for part in table.values():
+        if isinstance(part, dict):
+            part.pop("rate", None)
+    identity = {"kind": kind, "seed": options.seed, "data": list(options.data), "recipe": table, **more}
+    return json.loads(json.dumps(identity))
 
 
 def run_session(
@@ -63,7 +88,8 @@ def run_session(
     restore: RestoreImage,
     console: Console | None,
 ) -> dict[str, float]:
-    """Resume if asked, report, run the loop; returns the PSNR in dB of the averaged network by validation group.
+    """Resume if asked, report, run the loop; returns the PSNR in dB of the averaged network by validation group, in
+    other processes than the first nothing.
 
     Args:
         restore: one uint8 picture through the averaged network.
@@ -71,13 +97,14 @@ def run_session(
     Raises:
         UserError: no end given, nothing to resume, TensorBoard asked for and missing, interrupted.
     """
-    budget = Budget(options.steps, options.minutes)
+    budget, processes = Budget(options.steps, options.minutes), state.processes
     if options.resume:
         state.restore(state_path(options.output))
-    events, line = tensorboard_folder(options.tensorboard, options.output.parent / "tensorboard" / options.output.stem)
-    reporter = Reporter(console, title, events)
-    if line is not None:
-        reporter.line(line)
+    reporter = _reporter(options, title, console) if processes.first else Reporter(None, title)
+
+    def draw_from(step: int) -> Iterator[Batch]:
+        size = (fitting.batch, fitting.crop)
+        return batches(data.source, options.seed, step, *size, options.threads, processes.rank)
 
     def validate() -> dict[str, float]:
         _show_first(reporter, state, data, restore)
@@ -85,12 +112,20 @@ def run_session(
 
     return run_loop(
         state,
-        lambda step: batches(data.source, options.seed, step, fitting.batch, fitting.crop, options.threads),
+        draw_from,
         step_function,
         validate,
-        LoopOptions(budget, state_path(options.output), options.checkpoint_minutes, options.validate_minutes),
+        LoopOptions(budget, fitting, state_path(options.output), options.checkpoint_minutes, options.validate_minutes),
         reporter,
     )
+
+
+def _reporter(options: RunOptions, title: str, console: Console | None) -> Reporter:
+    events, line = tensorboard_folder(options.tensorboard, options.output.parent / "tensorboard" / options.output.stem)
+    reporter = Reporter(console, title, events)
+    if line is not None:
+        reporter.line(line)
+    return reporter
 
 
 def _show_first(reporter: Reporter, state: TrainingState, data: TrainingData, restore: RestoreImage) -> None:

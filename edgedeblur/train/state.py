@@ -1,6 +1,8 @@
 """What a run must remember: networks, their running average, optimisers, step, clock and random state."""
 
 import copy
+import io
+import math
 import pickle
 from pathlib import Path
 
@@ -9,7 +11,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from edgedeblur.errors import UserError
-from edgedeblur.files import atomic_path
+from edgedeblur.files import write_bytes
+from edgedeblur.train.processes import ALONE, Processes
 
 _MEND_FRESH = "train afresh: leave out --resume"
 
@@ -29,7 +32,10 @@ class RunningAverage:
 
 
 class TrainingState:
-    """networks and optimisers by name; `averaged` is the running average of the network named first."""
+    """networks and optimisers by name; `averaged` is the running average of the network named first.
+
+    Every process has all of it, and after every step the same.
+    """
 
     def __init__(
         self,
@@ -38,8 +44,10 @@ class TrainingState:
         scaler: torch.amp.GradScaler,
         decay: float,
         identity: dict,
+        processes: Processes = ALONE,
     ):
         self.networks, self.optimisers, self.scaler = networks, optimisers, scaler
+        self.processes = processes
         self.main = next(iter(networks.values()))
         self.average = RunningAverage(self.main, decay)
         self.identity = identity
@@ -59,24 +67,35 @@ class TrainingState:
                 group["lr"] = group["base_rate"] * factor
 
     def optimise(self, name: str, loss: Tensor, clip: float) -> None:
-        """One update by the optimiser of that name, the gradient's norm clipped; a NaN gradient changes nothing."""
+        """One update by the optimiser of that name; a NaN gradient changes nothing.
+
+        Args:
+            loss: of this process's images; the gradient is the mean over all processes.
+            clip: largest norm of the gradient, 0 for any.
+        """
         optimiser = self.optimisers[name]
         optimiser.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
-        self.scaler.unscale_(optimiser)
         parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
-        norm = torch.nn.utils.clip_grad_norm_(parameters, clip)
+        self.scaler.scale(loss).backward()
+        self.processes.average_gradients(parameters)  # before unscaling, so that all see an overflow of one
+        self.scaler.unscale_(optimiser)
+        norm = torch.nn.utils.clip_grad_norm_(parameters, clip or math.inf)
         if self.scaler.is_enabled() or torch.isfinite(norm):
             self.scaler.step(optimiser)
         self.scaler.update()
 
     def finish_step(self, seconds: float) -> None:
+        self.processes.average_buffers(self.main)
         self.average.update(self.main, self.step)
         self.step += 1
         self.seconds = seconds
 
     def save(self, path: Path) -> None:
-        """Write everything whole or not at all."""
+        """Write everything whole or not at all.
+
+        Raises:
+            UserError: it cannot be written; what was in the file before stays.
+        """
         content = {
             "identity": self.identity,
             "step": self.step,
@@ -87,16 +106,17 @@ class TrainingState:
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
             "scaler": self.scaler.state_dict(),
         }
-        with atomic_path(path) as temporary:
-            torch.save(content, temporary)
+        buffer = io.BytesIO()  # torch itself reports a full disk as an inner error of its archive
+        torch.save(content, buffer)
+        write_bytes(path, buffer.getbuffer())
 
     def restore(self, path: Path) -> None:
-        """Go on from a saved state.
+        """Go on from a saved state, with the learning rates of this run. Only the first process reads the file.
 
         Raises:
             UserError: no such file, not a training state, or the state of a run with other settings.
         """
-        content = read_training_state(path)
+        content = parse_training_state(path, self.processes.from_first(lambda: _state_bytes(path)))
         differing = [name for name, value in self.identity.items() if content["identity"].get(name) != value]
         if differing:
             was = content["identity"].get(differing[0])
@@ -114,7 +134,10 @@ class TrainingState:
         for name, network in self.networks.items():
             network.load_state_dict(content["networks"][name])
         for name, optimiser in self.optimisers.items():
+            rates = [group["base_rate"] for group in optimiser.param_groups]
             optimiser.load_state_dict(content["optimisers"][name])
+            for group, rate in zip(optimiser.param_groups, rates, strict=True):
+                group["base_rate"] = rate
         self.scaler.load_state_dict(content["scaler"])
         torch.set_rng_state(content["random"])
         self.step, self.seconds = int(content["step"]), float(content["seconds"])
@@ -126,13 +149,22 @@ def read_training_state(path: Path) -> dict[str, dict[str, Tensor] | int | float
     Raises:
         UserError: no such file, or not a training state.
     """
-    if not Path(path).is_file():
-        raise UserError(f"there is no training state {path} to resume from", _MEND_FRESH)
+    return parse_training_state(path, _state_bytes(path))
+
+
+def parse_training_state(path: Path, data: bytes) -> dict[str, dict[str, Tensor] | int | float]:
+    """The same from the file's bytes; the path is for messages."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         if not {"identity", "step", "averaged"} <= content.keys():
             raise ValueError("keys are missing")
     except (pickle.UnpicklingError, RuntimeError, ValueError, AttributeError, EOFError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path} is not a training state: {reason}", _MEND_FRESH) from error
     return content
+
+
+def _state_bytes(path: Path) -> bytes:
+    if not Path(path).is_file():
+        raise UserError(f"there is no training state {path} to resume from", _MEND_FRESH)
+    return Path(path).read_bytes()

@@ -4,13 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from edgedeblur.generators.patchgan import (
-    PatchGan,
-    build_patchgan,
-    gradient_penalty,
-    lsgan_discriminator_loss,
-    wgan_discriminator_loss,
-)
+from edgedeblur.generators.double_scale import build_double_scale
+from edgedeblur.generators.patchgan import PatchGan, build_patchgan
 from edgedeblur.generators.tiles import in_tiles
 from edgedeblur.generators.unet import UNet, UNetConfig, build_unet
 
@@ -100,49 +95,41 @@ def test_a_configuration_survives_json():
     assert UNetConfig.from_json(TINY.to_json()) == TINY
 
 
-def test_a_patchgan_score_sees_70x70_pixels():
+@pytest.mark.parametrize("layers, side", [(3, 70), (5, 286)])
+def test_a_patchgan_score_sees_the_published_number_of_pixels(layers, side):
     """The receptive field of one score, measured by which pixels have a gradient; without normalisation, whose
     statistics are of the whole image."""
-    network = PatchGan(width=4)
-    layers = nn.Sequential(*(layer for layer in network.layers if not isinstance(layer, nn.InstanceNorm2d)))
-    image = torch.rand(1, 3, 256, 256, requires_grad=True)
-    layers(image)[0, 0, 15, 15].backward()
+    network = PatchGan(width=4, layers=layers)
+    seen = nn.Sequential(*(layer for layer in network.layers if not isinstance(layer, nn.InstanceNorm2d)))
+    image = torch.rand(1, 3, 512, 512, requires_grad=True)
+    scores = seen(image)
+    middle = scores.shape[-1] // 2
+    scores[0, 0, middle, middle].backward()
     touched = image.grad[0].abs().sum(0).nonzero()
-    assert (touched.max(0).values - touched.min(0).values + 1).tolist() == [70, 70]
+    assert (touched.max(0).values - touched.min(0).values + 1).tolist() == [side, side]
 
 
 def test_a_patchgan_has_the_published_size():
     """2,764,737 with C64-C128-C256-C512 on RGB, as pix2pix's NLayerDiscriminator with instance normalisation."""
     assert sum(parameter.numel() for parameter in build_patchgan().parameters()) == 2_764_737
-    assert build_patchgan(8)(torch.zeros(2, 3, 64, 64)).shape == (2, 1, 6, 6)
+    assert build_patchgan(8)(torch.zeros(2, 3, 256, 256)).shape == (2, 1, 35, 35)
 
 
-def test_the_gradient_penalty_of_a_linear_critic_is_known():
-    """score = sum(w * x): the gradient is w everywhere, so the penalty is (|w| - 1)^2."""
+def test_the_double_scale_discriminator_is_two_patchgans_of_three_and_five_layers():
+    """Parameters by the formula of a convolution with bias; scores of a 256x256 image as in DeblurGAN-v2's code."""
 
-    class Linear(nn.Module):
-        def forward(self, x):
-            return (3.0 / x[0].numel() ** 0.5 * x).sum(dim=(1, 2, 3))
+    def conv(cin, cout):
+        return cin * cout * 16 + cout
 
-    real, fake = torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8)
-    assert gradient_penalty(Linear(), real, fake).item() == pytest.approx(4.0, rel=1e-4)
-
-
-@pytest.mark.parametrize("loss", [lsgan_discriminator_loss, wgan_discriminator_loss])
-def test_a_discriminator_learns_to_tell_real_from_fake(loss):
-    discriminator = build_patchgan(8)
-    optimiser = torch.optim.Adam(discriminator.parameters(), 2e-3, betas=(0.5, 0.999))
-    torch.manual_seed(0)
-    for _ in range(120):
-        optimiser.zero_grad()
-        loss(discriminator, *_noise_and_blocks(4)).backward()
-        optimiser.step()
-    with torch.no_grad():
-        real, fake = _noise_and_blocks(32)
-        assert discriminator(real).mean() > discriminator(fake).mean()
+    patch, whole = build_double_scale().scales
+    common = conv(3, 64) + conv(64, 128) + conv(128, 256) + conv(256, 512) + conv(512, 1)
+    counts = [sum(parameter.numel() for parameter in network.parameters()) for network in (patch, whole)]
+    assert counts == [common, common + 2 * conv(512, 512)]
+    shapes = [scale(torch.zeros(1, 3, 256, 256)).shape[-2:] for scale in build_double_scale(2).scales]
+    assert shapes == [(35, 35), (11, 11)]
 
 
-def _noise_and_blocks(count):
-    """Pixel noise as real images, noise in blocks of 8x8 as fake ones."""
-    fake = torch.rand(count, 3, 4, 4).repeat_interleave(8, 2).repeat_interleave(8, 3)
-    return torch.rand(count, 3, 32, 32) * 2 - 1, fake * 2 - 1
+@pytest.mark.parametrize("side", [32, 64])
+def test_discriminators_take_small_crops(side):
+    for scale in build_double_scale(2).scales:
+        assert scale(torch.rand(1, 3, side, side)).numel() > 1

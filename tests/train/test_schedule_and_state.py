@@ -9,8 +9,9 @@ from torch import nn
 from edgedeblur.errors import UserError
 from edgedeblur.train.device import choose_compute
 from edgedeblur.train.losses import charbonnier, frequency_loss
-from edgedeblur.train.recipe import RECIPES, GeneratorRecipe, from_table, read_recipe
-from edgedeblur.train.schedule import WARM_UP_STEPS, Budget, rate_factor
+from edgedeblur.train.recipe import GENERATOR_RECIPES, RECIPES, GeneratorRecipe, find_recipe, read_recipe
+from edgedeblur.train.recipe_table import from_table, to_table
+from edgedeblur.train.schedule import Budget, rate_factor
 from edgedeblur.train.state import RunningAverage, TrainingState
 
 
@@ -33,10 +34,16 @@ def take_steps(run: TrainingState, count: int) -> list[float]:
 
 
 def test_the_rate_warms_up_then_follows_a_cosine_to_a_hundredth():
-    assert rate_factor(0, 0) == pytest.approx(1 / WARM_UP_STEPS)
-    assert rate_factor(10_000, 0) == 1
-    assert rate_factor(10_000, 0.5) == pytest.approx((1 + 0.01) / 2)
-    assert rate_factor(10_000, 1) == pytest.approx(0.01)
+    assert [rate_factor(step, 0, warm_up=100) for step in (0, 49, 99)] == pytest.approx([0.01, 0.5, 1.0])
+    assert rate_factor(0, 0) == 1
+    assert rate_factor(10_000, 0.5, warm_up=100) == pytest.approx((1 + 0.01) / 2)
+    assert rate_factor(10_000, 1, warm_up=100) == pytest.approx(0.01)
+
+
+def test_the_linear_schedule_is_that_of_deblurgan():
+    """Constant for 150 epochs, then to zero in 150."""
+    epochs = (0, 100, 150, 225, 300)
+    assert [rate_factor(5, epoch / 300, "linear") for epoch in epochs] == pytest.approx([1, 1, 1, 0.5, 0])
 
 
 def test_a_budget_ends_by_steps_or_by_the_clock_whichever_is_first():
@@ -107,6 +114,33 @@ def test_a_state_file_that_would_run_code_is_refused(tmp_path):
         state().restore(tmp_path / "run.state.pt")
 
 
+def test_a_resumed_run_goes_on_with_its_own_rate(tmp_path):
+    first = state()
+    take_steps(first, 1)
+    first.save(tmp_path / "run.state.pt")
+    second = state()
+    second.optimisers["net"].param_groups[0]["base_rate"] = 0.02
+    second.restore(tmp_path / "run.state.pt")
+    second.set_rates(0.5)
+    assert second.optimisers["net"].param_groups[0]["lr"] == pytest.approx(0.01)
+
+
+def test_a_clip_of_zero_leaves_gradients_as_they_are():
+    run = state()
+    run.optimise("net", 1e6 * run.main(torch.ones(1, 3)).sum(), clip=0.0)
+    assert run.main.weight.grad.abs().max() == 1e6
+
+
+def test_a_scaler_skips_an_overflowing_step_and_lowers_its_scale():
+    run = state()
+    run.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, enabled=True)
+    before = run.main.weight.clone()
+    run.optimise("net", run.main(torch.full((1, 3), 3e38)).sum() * 10, clip=1.0)
+    assert torch.equal(run.main.weight, before) and run.scaler.get_scale() == 512.0
+    run.optimise("net", run.main(torch.ones(1, 3)).sum(), clip=1.0)
+    assert not torch.equal(run.main.weight, before)
+
+
 def test_a_nan_gradient_changes_nothing():
     run = state()
     before = run.main.weight.clone()
@@ -129,7 +163,7 @@ def test_the_frequency_loss_of_a_flat_difference_is_all_in_one_coefficient():
 def test_shipped_recipes_are_read(recipe):
     from edgedeblur.distill.recipe import DistillRecipe
 
-    read_recipe(recipe, GeneratorRecipe if recipe.stem == "unet" else DistillRecipe)
+    read_recipe(recipe, DistillRecipe if recipe.stem == "student" else GeneratorRecipe)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +172,21 @@ def test_shipped_recipes_are_read(recipe):
         ("[fitting]\nbtach = 3", "unknown key fitting.btach"),
         ("[fitting]\nbatch = 'three'", "fitting.batch is 'three'"),
         ("[fitting]\ncrop = 100", "multiple of 16"),
-        ("[adversary]\nkind = 'vanilla'", "lsgan, wgan-gp, none"),
+        ("[adversary]\nkind = 'vanilla'", "wgan-gp, lsgan, ragan-ls, bce, none"),
+        ("[adversary]\ndiscriminator = 'triple'", "patch, double"),
+        ("[adversary]\nbetas = [0.5]", "betas are"),
+        ("[adversary]\nupdates = 0", "updates 0"),
+        ("[fitting]\nschedule = 'step'", "cosine, linear"),
+        ("[content]\nl2 = 1", "unknown key content.l2"),
+        ("[content]\nmse = 0", "no loss above 0"),
+        ("[content]\nmse = -1", "must not be negative"),
+        ("[content]\nperceptual = 1", "content_without_vgg must name"),
+        ("[network]\nname = 'resnet_7blocks'", "resnet_9blocks, resnet_6blocks"),
+        ("[network]\nname = 'fpn_mobilenet'\nwidths = [1]", "unknown key network.widths; there are filters"),
+        ("[network]\nname = 'resnet_9blocks'\nblock_layout = 'two'", "dropout, no dropout, one convolution"),
+        ("[network]\nname = 'resnet_9blocks'\nngf = 0", "network.ngf is 0"),
+        ("[network]\nname = 'fpn_inception'\n[fitting]\ncrop = 64", "multiples of 32 from 128 on"),
+        ("vgg = 3", "vgg is 3"),
         ("fitting = 3", "must be a table"),
         ("[network]\nwidths = [1, 2]", "not a U-Net configuration"),
         ("[[", "recipe"),
@@ -148,6 +196,28 @@ def test_recipes_that_do_not_fit_are_messages(tmp_path, text, message):
     (tmp_path / "bad.toml").write_text(text)
     with pytest.raises(UserError, match=message):
         read_recipe(tmp_path / "bad.toml", GeneratorRecipe)
+
+
+def test_an_unknown_recipe_is_answered_with_those_that_ship():
+    with pytest.raises(UserError, match="deblurgan, deblurgan-v2, unet"):
+        find_recipe("deblurgan-v3")
+
+
+def test_shipped_recipes_are_what_their_papers_say():
+    v1, v2 = (read_recipe(find_recipe(name), GeneratorRecipe) for name in ("deblurgan", "deblurgan-v2"))
+    assert v1.content.used == {"perceptual": 100} and v1.content_without_vgg.used == {"l1": 100}
+    assert (v1.adversary.kind, v1.adversary.updates, v1.adversary.penalty) == ("wgan-gp", 5, 10)
+    assert v2.content.used == {"mse": 0.5, "perceptual": 0.006} and v2.adversary.weight == 0.01
+    assert (v2.adversary.kind, v2.adversary.discriminator) == ("ragan-ls", "double")
+    for recipe in (v1, v2):
+        assert recipe.fitting.rate == recipe.adversary.rate == 1e-4
+        assert recipe.fitting.crop == 256 and 8 <= recipe.fitting.batch <= 16
+
+
+@pytest.mark.parametrize("name", GENERATOR_RECIPES)
+def test_a_recipe_survives_as_a_table(name):
+    recipe = read_recipe(find_recipe(name), GeneratorRecipe)
+    assert from_table(to_table(recipe), GeneratorRecipe) == recipe
 
 
 def test_left_out_keys_keep_their_defaults():
