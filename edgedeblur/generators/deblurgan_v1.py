@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from edgedeblur.generators.normalisation import Normalisation
 
 BlockLayout = Literal["dropout", "no dropout", "one convolution"]
-DROPOUT = 0.5
+PUBLISHED_DROPOUT = 0.5
 FIRST_BLOCK = 10
 OTHER_LAYERS = 17  # number of the last convolution, less the number of residual blocks
 
@@ -39,7 +39,7 @@ class V1Config:
 
 
 class ResnetBlock(nn.Module):
-    """x + branch(x). Dropout works in training alone: upstream leaves it on, which makes its output random."""
+    """x + branch(x). Dropout is off until `set_dropout`: upstream leaves it on at test time, where output is random."""
 
     def __init__(self, channels: int, layout: BlockLayout, head_relu: bool):
         super().__init__()
@@ -47,7 +47,7 @@ class ResnetBlock(nn.Module):
         if layout == "one convolution":
             self.conv_block = nn.Sequential(*first, nn.ReLU() if head_relu else nn.Identity())
             return
-        dropout = [nn.Dropout(DROPOUT)] if layout == "dropout" else []
+        dropout = [nn.Dropout(0.0)] if layout == "dropout" else []
         second = [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), _norm(channels)]
         self.conv_block = nn.Sequential(*first, nn.ReLU(), *dropout, *second)
 
@@ -80,6 +80,13 @@ class ResnetGenerator(nn.Module):
 def bottleneck_name(config: V1Config) -> str:
     """The last residual block: 4 * ngf channels at 1/4 of the resolution."""
     return f"model.{FIRST_BLOCK + config.blocks - 1}"
+
+
+def set_dropout(network: ResnetGenerator, probability: float) -> None:
+    """How much of a block's inner map is dropped in training mode, in the "dropout" layout; the paper's is 0.5."""
+    for module in network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = probability
 
 
 def _norm(channels: int) -> Normalisation:

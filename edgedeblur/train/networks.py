@@ -11,7 +11,7 @@ from torch import nn
 from edgedeblur.checkpoints import UNET, save_model
 from edgedeblur.errors import UserError
 from edgedeblur.files import atomic_path
-from edgedeblur.generators.deblurgan_v1 import ResnetGenerator, V1Config
+from edgedeblur.generators.deblurgan_v1 import PUBLISHED_DROPOUT, ResnetGenerator, V1Config, set_dropout
 from edgedeblur.generators.deblurgan_v2 import PyramidGenerator, V2Config
 from edgedeblur.generators.layouts import variant
 from edgedeblur.generators.load import load_generator
@@ -60,7 +60,7 @@ def build_network(config: NetworkConfig, seed: int) -> nn.Module:
         torch.manual_seed(seed)
         if isinstance(config, V2Config):
             return PyramidGenerator(config)
-        network = ResnetGenerator(config)
+        network = _training_resnet(config)
         for module in network.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.normal_(module.weight, 0.0, _INITIAL_SPREAD)
@@ -84,9 +84,15 @@ def initial_network(path: Path, config: NetworkConfig) -> nn.Module:
         )
     if isinstance(config, V1Config):  # what a file does not tell is as the recipe says
         told = dataclasses.replace(network.config, learn_residual=config.learn_residual, head_relu=config.head_relu)
-        weights, network = network.state_dict(), ResnetGenerator(told)
+        weights, network = network.state_dict(), _training_resnet(told)
         network.load_state_dict(weights)
     return network.requires_grad_(True)
+
+
+def _training_resnet(config: V1Config) -> ResnetGenerator:
+    network = ResnetGenerator(config)
+    set_dropout(network, PUBLISHED_DROPOUT)
+    return network
 
 
 def save_network(path: Path, network: nn.Module, config: NetworkConfig, facts: dict) -> Path:

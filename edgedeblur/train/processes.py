@@ -127,11 +127,16 @@ def local_rank() -> int:
 def joined_processes(device: torch.device) -> Iterator[Processes]:
     """The processes that torchrun started, connected within the block: NCCL between GPUs, Gloo between CPUs.
 
+    A caller who runs several trainings in one process connects around all of them: connecting again does not work.
+
     Raises:
         UserError: they cannot be connected.
     """
     if not launched():
         yield ALONE
+        return
+    if distributed.is_initialized():
+        yield _connected(device)
         return
     try:
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
@@ -140,9 +145,13 @@ def joined_processes(device: torch.device) -> Iterator[Processes]:
             f"the processes cannot be connected: {error}", "see torchrun --help on --rdzv-endpoint"
         ) from error
     try:
-        yield Processes(distributed.get_rank(), distributed.get_world_size(), device)
+        yield _connected(device)
     finally:
         distributed.destroy_process_group()
+
+
+def _connected(device: torch.device) -> Processes:
+    return Processes(distributed.get_rank(), distributed.get_world_size(), device)
 
 
 class _MeanOverProcesses(torch.autograd.Function):

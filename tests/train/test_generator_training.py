@@ -5,18 +5,17 @@ import io
 import signal
 import threading
 
-import numpy as np
 import pytest
 import torch
 from rich.console import Console
 
 from edgedeblur.checkpoints import read_model
-from edgedeblur.data.images import write_image
 from edgedeblur.errors import UserError
 from edgedeblur.generators.load import load_generator
 from edgedeblur.train import generator as training
 from edgedeblur.train import step as stepping
 from edgedeblur.train.generator import TrainOptions, train_generator
+from edgedeblur.train.recipe import ADVERSARIES
 from edgedeblur.train.state import read_training_state
 
 RECIPE = """
@@ -38,27 +37,6 @@ max_length = 8.0
 """
 
 
-@pytest.fixture
-def photos(tmp_path):
-    y, x = np.mgrid[:72, :72]
-    for number in range(4):
-        stripes = (np.sin(x / (2 + number) + y / 5) > 0) * 200
-        write_image(tmp_path / "photos" / f"{number}.png", np.repeat(stripes[..., None], 3, 2).astype(np.uint8))
-    return str(tmp_path / "photos")
-
-
-@pytest.fixture
-def pairs(tmp_path, photos):
-    from edgedeblur.data.blur import kernel_blur
-    from edgedeblur.data.images import read_image
-
-    sharp = read_image(f"{photos}/0.png")
-    blurred = kernel_blur(sharp.astype(np.float32), np.full((1, 7), 1 / 7, np.float32)).astype(np.uint8)
-    write_image(tmp_path / "pairs" / "blur" / "a.png", blurred)
-    write_image(tmp_path / "pairs" / "sharp" / "a.png", sharp)
-    return str(tmp_path / "pairs")
-
-
 def options(tmp_path, photos, pairs, name, kind="lsgan", weight=0.01, **changes) -> TrainOptions:
     recipe = tmp_path / f"{kind}.toml"
     recipe.write_text(RECIPE.format(kind=kind, weight=weight))
@@ -66,11 +44,9 @@ def options(tmp_path, photos, pairs, name, kind="lsgan", weight=0.01, **changes)
     return TrainOptions(tmp_path / name, (photos,), (pairs,), recipe, **values)
 
 
-@pytest.mark.parametrize(
-    "kind, weight", [("lsgan", 0.01), ("wgan-gp", 0.01), ("ragan-ls", 0.01), ("bce", 0.01), ("none", 0.0)]
-)
-def test_a_run_writes_a_generator_that_loads(tmp_path, photos, pairs, kind, weight):
-    path = train_generator(options(tmp_path, photos, pairs, "t.safetensors", kind, weight))
+@pytest.mark.parametrize("kind", ADVERSARIES)
+def test_a_run_writes_a_generator_that_loads(tmp_path, photos, pairs, kind):
+    path = train_generator(options(tmp_path, photos, pairs, "t.safetensors", kind))
     generator = load_generator(path)
     assert generator.info.family == "unet"
     assert generator(torch.rand(1, 3, 50, 33)).shape == (1, 3, 50, 33)
