@@ -14,11 +14,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from edgedeblur.errors import UserError
-from edgedeblur.files import atomic_path
+from edgedeblur.files import write_bytes
 from edgedeblur.student import IMAGE, MAX_PARAMETERS, ConvSpec, Student, StudentSpec
 
 METADATA_KEY = "edgedeblur"
@@ -52,10 +52,18 @@ def save_model(
     """
     dtype = torch.float16 if half else torch.float32
     tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in sorted(state.items())}
-    _require_finite(Path(path), tensors)
     header = {"format": FORMAT, "kind": kind, "config": config, "metadata": metadata}
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={METADATA_KEY: json.dumps(header, sort_keys=True)})
+    return write_tensors(path, tensors, {METADATA_KEY: json.dumps(header, sort_keys=True)})
+
+
+def write_tensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> Path:
+    """Write a safetensors file whole or not at all.
+
+    Raises:
+        UserError: the file cannot be written, or a weight is NaN or infinite.
+    """
+    _require_finite(Path(path), tensors)
+    write_bytes(path, save(tensors, metadata))  # safetensors' own writing hides a full disk in an error of its own
     return Path(path)
 
 

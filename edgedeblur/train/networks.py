@@ -5,12 +5,10 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
-from edgedeblur.checkpoints import UNET, save_model
+from edgedeblur.checkpoints import UNET, save_model, write_tensors
 from edgedeblur.errors import UserError
-from edgedeblur.files import atomic_path
 from edgedeblur.generators.deblurgan_v1 import PUBLISHED_DROPOUT, ResnetGenerator, V1Config, set_dropout
 from edgedeblur.generators.deblurgan_v2 import PyramidGenerator, V2Config
 from edgedeblur.generators.layouts import variant
@@ -110,9 +108,4 @@ def save_network(path: Path, network: nn.Module, config: NetworkConfig, facts: d
     tensors = {
         name: tensor.detach().float().cpu().contiguous() for name, tensor in sorted(network.state_dict().items())
     }
-    bad = next((name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()), None)
-    if bad is not None:
-        raise UserError(f"{path}: {bad} has weights that are NaN or infinite", "train again with a lower --rate")
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={"training": json.dumps(facts, sort_keys=True)})
-    return path
+    return write_tensors(path, tensors, {"training": json.dumps(facts, sort_keys=True)})
