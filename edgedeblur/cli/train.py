@@ -23,6 +23,7 @@ from edgedeblur.workdir import WorkDir
     help="Train this generator in place of the recipe's.",
 )
 @click.option("--vgg", type=options.PATH, help="torchvision's vgg19 weights, for the recipe's perceptual loss.")
+@click.option("--encoder", type=options.PATH, help="ImageNet weights that DeblurGAN-v2's encoder starts from.")
 @click.option("--init", type=options.PATH, help="Generator's file to start from, instead of fresh weights.")
 @options.training
 @options.workdir
@@ -31,6 +32,7 @@ def command(
     recipe: str,
     network: str | None,
     vgg: Path | None,
+    encoder: Path | None,
     init: Path | None,
     training: dict,
     workdir: WorkDir,
@@ -45,7 +47,7 @@ def command(
     from edgedeblur.cli.progress import training_console
     from edgedeblur.train.generator import TrainOptions, train_generator
 
-    chosen = {"recipe": recipe, "network": network, "vgg": vgg, "init": init}
+    chosen = {"recipe": recipe, "network": network, "vgg": vgg, "encoder": encoder, "init": init}
     written = train_generator(TrainOptions(output=output or workdir.teacher, **chosen, **training), training_console())
     if written is not None:
         click.echo(written)

@@ -14,12 +14,13 @@ from edgedeblur.errors import UserError
 from edgedeblur.generators.deblurgan_v1 import V1Config
 from edgedeblur.generators.load import padding_rule
 from edgedeblur.train.device import Compute, choose_compute
+from edgedeblur.train.encoder import load_encoder
 from edgedeblur.train.networks import NETWORKS, build_network, initial_network, save_network
 from edgedeblur.train.perceptual import VggFeatures, load_vgg
 from edgedeblur.train.processes import Processes, joined_processes
 from edgedeblur.train.recipe import GeneratorRecipe, find_recipe, read_recipe
 from edgedeblur.train.recipe_table import to_table
-from edgedeblur.train.session import fitting_of, new_optimiser, run_identity, run_session
+from edgedeblur.train.session import fitting_of, new_optimiser, run_session
 from edgedeblur.train.state import TrainingState
 from edgedeblur.train.step import adversarial_step, build_discriminator
 from edgedeblur.train.validation import RestoreImage, mean_psnr, restore_image
@@ -35,7 +36,8 @@ class TrainOptions:
     data: folders to train on, each `FOLDER` or `KIND:FOLDER` with KIND photos, pairs or frames; none: default photos.
     validation: folders of pairs to measure on; none: a part of the data is held back.
     recipe: a shipped one's name or a TOML file. network: a key of `NETWORKS`, in place of the recipe's network.
-    vgg: VGG19's weights for the perceptual loss, in place of the recipe's file.
+    vgg, encoder: ImageNet weights of VGG19 for the perceptual loss, and of DeblurGAN-v2's encoder to start from, in
+        place of the recipe's files.
     steps, minutes: the run ends at whichever comes first, and the learning rate falls accordingly.
     batch, crop, rate: override the recipe where not None; the batch is of one process.
     seed: of initial weights and data. device: auto, cpu, cuda, cuda:N. precision: auto, float32, bfloat16, float16.
@@ -50,6 +52,7 @@ class TrainOptions:
     recipe: str = DEFAULT_RECIPE
     network: str | None = None
     vgg: Path | None = None
+    encoder: Path | None = None
     steps: int | None = None
     minutes: float | None = None
     batch: int | None = None
@@ -130,7 +133,9 @@ def _prepare(options: TrainOptions, compute: Compute, processes: Processes) -> _
     generator = build_network(recipe.network, options.seed)
     if options.init is not None:
         generator = initial_network(options.init, recipe.network)
-        recipe = replace(recipe, network=generator.config)
+        recipe = replace(recipe, network=generator.config, encoder="")
+    elif recipe.encoder:
+        load_encoder(generator, Path(recipe.encoder))
     state = _new_state(options, recipe, generator, compute, processes)
     smaller = options.batch is None and recipe.fitting.batch != published
     return _Run(recipe, vgg, data, state, published if smaller else None)
@@ -140,15 +145,17 @@ def _recipe(options: TrainOptions, compute: Compute) -> GeneratorRecipe:
     recipe = read_recipe(find_recipe(options.recipe), GeneratorRecipe)
     fitting = fitting_of(options, recipe.fitting, compute.device)
     network = recipe.network if options.network is None else NETWORKS[options.network]
-    vgg = recipe.vgg if options.vgg is None else str(options.vgg)
+    files = {name: str(path) for name in ("vgg", "encoder") if (path := getattr(options, name)) is not None}
     if options.vgg is not None and not recipe.content.perceptual:
         raise UserError(
             f"recipe {options.recipe} has no perceptual loss for --vgg {options.vgg}",
             "set content.perceptual in the recipe, or leave --vgg out",
             exit_code=2,
         )
+    if options.init is not None and options.encoder is not None:
+        raise UserError("--init has an encoder already", "leave --encoder or --init out", exit_code=2)
     try:
-        return replace(recipe, fitting=fitting, network=network, vgg=vgg)
+        return replace(recipe, fitting=fitting, network=network, **files)
     except ValueError as error:
         raise UserError(str(error), exit_code=2) from error
 
@@ -163,8 +170,14 @@ def _new_state(
         networks["discriminator"] = build_discriminator(adversary, options.seed).to(compute.device)
         parameters = networks["discriminator"].parameters()
         optimisers["discriminator"] = torch.optim.Adam(parameters, adversary.rate, betas=adversary.betas)
-    vgg = digest(Path(recipe.vgg)) if recipe.vgg else None
-    identity = run_identity("generator", options, recipe, vgg=vgg, processes=processes.count)
+    identity = {
+        "kind": "generator",
+        "seed": options.seed,
+        "data": list(options.data),
+        "recipe": to_table(recipe),
+        "files": {path: digest(Path(path)) for path in (recipe.vgg, recipe.encoder) if path},
+        "processes": processes.count,
+    }
     return TrainingState(networks, optimisers, compute.scaler(), recipe.fitting.average, identity, processes)
 
 
@@ -184,7 +197,7 @@ def _write(options: TrainOptions, run: _Run, result: dict[str, float]) -> Path:
     state, data = run.state, run.data
     facts = {
         "recipe": to_table(run.recipe),
-        "vgg_sha256": state.identity["vgg"],
+        "sha256": state.identity["files"],
         "init": options.init.name if options.init is not None else None,
         "processes": state.processes.count,
         "data": data.described,

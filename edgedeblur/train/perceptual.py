@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from edgedeblur.errors import UserError
-from edgedeblur.generators.weight_file import read_tensors
+from edgedeblur.train.borrowed import read_borrowed, take_weights
 
 _MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, in torchvision's units
 # channels of VGG19's convolutions up to conv3_3, None for a pooling; each convolution but the last has a ReLU
@@ -58,23 +58,10 @@ def load_vgg(path: Path) -> VggFeatures:
     Raises:
         UserError: no such file, not a file of tensors, or the weights of another network.
     """
-    if not Path(path).is_file():
-        raise UserError(f"no VGG19 weights {path}: no such file", _MEND)
-    try:
-        tensors = {name: tensor for found in read_tensors(Path(path)) for name, tensor in found.tensors.items()}
-    except UserError as error:
-        raise UserError(f"VGG19 weights: {error.message}", _MEND) from error
-    network = VggFeatures()
-    wanted = network.state_dict()
+    tensors = read_borrowed(path, "VGG19", _MEND)
     numbers = {int(found[1]) for name in tensors if (found := re.match(r"features\.(\d{1,4})\.", name))}
     if other := sorted(numbers - _VGG19):
         raise UserError(f"{path} has features.{other[0]}, which VGG19 has not: weights of another network", _MEND)
-    for name, tensor in wanted.items():
-        if name not in tensors:
-            raise UserError(f"{path} has no {name}: not VGG19's weights", _MEND)
-        if tensors[name].shape != tensor.shape:
-            raise UserError(f"{path}: {name} is {list(tensors[name].shape)}, in VGG19 {list(tensor.shape)}", _MEND)
-        if not torch.isfinite(tensors[name]).all():
-            raise UserError(f"{path}: {name} has weights that are NaN or infinite", _MEND)
-    network.load_state_dict({name: tensors[name].float() for name in wanted})
+    network = VggFeatures()
+    take_weights(network, tensors, path, "VGG19", _MEND)
     return network

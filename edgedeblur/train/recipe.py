@@ -126,7 +126,8 @@ class GeneratorRecipe:
     """Everything about the training of a generator that is not where, how long and from what.
 
     content_without_vgg: the content losses in place of `content` where that has a perceptual one and no VGG19 file is
-    named. vgg: that file; `--vgg` goes before it.
+    named. vgg: that file; `--vgg` goes before it. encoder: ImageNet weights for DeblurGAN-v2's encoder to start from;
+    `--encoder` goes before it. frozen_fraction: of the run, in which an encoder from such a file stays as it is.
     """
 
     network: NetworkConfig = UNetConfig()
@@ -134,6 +135,8 @@ class GeneratorRecipe:
     content: ContentLosses = ContentLosses(charbonnier=1.0, frequency=0.1)
     content_without_vgg: ContentLosses = ContentLosses()
     vgg: str = ""
+    encoder: str = ""
+    frozen_fraction: float = 0.0
     adversary: Adversary = Adversary()
     shares: Shares = Shares()
     blur: BlurRecipe = field(default_factory=BlurRecipe)
@@ -145,6 +148,8 @@ class GeneratorRecipe:
             raise ValueError("content_without_vgg must name the losses of a run without a VGG19 file")
         if self.content_without_vgg.perceptual:
             raise ValueError("content_without_vgg.perceptual needs VGG19 too")
+        if not 0 <= self.frozen_fraction <= 1:
+            raise ValueError(f"frozen_fraction is {self.frozen_fraction}; it must be 0 to 1")
         padding, crop = padding_rule(self.network), self.fitting.crop
         if padding.network_size(crop, crop) != (crop, crop):
             least = min(padding.network_size(1, 1))

@@ -1,6 +1,5 @@
 """A run from its options: what `train` and `distill` do alike around their own step."""
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +13,9 @@ from edgedeblur.data.batches import batches
 from edgedeblur.data.training_data import TrainingData
 from edgedeblur.errors import UserError
 from edgedeblur.train.loop import Batch, LoopOptions, StepFunction, run_loop
+from edgedeblur.train.processes import launched
 from edgedeblur.train.progress import Reporter, tensorboard_folder
 from edgedeblur.train.recipe import Fitting
-from edgedeblur.train.recipe_table import to_table
 from edgedeblur.train.schedule import Budget
 from edgedeblur.train.state import TrainingState
 from edgedeblur.train.validation import RestoreImage, mean_psnr, to_tensor
@@ -65,19 +64,6 @@ def new_optimiser(parameters: Iterable[nn.Parameter], fitting: Fitting) -> torch
     return torch.optim.AdamW(parameters, fitting.rate, betas=fitting.betas, weight_decay=fitting.weight_decay)
 
 
-def run_identity(kind: str, options: RunOptions, recipe: object, **more: object) -> dict:
-    """What a resumed run must have in common with the one whose state it goes on from, as JSON values.
-
-    Learning rates are not among it: a run that diverged may go on with a lower one.
-    """
-    table = to_table(recipe)
-    for part in table.values():
-        if isinstance(part, dict):
-            part.pop("rate", None)
-    identity = {"kind": kind, "seed": options.seed, "data": list(options.data), "recipe": table, **more}
-    return json.loads(json.dumps(identity))
-
-
 def run_session(
     options: RunOptions,
     title: str,
@@ -95,9 +81,12 @@ def run_session(
         restore: one uint8 picture through the averaged network.
 
     Raises:
-        UserError: no end given, nothing to resume, TensorBoard asked for and missing, interrupted.
+        UserError: no end given, nothing to resume, TensorBoard asked for and missing, interrupted, diverged; or
+            torchrun started a caller that did not connect its processes.
     """
     budget, processes = Budget(options.steps, options.minutes), state.processes
+    if launched() and processes.count == 1:
+        raise UserError("only training runs in several processes", "start this command without torchrun", exit_code=2)
     if options.resume:
         state.restore(state_path(options.output))
     reporter = _reporter(options, title, console) if processes.first else Reporter(None, title)

@@ -117,7 +117,8 @@ class TrainingState:
             UserError: no such file, not a training state, or the state of a run with other settings.
         """
         content = parse_training_state(path, self.processes.from_first(lambda: _state_bytes(path)))
-        differing = [name for name, value in self.identity.items() if content["identity"].get(name) != value]
+        saved = _without_rates(content["identity"])
+        differing = [name for name, value in _without_rates(self.identity).items() if saved.get(name) != value]
         if differing:
             was = content["identity"].get(differing[0])
             raise UserError(
@@ -141,6 +142,12 @@ class TrainingState:
         self.scaler.load_state_dict(content["scaler"])
         torch.set_rng_state(content["random"])
         self.step, self.seconds = int(content["step"]), float(content["seconds"])
+
+
+def _without_rates(identity: dict) -> dict:
+    """A run that diverged may go on with another learning rate."""
+    kept = {name: value for name, value in identity.items() if name != "rate"}
+    return {name: _without_rates(value) if isinstance(value, dict) else value for name, value in kept.items()}
 
 
 def read_training_state(path: Path) -> dict[str, dict[str, Tensor] | int | float]:

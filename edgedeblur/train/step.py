@@ -10,6 +10,7 @@ from edgedeblur.generators.double_scale import build_double_scale
 from edgedeblur.generators.patchgan import build_patchgan
 from edgedeblur.train.adversarial import LOSSES, AdversarialLoss, gradient_penalty
 from edgedeblur.train.device import Compute
+from edgedeblur.train.encoder import encoder_of
 from edgedeblur.train.loop import Batch, StepFunction
 from edgedeblur.train.losses import charbonnier, frequency_loss, l1, mse
 from edgedeblur.train.perceptual import VggFeatures, perceptual_loss
@@ -39,6 +40,8 @@ def adversarial_step(
     def step(batch: Batch, fraction: float) -> dict[str, float]:
         blur, sharp = (tensor.to(compute.device).mul(2).sub(1) for tensor in batch)
         torch.manual_seed(_seed_of(seed, state.step, state.processes.rank))  # dropout
+        if recipe.encoder:
+            encoder_of(state.main).requires_grad_(fraction >= recipe.frozen_fraction)
         with compute.autocast():
             restored = state.main(blur)
         restored = restored.float()
