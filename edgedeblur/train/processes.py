@@ -93,8 +93,7 @@ class Processes:
             teller = next(rank for rank, share in enumerate(failed) if share > 0)
             if failure is None or self.rank != teller:
                 raise SystemExit(1)
-            where = "" if self.first else f"process {self.rank} of {self.count}: "
-            raise UserError(where + failure.message, failure.mend, failure.exit_code) from failure
+            raise failure
 
     def told_once(self, error: UserError) -> BaseException:
         """What to raise for an error that every process has: the first tells it, the others end silently."""
@@ -145,7 +144,13 @@ def joined_processes(device: torch.device) -> Iterator[Processes]:
             f"the processes cannot be connected: {error}", "see torchrun --help on --rdzv-endpoint"
         ) from error
     try:
-        yield _connected(device)
+        processes = _connected(device)
+        yield processes
+    except UserError as error:
+        if processes.first:
+            raise
+        message = f"process {processes.rank} of {processes.count}: {error.message}"
+        raise UserError(message, error.mend, error.exit_code) from error
     finally:
         distributed.destroy_process_group()
 

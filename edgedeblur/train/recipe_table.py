@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from edgedeblur.train.networks import NAMED_FIELDS, NETWORKS, NetworkConfig, configured, network_name
 
 T = TypeVar("T")
+_LARGEST = 1e30
 
 
 def from_table(table: dict[str, Any], recipe_type: type[T], where: str = "") -> T:
@@ -40,7 +41,9 @@ def _value(value: Any, wanted: Any, where: str) -> Any:
     if typing.get_origin(wanted) is tuple and isinstance(value, list):
         element = typing.get_args(wanted)[0]
         return tuple(_value(item, element, where) for item in value)
-    if wanted is float and type(value) is int:
+    if wanted is float and type(value) in (int, float):
+        if not abs(value) < _LARGEST:  # NaN too
+            raise ValueError(f"{where} is {value!r}; it must be a finite number")
         return float(value)
     if type(value) is not wanted:
         raise ValueError(f"{where} is {value!r}; it must be a {getattr(wanted, '__name__', wanted)}")

@@ -1,15 +1,27 @@
 """The learning rate's course, the running average, and what a state file keeps or refuses."""
 
 import math
+from dataclasses import fields
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from edgedeblur.errors import UserError
 from edgedeblur.train.device import choose_compute
 from edgedeblur.train.losses import charbonnier, frequency_loss
-from edgedeblur.train.recipe import GENERATOR_RECIPES, RECIPES, GeneratorRecipe, find_recipe, read_recipe
+from edgedeblur.train.recipe import (
+    GENERATOR_RECIPES,
+    RECIPES,
+    Adversary,
+    ContentLosses,
+    Fitting,
+    GeneratorRecipe,
+    find_recipe,
+    read_recipe,
+)
 from edgedeblur.train.recipe_table import from_table, to_table
 from edgedeblur.train.schedule import Budget, rate_factor
 from edgedeblur.train.state import RunningAverage, TrainingState
@@ -187,6 +199,8 @@ def test_shipped_recipes_are_read(recipe):
         ("[network]\nname = 'resnet_9blocks'\nngf = 0", "network.ngf is 0"),
         ("[network]\nname = 'fpn_inception'\n[fitting]\ncrop = 64", "multiples of 32 from 128 on"),
         ("vgg = 3", "vgg is 3"),
+        ("[content]\nmse = nan", "content.mse is nan"),
+        ("frozen_fraction = 2", "frozen_fraction is 2.0"),
         ("fitting = 3", "must be a table"),
         ("[network]\nwidths = [1, 2]", "not a U-Net configuration"),
         ("[[", "recipe"),
@@ -218,6 +232,27 @@ def test_shipped_recipes_are_what_their_papers_say():
 def test_a_recipe_survives_as_a_table(name):
     recipe = read_recipe(find_recipe(name), GeneratorRecipe)
     assert from_table(to_table(recipe), GeneratorRecipe) == recipe
+
+
+def _tables(depth: int) -> st.SearchStrategy:
+    names = [field.name for part in (GeneratorRecipe, Fitting, Adversary, ContentLosses) for field in fields(part)]
+    names += ["name", "ngf", "filters", "block_layout", "upsample_kernel", "widths", "tile"]
+    words = st.sampled_from(["unet", "resnet_9blocks", "fpn_mobilenet", "lsgan", "double", "linear", ""])
+    values = st.one_of(
+        st.integers(), st.floats(), st.booleans(), words, st.lists(st.integers() | st.floats(), max_size=3)
+    )
+    inner = st.one_of(values, _tables(depth - 1)) if depth else values
+    return st.dictionaries(st.sampled_from(names), inner, max_size=4)
+
+
+@given(_tables(2))
+def test_any_table_is_a_recipe_or_a_message(table):
+    try:
+        recipe = from_table(table, GeneratorRecipe)
+    except ValueError as error:
+        assert str(error)
+    else:
+        assert from_table(to_table(recipe), GeneratorRecipe) == recipe
 
 
 def test_left_out_keys_keep_their_defaults():
