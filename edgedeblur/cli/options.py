@@ -43,7 +43,7 @@ workdir = click.option(
 size = click.option(
     "--size", type=Size(), default="512x512", show_default=True, help="Height x width, multiples of 16."
 )
-seed = click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same result.")
+seed = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same result.")
 threads = click.option("--threads", type=click.IntRange(1, 64), help="Threads; default: the target's.")
 calibration = click.option(
     "--calibration",

@@ -126,23 +126,23 @@ class _Run:
 
 
 def _prepare(options: TrainOptions, compute: Compute, processes: Processes) -> _Run:
-    recipe = _recipe(options, compute)
-    published = read_recipe(find_recipe(options.recipe), GeneratorRecipe).fitting.batch
+    of_file = read_recipe(find_recipe(options.recipe), GeneratorRecipe)
+    recipe = _overridden(of_file, options, compute)
     vgg = load_vgg(Path(recipe.vgg)).to(compute.device) if recipe.vgg and recipe.content.perceptual else None
     data = open_training_data(options.data, options.validation, recipe.blur, vars(recipe.shares), options.seed)
     generator = build_network(recipe.network, options.seed)
     if options.init is not None:
         generator = initial_network(options.init, recipe.network)
-        recipe = replace(recipe, network=generator.config, encoder="")
+        recipe = _changed(recipe, network=generator.config, encoder="")
     elif recipe.encoder:
         load_encoder(generator, Path(recipe.encoder))
     state = _new_state(options, recipe, generator, compute, processes)
-    smaller = options.batch is None and recipe.fitting.batch != published
-    return _Run(recipe, vgg, data, state, published if smaller else None)
+    smaller = options.batch is None and recipe.fitting.batch != of_file.fitting.batch
+    return _Run(recipe, vgg, data, state, of_file.fitting.batch if smaller else None)
 
 
-def _recipe(options: TrainOptions, compute: Compute) -> GeneratorRecipe:
-    recipe = read_recipe(find_recipe(options.recipe), GeneratorRecipe)
+def _overridden(recipe: GeneratorRecipe, options: TrainOptions, compute: Compute) -> GeneratorRecipe:
+    """The recipe with what the options say in its place."""
     fitting = fitting_of(options, recipe.fitting, compute.device)
     network = recipe.network if options.network is None else NETWORKS[options.network]
     files = {name: str(path) for name in ("vgg", "encoder") if (path := getattr(options, name)) is not None}
@@ -154,8 +154,12 @@ def _recipe(options: TrainOptions, compute: Compute) -> GeneratorRecipe:
         )
     if options.init is not None and options.encoder is not None:
         raise UserError("--init has an encoder already", "leave --encoder or --init out", exit_code=2)
+    return _changed(recipe, fitting=fitting, network=network, **files)
+
+
+def _changed(recipe: GeneratorRecipe, **values: object) -> GeneratorRecipe:
     try:
-        return replace(recipe, fitting=fitting, network=network, **files)
+        return replace(recipe, **values)
     except ValueError as error:
         raise UserError(str(error), exit_code=2) from error
 
@@ -174,11 +178,16 @@ def _new_state(
         "kind": "generator",
         "seed": options.seed,
         "data": list(options.data),
-        "recipe": to_table(recipe),
-        "files": {path: digest(Path(path)) for path in (recipe.vgg, recipe.encoder) if path},
+        "recipe": _table(recipe),
+        "sha256": {name: digest(Path(path)) for name in ("vgg", "encoder") if (path := getattr(recipe, name))},
         "processes": processes.count,
     }
     return TrainingState(networks, optimisers, compute.scaler(), recipe.fitting.average, identity, processes)
+
+
+def _table(recipe: GeneratorRecipe) -> dict:
+    """The recipe with the names of its files alone: where they lie says nothing of a run."""
+    return to_table(replace(recipe, vgg=Path(recipe.vgg).name, encoder=Path(recipe.encoder).name))
 
 
 def _restore(state: TrainingState, compute: Compute) -> RestoreImage:
@@ -196,8 +205,8 @@ def _restore(state: TrainingState, compute: Compute) -> RestoreImage:
 def _write(options: TrainOptions, run: _Run, result: dict[str, float]) -> Path:
     state, data = run.state, run.data
     facts = {
-        "recipe": to_table(run.recipe),
-        "sha256": state.identity["files"],
+        "recipe": _table(run.recipe),
+        "sha256": state.identity["sha256"],
         "init": options.init.name if options.init is not None else None,
         "processes": state.processes.count,
         "data": data.described,

@@ -94,7 +94,6 @@ def _agreed(
 
 
 def _require_finite(state: TrainingState, losses: dict[str, float], saver: "_Saver") -> None:
-    """The weights are still those of the step before: a gradient that is not finite changes none."""
     for name, value in losses.items():
         if not math.isfinite(value):
             where, mend = saver.last_good()

@@ -20,9 +20,9 @@ _PATIENCE = timedelta(hours=2)  # how long the others wait while the first proce
 
 @dataclass(frozen=True)
 class Processes:
-    """This process's number and how many there are. Every method but `part` is a no-op where it is alone.
+    """This process's number and how many there are; alone, it exchanges nothing.
 
-    Only the first writes files and prints. Collective methods must be called by all, in the same order.
+    Only the first writes files and prints. Its methods must be called by all, in the same order.
     """
 
     rank: int = 0

@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 
 from edgedeblur.data.blur import kernel_blur
 from edgedeblur.data.images import read_image, write_image
+
+# torchvision's vgg19: number in `features`, input and output channels
+CONVOLUTIONS = [(0, 3, 64), (2, 64, 64), (5, 64, 128), (7, 128, 128), (10, 128, 256), (12, 256, 256), (14, 256, 256)]
 
 
 @pytest.fixture
@@ -40,3 +44,14 @@ def recorded(monkeypatch) -> list[dict[str, float]]:
 
     monkeypatch.setattr(Reporter, "step", noted)
     return losses
+
+
+@pytest.fixture(scope="session")
+def vgg_weights() -> dict[str, torch.Tensor]:
+    """Made-up weights with VGG19's names and shapes up to conv3_3, and two names of what follows it."""
+    generator = torch.Generator().manual_seed(0)
+    state = {}
+    for number, cin, cout in CONVOLUTIONS:
+        state[f"features.{number}.weight"] = torch.randn(cout, cin, 3, 3, generator=generator) * (2 / (9 * cin)) ** 0.5
+        state[f"features.{number}.bias"] = torch.randn(cout, generator=generator) * 0.1
+    return state | {"features.34.bias": torch.zeros(512), "classifier.6.bias": torch.zeros(1000)}

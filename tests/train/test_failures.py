@@ -1,6 +1,7 @@
 """What goes wrong in training: one message, the last good state kept, nothing half-written."""
 
 import contextlib
+import dataclasses
 import math
 import resource
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from edgedeblur.checkpoints import read_model
@@ -144,6 +146,17 @@ def test_a_missing_vgg_file_is_told_before_anything_is_trained(run, tmp_path, re
     assert not recorded
 
 
+def test_the_perceptual_loss_takes_part_and_its_file_is_part_of_the_run(run, tmp_path, vgg_weights, recorded):
+    torch.save(vgg_weights, tmp_path / "vgg19.pth")
+    options = run("perceptual", vgg=tmp_path / "vgg19.pth", steps=2)
+    facts = read_model(train_generator(options)).metadata
+    assert all(0 < step["content_perceptual"] < math.inf and "content_l1" not in step for step in recorded)
+    assert facts["recipe"]["vgg"] == "vgg19.pth" and len(facts["sha256"]["vgg"]) == 64
+    torch.save(vgg_weights | {"features.0.bias": torch.zeros(64)}, tmp_path / "vgg19.pth")
+    with pytest.raises(UserError, match="from a run with another sha256"):
+        train_generator(dataclasses.replace(options, resume=True))
+
+
 def test_interrupting_the_command_saves_the_state_and_exits_with_130(run, tmp_path):
     options = run()
     words = ["train", "--recipe", options.recipe, "--data", options.data[0], "--steps", "100000", "--device", "cpu"]
@@ -167,6 +180,8 @@ def test_interrupting_the_command_saves_the_state_and_exits_with_130(run, tmp_pa
         (["--network", "fpn_dense"], "'fpn_dense' is not one of"),
         (["--crop", "40"], "multiple of 16"),
         (["--rate", "7"], "rate 7.0"),
+        (["--seed", "-1"], "-1 is not in the range"),
+        (["--init", "a.pth", "--encoder", "b.pth"], "--init has an encoder already"),
     ],
 )
 def test_mistakes_in_the_command_line_are_bad_use(tmp_path, monkeypatch, words, message):

@@ -8,20 +8,6 @@ from torch.nn import functional as F
 from edgedeblur.errors import UserError
 from edgedeblur.train.perceptual import load_vgg, perceptual_loss
 
-# torchvision's vgg19: number in `features`, input and output channels
-CONVOLUTIONS = [(0, 3, 64), (2, 64, 64), (5, 64, 128), (7, 128, 128), (10, 128, 256), (12, 256, 256), (14, 256, 256)]
-
-
-@pytest.fixture(scope="module")
-def weights() -> dict[str, torch.Tensor]:
-    """Made-up weights with VGG19's names and shapes up to conv3_3, and two names of what follows it."""
-    generator = torch.Generator().manual_seed(0)
-    state = {}
-    for number, cin, cout in CONVOLUTIONS:
-        state[f"features.{number}.weight"] = torch.randn(cout, cin, 3, 3, generator=generator) * (2 / (9 * cin)) ** 0.5
-        state[f"features.{number}.bias"] = torch.randn(cout, generator=generator) * 0.1
-    return state | {"features.34.bias": torch.zeros(512), "classifier.6.bias": torch.zeros(1000)}
-
 
 def conv3_3(weights, image):
     """[N, 3, H, W] in [-1, 1] -> the features, layer by layer as in Simonyan and Zisserman (ICLR 2015)."""
@@ -39,25 +25,25 @@ def conv3_3(weights, image):
 
 
 @pytest.mark.parametrize("form", ["torch", "legacy", "safetensors", "state_dict"])
-def test_the_features_are_conv3_3_before_its_relu(tmp_path, weights, form):
+def test_the_features_are_conv3_3_before_its_relu(tmp_path, vgg_weights, form):
     path = tmp_path / "vgg19.pth"
     if form == "safetensors":
-        save_file(weights, path)
+        save_file(vgg_weights, path)
     else:
-        content = {"state_dict": weights} if form == "state_dict" else weights
+        content = {"state_dict": vgg_weights} if form == "state_dict" else vgg_weights
         torch.save(content, path, _use_new_zipfile_serialization=form != "legacy")
     image = torch.rand(2, 3, 20, 24) * 2 - 1
     features = load_vgg(path)(image)
     assert features.shape == (2, 256, 5, 6) and features.min() < 0
-    assert torch.allclose(features, conv3_3(weights, image), atol=1e-4)
+    assert torch.allclose(features, conv3_3(vgg_weights, image), atol=1e-4)
 
 
-def test_the_loss_is_the_mean_squared_difference_and_moves_the_restored_image_alone(tmp_path, weights):
-    torch.save(weights, tmp_path / "vgg19.pth")
+def test_the_loss_is_the_mean_squared_difference_and_moves_the_restored_image_alone(tmp_path, vgg_weights):
+    torch.save(vgg_weights, tmp_path / "vgg19.pth")
     network = load_vgg(tmp_path / "vgg19.pth")
     restored, sharp = (torch.rand(1, 3, 16, 16).mul(2).sub(1).requires_grad_(True) for _ in range(2))
     loss = perceptual_loss(network, restored, sharp)
-    expected = (conv3_3(weights, restored) - conv3_3(weights, sharp)).square().mean()
+    expected = (conv3_3(vgg_weights, restored) - conv3_3(vgg_weights, sharp)).square().mean()
     assert loss.item() == pytest.approx(expected.item(), rel=1e-3)
     loss.backward()
     assert restored.grad.abs().sum() > 0 and sharp.grad is None
@@ -79,8 +65,8 @@ def test_a_missing_file_is_a_message():
         ({"features.0.bias": torch.full((64,), float("nan"))}, "NaN or infinite"),
     ],
 )
-def test_weights_of_another_network_are_refused(tmp_path, weights, change, message):
-    changed = {name: tensor for name, tensor in (weights | change).items() if tensor is not None}
+def test_weights_of_another_network_are_refused(tmp_path, vgg_weights, change, message):
+    changed = {name: tensor for name, tensor in (vgg_weights | change).items() if tensor is not None}
     torch.save(changed, tmp_path / "vgg19.pth")
     with pytest.raises(UserError, match=message) as caught:
         load_vgg(tmp_path / "vgg19.pth")
