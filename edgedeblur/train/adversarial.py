@@ -79,11 +79,13 @@ def gradient_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor, mix: 
     Args:
         mix: [N, 1, 1, 1] in [0, 1], how much of the real image is in each point.
 
-    |.| is over one whole image, as in the paper; both DeblurGAN repositories take it over the three channels of each
-    pixel. Computed in float32: the gradient of a single pixel is too small for 16-bit formats.
+    The gradient is that of an image's mean score, which is what the critic's loss compares, and |.| is over the whole
+    image, as in the paper. (Both DeblurGAN repositories take the gradient of the sum of the scores, and its norm over
+    the three channels of each pixel.) Computed in float32: the gradient of a pixel is too small for 16-bit formats.
     """
     between = (mix * real + (1 - mix) * fake).detach().float().requires_grad_(True)
     with torch.autocast(real.device.type, enabled=False):
         scores = discriminator(between)
-        (gradient,) = torch.autograd.grad(scores.sum(), between, create_graph=True)
+        values = scores.reshape(len(scores), -1).mean(dim=1)
+        (gradient,) = torch.autograd.grad(values.sum(), between, create_graph=True)
     return (gradient.flatten(1).norm(dim=1) - 1).square().mean()

@@ -64,6 +64,18 @@ def test_the_gradient_penalty_of_a_linear_critic_is_known():
     assert gradient_penalty(Linear(), real, fake, mix).item() == pytest.approx(4.0, rel=1e-4)
 
 
+def test_a_critic_of_patches_counts_by_its_mean_score():
+    """Two scores with gradients 3u and -u, u of length 1: their mean has u."""
+
+    class Two(nn.Module):
+        def forward(self, x):
+            score = (x / x[0].numel() ** 0.5).sum(dim=(1, 2, 3))
+            return torch.stack([3 * score, -score], dim=1).view(-1, 1, 1, 2)
+
+    real, fake, mix = torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8), torch.rand(2, 1, 1, 1)
+    assert gradient_penalty(Two(), real, fake, mix).item() == pytest.approx(0.0, abs=1e-6)
+
+
 def test_the_gradient_penalty_is_taken_between_real_and_fake():
     """score = sum(x^2) / 2 has the point itself as its gradient."""
 
