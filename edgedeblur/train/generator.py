@@ -174,13 +174,13 @@ def _new_state(
         networks["discriminator"] = build_discriminator(adversary, options.seed).to(compute.device)
         parameters = networks["discriminator"].parameters()
         optimisers["discriminator"] = torch.optim.Adam(parameters, adversary.rate, betas=adversary.betas)
+    whole_batch = replace(recipe.fitting, batch=recipe.fitting.batch * processes.count)
     identity = {
         "kind": "generator",
         "seed": options.seed,
         "data": list(options.data),
-        "recipe": _table(recipe),
+        "recipe": _table(replace(recipe, fitting=whole_batch)),
         "sha256": {name: digest(Path(path)) for name in ("vgg", "encoder") if (path := getattr(recipe, name))},
-        "processes": processes.count,
     }
     return TrainingState(networks, optimisers, compute.scaler(), recipe.fitting.average, identity, processes)
 

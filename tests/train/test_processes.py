@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from edgedeblur.checkpoints import read_model
+from edgedeblur.errors import UserError
 from edgedeblur.train.generator import TrainOptions, train_generator
 from edgedeblur.train.state import read_training_state
 
@@ -71,6 +72,12 @@ def test_two_processes_are_one_with_the_doubled_batch(tmp_path, photos, pairs, r
         assert all(torch.allclose(first[name], second[name], atol=2e-3) for name in first)
     assert "stopped at step 3" in interrupted["ended"]
     assert interrupted["losses"] + resumed["losses"] == both[0]["losses"]
+    recorded.clear()
+    alone = job(tmp_path, "ragan-ls", "ragan-ls.safetensors", photos, pairs, resume=True, steps=6)
+    train_generator(in_one_process(alone | {"batch": 4}))
+    assert len(recorded) == 1, "one process goes on where two with half the batch ended"
+    with pytest.raises(UserError, match="another recipe"):
+        train_generator(in_one_process(alone))
     assert "no training state" in missing["ended"] and not (tmp_path / "none.safetensors").exists()
 
 
