@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from edgedeblur.checkpoints import read_model
 from edgedeblur.errors import UserError
@@ -35,6 +36,17 @@ max_length = 8.0
 KINDS = {"ragan-ls": "double", "wgan-gp": "patch"}
 
 
+PYRAMID = """
+[network]
+name = "fpn_mobilenet"
+filters = 4
+[fitting]
+average = 0.0
+[adversary]
+kind = "none"
+"""
+
+
 def torchrun(*words, timeout=180) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout)
@@ -45,6 +57,14 @@ def job(folder: Path, kind: str, name: str, photos: str, pairs: str, **changes) 
     recipe.write_text(RECIPE.format(kind=kind, discriminator=KINDS[kind]))
     fixed = {"output": str(folder / name), "data": [photos], "validation": [pairs], "recipe": str(recipe)}
     return fixed | {"batch": 2, "steps": 5} | changes
+
+
+def pyramid_job(folder: Path, name: str, photos: str, pairs: str, batch: int) -> dict:
+    """One whose network keeps running statistics."""
+    settings = job(folder, "ragan-ls", name, photos, pairs, batch=batch, crop=64, steps=2)
+    recipe = folder / "pyramid.toml"
+    recipe.write_text(PYRAMID)
+    return settings | {"recipe": str(recipe)}
 
 
 def in_one_process(settings: dict) -> TrainOptions:
@@ -58,10 +78,11 @@ def test_two_processes_are_one_with_the_doubled_batch(tmp_path, photos, pairs, r
     stopped = job(tmp_path, "ragan-ls", "stopped.safetensors", photos, pairs)
     jobs += [stopped | {"interrupt": 2}, stopped | {"resume": True}]
     jobs += [job(tmp_path, "ragan-ls", "none.safetensors", photos, pairs, resume=True)]
+    jobs += [pyramid_job(tmp_path, "pyramid.safetensors", photos, pairs, batch=1)]
     (tmp_path / "jobs.json").write_text(json.dumps(jobs))
     done = torchrun(WORKER, tmp_path / "jobs.json", tmp_path / "result.json")
     assert done.returncode == 0, done.stderr[-3000:]
-    *both, interrupted, resumed, missing = json.loads((tmp_path / "result.json").read_text())
+    *both, interrupted, resumed, missing, _ = json.loads((tmp_path / "result.json").read_text())
     for kind, run in zip(KINDS, both, strict=True):
         recorded.clear()
         train_generator(in_one_process(job(tmp_path, kind, f"one-{kind}.safetensors", photos, pairs, batch=4)))
@@ -78,6 +99,10 @@ def test_two_processes_are_one_with_the_doubled_batch(tmp_path, photos, pairs, r
     assert len(recorded) == 1, "one process goes on where two with half the batch ended"
     with pytest.raises(UserError, match="another recipe"):
         train_generator(in_one_process(alone))
+    train_generator(in_one_process(pyramid_job(tmp_path, "one-pyramid.safetensors", photos, pairs, batch=2)))
+    together, alone = (load_file(tmp_path / f"{name}.safetensors") for name in ("pyramid", "one-pyramid"))
+    for name in filter(lambda name: "running" in name, alone):
+        assert torch.allclose(together[name], alone[name], rtol=1e-3, atol=1e-4), name
     assert "no training state" in missing["ended"] and not (tmp_path / "none.safetensors").exists()
 
 
