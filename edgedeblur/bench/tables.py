@@ -110,6 +110,7 @@ def _facts(report: Report) -> list[tuple[str, str | Text]]:
         ("first run / load ms", f"{milliseconds(latency.first)} / {milliseconds(latency.load)}"),
         ("peak memory MB", number(memory.peak_rss, 1)),
         ("arena / weights / artefact MB", f"{memory.arena:.1f} / {memory.weights:.1f} / {memory.artefact:.1f}"),
+        *([] if report.instructions is None else [("instructions per image", number(report.instructions, 0))]),
         ("int8 convolutions", f"{report.int8.int8_convolutions} of {report.int8.convolutions}"),
         ("int8 dot instructions", number(report.int8.dot_instructions, 0)),
         ("budget", f"p90 {report.budget.latency_ms:g} ms, {report.budget.memory_mb:g} MB"),
