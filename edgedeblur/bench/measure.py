@@ -11,7 +11,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -39,6 +39,7 @@ from edgedeblur.bench.verdict import judge
 from edgedeblur.compile.artefact import ArtefactInfo
 from edgedeblur.errors import UserError
 from edgedeblur.quantize import interpreter
+from edgedeblur.runtime.instructions import count_instructions
 from edgedeblur.runtime.program import ProgramRun, run_program, runner_for
 from edgedeblur.runtime.session import Session
 
@@ -57,6 +58,7 @@ class BenchOptions:
     threads: None for the target's number.
     profile: time every layer, in a process of its own so that the clock readings do not slow the timed runs.
     against: peers to time in the same session, names of peers.PEERS.
+    count_instructions: count what one thread executes for an image, where the artefact runs in QEMU.
     min_seconds: the timed runs go on until so much time has been measured; None: 10 on a phone, else 0.
     """
 
@@ -66,6 +68,7 @@ class BenchOptions:
     profile: bool = True
     against: tuple[str, ...] = ()
     min_seconds: float | None = None
+    count_instructions: bool = False
 
     def __post_init__(self):
         if self.runs < MIN_RUNS:
@@ -101,7 +104,18 @@ def bench(artefact: ArtefactInfo, options: BenchOptions, quality: Quality, log: 
     latency = UNKNOWN if simulated else summarise(result.samples_ms, result.first_ms, result.load_ms)
     memory = make_memory(artefact, result.peak_rss_kb)
     provenance = "simulated" if simulated else "measured"
-    return make_report(artefact, provenance, result.threads, latency, memory, environment, quality, layers, peers)
+    parts = (latency, memory, environment, quality, layers, peers)
+    report = make_report(artefact, provenance, result.threads, *parts, isa=result.isa)
+    return replace(report, instructions=_instructions(artefact, image, options, log))
+
+
+def _instructions(
+    artefact: ArtefactInfo, image: np.ndarray, options: BenchOptions, log: Callable[[str], None]
+) -> int | None:
+    if not options.count_instructions:
+        return None
+    log("counting instructions, with one thread")
+    return count_instructions(artefact, image)
 
 
 def bench_image(height: int, width: int) -> np.ndarray:
@@ -204,9 +218,15 @@ def make_report(
     quality: Quality,
     layers: list[Layer],
     peers: list[Peer],
+    isa: str | None = None,
 ) -> Report:
-    """A report of the artefact as of now, judged against its target's budget."""
+    """A report of the artefact as of now, judged against its target's budget.
+
+    isa: whose kernels ran, of an artefact with several; None for the target's own.
+    """
     manifest, target = artefact.manifest, artefact.target
+    ran = next((one for one in target.kernel_sets if one.isa == isa), target)
+    kernels = next((entry for entry in manifest["fallbacks"] if entry["isa"] == isa), manifest)
     return Report(
         schema_version=SCHEMA_VERSION,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -219,13 +239,13 @@ def make_report(
             teacher=manifest["provenance"].get("teacher"),
             recipe=manifest["recipe"],
         ),
-        target=MeasuredTarget(target.name, target.triple, target.cpu, list(target.features), threads),
+        target=MeasuredTarget(target.name, target.triple, ran.cpu, list(ran.features), threads),
         environment=environment,
         provenance=provenance,
         latency_ms=latency,
         memory_mb=memory,
         quality_db=quality,
-        int8=Int8(**manifest["int8"]),
+        int8=Int8(**kernels["int8"]),
         layers=layers,
         peers=peers,
         budget=judge(latency, memory, target.latency_budget_ms, target.memory_budget_mb),

@@ -50,6 +50,7 @@ def phone_report(artefact: ArtefactInfo, findings: Findings, quality: Quality, f
         quality,
         findings.layers,
         [],
+        isa=None if result is None else result.isa,
     )
     if failure is not None:
         report = replace(report, budget=replace(report.budget, latency="unknown", memory="unknown", verdict="unknown"))

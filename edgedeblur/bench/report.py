@@ -137,7 +137,8 @@ class Budget:
 
 @dataclass(frozen=True)
 class Report:
-    """device: null but for a phone. sustained: null where there was no sustained run. Reports of before lack both."""
+    """device: null but for a phone. sustained: null where there was no sustained run. instructions: that one thread
+    executes for an image, null where they were not counted. Reports of before lack these."""
 
     schema_version: int
     created: str
@@ -155,6 +156,7 @@ class Report:
     budget: Budget
     device: Device | None = None
     sustained: Sustained | None = None
+    instructions: int | None = None
 
 
 def write_report(report: Report, *paths: Path) -> None:

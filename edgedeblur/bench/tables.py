@@ -89,10 +89,13 @@ def targets_table(targets: Sequence[Target]) -> Table:
     """What artefacts can be compiled for."""
     table = Table("target", "what", "kernels", "threads", "cores", "budget", "runs here")
     for target in targets:
-        cores = ", ".join(f"{core.count}x {core.name} {core.ghz:g} GHz" for core in target.clusters)
+        cores = ", ".join(
+            f"{core.count}x {core.name}" + (f" {core.ghz:g} GHz" if core.ghz else "") for core in target.clusters
+        )
         budget = f"p90 {target.latency_budget_ms:g} ms, {target.memory_budget_mb:g} MB"
-        here = "natively" if runs_here(target.isa) else f"in {target.runner[0]}" if target.runner else "no"
-        table.add_row(target.name, target.description, target.isa, str(target.threads), cores, budget, here)
+        isas = [one.isa for one in target.kernel_sets]
+        here = "natively" if any(map(runs_here, isas)) else f"in {target.runner[0]}" if target.runner else "no"
+        table.add_row(target.name, target.description, ", ".join(isas), str(target.threads), cores, budget, here)
     return table
 
 
@@ -110,6 +113,7 @@ def _facts(report: Report) -> list[tuple[str, str | Text]]:
         ("first run / load ms", f"{milliseconds(latency.first)} / {milliseconds(latency.load)}"),
         ("peak memory MB", number(memory.peak_rss, 1)),
         ("arena / weights / artefact MB", f"{memory.arena:.1f} / {memory.weights:.1f} / {memory.artefact:.1f}"),
+        *([] if report.instructions is None else [("instructions per image", number(report.instructions, 0))]),
         ("int8 convolutions", f"{report.int8.int8_convolutions} of {report.int8.convolutions}"),
         ("int8 dot instructions", number(report.int8.dot_instructions, 0)),
         ("budget", f"p90 {report.budget.latency_ms:g} ms, {report.budget.memory_mb:g} MB"),

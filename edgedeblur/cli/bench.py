@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     metavar="NAMES",
     help="Time other runtimes on the same network in the same session: onnxruntime,litert,onnxruntime-float32.",
 )
+@click.option("--count-instructions", is_flag=True, help="Of an image and one thread, in a simulation.")
 @click.option("--pairs", type=options.PATH, help="Evaluate on these pairs first, for the report's quality.")
 @phone_options
 @options.workdir
@@ -46,6 +47,7 @@ def command(
     threads: int | None,
     profile: bool,
     against: str,
+    count_instructions: bool,
     pairs: Path | None,
     phones: PhoneChoice,
     workdir: WorkDir,
@@ -67,7 +69,7 @@ def command(
     from edgedeblur.steps import bench_step, evaluate_step, models_to_evaluate
 
     peers = tuple(filter(None, against.split(",")))
-    settings = BenchOptions(runs, warmup, threads, profile, peers, min_seconds)
+    settings = BenchOptions(runs, warmup, threads, profile, peers, min_seconds, count_instructions)
     folder = workdir.need_artefact(artefact, target)
     if pairs is not None:
         with Progress("evaluate") as progress:

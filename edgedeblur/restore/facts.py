@@ -160,6 +160,11 @@ def _describe_artefact(path: Path) -> tuple:
         f"{int8['int8_convolutions']} of {int8['convolutions']} compiled kernels multiply with int8 dot-product "
         f"instructions; {int8['dot_instructions']:,} are in the machine code ({target.isa})",
         *int8["reasons"],
+        *(
+            f"{entry['int8']['int8_convolutions']} of {entry['int8']['convolutions']} by its {entry['isa']} kernels, "
+            f"with {entry['int8']['dot_instructions']:,}"
+            for entry in manifest["fallbacks"]
+        ),
     ]
     return rows, layers, proof
 

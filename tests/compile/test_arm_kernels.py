@@ -56,7 +56,8 @@ def any_trial(isa: str, case, chosen: int) -> Trial:
     tiles = list(register_tiles(layer, kernels, row_columns(layer, kernels)))
     unroll = unrolls(layer, kernels, "direct")
     width, vectors = tiles[chosen % len(tiles)]
-    schedule = Schedule(1 + chosen % size[0], width, vectors, unroll[chosen % len(unroll[:3])])
+    parallel = ("rows", "channels")[chosen % 2]
+    schedule = Schedule(1 + chosen % size[0], width, vectors, unroll[chosen % len(unroll[:3])], "direct", parallel)
     source = np.random.default_rng(chosen).integers(-128, 128, layer.source).astype(np.int8)
     return Trial(network, 1, layer, schedule, {"source": source})
 

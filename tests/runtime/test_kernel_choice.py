@@ -1,5 +1,6 @@
 """One artefact with several sets of kernels: each processor runs the best that it has, all read the same weights."""
 
+import dataclasses
 import re
 import shutil
 import subprocess
@@ -8,12 +9,16 @@ import numpy as np
 import pytest
 from artefacts import compiled, expected, noise, probe_plan
 
-from edgedeblur.bench.measure import BenchOptions, bench
+from edgedeblur.bench.measure import BenchOptions, bench, bench_image
 from edgedeblur.bench.quality import UNKNOWN
 from edgedeblur.compile.emit import CONSTANTS, ModelFacts, emit_model_c, join_constants
+from edgedeblur.errors import UserError
+from edgedeblur.runtime.instructions import count_instructions
 from edgedeblur.runtime.program import run_program
 
 needs_qemu = pytest.mark.skipif(shutil.which("qemu-aarch64") is None, reason="qemu-user is not installed")
+
+SDOT_CORE = ("qemu-aarch64", "-cpu", "cortex-a76")
 
 
 @needs_qemu
@@ -63,6 +68,40 @@ def test_no_symbol_of_one_set_is_taken_for_that_of_another():
     assert len(set(symbols)) == len(symbols) == 24
     defined = subprocess.run(["nm", artefact.path / "model.o"], capture_output=True, text=True, check=True).stdout
     assert all(re.search(rf" T {symbol}$", defined, re.MULTILINE) for symbol in symbols)
+
+
+@needs_qemu
+def test_a_report_is_of_the_kernels_that_ran():
+    artefact = compiled("android-arm64")
+    slower = dataclasses.replace(artefact, target=dataclasses.replace(artefact.target, runner=SDOT_CORE))
+    report = bench(slower, BenchOptions(), UNKNOWN, lambda line: None)
+    assert (report.target.cpu, report.target.features) == ("cortex-a76", ["+neon", "+dotprod"])
+    assert report.int8.dot_instructions == artefact.manifest["fallbacks"][0]["int8"]["dot_instructions"]
+
+
+@needs_qemu
+def test_a_core_that_does_not_run_the_kernels_that_it_should_check_is_named():
+    artefact = compiled("android-arm64")
+    sdot, neon = artefact.target.fallbacks
+    fallbacks = (sdot, dataclasses.replace(neon, runner=SDOT_CORE))
+    wrong = dataclasses.replace(artefact, target=dataclasses.replace(artefact.target, fallbacks=fallbacks))
+    with pytest.raises(UserError, match="-cpu cortex-a76 ran the sdot kernels, not neon"):
+        bench(wrong, BenchOptions(), UNKNOWN, lambda line: None)
+
+
+@needs_qemu
+def test_instructions_of_the_simulated_processor_are_counted_in_qemu():
+    report = bench(compiled("android"), BenchOptions(count_instructions=True), UNKNOWN, lambda line: None)
+    dots = report.model.macs / 16  # an sdot does 16 products, and most of a kernel is sdot
+    assert dots < report.instructions < 6 * dots
+    again = count_instructions(compiled("android"), bench_image(64, 96))
+    assert again == pytest.approx(report.instructions, rel=0.01)
+
+
+def test_instructions_of_a_native_program_are_not_counted():
+    with pytest.raises(UserError, match="runs natively here") as caught:
+        count_instructions(compiled("host"), noise())
+    assert caught.value.exit_code == 2
 
 
 @needs_qemu

@@ -52,14 +52,15 @@ def fill_tile(
 
     source: [height, width * channels] as stored. tile: [rows * pitch] in isa.tile_dtype.
     """
+    second = layer.stride * isa.padded_channels(layer.in_channels)
+    length = pitch // isa.sums.pixels
+    if isa.sums.pixels > 1:
+        line = T.alloc_buffer((length + second,), isa.tile_dtype)
     with T.serial(rows) as row:
         start, y = T.bind(row * pitch), T.bind(first_row + row)
         if isa.sums.pixels == 1:
             _fill_row(layer, isa, source, tile, pitch, start, y)
         else:
-            second = layer.stride * isa.padded_channels(layer.in_channels)
-            length = pitch // isa.sums.pixels
-            line = T.alloc_buffer((length + second,), isa.tile_dtype)
             _fill_row(layer, isa, source, line, length + second, 0, y)
             _pair_row(line, tile, start, length, second)
 

@@ -1,0 +1,64 @@
+"""How many instructions an image takes, counted by QEMU as it simulates the target's processor."""
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from edgedeblur.compile import cpu, link
+from edgedeblur.compile.artefact import ArtefactInfo
+from edgedeblur.digests import digest
+from edgedeblur.errors import UserError
+from edgedeblur.resources import resource_folder
+from edgedeblur.runtime.program import run_program, runner_for
+
+_SOURCE = "count_instructions.c"
+_IMAGES = 2  # that the program runs: the first, and one that it measures
+_GLIBC = "2.17"
+
+
+def count_instructions(artefact: ArtefactInfo, image: np.ndarray) -> int:
+    """Instructions that one thread executes for one image: half of what the program executed for two.
+
+    What the program does before and after (reading, writing and allocating) is in it, well below one per cent.
+
+    Raises:
+        UserError: the artefact is native here, its runner is not QEMU's user mode with plugins, or it does not run.
+    """
+    runner = runner_for(artefact)
+    _check_runner(artefact, runner)
+    with tempfile.TemporaryDirectory(prefix="edgedeblur-") as folder:
+        result = Path(folder) / "instructions"
+        plugin = ("-plugin", f"{_plugin()},out={result}")
+        run_program(artefact, image, runs=1, warmup=0, threads=1, runner=(runner[0], *plugin, *runner[1:]))
+        return int(result.read_text()) // _IMAGES
+
+
+def _check_runner(artefact: ArtefactInfo, runner: tuple[str, ...]) -> None:
+    if not runner:
+        raise UserError(
+            f"{artefact.path} runs natively here; instructions are counted where QEMU simulates a processor",
+            "bench an artefact for another processor, or leave out --count-instructions",
+            exit_code=2,
+        )
+    options = subprocess.run([runner[0], "-help"], capture_output=True, text=True, errors="replace").stdout
+    if not Path(runner[0]).name.startswith("qemu-") or "-plugin" not in options:
+        raise UserError(
+            f"{runner[0]} takes no plugins, so it cannot count instructions",
+            "a QEMU of version 4.2 to 8.2 with plugins, such as Debian's qemu-user, or leave out --count-instructions",
+        )
+
+
+def _plugin() -> Path:
+    """The compiled plugin, built for this machine the first time and kept beside zig's cache."""
+    source = resource_folder("runtime") / _SOURCE
+    kept = link.zig_cache().parent / f"{_SOURCE}-{digest(source)[:16]}.so"
+    if not kept.is_file():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
+            compiler = link.zig_cc(f"{cpu.architecture()}-linux-gnu.{_GLIBC}")
+            link.run_compiler([*compiler, "-O2", "-shared", "-fPIC", str(source), "-o", "plugin.so"], Path(folder))
+            os.replace(Path(folder) / "plugin.so", kept)
+    return kept
