@@ -72,7 +72,7 @@ def initial_network(path: Path, config: NetworkConfig) -> nn.Module:
     Raises:
         UserError: not a generator's file, or one of another family than `config`'s.
     """
-    generator = load_generator(path)
+    generator = load_generator(path, accept_half=True)  # training goes on from rounded weights as well
     network = generator.network
     if type(getattr(network, "config", None)) is not type(config):
         raise UserError(

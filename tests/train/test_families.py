@@ -132,6 +132,14 @@ def test_what_a_file_does_not_tell_is_as_the_recipe_says(tmp_path):
     assert initial_network(path, config).config == config
 
 
+def test_a_run_may_start_from_weights_in_half_precision(tmp_path):
+    config = V2Config(filters=8)
+    state = build_network(config, seed=1).state_dict()
+    torch.save({name: tensor.half() for name, tensor in state.items()}, tmp_path / "half.pth")
+    started = initial_network(tmp_path / "half.pth", config).state_dict()
+    assert all(torch.equal(started[name], state[name].half().float()) for name in state)
+
+
 def test_the_recipes_network_can_be_exchanged(run):
     options = run("deblurgan-v2", network="unet", steps=1)
     assert load_generator(train_generator(options)).info.family == "unet"
