@@ -29,6 +29,8 @@ from edgedeblur.compile.workspace import workspace_bytes
 from edgedeblur.errors import UserError
 from edgedeblur.quantize.network import QuantisedNetwork
 
+# LLVM would unroll a 1x1 convolution's inner loop whole, move its weights out of the loop over pixels, and spill them.
+_KEEP_SHORT_LOOPS = "-unroll-threshold-aggressive:uint=150"
 ENTRY_PREFIX = "__tvm_ffi_"  # TVM's packed calling convention: the symbol that takes tensors
 
 
@@ -103,9 +105,10 @@ def check_size(network: QuantisedNetwork, height: int, width: int) -> None:
 
 def llvm_target(target: Target) -> tvm.target.Target:
     """TVM's form of a target."""
-    return tvm.target.Target(
-        {"kind": "llvm", "mtriple": target.triple, "mcpu": target.cpu, "mattr": list(target.features)}
-    )
+    described = {"kind": "llvm", "mtriple": target.triple, "mcpu": target.cpu, "mattr": list(target.features)}
+    if target.architecture == "aarch64":
+        described["cl-opt"] = [_KEEP_SHORT_LOOPS]
+    return tvm.target.Target(described)
 
 
 def layer_kernels(

@@ -111,6 +111,17 @@ def test_the_inner_loop_is_dot_products_with_all_sums_in_registers(isa, name):
     assert not [line for line in loop if STACK[isa.name] in line], "sums spill to the stack"
 
 
+def test_a_short_inner_loop_stays_a_loop_so_that_its_weights_need_no_stack():
+    layers = {layer.name: layer for layer in conv_layers(random_network(student_spec("nano")), 512, 512)}
+    layer, isa = layers["up0"], INSTRUCTION_SETS["i8mm"]
+    schedule = default_schedule(layer, isa, threads=4)
+    kernel = conv_kernel(layer, schedule, isa, "kernel")
+    module = tvm.compile(tvm.IRModule({"kernel": kernel}), target=llvm_target(TARGETS["i8mm"])).mod
+    loop = inner_loop(kernel_bodies(module.inspect_source("asm"))["kernel"], isa)
+    assert dot_instructions(loop, isa) == 2 * schedule.tile_width * schedule.block_vectors * schedule.unroll
+    assert not [line for line in loop if STACK["i8mm"] in line]
+
+
 def test_sdot_takes_activations_by_element_and_vnni_works_on_64_bytes():
     layers = {layer.name: layer for layer in conv_layers(random_network(student_spec("nano")), 512, 512)}
     for name, form in (("sdot", ".4b["), ("vnni", "%zmm")):
