@@ -125,7 +125,8 @@ def load_target(name_or_path: str | Path) -> Target:
         return _detect_host(path, table)
     if "same_as" in table:
         table = check_table(path, "", table, _SAME_KEYS)
-        return dataclasses.replace(load_target(table["same_as"]), name=path.stem, description=table["description"])
+        same = load_target(_shipped(table["same_as"]))
+        return dataclasses.replace(same, name=path.stem, description=table["description"])
     return parse_target(path.stem, table, path)
 
 

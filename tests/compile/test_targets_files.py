@@ -57,6 +57,18 @@ def test_snapdragon_865_is_another_name_of_android():
     )
 
 
+def test_a_users_own_name_for_a_shipped_target_is_read_as_strictly(tmp_path):
+    path = tmp_path / "ours.toml"
+    path.write_text('description = "the lab\'s phones"\nsame_as = "android-arm64"\n')
+    assert (load_target(path).name, load_target(path).isa) == ("ours", "i8mm")
+    path.write_text(f'description = "itself"\nsame_as = "{path}"\n')
+    with pytest.raises(UserError, match="no target '.*ours.toml'; there are android"):
+        load_target(path)
+    path.write_text('description = "two"\nsame_as = "android"\nthreads = 2\n')
+    with pytest.raises(UserError, match="unknown key threads; allowed are description, same_as"):
+        load_target(path)
+
+
 @pytest.mark.parametrize("name", ["android-arm64", "linux-arm64"])
 def test_an_arm64_artefact_holds_kernels_for_every_processor_the_best_first(name):
     sets = load_target(name).kernel_sets
