@@ -14,6 +14,7 @@ from typing import Literal
 from packaging.requirements import Requirement
 
 from edgedeblur.bench.environment import program_version, version_of
+from edgedeblur.compile import mca
 from edgedeblur.compile.cpu import ISA_FLAGS, cpu_model, runs_here
 
 Status = Literal["ok", "missing", "optional"]
@@ -45,6 +46,7 @@ def run_checks(workdir: Path) -> list[Check]:
         check_cpu,
         lambda: check_tool("qemu-aarch64", "--version", "running ARM artefacts here", "apt-get install qemu-user"),
         check_adb,
+        check_mca,
         check_ndk,
         lambda: check_disk(workdir),
     ]
@@ -123,6 +125,14 @@ def check_adb() -> Check:
     except adbutils.AdbError:
         return Check("adb", "optional", "not found", f"{EXTRAS['adb']}: apt-get install adb")
     return Check("adb", "ok", f"{program_version([program, 'version']) or 'found'}, {program}")
+
+
+def check_mca() -> Check:
+    program = mca.find_mca()
+    if program is None:
+        mend = f"only for estimates without the processor: apt-get install {mca.PACKAGE}"
+        return Check("llvm-mca", "optional", "not found, or too old", mend)
+    return Check("llvm-mca", "ok", f"{mca.version(program)} ({program})")
 
 
 def check_ndk() -> Check:

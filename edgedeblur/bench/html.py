@@ -8,7 +8,7 @@ from edgedeblur.bench.numbers import number
 from edgedeblur.bench.phone_tables import phone_facts
 from edgedeblur.bench.report import Report
 from edgedeblur.bench.sustained_plot import sustained_svg
-from edgedeblur.bench.verdict import sentence
+from edgedeblur.bench.verdict import estimate_sentence, sentence
 from edgedeblur.files import write_text
 
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
@@ -31,6 +31,7 @@ def write_html(report: Report, destination: Path, before_after: Path | None = No
     page = template.render(
         report=report,
         verdict=sentence(report.budget, report.latency_ms, report.memory_mb, report.provenance),
+        estimate=report.estimate and estimate_sentence(report.estimate, report.budget.latency_ms),
         plot=latency_svg(report),
         phone=phone_facts(report),
         sustained_plot=sustained_svg(report.sustained, report.budget.latency_ms),

@@ -6,7 +6,8 @@
    every set of kernels in the artefact, each on a processor that has just its instructions
 4. one more process with a clock per layer   layers.py
 5. other runtimes on the same network        peers.py
-6. the verdict                               verdict.py
+6. an estimate where there is no time        estimate.py
+7. the verdict                               verdict.py
 """
 
 import os
@@ -18,12 +19,15 @@ import numpy as np
 
 from edgedeblur import __version__
 from edgedeblur.bench.environment import after, program_version, read_environment
+from edgedeblur.bench.estimate import against, estimate
+from edgedeblur.bench.host_machine import measure_host
 from edgedeblur.bench.latency import MIN_RUNS, UNKNOWN, summarise
 from edgedeblur.bench.layers import cycles_per_ms, layer_rows, unknown_layer_rows
 from edgedeblur.bench.peers import check_names, compare
 from edgedeblur.bench.report import (
     SCHEMA_VERSION,
     Environment,
+    Estimate,
     Int8,
     Latency,
     Layer,
@@ -37,6 +41,7 @@ from edgedeblur.bench.report import (
 )
 from edgedeblur.bench.verdict import judge
 from edgedeblur.compile.artefact import ArtefactInfo
+from edgedeblur.compile.mca import need_mca
 from edgedeblur.errors import UserError
 from edgedeblur.quantize import interpreter
 from edgedeblur.runtime.instructions import count_instructions
@@ -60,6 +65,7 @@ class BenchOptions:
     against: peers to time in the same session, names of peers.PEERS.
     count_instructions: count what one thread executes for an image, where the artefact runs in QEMU.
     min_seconds: the timed runs go on until so much time has been measured; None: 10 on a phone, else 0.
+    estimate: estimate the latency too where it is measured, to learn the estimate's error.
     """
 
     runs: int = 100
@@ -69,6 +75,7 @@ class BenchOptions:
     against: tuple[str, ...] = ()
     min_seconds: float | None = None
     count_instructions: bool = False
+    estimate: bool = False
 
     def __post_init__(self):
         if self.runs < MIN_RUNS:
@@ -85,7 +92,7 @@ def bench(artefact: ArtefactInfo, options: BenchOptions, quality: Quality, log: 
             interpreter's: such an artefact has no report.
     """
     simulated = bool(runner_for(artefact))
-    _check_peers(options, simulated)
+    _check_tools(options, simulated)
     image = bench_image(artefact.height, artefact.width)
     environment = read_environment(_runner_version(artefact) if simulated else {})
     log(_intention(artefact, options, simulated))
@@ -106,7 +113,11 @@ def bench(artefact: ArtefactInfo, options: BenchOptions, quality: Quality, log: 
     provenance = "simulated" if simulated else "measured"
     parts = (latency, memory, environment, quality, layers, peers)
     report = make_report(artefact, provenance, result.threads, *parts, isa=result.isa)
-    return replace(report, instructions=_instructions(artefact, image, options, log))
+    return replace(
+        report,
+        instructions=_instructions(artefact, image, options, log),
+        estimate=_estimate(artefact, report, options, log),
+    )
 
 
 def _instructions(
@@ -159,8 +170,10 @@ def _check_fallbacks(
         check_output(run.output, expected)
 
 
-def _check_peers(options: BenchOptions, simulated: bool) -> None:
+def _check_tools(options: BenchOptions, simulated: bool) -> None:
     check_names(options.against)
+    if options.estimate:
+        need_mca()
     if options.against and simulated:
         raise UserError(
             "peers cannot be timed against an artefact that runs in a simulation",
@@ -206,6 +219,23 @@ def _peers(
     log(f"taking turns with {', '.join(options.against)}")
     with Session(artefact, threads) as session:
         return compare(artefact.network(), session.run, options.against, image, threads)
+
+
+def _estimate(
+    artefact: ArtefactInfo, report: Report, options: BenchOptions, log: Callable[[str], None]
+) -> Estimate | None:
+    """Of a simulated run, where something is known of the target's cores; of a measured one, where it is asked for."""
+    if report.provenance == "measured":
+        if not options.estimate:
+            return None
+        log("estimating the same, to hold it against the measurement")
+        return against(estimate(artefact, report.target.threads, measure_host(artefact.target)), report.latency_ms)
+    try:
+        log("estimating the latency from the machine code")
+        return estimate(artefact, options.threads)
+    except UserError as error:
+        log(f"no estimate: {error.message}" + (f" ({error.mend})" if error.mend else ""))
+        return None
 
 
 def make_report(

@@ -136,9 +136,53 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class EstimatedLayer:
+    """One layer of an estimate. share: of the whole, 0 to 1. mac_per_cycle: of the steady inner loop.
+
+    products, tiles, copies, branches, memory, idle: shares of the layer's core cycles (compile/cost/kernel.py, Cycles).
+    """
+
+    name: str
+    ms: float
+    share: float
+    mac_per_cycle: float
+    products: float
+    tiles: float
+    copies: float
+    branches: float
+    memory: float
+    idle: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a model of the processor says of the latency; never mixed with what was measured (docs/estimate.md).
+
+    latency_ms: between low_ms and high_ms, by `error_band` (a share) to both sides. latency: against the budget,
+    unknown where the band reaches over it. simulator: of the machine code. processor: its name there. clocks_ghz: one
+    per thread. machine: caches, memory, branches. error: estimate / measured p50 - 1, where both were made in this run.
+    """
+
+    provenance: Literal["estimated"]
+    latency_ms: float
+    low_ms: float
+    high_ms: float
+    error_band: float
+    latency: Outcome
+    threads: int
+    clocks_ghz: list[float]
+    simulator: str
+    processor: str
+    machine: dict
+    error: float | None
+    layers: list[EstimatedLayer]
+
+
+@dataclass(frozen=True)
 class Report:
     """device: null but for a phone. sustained: null where there was no sustained run. instructions: that one thread
-    executes for an image, null where they were not counted. Reports of before lack these."""
+    executes for an image, null where they were not counted. estimate: beside a simulation, and beside a measurement
+    where it was asked for. Reports of before lack these."""
 
     schema_version: int
     created: str
@@ -157,6 +201,7 @@ class Report:
     device: Device | None = None
     sustained: Sustained | None = None
     instructions: int | None = None
+    estimate: Estimate | None = None
 
 
 def write_report(report: Report, *paths: Path) -> None:

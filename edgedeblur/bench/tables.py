@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
+from edgedeblur.bench.estimate import LoopRow
 from edgedeblur.bench.numbers import milliseconds, number
 from edgedeblur.bench.phone_tables import phone_facts
-from edgedeblur.bench.report import Report
+from edgedeblur.bench.report import Estimate, Report
 from edgedeblur.compile.cpu import runs_here
 from edgedeblur.compile.target import Target
 
@@ -21,6 +22,8 @@ def report_tables(report: Report) -> list[Table]:
         tables.insert(0, layers_table(report))
     if report.peers:
         tables.append(peers_table(report))
+    if report.estimate is not None:
+        tables.append(estimate_table(report.estimate))
     return tables
 
 
@@ -81,6 +84,35 @@ def peers_table(report: Report) -> Table:
     for peer in report.peers:
         table.add_row(
             peer.name, peer.version, peer.precision, str(peer.threads), f"{peer.p50_ms:.2f}", f"{peer.ratio:.2f}x"
+        )
+    return table
+
+
+def estimate_table(estimate: Estimate) -> Table:
+    """Where the time goes by the estimate, in the order of computation: shares of each layer's core cycles."""
+    title = f"estimated, not measured: {estimate.simulator} for {estimate.processor}, {estimate.threads} threads"
+    table = Table("layer", title=title, title_justify="left")
+    parts = ("products", "tiles", "copies", "branches", "memory", "idle")
+    for heading in ("ms", "share", "loop MAC/cycle", *(f"{part} %" for part in parts)):
+        table.add_column(heading, justify="right")
+    for layer in estimate.layers:
+        shares = (number(100 * getattr(layer, part), 1) for part in parts)
+        cells = (number(layer.ms, 3), number(100 * layer.share, 1, " %"), number(layer.mac_per_cycle, 1))
+        table.add_row(layer.name, *cells, *shares)
+    return table
+
+
+def loops_table(processor: str, rows: Sequence[LoopRow]) -> Table:
+    """The steady inner loop of each kernel, one round."""
+    table = Table(
+        "layer", "operation", title=f"inner loops, one round by llvm-mca for {processor}", title_justify="left"
+    )
+    for heading in ("dots", "instructions", "cycles", "MAC/cycle"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        loop = row.loop
+        table.add_row(
+            row.layer, row.op, str(loop.dots), str(loop.instructions), f"{loop.cycles:.2f}", f"{loop.mac_per_cycle:.1f}"
         )
     return table
 

@@ -1,6 +1,6 @@
 """The verdict: p90 latency and peak memory against the budget, and bench's exit code."""
 
-from edgedeblur.bench.report import Budget, Latency, Memory, Outcome
+from edgedeblur.bench.report import Budget, Estimate, Latency, Memory, Outcome
 
 EXIT_CODES = {"pass": 0, "unknown": 0, "fail": 3}
 
@@ -28,6 +28,15 @@ def sentence(budget: Budget, latency: Latency, memory: Memory, provenance: str) 
     )
     peak = "memory unknown" if memory.peak_rss is None else f"peak {memory.peak_rss:.1f} MB of {budget.memory_mb:g} MB"
     return f"verdict: {budget.verdict} ({time}; {peak}; {provenance})"
+
+
+def estimate_sentence(estimate: Estimate, budget_ms: float) -> str:
+    """The estimate in words, with its band; it is no part of the verdict."""
+    said = (
+        f"estimated, not measured: {estimate.latency_ms:.1f} ms ({estimate.low_ms:.1f} to {estimate.high_ms:.1f}) of "
+        f"{budget_ms:g} ms on {estimate.threads} x {estimate.processor}: {estimate.latency}"
+    )
+    return said if estimate.error is None else f"{said}; {100 * estimate.error:+.1f} % from the measured p50"
 
 
 def _outcome(value: float | None, limit: float) -> Outcome:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     help="Time other runtimes on the same network in the same session: onnxruntime,litert,onnxruntime-float32.",
 )
 @click.option("--count-instructions", is_flag=True, help="Of an image and one thread, in a simulation.")
+@click.option("--estimate", is_flag=True, help="Estimate the latency too, and print the error of the estimate.")
 @click.option("--pairs", type=options.PATH, help="Evaluate on these pairs first, for the report's quality.")
 @phone_options
 @options.workdir
@@ -48,6 +49,7 @@ def command(
     profile: bool,
     against: str,
     count_instructions: bool,
+    estimate: bool,
     pairs: Path | None,
     phones: PhoneChoice,
     workdir: WorkDir,
@@ -55,21 +57,22 @@ def command(
     """Measure an ARTEFACT: latency, memory, layers, and the verdict against the target's budget (p90, peak memory).
 
     An artefact for another processor runs in its simulator: output and memory only, never time, and the verdict on
-    latency is "unknown". With --adb it runs on a phone. The output must be the integer interpreter's, byte for byte,
-    or there is no report.
+    latency is "unknown"; beside it stands an estimate from the machine code, labelled as one (docs/estimate.md), for
+    targets with an [estimate] table. With --adb it runs on a phone. The output must be the integer interpreter's, byte
+    for byte, or there is no report.
 
     Writes report.json and report-<target>.json. Exits with 0 on pass and where time is unknown, 3 on fail, 2 on bad
     use, 1 on other errors.
     """
     from edgedeblur.bench.measure import BenchOptions
     from edgedeblur.bench.tables import report_tables
-    from edgedeblur.bench.verdict import exit_code, sentence
+    from edgedeblur.bench.verdict import estimate_sentence, exit_code, sentence
     from edgedeblur.compile.artefact import NETWORK
     from edgedeblur.data.pairs import find_pairs
     from edgedeblur.steps import bench_step, evaluate_step, models_to_evaluate
 
     peers = tuple(filter(None, against.split(",")))
-    settings = BenchOptions(runs, warmup, threads, profile, peers, min_seconds, count_instructions)
+    settings = BenchOptions(runs, warmup, threads, profile, peers, min_seconds, count_instructions, estimate)
     folder = workdir.need_artefact(artefact, target)
     if pairs is not None:
         with Progress("evaluate") as progress:
@@ -80,6 +83,8 @@ def command(
     report = _on_phone(folder, settings, phones, workdir) if phones.any else bench_step(folder, settings, workdir, say)
     show(*report_tables(report))
     click.echo(f"{workdir.report}")
+    if report.estimate is not None:
+        click.echo(estimate_sentence(report.estimate, report.budget.latency_ms))
     click.echo(sentence(report.budget, report.latency_ms, report.memory_mb, report.provenance))
     context.exit(exit_code(report.budget))
 

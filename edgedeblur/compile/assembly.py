@@ -28,8 +28,12 @@ def kernel_bodies(assembly: str) -> dict[str, list[str]]:
 
 def dot_instructions(lines: list[str], isa: InstructionSet) -> int:
     """Dot-product instructions among lines of assembly."""
-    mnemonic = re.compile(rf"\s+{isa.mnemonic}\b")
-    return sum(bool(mnemonic.match(line)) for line in lines)
+    return sum(is_dot(line, isa) for line in lines)
+
+
+def is_dot(line: str, isa: InstructionSet) -> bool:
+    """Whether a line of assembly is a dot product."""
+    return re.match(rf"\s*{isa.mnemonic}\b", line) is not None
 
 
 def inner_loop(lines: list[str], isa: InstructionSet) -> list[str]:

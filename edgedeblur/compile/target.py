@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgedeblur.compile import cpu
+from edgedeblur.compile.cost.machine import CoreModel, parse_core_model
 from edgedeblur.compile.strict_toml import bad_file, check_table, read_toml, strings
 from edgedeblur.errors import UserError
 from edgedeblur.resources import resource_folder
@@ -31,7 +32,7 @@ _KEYS = {
     "clusters": list,
     "budget": dict,
 }
-_OPTIONAL_KEYS = {"runner": list, "fallbacks": list, "android_api": int}
+_OPTIONAL_KEYS = {"runner": list, "fallbacks": list, "android_api": int, "estimate": dict}
 _DETECTED_KEYS = {"description": str, "detect": list}
 _SAME_KEYS = {"description": str, "same_as": str}
 _FALLBACK_KEYS = {"isa": str, "cpu": str, "features": list}
@@ -67,6 +68,7 @@ class Target:
     runner: command prefix that starts the program on another architecture, empty when there is none.
     fallbacks: other kernels in the same artefact, the better first; the first set that the processor has runs.
     android_api: the lowest API level that the library for apps runs on; of Android targets only.
+    estimate: what an estimate of the latency needs to know of the cores, None where that was not written down.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Target:
     runner: tuple[str, ...] = ()
     fallbacks: tuple[Fallback, ...] = ()
     android_api: int | None = None
+    estimate: CoreModel | None = None
 
     @property
     def kernel_sets(self) -> tuple["Target", ...]:
@@ -180,6 +183,7 @@ def parse_target(name: str, table: dict, path: Path) -> Target:
             for index, entry in enumerate(table.get("fallbacks", []))
         ),
         android_api=table.get("android_api"),
+        estimate=parse_core_model(path, table["estimate"]) if "estimate" in table else None,
     )
     for one in target.kernel_sets:
         _check_values(path, one)
@@ -209,6 +213,8 @@ def target_table(target: Target) -> dict:
         ]
     if target.android_api is not None:
         table["android_api"] = target.android_api
+    if target.estimate is not None:
+        table["estimate"] = dataclasses.asdict(target.estimate)
     return table
 
 

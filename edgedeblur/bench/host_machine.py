@@ -1,0 +1,86 @@
+"""This machine as the estimate sees it: what probe.c measures, and the caches' sizes from /sys."""
+
+import json
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgedeblur.compile import link
+from edgedeblur.compile.cost.machine import CoreModel, Machine
+from edgedeblur.compile.mca import Processor, host_cpu
+from edgedeblur.compile.target import Target
+from edgedeblur.errors import UserError
+from edgedeblur.resources import resource_folder
+
+KIB = 1024
+_CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+_DEFAULT_KIB = {1: 32, 2: 512, 3: 8192}  # where the system does not tell
+_MEMORY_TIMES_L3 = 4  # what is read from memory is this much larger than the largest cache
+_MOST_MEMORY_BYTES = 256 * KIB * KIB
+_TIMEOUT_S = 120
+
+
+@dataclass(frozen=True)
+class HostMachine:
+    """core: for the estimate. ghz: the clock while it was measured. dots_per_cycle: of the widest dot product that the
+    processor has (`vpdpbusd` with its broadcasts, `vpmaddwd`, `sdot`)."""
+
+    core: CoreModel
+    ghz: float
+    dots_per_cycle: float
+
+    def machine(self, target: Target, threads: int) -> Machine:
+        """`threads` cores of this machine with an artefact for `target`."""
+        return Machine(Processor(target.triple, self.core.cpu, target.features), (self.ghz,) * threads, self.core)
+
+
+def measure_host(target: Target) -> HostMachine:
+    """Compiles probe.c with the target's instructions and runs it; takes a second or two.
+
+    Raises:
+        UserError: zig or llvm-mca is missing, or the probe does not run.
+    """
+    cpu, sizes = host_cpu(), cache_kib()
+    with tempfile.TemporaryDirectory(prefix="edgedeblur-") as folder:
+        shutil.copyfile(resource_folder("bench") / "probe.c", Path(folder) / "probe.c")
+        compiler = [*link.zig_cc(target.zig_target), "-O2", "-mcpu=native", "-pthread", "-static"]
+        link.run_compiler([*compiler, "probe.c", "-o", "probe"], Path(folder))
+        found = _run(Path(folder) / "probe", sizes)
+    core = CoreModel(
+        cpu=cpu,
+        cores=1,
+        l1_kib=sizes[1],
+        l2_kib=sizes[2],
+        l3_kib=sizes[3],
+        **{key: found[key] for key in ("l2_bytes_per_cycle", "l3_gb_per_s", "memory_gb_per_s")},
+        **{key: found[key] for key in ("mispredict_cycles", "foreseen_trips", "handoff_ns")},
+    )
+    return HostMachine(core, found["ghz"], found["dots_per_cycle"])
+
+
+def cache_kib(caches: Path = _CACHES) -> dict[int, int]:
+    """Sizes of this machine's data caches in KiB by level, 1 to 3."""
+    sizes = dict(_DEFAULT_KIB)
+    for index in sorted(caches.glob("index*")):
+        try:
+            level, kind, size = ((index / name).read_text().strip() for name in ("level", "type", "size"))
+        except OSError:
+            continue
+        if kind in ("Data", "Unified") and size.endswith("K") and size[:-1].isdigit() and level in ("1", "2", "3"):
+            sizes[int(level)] = int(size[:-1])
+    return sizes
+
+
+def _run(program: Path, sizes: dict[int, int]) -> dict:
+    """Each area is half of its cache, and does not fit the one before."""
+    memory = min(sizes[3] * KIB * _MEMORY_TIMES_L3, _MOST_MEMORY_BYTES)
+    areas = (sizes[2] * KIB // 2, max(sizes[3] * KIB // 4, sizes[2] * KIB * 2), memory)
+    try:
+        done = subprocess.run(
+            [program, *map(str, areas)], capture_output=True, text=True, timeout=_TIMEOUT_S, check=True
+        )
+        return json.loads(done.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        raise UserError(f"the probe of this machine did not run: {error}") from None
