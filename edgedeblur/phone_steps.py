@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edgedeblur.bench.estimate import against, estimate
 from edgedeblur.bench.measure import BenchOptions
 from edgedeblur.bench.phone import PhoneBench, PhoneOptions, bench_on_phone
 from edgedeblur.bench.quality import recorded_quality
@@ -87,10 +88,12 @@ def bench_phones_step(artefact: Path, settings: PhoneSettings, workdir: WorkDir)
 
 def _bench(info: ArtefactInfo, phone: Phone, settings: PhoneSettings, workdir: WorkDir) -> Report:
     quality = recorded_quality(workdir.evaluation, info.manifest["network_sha256"])
+    estimated = estimate(info, settings.options.threads) if settings.options.estimate else None
     done = bench_on_phone(
         info, phone, settings.options, settings.phone_options, quality, settings.log, settings.progress
     )
     report = _with_plot(done, info, phone, workdir)
+    report = replace(report, estimate=estimated and against(estimated, report.latency_ms))
     if done.failure is None:
         return report
     partial = workdir.partial_report(info.target.name, phone.serial)

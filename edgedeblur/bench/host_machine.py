@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgedeblur.compile import link
-from edgedeblur.compile.cost.machine import CoreModel, Machine
+from edgedeblur.compile.cost.machine import KIB, CoreModel, Machine
 from edgedeblur.compile.mca import Processor, host_cpu
 from edgedeblur.compile.target import Target
 from edgedeblur.errors import UserError
 from edgedeblur.resources import resource_folder
 
-KIB = 1024
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 _DEFAULT_KIB = {1: 32, 2: 512, 3: 8192}  # where the system does not tell
 _MEMORY_TIMES_L3 = 4  # what is read from memory is this much larger than the largest cache

@@ -65,7 +65,7 @@ class BenchOptions:
     against: peers to time in the same session, names of peers.PEERS.
     count_instructions: count what one thread executes for an image, where the artefact runs in QEMU.
     min_seconds: the timed runs go on until so much time has been measured; None: 10 on a phone, else 0.
-    estimate: estimate the latency too where it is measured, to learn the estimate's error.
+    estimate: estimate the latency too where it is measured, here or on a phone, to learn the estimate's error.
     """
 
     runs: int = 100

@@ -14,6 +14,7 @@ from adbd.phone import Faults
 from adbd.sandbox import Build, battery, set_zone
 from artefacts import compiled
 from click.testing import CliRunner
+from needs import needs_mca
 from PIL import Image
 
 from edgedeblur.bench import phone as bench_phone
@@ -105,6 +106,16 @@ def test_environment_and_device_are_the_phones_before_and_after(fake, work):
     before, after = device.battery_before, device.battery_after
     assert (before.level_percent, before.charging, before.source) == (81.0, True, "USB")
     assert (after.level_percent, after.charging, after.temperature_c) == (80.0, False, 34.0)
+
+
+@needs_mca
+def test_an_estimate_stands_beside_the_phones_times_with_its_error(fake, work):
+    fake()
+    result = bench("--adb", "--estimate", "--no-profile")
+    report = read_report(work / "report.json")
+    assert report.provenance == "measured" and report.estimate.threads == report.target.threads == 1
+    assert report.estimate.error == pytest.approx(report.estimate.latency_ms / report.latency_ms.p50 - 1)
+    assert "estimated, not measured" in result.stdout
 
 
 def test_a_second_measurement_pushes_nothing_and_clean_leaves_nothing(fake, work):

@@ -7,7 +7,7 @@ import tvm
 from edgedeblur.compile.assembly import kernel_bodies
 from edgedeblur.compile.build import llvm_target
 from edgedeblur.compile.cost.kernel import KernelCost, kernel_costs, weight_bytes
-from edgedeblur.compile.cost.machine import Machine, target_machine
+from edgedeblur.compile.cost.machine import KIB, Machine, target_machine
 from edgedeblur.compile.kernels import instruction_set
 from edgedeblur.compile.kernels.convolution import conv_kernel
 from edgedeblur.compile.kernels.layer import ConvLayer
@@ -40,7 +40,7 @@ def schedule_costs(
     for index, (layer, schedule) in enumerate(candidates):
         check_schedule(layer, isa, schedule)
         kernels.append(LayerKernel(layer, schedule, isa, f"candidate{index}", source=""))
-    beyond_caches = 2 * machine.core.l3_kib * 1024
+    beyond_caches = 2 * machine.core.l3_kib * KIB
     return kernel_costs(kernels, kernel_code(kernels, target), machine, footprint or beyond_caches)
 
 

@@ -29,7 +29,6 @@ from edgedeblur.compile.cost.machine_code import Instruction
 
 ENTRY = {"task": "rdi", "environment": "rsi"}
 _CALLER_SAVED = frozenset(("rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", FLAGS))
-_NAMED = {f"{kind}{end}" for kind, end in (("a", "x"), ("b", "x"), ("c", "x"), ("d", "x"), ("s", "i"), ("d", "i"))}
 _STACK = re.compile(r"-?\d*\(%(rsp|rbp)\)$")
 _ADDRESS = re.compile(r"(-?\d*)\((?:%(\w+))?(?:,%(\w+)(?:,(\d))?)?\)$")
 _SYMBOL = re.compile(r"(\w+)@GOTPCREL\(%rip\)$")
