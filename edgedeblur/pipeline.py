@@ -9,7 +9,7 @@ from rich.console import Console
 from edgedeblur.bench.before_after import write_before_after
 from edgedeblur.bench.measure import BenchOptions
 from edgedeblur.bench.report import Report, read_report
-from edgedeblur.compile.target import Target, load_target
+from edgedeblur.compile.target import Target, database_name, load_target, shipped_database
 from edgedeblur.digests import stamp
 from edgedeblur.distill.distillation import DistillOptions, distill
 from edgedeblur.errors import INTERRUPTED, UserError
@@ -107,7 +107,8 @@ def _compile(way: _Way) -> Step:
     def run(begun: bool) -> None:
         compile_step(work.quantised, options.target, options.size, work, way.reporting.log)
 
-    return Step("compile", key, [work.quantised], [work.artefact(way.target.name)], run)
+    databases = [work.tuned(database_name(way.target)), shipped_database(way.target)]
+    return Step("compile", key, [work.quantised, *databases], [work.artefact(way.target.name)], run)
 
 
 def _evaluate(way: _Way) -> Step:

@@ -2,7 +2,9 @@
 
 import tomllib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,7 +13,7 @@ from edgedeblur.bench.quality import recorded_quality
 from edgedeblur.bench.report import Report, write_report
 from edgedeblur.checkpoints import load_student
 from edgedeblur.compile.artefact import ArtefactInfo, compile_network, load_artefact
-from edgedeblur.compile.target import load_target
+from edgedeblur.compile.target import Target, database_name, load_target
 from edgedeblur.data.blur import BlurRecipe
 from edgedeblur.data.contact_sheet import write_contact_sheet
 from edgedeblur.data.default_set import default_set
@@ -33,6 +35,11 @@ from edgedeblur.restore.open import Restorer, open_model
 from edgedeblur.shipped import shipped_student, shipped_teacher
 from edgedeblur.train.recipe import from_table, read_recipe
 from edgedeblur.workdir import WorkDir
+
+if TYPE_CHECKING:
+    from edgedeblur.compile.tuned import Database
+    from edgedeblur.tune.devices import Device
+    from edgedeblur.tune.tuning import TuneOptions, Tuning
 
 Log = Callable[[str], None]
 
@@ -126,14 +133,72 @@ def calibration_images(folder: Path | None, seed: int) -> tuple[list[np.ndarray]
     return [read_image(path) for path in paths[::stride]], folder.name
 
 
-def compile_step(network: Path, target: str, size: tuple[int, int], workdir: WorkDir, log: Log) -> ArtefactInfo:
+def compile_step(
+    network: Path,
+    target: str,
+    size: tuple[int, int],
+    workdir: WorkDir,
+    log: Log,
+    database: Path | None = None,
+    tuned: bool = True,
+) -> ArtefactInfo:
     """`.edq` to `artefact-<target>/` in the work directory.
 
+    Args:
+        database: of tuned schedules; None for the work directory's. The shipped one is asked after it.
+        tuned: whether to use any.
+
     Raises:
-        UserError: no network, no such target, a size that does not fit, a tool that is missing or fails.
+        UserError: no network, no such target, a size that does not fit, a tool that is missing or fails, a database
+            that is missing or damaged.
     """
-    described = load_target(target)
-    return compile_network(load_edq(network), described, *size, workdir.artefact(described.name), log)
+    described, loaded = load_target(target), load_edq(network)
+    if database is not None and not database.exists():
+        raise UserError(f"no {database}", f"make it with: edgedeblur tune --database {database}")
+
+    def databases(one: Target) -> "list[Database]":
+        from edgedeblur.compile.choose import databases_for  # loads TVM
+
+        return databases_for(one, database or workdir.tuned(database_name(one))) if tuned else []
+
+    return compile_network(loaded, described, *size, workdir.artefact(described.name), log, databases)
+
+
+def tune_step(
+    network: Path,
+    target: str,
+    size: tuple[int, int],
+    threads: int | None,
+    serial: str | None,
+    database: Path | None,
+    options: "TuneOptions",
+    workdir: WorkDir,
+    log: Log,
+    progress: Callable[[str, int, int | None], None],
+) -> "tuple[Path, Tuning]":
+    """Schedules for the layers of an `.edq` into a database of tuned schedules; its path and what was found.
+
+    Args:
+        threads: None for the target's number. serial: of the phone that measures, "" for the only one; None for none.
+        database: None for the work directory's.
+
+    Raises:
+        UserError: no network, no such target, size or layer, nothing that measures for the target here.
+    """
+    from edgedeblur.tune.tuning import tune
+
+    described, loaded = load_target(target), load_edq(network)
+    described = replace(described, threads=threads or described.threads)
+    path = database or workdir.tuned(database_name(described))
+    return path, tune(loaded, described, size, _device(described, serial), path, options, log, progress)
+
+
+def _device(target: Target, serial: str | None) -> "Device":
+    """The phone, else this machine."""
+    from edgedeblur.tune.devices import this_machine
+    from edgedeblur.tune.phone import phone_device
+
+    return this_machine(target) if serial is None else phone_device(serial or None, target)
 
 
 def bench_step(artefact: Path, options: BenchOptions, workdir: WorkDir, log: Log) -> Report:

@@ -45,6 +45,10 @@ class WorkDir:
     def artefact(self, target: str) -> Path:
         return self.root / f"artefact-{target}"
 
+    def tuned(self, name: str) -> Path:
+        """A database of schedules that `tune` found."""
+        return self.root / "tuned" / name
+
     def target_report(self, target: str) -> Path:
         """The last report of one target; stays when another target is benched."""
         return self.root / f"report-{target}.json"

@@ -13,17 +13,24 @@ from edgedeblur.workdir import WorkDir
 @click.argument("network", type=options.PATH, required=False)
 @options.target
 @options.size
+@options.database
+@click.option("--tuned/--no-tuned", default=True, show_default=True, help="Use tuned schedules where there are some.")
 @options.workdir
-def command(network: Path | None, target: str, size: tuple[int, int], workdir: WorkDir) -> None:
+def command(
+    network: Path | None, target: str, size: tuple[int, int], database: Path | None, tuned: bool, workdir: WorkDir
+) -> None:
     """Compile a quantised NETWORK (default: quantised.edq in the work directory) to artefact-<target>/.
 
     The artefact holds the library with its header, the program edgedeblur-bench, and everything they were built from.
+    Schedules that `edgedeblur tune` found for a layer's shape are used, and those that ship with edgedeblur.
     """
+    from edgedeblur.compile.manifest import count_sources
     from edgedeblur.steps import compile_step
 
-    artefact = compile_step(workdir.need_quantised(network), target, size, workdir, say)
+    artefact = compile_step(workdir.need_quantised(network), target, size, workdir, say, database, tuned)
     int8 = artefact.manifest["int8"]
+    sources = count_sources(layer["schedule_source"] for layer in artefact.manifest["layers"])
     click.echo(
         f"{artefact.path}: {int8['int8_convolutions']} of {int8['convolutions']} convolutions int8, "
-        f"{int8['dot_instructions']:,} int8 dot-product instructions"
+        f"{int8['dot_instructions']:,} int8 dot-product instructions; schedules: {sources}"
     )

@@ -25,6 +25,7 @@ COMMANDS = (
     "export",
     "inspect",
     "synth",
+    "tune",
     "report",
     "targets",
     "doctor",

@@ -44,6 +44,11 @@ size = click.option(
     "--size", type=Size(), default="512x512", show_default=True, help="Height x width, multiples of 16."
 )
 seed = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same result.")
+database = click.option(
+    "--database",
+    type=PATH,
+    help="The file of tuned schedules; default: tuned/<the target's cpu>.toml in the work directory.",
+)
 threads = click.option("--threads", type=click.IntRange(1, 64), help="Threads; default: the target's.")
 calibration = click.option(
     "--calibration",

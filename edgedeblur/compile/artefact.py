@@ -7,7 +7,7 @@
 """
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -24,6 +24,8 @@ from edgedeblur.quantize.network import QuantisedNetwork
 
 if TYPE_CHECKING:
     from edgedeblur.compile.build import CompiledKernels
+    from edgedeblur.compile.choose import Chosen
+    from edgedeblur.compile.tuned import Database
 
 NETWORK = "network.edq"
 _REQUIRED_FILES = (link.BENCH, link.HEADER, link.OBJECT, MODEL_C, CONSTANTS, NETWORK)
@@ -69,6 +71,7 @@ def compile_network(
     width: int = 512,
     output: str | Path = "artefact",
     log: Callable[[str], None] = lambda line: None,
+    databases: "Callable[[Target], Sequence[Database]] | None" = None,
 ) -> ArtefactInfo:
     """Compiles the network for height x width images into the folder `output`; an artefact there is replaced.
 
@@ -77,6 +80,7 @@ def compile_network(
 
     Args:
         log: told each step, one line at a time.
+        databases: of tuned schedules, the one to ask first first; None for those that ship.
 
     Raises:
         UserError: a size that the network cannot take, a folder in the way, a tool that is missing or fails.
@@ -85,10 +89,12 @@ def compile_network(
 
     output = Path(output)
     _check_output(output)
-    sets = []
+    sets, chosen = [], {}
     for one in target.kernel_sets:
         log(f"compiling {len(network.layers)} kernels for {target.name} ({one.cpu}, {one.isa})")
-        sets.append((one.isa, build_plan(network, height, width, one)))
+        chosen[one.isa] = _choose_schedules(network, height, width, one, databases, log)
+        schedules = {name: choice.schedule for name, choice in chosen[one.isa].items()}
+        sets.append((one.isa, build_plan(network, height, width, one, schedules)))
     with atomic_folder(output) as folder:
         facts = ModelFacts(manifest.artefact_name(network, height, width), __version__, target.isa, target.threads)
         _write_parts(folder, sets, facts)
@@ -97,7 +103,7 @@ def compile_network(
         link.link_bench(folder, target)
         _link_library(folder, target, log)
         files = manifest.describe_files(folder)
-        manifest.write_manifest(folder, manifest.make_manifest(network, sets, target, files))
+        manifest.write_manifest(folder, manifest.make_manifest(network, sets, chosen, target, files))
     return load_artefact(output)
 
 
@@ -118,6 +124,30 @@ def load_artefact(path: str | Path) -> ArtefactInfo:
     for file in filter(None, (info.bench, info.library, path / link.OBJECT)):
         _check_machine(file, target)
     return info
+
+
+def _choose_schedules(
+    network: QuantisedNetwork,
+    height: int,
+    width: int,
+    target: Target,
+    databases: "Callable[[Target], Sequence[Database]] | None",
+    log: Callable[[str], None],
+) -> "dict[str, Chosen]":
+    from edgedeblur.compile.build import check_size
+    from edgedeblur.compile.choose import choose_schedules, databases_for
+    from edgedeblur.compile.kernels import instruction_set
+    from edgedeblur.compile.kernels.layer import conv_layers
+
+    check_size(network, height, width)
+    asked = (databases or databases_for)(target)
+    layers = conv_layers(network, height, width)
+    chosen = choose_schedules(layers, instruction_set(target.isa), target.threads, asked)
+    log(f"schedules: {manifest.count_sources([choice.source for choice in chosen.values()])}")
+    notes = [f"{name}: {choice.note}" for name, choice in chosen.items() if choice.source == "fallback"]
+    for note in (*(note for database in asked for note in database.notes), *notes):
+        log(f"note: {note}")
+    return chosen
 
 
 def _write_parts(folder: Path, sets: "list[tuple[str, CompiledKernels]]", facts: ModelFacts) -> None:

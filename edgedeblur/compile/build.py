@@ -90,7 +90,7 @@ def build_plan(
     report = tuple(_describe(kernel, functions[kernel.symbol], bodies[kernel.symbol]) for kernel in kernels)
     scratch = max(kernel.workspace_bytes for kernel in report)
     plan = Plan(_calls(kernels, memory), height, width, memory.arena_bytes, scratch, constants)
-    return CompiledKernels(_object_code(compiled), plan, report)
+    return CompiledKernels(object_code(compiled), plan, report)
 
 
 def check_size(network: QuantisedNetwork, height: int, width: int) -> None:
@@ -165,7 +165,8 @@ def _calls(kernels: tuple[LayerKernel, ...], memory: MemoryPlan) -> tuple[Kernel
     )
 
 
-def _object_code(compiled) -> bytes:
+def object_code(compiled: tvm.runtime.Module) -> bytes:
+    """A compiled module as a relocatable object."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "kernels.o"
         compiled.write_to_file(str(path))

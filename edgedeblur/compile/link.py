@@ -108,14 +108,17 @@ def join_objects(folder: Path, objects: Sequence[bytes]) -> None:
         (folder / name).unlink()
 
 
-def link_bench(folder: Path, target: Target) -> None:
+def link_bench(folder: Path, target: Target, cache: Path | None = None) -> None:
     """Builds the static BENCH program in the folder.
+
+    Args:
+        cache: where zig keeps its objects of these sources, for programs that are soon thrown away; None: for good.
 
     Raises:
         UserError: zig is missing, or fails.
     """
     command = [*zig_cc(target.zig_target), *_COMPILE_FLAGS, *_LINK_FLAGS, "-static", *_sources(bench=True), "-o", BENCH]
-    run_compiler(command, folder)
+    run_compiler(command, folder, cache)
 
 
 def link_library(folder: Path, target: Target) -> None:
@@ -179,13 +182,15 @@ def _zig() -> list[str]:
     return [sys.executable, "-m", "ziglang"]
 
 
-def run_compiler(command: list[str], folder: Path) -> None:
-    """Runs a compiler in the folder.
+def run_compiler(command: list[str], folder: Path, cache: Path | None = None) -> None:
+    """Runs a compiler in the folder; `cache` as in `link_bench`.
 
     Raises:
         UserError: it cannot start or fails; with the last lines of its output.
     """
     environment = dict(os.environ, ZIG_GLOBAL_CACHE_DIR=str(zig_cache()))
+    if cache is not None:
+        environment["ZIG_LOCAL_CACHE_DIR"] = str(cache)
     try:
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, errors="replace")
     except OSError as error:

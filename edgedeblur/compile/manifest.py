@@ -3,6 +3,8 @@
 import dataclasses
 import hashlib
 import json
+from collections import Counter
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +17,7 @@ from edgedeblur.student import ConvSpec
 
 if TYPE_CHECKING:
     from edgedeblur.compile.build import CompiledKernel, CompiledKernels
+    from edgedeblur.compile.choose import Chosen
 
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
@@ -44,15 +47,20 @@ _TYPES = {
 
 
 def make_manifest(
-    network: QuantisedNetwork, sets: "list[tuple[str, CompiledKernels]]", target: Target, files: dict
+    network: QuantisedNetwork,
+    sets: "list[tuple[str, CompiledKernels]]",
+    schedules: "dict[str, dict[str, Chosen]]",
+    target: Target,
+    files: dict,
 ) -> dict:
-    """The manifest of an artefact; `sets` by isa, the target's own first; `files` as `describe_files` gives them.
+    """The manifest of an artefact; `sets` by isa, the target's own first; `schedules` by isa and layer; `files` as
+    `describe_files` gives them.
 
     name: of the network, its size and target. network_sha256: of the artefact's .edq file, which `save_edq` writes the
     same for the same network, so that an artefact can be held against the file that it was made from.
     """
     compiled, spec = sets[0][1], network.spec
-    plan, layers = compiled.plan, _layer_entries(network, compiled)
+    plan, layers = compiled.plan, _layer_entries(network, compiled, schedules[target.isa])
     return {
         "schema_version": SCHEMA_VERSION,
         "name": artefact_name(network, plan.height, plan.width),
@@ -73,13 +81,15 @@ def make_manifest(
         "tool_versions": {tool: metadata.version(tool) for tool in _TOOLS},
         "network_sha256": files["network.edq"]["sha256"],
         "files": files,
-        "fallbacks": [_fallback_entry(network, isa, compiled) for isa, compiled in sets[1:]],
+        "fallbacks": [_fallback_entry(network, isa, compiled, schedules[isa]) for isa, compiled in sets[1:]],
     }
 
 
-def _fallback_entry(network: QuantisedNetwork, isa: str, compiled: "CompiledKernels") -> dict:
+def _fallback_entry(
+    network: QuantisedNetwork, isa: str, compiled: "CompiledKernels", schedules: "dict[str, Chosen]"
+) -> dict:
     """What differs from the target's own kernels, under the same names."""
-    layers = _layer_entries(network, compiled)
+    layers = _layer_entries(network, compiled, schedules)
     return {
         "isa": isa,
         "workspace_bytes": compiled.plan.workspace_bytes,
@@ -88,10 +98,12 @@ def _fallback_entry(network: QuantisedNetwork, isa: str, compiled: "CompiledKern
     }
 
 
-def _layer_entries(network: QuantisedNetwork, compiled: "CompiledKernels") -> list[dict]:
+def _layer_entries(
+    network: QuantisedNetwork, compiled: "CompiledKernels", schedules: "dict[str, Chosen]"
+) -> list[dict]:
     symbols = {call.layer: call.symbol for call in compiled.plan.calls}
     return [
-        _layer_entry(conv.spec, kernel, symbols[kernel.layer])
+        _layer_entry(conv.spec, kernel, symbols[kernel.layer], schedules[kernel.layer])
         for conv, kernel in zip(network.layers, compiled.kernels, strict=True)
     ]
 
@@ -150,16 +162,23 @@ def damaged(path: Path, reason: str) -> UserError:
     return UserError(f"{path} is damaged: {reason}", "compile it again: edgedeblur compile")
 
 
-def _layer_entry(spec: ConvSpec, kernel: "CompiledKernel", symbol: str) -> dict:
+def _layer_entry(spec: ConvSpec, kernel: "CompiledKernel", symbol: str, chosen: "Chosen") -> dict:
     return {
         "name": spec.name,
         "op": describe_op(spec),
         "kernel": symbol,
         "macs": kernel.macs,
         "schedule": dataclasses.asdict(kernel.schedule),
+        "schedule_source": chosen.source,
+        "schedule_note": chosen.note,
         "workspace_bytes": kernel.workspace_bytes,
         "dot_instructions": kernel.dot_instructions,
     }
+
+
+def count_sources(sources: Iterable[str]) -> str:
+    """Where the layers' schedules are from (choose.py), as one phrase: "20 tuned, 3 default"."""
+    return ", ".join(f"{count} {source}" for source, count in Counter(sources).most_common())
 
 
 def describe_op(spec: ConvSpec) -> str:

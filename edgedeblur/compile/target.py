@@ -1,6 +1,7 @@
 """Targets: one TOML file each, read strictly."""
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,6 +132,16 @@ def load_target(name_or_path: str | Path) -> Target:
         same = load_target(_shipped(table["same_as"]))
         return dataclasses.replace(same, name=path.stem, description=table["description"])
     return parse_target(path.stem, table, path)
+
+
+def database_name(target: Target) -> str:
+    """The name of the file that holds a target's tuned schedules: "x86-64-v4.toml", after its cpu."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", target.cpu) + ".toml"
+
+
+def shipped_database(target: Target) -> Path:
+    """Where the schedules that ship for a target's cpu are; not every cpu has some."""
+    return resource_folder("targets") / "tuned" / database_name(target)
 
 
 def override_isa(target: Target, isa: str) -> Target:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LayerFacts:
-    """One convolution as stored. weight, bias, activation: dtypes. dot_instructions: in its compiled kernel."""
+    """One convolution as stored. weight, bias, activation: dtypes. Of its compiled kernel: dot_instructions, and where
+    its schedule is from (compile/choose.py) with what measured it."""
 
     name: str
     op: str
@@ -27,6 +28,8 @@ class LayerFacts:
     bias: str
     activation: str
     dot_instructions: int | None = None
+    schedule_source: str | None = None
+    schedule_note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,7 @@ def _describe_quantised(path: Path) -> tuple:
 
 def _describe_artefact(path: Path) -> tuple:
     from edgedeblur.compile.artefact import load_artefact
+    from edgedeblur.compile.manifest import count_sources
 
     artefact = load_artefact(path)  # checks every file's digest
     manifest, target = artefact.manifest, artefact.target
@@ -137,6 +141,7 @@ def _describe_artefact(path: Path) -> tuple:
         ("library", artefact.library.name if artefact.library else "none: compiled for Android without an NDK"),
         ("arena / weights", f"{manifest['arena_bytes']:,} / {manifest['weights_bytes']:,} bytes"),
         ("workspace", f"{manifest['workspace_bytes']:,} bytes per thread"),
+        ("schedules", count_sources([layer.get("schedule_source", "default") for layer in manifest["layers"]])),
         ("files", f"{len(manifest['files'])}, {artefact.bytes:,} bytes, every SHA-256 as in the manifest"),
         ("made by", ", ".join(f"{tool} {version}" for tool, version in manifest["tool_versions"].items())),
         *((f"recipe: {name}", str(value)) for name, value in manifest["recipe"].items()),
@@ -151,6 +156,8 @@ def _describe_artefact(path: Path) -> tuple:
         dataclasses.replace(
             _quantised_layer(layer, compiled[layer.spec.name]["macs"]),
             dot_instructions=compiled[layer.spec.name]["dot_instructions"],
+            schedule_source=compiled[layer.spec.name].get("schedule_source", "default"),
+            schedule_note=compiled[layer.spec.name].get("schedule_note"),
         )
         for layer in network.layers
     ]

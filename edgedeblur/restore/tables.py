@@ -49,14 +49,21 @@ def facts_table(facts: Facts) -> Table:
 
 
 def layer_facts_table(facts: Facts) -> Table:
-    """Each convolution as stored, with the dtypes that are in the file and the dot products in its kernel."""
+    """Each convolution as stored, with its dtypes in the file, its kernel's dot products, and its schedule's source."""
     table = Table("layer", "operation", title="convolutions", title_justify="left")
     compiled = any(layer.dot_instructions is not None for layer in facts.layers)
-    for heading in ("params", "MMAC", "weight", "bias", "activation", *(("dot instructions",) if compiled else ())):
+    for heading in (
+        "params",
+        "MMAC",
+        "weight",
+        "bias",
+        "activation",
+        *(("dot instructions", "schedule") if compiled else ()),
+    ):
         table.add_column(heading, justify="right")
     for layer in facts.layers:
         macs = "-" if layer.macs is None else f"{layer.macs / 1e6:,.1f}"
-        dots = (str(layer.dot_instructions),) if compiled else ()
-        cells = (f"{layer.parameters:,}", macs, layer.weight, layer.bias, layer.activation, *dots)
+        kernel = (str(layer.dot_instructions), layer.schedule_source) if compiled else ()
+        cells = (f"{layer.parameters:,}", macs, layer.weight, layer.bias, layer.activation, *kernel)
         table.add_row(layer.name, layer.op, *cells)
     return table

@@ -89,14 +89,27 @@ static double median_ms(const bench_result *result, int layer, double *scratch) 
   return (scratch[(count - 1) / 2] + scratch[count / 2]) / 2;
 }
 
+/* Column `layer` as it was measured, so that layers can be compared run by run. */
+static void print_layer_samples(const bench_result *result, int layer) {
+  printf(",\"samples_ms\":[");
+  for (size_t run = 0; run < result->sample_count; run++) {
+    printf("%s%.6f", run == 0 ? "" : ",", result->layers_ms[run * (size_t)ed_layer_count() + (size_t)layer]);
+  }
+  printf("]}");
+}
+
 static void print_layers(const bench_result *result, double *scratch) {
   printf(",\"layers\":[");
   for (int layer = 0; layer < ed_layer_count(); layer++) {
     printf("%s{\"name\":", layer == 0 ? "" : ",");
     print_string(ed_layer_name(layer));
     printf(",\"macs\":%llu,\"ms\":", (unsigned long long)ed_layer_macs(layer));
-    if (result->profiled && result->sample_count > 0) printf("%.6f}", median_ms(result, layer, scratch));
-    else printf("null}");
+    if (result->profiled && result->sample_count > 0) {
+      printf("%.6f", median_ms(result, layer, scratch));
+      print_layer_samples(result, layer);
+    } else {
+      printf("null,\"samples_ms\":[]}");
+    }
   }
   printf("]");
 }

@@ -20,11 +20,12 @@ _SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class LayerTime:
-    """One layer. ms: median over the measured runs, None when they were not profiled."""
+    """One layer. samples_ms: of the measured runs, ms: their median; empty and None when they were not profiled."""
 
     name: str
     macs: int
     ms: float | None
+    samples_ms: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def run_program(
         source, restored = Path(folder) / "input.rgb", Path(folder) / "output.rgb"
         source.write_bytes(np.ascontiguousarray(image).tobytes())
         command = [*runner, str(info.bench.resolve()), "--input", str(source), "--output", str(restored), *options]
-        text = _run(command, timeout_s)
+        text = run_bench(command, timeout_s)
         output = np.fromfile(restored, np.uint8).reshape(image.shape)
     return ProgramRun(parse_bench_output(text), output, simulated=bool(runner))
 
@@ -139,13 +140,20 @@ def parse_bench_output(text: str) -> BenchResult:
             raise UserError(
                 f"edgedeblur-bench printed schema_version {version!r}, not {_SCHEMA_VERSION}", "compile again"
             )
-        layers = tuple(LayerTime(**layer) for layer in fields.pop("layers"))
+        layers = tuple(
+            LayerTime(**layer | {"samples_ms": tuple(layer["samples_ms"])}) for layer in fields.pop("layers")
+        )
         return BenchResult(**fields | {"samples_ms": tuple(fields["samples_ms"]), "layers": layers})
     except (ValueError, TypeError, KeyError, AttributeError):
         raise UserError(f"edgedeblur-bench printed no result but {text[-500:]!r}", "edgedeblur compile") from None
 
 
-def _run(command: list[str], timeout_s: float | None) -> str:
+def run_bench(command: list[str], timeout_s: float | None = None) -> str:
+    """What edgedeblur-bench, started by this command, printed.
+
+    Raises:
+        UserError: it cannot start, fails, or is out of time.
+    """
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout_s)
     except subprocess.TimeoutExpired:

@@ -11,6 +11,7 @@ from reports import example_report
 from edgedeblur import pipeline
 from edgedeblur.bench.report import read_report, write_report
 from edgedeblur.cli.main import cli
+from edgedeblur.compile.target import database_name, load_target
 from edgedeblur.data.images import read_image, write_image
 from edgedeblur.errors import UserError
 from edgedeblur.restore.evaluate import PairInMemory
@@ -93,6 +94,14 @@ def test_changed_calibration_images_redo_the_steps_from_quantize_on(light):
     run()
     write_image(Path("calibration/1.png"), photo(64, 64, seed=9))
     assert steps_done(run()) == STEPS[1:]
+
+
+def test_schedules_tuned_since_redo_the_step_that_uses_them(light):
+    run()
+    tuned = light / "tuned" / database_name(load_target("host"))
+    tuned.parent.mkdir()
+    tuned.write_text("schema_version = 1\n")
+    assert steps_done(run()) == ["compile"]  # which is replaced here and makes the same artefact
 
 
 def test_a_lost_output_is_made_again(light):

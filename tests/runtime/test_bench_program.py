@@ -65,12 +65,15 @@ def test_the_result_has_every_key_and_as_many_samples_as_runs():
     assert [(layer["name"], layer["macs"]) for layer in result["layers"]] == [
         (layer["name"], layer["macs"]) for layer in manifest["layers"]
     ]
-    assert all(layer["ms"] is None for layer in result["layers"])
+    assert all(layer["ms"] is None and layer["samples_ms"] == [] for layer in result["layers"])
 
 
 def test_a_profile_has_a_time_for_every_layer_that_adds_up_to_less_than_the_run():
     result = run_program(compiled("host"), noise(), runs=20, profile=True).result
     assert all(layer.ms > 0 for layer in result.layers)
+    assert all(len(layer.samples_ms) == 20 for layer in result.layers)
+    medians = [np.median(layer.samples_ms) for layer in result.layers]
+    assert [layer.ms for layer in result.layers] == pytest.approx(medians, abs=2e-6)
     assert sum(layer.ms for layer in result.layers) < max(result.samples_ms)
 
 
@@ -183,6 +186,7 @@ def test_a_signal_ends_the_measurement_with_what_was_measured(number):
     assert result.interrupted
     assert 0 < len(result.samples_ms) < 1_000_000
     assert all(layer.ms > 0 for layer in result.layers)
+    assert all(len(layer.samples_ms) == len(result.samples_ms) for layer in result.layers)
 
 
 def test_bad_options_become_the_users_error():

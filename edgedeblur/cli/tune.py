@@ -1,0 +1,71 @@
+"""`edgedeblur tune`."""
+
+from pathlib import Path
+
+import click
+
+from edgedeblur.cli import options
+from edgedeblur.cli.output import show
+from edgedeblur.cli.progress import Progress, say
+from edgedeblur.workdir import WorkDir
+
+
+@click.command("tune", short_help="Search faster schedules for a network's layers on the device.")
+@click.argument("network", type=options.PATH, required=False)
+@options.target
+@options.size
+@options.threads
+@click.option(
+    "--adb",
+    "serial",
+    is_flag=False,
+    flag_value="",
+    metavar="[SERIAL]",
+    help="Measure on a phone; without SERIAL the one of $ANDROID_SERIAL, else the only one attached.",
+)
+@options.database
+@click.option(
+    "--layers",
+    multiple=True,
+    metavar="NAME",
+    help="Tune only the shapes of these layers; * and ? stand for any letters; again for more.",
+)
+@click.option("--trials", type=click.IntRange(1), default=48, show_default=True, help="Schedules per shape at most.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Begin no more shapes after so many minutes.")
+@click.option("--again", is_flag=True, help="Tune shapes anew that the database has.")
+@options.seed
+@options.workdir
+def command(
+    network: Path | None,
+    target: str,
+    size: tuple[int, int],
+    threads: int | None,
+    serial: str | None,
+    database: Path | None,
+    layers: tuple[str, ...],
+    trials: int,
+    minutes: float | None,
+    again: bool,
+    seed: int,
+    workdir: WorkDir,
+) -> None:
+    """Search schedules for every distinct layer shape of a quantised NETWORK (default: the work directory's).
+
+    Each candidate is compiled, its output compared with the integer interpreter's, and timed in turns with the others:
+    on this machine, or with --adb on a phone. What is faster than the rule's schedule goes into a database (TOML),
+    shape by shape, and `edgedeblur compile` uses it. An interrupted search goes on with the shapes that are not in the
+    database yet.
+    """
+    from edgedeblur.steps import tune_step
+    from edgedeblur.tune.tables import comparison_sentence, tuning_table
+    from edgedeblur.tune.tuning import TuneOptions
+
+    settings = TuneOptions(layers, trials, minutes, seed, again)
+    with Progress("tune") as progress:
+        path, tuning = tune_step(
+            workdir.need_quantised(network), target, size, threads, serial, database, settings, workdir, say, progress
+        )
+    show(tuning_table(tuning))
+    if tuning.comparison is not None:
+        click.echo(comparison_sentence(tuning.comparison))
+    click.echo(f"{path}: used by edgedeblur compile --target {target}")

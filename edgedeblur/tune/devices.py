@@ -1,0 +1,44 @@
+"""What tells a candidate's time."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgedeblur.compile import cpu
+from edgedeblur.compile.schedule import Schedule
+from edgedeblur.compile.target import Target
+from edgedeblur.errors import UserError
+from edgedeblur.tune.measure import Measure, measure_with, run_here
+from edgedeblur.tune.network import RunNetwork, run_network_here
+from edgedeblur.tune.trial import LayerOnTrial
+
+
+@dataclass(frozen=True)
+class Device:
+    """name: what entries of the database say it is.
+
+    measure(trial, target, folder): how the candidates of one layer are measured; programs are built in the folder.
+    run_network(artefact, image): profiled runs of a whole network and its output; None where it cannot be timed.
+    confirm(trial, schedule, target, folder): whether a schedule's output is the interpreter's; None where measuring has
+        seen to that already.
+    """
+
+    name: str
+    provenance: str
+    measure: Callable[[LayerOnTrial, Target, Path], Measure]
+    run_network: RunNetwork | None
+    confirm: Callable[[LayerOnTrial, Schedule, Target, Path], bool] | None = None
+
+
+def this_machine(target: Target) -> Device:
+    """The processor that runs this.
+
+    Raises:
+        UserError: it does not run the target's kernels.
+    """
+    if not cpu.runs_here(target.isa) or target.is_android:
+        raise UserError(
+            f"this machine ({cpu.cpu_model()}) cannot time {target.isa} kernels for {target.name}",
+            "attach a phone and give --adb",
+        )
+    return Device(cpu.cpu_model(), "measured", lambda *trial: measure_with(run_here(), *trial), run_network_here)

@@ -1,0 +1,88 @@
+"""What a candidate costs: rounds in which all candidates of a batch take turns, on this machine or in its simulator.
+
+1. compile the batch into one object                           build.py
+2. a checking program: outputs against the interpreter's bytes, and a first time of each
+3. a timing program without those that differ, and without those that the first time shows to be hopeless
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from edgedeblur.compile.schedule import Schedule
+from edgedeblur.compile.target import Target
+from edgedeblur.errors import UserError
+from edgedeblur.runtime.program import BenchResult, parse_bench_output, run_bench
+from edgedeblur.tune.build import candidate_name, compile_batch, differing, link_program
+from edgedeblur.tune.trial import LayerOnTrial
+
+CHECK_ROUNDS = 5
+HOPELESS = 1.3  # times the batch's best in the first rounds
+_TIMEOUT_S = 300.0
+
+Samples = tuple[float, ...]  # ms, one a round
+
+# (schedules, rounds) -> each one's samples, None where its output is not the interpreter's. Rounds are the same rounds
+# for all that have as many samples; hopeless schedules have fewer. The first schedule is what the others are held
+# against: it is never given up as hopeless.
+Measure = Callable[[Sequence[Schedule], int], list[Samples | None]]
+
+# (program, options of edgedeblur-bench) -> what it printed, and the bytes of its output image.
+RunProgram = Callable[[Path, Sequence[str]], tuple[BenchResult, bytes]]
+
+
+def run_here(runner: Sequence[str] = ()) -> RunProgram:
+    """Runs programs on this machine, behind a simulator's command where there is one."""
+
+    def run(program: Path, options: Sequence[str]) -> tuple[BenchResult, bytes]:
+        output = program.with_name("output.rgb")
+        text = run_bench([*runner, str(program), "--output", str(output), *options], _TIMEOUT_S)
+        result = parse_bench_output(text)
+        if result.interrupted:
+            raise KeyboardInterrupt
+        return result, output.read_bytes()
+
+    return run
+
+
+def measure_with(run: RunProgram, trial: LayerOnTrial, target: Target, folder: Path) -> Measure:
+    """Measures a layer's candidates by running programs, which are built in `folder`."""
+
+    def measure(schedules: Sequence[Schedule], rounds: int) -> list[Samples | None]:
+        batch = compile_batch(trial, schedules, target)
+        every = list(range(len(schedules)))
+        result, output = run(
+            link_program(batch, every, target, folder, checking=True), ["--runs", str(CHECK_ROUNDS), "--profile"]
+        )
+        wrong = set(differing(output, every))
+        samples = {index: None if index in wrong else _samples(result, index) for index in every}
+        hopeful = _hopeful(samples)
+        if hopeful:
+            program = link_program(batch, hopeful, target, folder, checking=False)
+            timed, _ = run(program, ["--runs", str(rounds), "--warmup", "2", "--profile"])
+            samples.update((index, _samples(timed, index)) for index in hopeful)
+        return [samples[index] for index in every]
+
+    return measure
+
+
+def check_outputs(
+    run: RunProgram, trial: LayerOnTrial, schedules: Sequence[Schedule], target: Target, folder: Path
+) -> list[bool]:
+    """Whether each candidate's output is the interpreter's."""
+    batch, every = compile_batch(trial, schedules, target), list(range(len(schedules)))
+    _, output = run(link_program(batch, every, target, folder, checking=True), ["--runs", "1", "--warmup", "0"])
+    wrong = set(differing(output, every))
+    return [index not in wrong for index in every]
+
+
+def _samples(result: BenchResult, index: int) -> Samples:
+    found = next((layer for layer in result.layers if layer.name == candidate_name(index)), None)
+    if found is None:
+        raise UserError(f"edgedeblur-bench printed no times of {candidate_name(index)}")
+    return found.samples_ms
+
+
+def _hopeful(samples: dict[int, Samples | None]) -> list[int]:
+    times = {index: min(own) for index, own in samples.items() if own is not None}
+    limit = HOPELESS * min(times.values(), default=0.0)
+    return [index for index, time in times.items() if time <= limit or index == 0]

@@ -1,0 +1,66 @@
+"""A phone as what measures: candidates and networks through adb, on its big cores."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from edgedeblur.compile.artefact import ArtefactInfo
+from edgedeblur.compile.target import Target
+from edgedeblur.device.batch import run_batch
+from edgedeblur.device.connect import choose_phone
+from edgedeblur.device.cores import cores_text, place
+from edgedeblur.device.facts import check_abi, read_facts
+from edgedeblur.device.shell import Phone
+from edgedeblur.device.transfer import pull, push, remote_folder
+from edgedeblur.errors import UserError
+from edgedeblur.runtime.program import BenchResult
+from edgedeblur.tune.devices import Device
+from edgedeblur.tune.measure import RunProgram, measure_with
+from edgedeblur.tune.network import TURN_OPTIONS
+
+_FOLDER = remote_folder("tune")
+_CANDIDATES = "candidates"
+
+
+def phone_device(serial: str | None, target: Target) -> Device:
+    """The phone with this serial number, None for the only one.
+
+    Raises:
+        UserError: no such phone, it does not run the target's programs, or it is an emulator.
+    """
+    phone = choose_phone(serial)
+    facts = read_facts(phone)
+    check_abi(facts, target.architecture)
+    if facts.is_emulator:
+        raise UserError(f"{phone.serial} is an emulator, whose times say nothing about a phone", "attach a phone")
+    cores = cores_text(place(facts.cores, target.threads, target.threads).cores)
+
+    def run_network(artefact: ArtefactInfo, image: np.ndarray) -> tuple[BenchResult, np.ndarray]:
+        push(phone, _FOLDER, {"input.rgb": image.tobytes()})
+        options = ["--input", f"{_FOLDER}/input.rgb", *TURN_OPTIONS]
+        result, output = _run(phone, cores, f"network-{artefact.path.name}", artefact.bench, options)
+        return result, np.frombuffer(output, np.uint8).reshape(image.shape)
+
+    name = f"{facts.name} ({facts.soc}), cores {cores}"
+    run = run_on(phone, cores)
+    return Device(name, "measured", lambda *trial: measure_with(run, *trial), run_network)
+
+
+def run_on(phone: Phone, cores: str | None) -> RunProgram:
+    """Runs programs of candidates on a phone, each in the last one's place."""
+
+    def run(program: Path, options: Sequence[str]) -> tuple[BenchResult, bytes]:
+        return _run(phone, cores, _CANDIDATES, program, options)
+
+    return run
+
+
+def _run(
+    phone: Phone, cores: str | None, name: str, program: Path, options: Sequence[str]
+) -> tuple[BenchResult, bytes]:
+    output = f"{_FOLDER}/output.rgb"
+    outcome = run_batch(phone, _FOLDER, {name: program}, ["--output", output, *options], cores)[name]
+    if isinstance(outcome, UserError):
+        raise outcome
+    return outcome, pull(phone, output)

@@ -1,0 +1,98 @@
+"""`tune` as it is typed: on a tiny network within seconds, and compile and inspect with what it found."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from click.testing import CliRunner
+from model_files import write_quantised
+
+from edgedeblur.cli.main import cli
+from edgedeblur.compile import cpu
+from edgedeblur.compile.tuned import read_database
+from edgedeblur.tune import network
+
+TUNE = ["tune", "--target", "x86-64-v3", "--size", "32x48", "--trials", "3"]
+needs_avx2 = pytest.mark.skipif(not cpu.runs_here("avx2"), reason="runs AVX2 kernels")
+
+
+@pytest.fixture
+def work(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(network, "TURNS", 2)
+    folder = tmp_path / "edgedeblur-work"
+    folder.mkdir()
+    write_quantised(folder / "quantised.edq")
+    return folder
+
+
+def run(*words, code=0):
+    result = CliRunner().invoke(cli, [str(word) for word in words])
+    assert result.exit_code == code, result.output
+    assert "unexpected" not in result.stderr
+    return result
+
+
+@needs_avx2
+def test_tune_then_compile_then_inspect(work):
+    result = run(*TUNE, "--layers", "enc0.?.b", "--layers", "up0")
+    database = read_database(work / "tuned" / "x86-64-v3.toml")
+    assert [entry.provenance for entry in database.layers] == ["measured"] * 2
+    assert {entry.measured_by for entry in database.layers} == {cpu.cpu_model()}
+    for name in ("enc0.0.b", "up0", "default ms", "tuned ms", "gain", "x86-64-v3.toml"):
+        assert name in result.stdout
+    again = run(*TUNE, "--layers", "up0")
+    assert again.stdout.count("tuned before") + again.stdout.count("slower in the network") == 1
+    compiled = run("compile", "--target", "x86-64-v3", "--size", "32x48")
+    assert "schedules: 6 default, 2 tuned" in compiled.stdout
+    inspected = run("inspect", "--json", "facts.json").stdout
+    assert "6 default, 2 tuned" in inspected
+    layers = {layer["name"]: layer for layer in json.loads((work.parent / "facts.json").read_text())["layers"]}
+    assert layers["up0"]["schedule_source"] == "tuned" and "at 4 threads" in layers["up0"]["schedule_note"]
+    assert layers["stem"]["schedule_source"] == "default"
+    untuned = run("compile", "--target", "x86-64-v3", "--size", "32x48", "--no-tuned")
+    assert "schedules: 8 default" in untuned.stdout
+
+
+@needs_avx2
+def test_ctrl_c_ends_it_with_a_message_and_keeps_what_is_finished(work):
+    command = [sys.executable, "-m", "edgedeblur.cli.main", *TUNE, "--trials", "200"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    database, end = work / "tuned" / "x86-64-v3.toml", time.monotonic() + 120
+    while not database.exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted; what is finished is kept; resume with: edgedeblur tune" in stderr and "Traceback" not in stderr
+    assert read_database(database).layers
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--layers", "tail"], 2, "no layer 'tail'; there are stem, enc0.0.a"),
+        (["--size", "50x60"], 2, "takes no 50x60 images"),
+        (["--trials", "0"], 2, "--trials"),
+        (["--minutes", "0"], 2, "--minutes"),
+        (["--target", "nowhere"], 2, "no target 'nowhere'"),
+        (["--database", "broken.toml"], 1, "broken.toml: not TOML"),
+        (["missing.edq"], 1, "missing.edq"),
+    ],
+)
+def test_mistakes_are_told(work, words, code, message):
+    (work.parent / "broken.toml").write_text("= not toml")
+    result = run(*TUNE, *words, code=code)
+    assert message in result.stderr
+
+
+def test_a_database_that_is_not_there_or_broken_is_told_by_compile(work):
+    missing = run("compile", "--size", "32x48", "--database", "none.toml", code=1)
+    assert "no none.toml" in missing.stderr and "edgedeblur tune --database none.toml" in missing.stderr
+    (work / "tuned").mkdir()
+    (work / "tuned" / "x86-64-v3.toml").write_text("schema_version = 7")
+    broken = run("compile", "--target", "x86-64-v3", "--size", "32x48", code=1)
+    assert "schema_version is 7" in broken.stderr and not (work / "artefact-x86-64-v3").exists()
