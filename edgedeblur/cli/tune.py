@@ -66,6 +66,5 @@ def command(
             workdir.need_quantised(network), target, size, threads, serial, database, settings, workdir, say, progress
         )
     show(tuning_table(tuning))
-    if tuning.comparison is not None:
-        click.echo(comparison_sentence(tuning.comparison))
+    click.echo(comparison_sentence(tuning))
     click.echo(f"{path}: used by edgedeblur compile --target {target}")

@@ -2,7 +2,6 @@
 
 from rich.table import Table
 
-from edgedeblur.tune.network import Comparison
 from edgedeblur.tune.tuning import TunedShape, Tuning
 
 _SAID = {
@@ -25,12 +24,17 @@ def tuning_table(tuning: Tuning) -> Table:
     return table
 
 
-def comparison_sentence(comparison: Comparison) -> str:
-    """The whole network by both, as one line."""
+def comparison_sentence(tuning: Tuning) -> str:
+    """The whole network by both in one line, or that there was nothing to compare or no clock to do it with."""
+    kept = any(shape.entry is not None and shape.entry.schedule is not None for shape in tuning.shapes)
+    comparison = tuning.comparison
+    if comparison is None:
+        return "whole network: not compared" if kept else "whole network: every layer keeps the rule's schedule"
     gain = 1 - comparison.tuned_ms / comparison.default_ms
+    outcome = "" if kept else "; every layer keeps the rule's schedule"
     return (
         f"whole network, in turns: {comparison.default_ms:.2f} ms by default, {comparison.tuned_ms:.2f} ms tuned "
-        f"({gain:+.1%})"
+        f"({gain:+.1%}){outcome}"
     )
 
 
