@@ -194,11 +194,14 @@ def tune_step(
 
 
 def _device(target: Target, serial: str | None) -> "Device":
-    """The phone, else this machine."""
-    from edgedeblur.tune.devices import this_machine
+    """The phone, else this machine, else an estimate."""
+    from edgedeblur.tune.devices import this_machine, times_here
+    from edgedeblur.tune.estimate import estimating_device
     from edgedeblur.tune.phone import phone_device
 
-    return this_machine(target) if serial is None else phone_device(serial or None, target)
+    if serial is not None:
+        return phone_device(serial or None, target)
+    return this_machine() if times_here(target) else estimating_device(target)
 
 
 def bench_step(artefact: Path, options: BenchOptions, workdir: WorkDir, log: Log) -> Report:

@@ -1,4 +1,4 @@
-"""What tells a candidate's time."""
+"""What tells a candidate's time: this machine's clock, a phone's (phone.py), or the machine code (estimate.py)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,6 @@ from pathlib import Path
 from edgedeblur.compile import cpu
 from edgedeblur.compile.schedule import Schedule
 from edgedeblur.compile.target import Target
-from edgedeblur.errors import UserError
 from edgedeblur.tune.measure import Measure, measure_with, run_here
 from edgedeblur.tune.network import RunNetwork, run_network_here
 from edgedeblur.tune.trial import LayerOnTrial
@@ -30,15 +29,11 @@ class Device:
     confirm: Callable[[LayerOnTrial, Schedule, Target, Path], bool] | None = None
 
 
-def this_machine(target: Target) -> Device:
-    """The processor that runs this.
+def times_here(target: Target) -> bool:
+    """Whether this machine can time the target's kernels."""
+    return cpu.runs_here(target.isa) and not target.is_android
 
-    Raises:
-        UserError: it does not run the target's kernels.
-    """
-    if not cpu.runs_here(target.isa) or target.is_android:
-        raise UserError(
-            f"this machine ({cpu.cpu_model()}) cannot time {target.isa} kernels for {target.name}",
-            "attach a phone and give --adb",
-        )
+
+def this_machine() -> Device:
+    """The processor that runs this."""
     return Device(cpu.cpu_model(), "measured", lambda *trial: measure_with(run_here(), *trial), run_network_here)
