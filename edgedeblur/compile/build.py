@@ -23,7 +23,7 @@ from edgedeblur.compile.memory import MemoryPlan, aligned, read_memory_plan
 from edgedeblur.compile.pack import pack_constants
 from edgedeblur.compile.plan import KernelCall, Plan
 from edgedeblur.compile.ranges import check_ranges
-from edgedeblur.compile.schedule import Schedule, check_schedule, default_schedule
+from edgedeblur.compile.schedule import Schedule, check_schedule, default_schedule, input_passes
 from edgedeblur.compile.target import Target
 from edgedeblur.compile.workspace import workspace_bytes
 from edgedeblur.errors import UserError
@@ -38,7 +38,8 @@ ENTRY_PREFIX = "__tvm_ffi_"  # TVM's packed calling convention: the symbol that 
 class CompiledKernel:
     """What became of one layer, for inspection.
 
-    fused: what its one pass over memory does besides the convolution, in order.
+    fused: what is done in the same pass over memory as the convolution, in order. input_passes: how often its input is
+    read for it; its output is written once.
     dot_instructions: int8 dot products in its machine code. loop_dots of loop_instructions: of one round of its inner
     loop. workspace_bytes: scratch of one thread.
     """
@@ -47,6 +48,7 @@ class CompiledKernel:
     schedule: Schedule
     macs: int
     fused: tuple[str, ...]
+    input_passes: int
     dot_instructions: int
     loop_dots: int
     loop_instructions: int
@@ -133,6 +135,7 @@ def _describe(kernel: LayerKernel, function: tvm.tirx.PrimFunc, body: list[str])
         schedule=kernel.schedule,
         macs=kernel.layer.macs,
         fused=kernel.layer.fused,
+        input_passes=input_passes(kernel.layer, kernel.isa, kernel.schedule),
         dot_instructions=dot_instructions(body, kernel.isa),
         loop_dots=dot_instructions(loop, kernel.isa),
         loop_instructions=len(loop),

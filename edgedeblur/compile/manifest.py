@@ -169,6 +169,8 @@ def _layer_entry(spec: ConvSpec, kernel: "CompiledKernel", symbol: str, chosen: 
         "kernel": symbol,
         "macs": kernel.macs,
         "schedule": dataclasses.asdict(kernel.schedule),
+        "fused": list(kernel.fused),
+        "input_passes": kernel.input_passes,
         "schedule_source": chosen.source,
         "schedule_note": chosen.note,
         "workspace_bytes": kernel.workspace_bytes,

@@ -78,6 +78,11 @@ def takes_winograd(layer: ConvLayer, isa: InstructionSet) -> bool:
     )
 
 
+def input_passes(layer: ConvLayer, isa: InstructionSet, schedule: Schedule) -> int:
+    """How often the layer reads its input from memory; its output is written, and its residual read, once."""
+    return 1 if schedule.parallel == "rows" else channel_vectors(layer, isa) // schedule.block_vectors
+
+
 def scratch_bytes(layer: ConvLayer, isa: InstructionSet, schedule: Schedule) -> int:
     """Bytes that a task goes over again and again."""
     tile = tile_bytes(layer, isa.products(schedule.method), schedule.strip_rows)

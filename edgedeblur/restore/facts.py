@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LayerFacts:
-    """One convolution as stored. weight, bias, activation: dtypes. Of its compiled kernel: dot_instructions, and where
-    its schedule is from (compile/choose.py) with what measured it."""
+    """One convolution as stored.
+
+    weight, bias, activation: dtypes. Of its compiled kernel: dot_instructions; input_passes, how often it reads its
+    input from memory (it writes its output once); where its schedule is from (compile/choose.py), what measured it.
+    """
 
     name: str
     op: str
@@ -28,6 +31,7 @@ class LayerFacts:
     bias: str
     activation: str
     dot_instructions: int | None = None
+    input_passes: int | None = None
     schedule_source: str | None = None
     schedule_note: str | None = None
 
@@ -156,6 +160,7 @@ def _describe_artefact(path: Path) -> tuple:
         dataclasses.replace(
             _quantised_layer(layer, compiled[layer.spec.name]["macs"]),
             dot_instructions=compiled[layer.spec.name]["dot_instructions"],
+            input_passes=compiled[layer.spec.name].get("input_passes"),
             schedule_source=compiled[layer.spec.name].get("schedule_source", "default"),
             schedule_note=compiled[layer.spec.name].get("schedule_note"),
         )

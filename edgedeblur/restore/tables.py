@@ -49,7 +49,8 @@ def facts_table(facts: Facts) -> Table:
 
 
 def layer_facts_table(facts: Facts) -> Table:
-    """Each convolution as stored, with its dtypes in the file, its kernel's dot products, and its schedule's source."""
+    """Each convolution as stored, with its dtypes in the file; of its kernel the dot products, how often it reads and
+    writes a tensor in memory ("1 + 1": all is done in one pass), and its schedule's source."""
     table = Table("layer", "operation", title="convolutions", title_justify="left")
     compiled = any(layer.dot_instructions is not None for layer in facts.layers)
     for heading in (
@@ -58,12 +59,13 @@ def layer_facts_table(facts: Facts) -> Table:
         "weight",
         "bias",
         "activation",
-        *(("dot instructions", "schedule") if compiled else ()),
+        *(("dot instructions", "passes", "schedule") if compiled else ()),
     ):
         table.add_column(heading, justify="right")
     for layer in facts.layers:
         macs = "-" if layer.macs is None else f"{layer.macs / 1e6:,.1f}"
-        kernel = (str(layer.dot_instructions), layer.schedule_source) if compiled else ()
+        passes = "-" if layer.input_passes is None else f"{layer.input_passes} + 1"
+        kernel = (str(layer.dot_instructions), passes, layer.schedule_source) if compiled else ()
         cells = (f"{layer.parameters:,}", macs, layer.weight, layer.bias, layer.activation, *kernel)
         table.add_row(layer.name, layer.op, *cells)
     return table

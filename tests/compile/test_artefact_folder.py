@@ -39,6 +39,7 @@ def test_the_manifest_describes_the_network_and_the_target(name):
     assert [layer["name"] for layer in manifest["layers"]] == [layer.name for layer in spec.layers]
     assert manifest["layers"][0]["op"] == "space_to_depth4+conv3x3"
     assert manifest["layers"][6]["op"] == "conv1x1+depth_to_space2+residual"
+    assert manifest["layers"][6]["fused"] == ["bias", "requantise", "depth_to_space", "residual", "clamp"]
     assert info.target == load_target(name)
     assert manifest["recipe"] == NETWORK.recipe and manifest["provenance"] == NETWORK.provenance
     assert manifest["tensors"]["image"] == {"scale": 1 / 255, "zero_point": -128}

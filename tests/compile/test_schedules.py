@@ -19,10 +19,12 @@ from edgedeblur.compile.schedule import (
     CACHE_SHARE,
     PATCH,
     WINOGRAD_CACHE_SHARE,
+    Schedule,
     channel_vectors,
     check_schedule,
     default_schedule,
     fits_registers,
+    input_passes,
     loads_per_dot,
     register_tiles,
     scratch_bytes,
@@ -76,6 +78,13 @@ def test_no_other_register_tile_of_a_direct_convolution_loads_less(tier, isa):
             tile: loads_per_dot(layer, isa, "direct", columns, tile) for tile in register_tiles(layer, isa, columns)
         }
         assert loads[schedule.tile_width, schedule.block_vectors] == min(loads.values())
+
+
+def test_a_layer_reads_its_input_once_unless_its_tasks_are_blocks_of_channels():
+    isa, layer = INSTRUCTION_SETS["vnni"], conv_layers(random_network(student_spec("small")), 512, 512)[4]
+    assert layer.out_channels == 96
+    assert input_passes(layer, isa, Schedule(8, 4, 2, 1, "direct", "rows")) == 1
+    assert input_passes(layer, isa, Schedule(8, 4, 2, 1, "direct", "channels")) == 96 // (2 * 16)
 
 
 @pytest.mark.parametrize("isa", [isa for isa in INSTRUCTION_SETS.values() if isa.wide], ids=lambda isa: isa.name)

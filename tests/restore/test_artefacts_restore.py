@@ -43,6 +43,7 @@ def test_other_sizes_are_tiled_as_the_interpreter_would_be(size):
 def test_the_facts_of_an_artefact_hold_the_proof_that_it_is_int8():
     facts = model_facts(compiled("host").path)
     assert {(layer.weight, layer.bias, layer.activation) for layer in facts.layers} == {("int8", "int32", "int8")}
+    assert all(layer.input_passes == 1 for layer in facts.layers), "every layer is one pass over memory"
     dots = sum(layer.dot_instructions for layer in facts.layers)
     assert facts.proof[0] == "8 of 8 convolutions have int8 weights and int8 activations in the file"
     assert (
