@@ -1,7 +1,8 @@
 """Other runtimes on the same quantised network: same image, same threads, turns taken in one session.
 
-Turns are blocks of runs: a runtime's threads may still spin for work when the next one starts, whose data has left the
-caches, so the first run of each block is not counted. Clock changes and other load then hit all of them alike.
+Turns are blocks of runs. A turn begins when the threads of the one before no longer spin for work, which would take a core
+from it, and its first run, whose data has left the caches, is not counted. Clock changes and other load then hit all of
+them alike.
 """
 
 import tempfile
@@ -21,6 +22,8 @@ from edgedeblur.quantize.network import QuantisedNetwork
 
 ROUNDS = 10
 BLOCK = 5
+_IDLE_WINDOW_S = 0.02
+_IDLE_SHARE = 0.1  # of a core
 
 _EXACT_DOT_FLAGS = {"avx512_vnni", "avx_vnni"}
 
@@ -75,12 +78,23 @@ def take_turns(runs: Sequence[Run], image: np.ndarray, rounds: int = ROUNDS, blo
     times: list[list[float]] = [[] for _ in runs]
     for _ in range(rounds):
         for run, samples in zip(runs, times, strict=True):
+            wait_until_idle()
             run(image)
             for _ in range(block):
                 start = time.perf_counter_ns()
                 run(image)
                 samples.append((time.perf_counter_ns() - start) / 1e6)
     return times
+
+
+def wait_until_idle(longest_s: float = 2.0) -> None:
+    """Return when no thread of this process works any more; ONNX Runtime's spin for some time after a run."""
+    end = time.perf_counter() + longest_s
+    while time.perf_counter() < end:
+        start, busy = time.perf_counter(), time.process_time()
+        time.sleep(_IDLE_WINDOW_S)
+        if time.process_time() - busy < _IDLE_SHARE * (time.perf_counter() - start):
+            return
 
 
 def _onnxruntime(network: QuantisedNetwork, size: tuple[int, int], threads: int, folder: Path) -> Runtime:

@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import shutil
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -133,3 +135,19 @@ def test_quality_is_that_of_the_very_network_in_the_artefact(tmp_path):
         assert recorded_quality(path, "abc") == UNKNOWN
     path.write_text(json.dumps(evaluation("abc")))
     assert recorded_quality(path, "abc") == found
+
+
+def test_a_turn_begins_when_the_threads_of_the_one_before_have_stopped():
+    ended = []
+
+    def spin():
+        end = time.perf_counter() + 0.3
+        while time.perf_counter() < end:
+            pass
+        ended.append(True)
+
+    thread = threading.Thread(target=spin)
+    thread.start()
+    peers.wait_until_idle(longest_s=30)
+    assert ended
+    thread.join()
