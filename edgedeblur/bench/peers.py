@@ -1,8 +1,8 @@
 """Other runtimes on the same quantised network: same image, same threads, turns taken in one session.
 
-Turns are blocks of runs. A turn begins when the threads of the one before no longer spin for work, which would take a core
-from it, and its first run, whose data has left the caches, is not counted. Clock changes and other load then hit all of
-them alike.
+Turns are blocks of runs. A turn begins when the threads of the one before no longer spin for work, which would take a
+core from it, and its first run, whose data has left the caches, is not counted. Clock changes and other load then hit
+all of them alike.
 """
 
 import tempfile
