@@ -169,8 +169,9 @@ def _describe_artefact(path: Path) -> tuple:
     int8 = manifest["int8"]
     proof = [
         _stored_proof(layers),
-        f"{int8['int8_convolutions']} of {int8['convolutions']} compiled kernels multiply with int8 dot-product "
+        f"{int8['int8_convolutions']} of {int8['convolutions']} compiled kernels multiply with integer dot-product "
         f"instructions; {int8['dot_instructions']:,} are in the machine code ({target.isa})",
+        *_winograd_proof(manifest["layers"]),
         *int8["reasons"],
         *(
             f"{entry['int8']['int8_convolutions']} of {entry['int8']['convolutions']} by its {entry['isa']} kernels, "
@@ -179,6 +180,13 @@ def _describe_artefact(path: Path) -> tuple:
         ),
     ]
     return rows, layers, proof
+
+
+def _winograd_proof(layers: list[dict]) -> list[str]:
+    count = sum(layer["schedule"]["method"] == "winograd" for layer in layers)
+    if not count:
+        return []
+    return [f"{count} of them by Winograd's method: int16 products of transformed int8 values, exact in int32"]
 
 
 def _quantised_layer(layer: QuantisedConv, macs: int) -> LayerFacts:
