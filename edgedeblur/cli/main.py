@@ -1,9 +1,12 @@
 """The `edgedeblur` program: finds the command, and turns every failure into one message and an exit code."""
 
+import contextlib
 import errno
 import importlib
 import shlex
+import signal
 import sys
+import threading
 import traceback
 
 import click
@@ -51,14 +54,36 @@ class Commands(click.Group):
             raise
 
     def invoke(self, context: click.Context):
-        try:
-            return super().invoke(context)
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
-            raise  # click prints its own usage errors, and ends quietly when the reader of a pipe has gone
-        except BaseException as error:
-            if context.params["debug"] and not isinstance(error, UserError):
-                traceback.print_exc()
-            context.exit(_report(error))
+        with _noted_interrupts() as interrupts:
+            try:
+                return super().invoke(context)
+            except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+                raise  # click prints its own usage errors, and ends quietly when the reader of a pipe has gone
+            except BaseException as error:
+                if context.params["debug"] and not isinstance(error, UserError):
+                    traceback.print_exc()
+                lost = interrupts and not isinstance(error, UserError)
+                context.exit(_report(KeyboardInterrupt() if lost else error))
+
+
+@contextlib.contextmanager
+def _noted_interrupts():
+    """Gives a list that is not empty after Ctrl-C: TVM turns a KeyboardInterrupt inside its callbacks into an error."""
+    seen: list[int] = []
+
+    def note(number, frame):
+        seen.append(number)
+        raise KeyboardInterrupt
+
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield seen
+        return
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _report(error: BaseException) -> int:

@@ -1,6 +1,8 @@
 """Every failure is one message on stderr and an exit code; help and mistakes answer without loading torch or TVM."""
 
 import errno
+import os
+import signal
 import subprocess
 import sys
 
@@ -80,3 +82,13 @@ def test_a_reader_that_closes_the_pipe_ends_the_program_quietly():
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait() == 1
+
+
+def test_ctrl_c_that_tvm_turns_into_an_error_is_an_interruption_still(monkeypatch):
+    import tvm_ffi
+
+    callback = tvm_ffi.convert(lambda: os.kill(os.getpid(), signal.SIGINT))
+    monkeypatch.setattr("edgedeblur.compile.target.list_targets", callback)
+    result = CliRunner().invoke(cli, ["targets"])
+    assert result.exit_code == 130 and "interrupted" in result.stderr, result.output
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

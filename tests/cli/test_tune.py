@@ -66,7 +66,7 @@ def test_ctrl_c_ends_it_with_a_message_and_keeps_what_is_finished(work):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, stderr
     assert "interrupted; what is finished is kept; resume with: edgedeblur tune" in stderr and "Traceback" not in stderr
     assert read_database(database).layers
 
