@@ -1,6 +1,7 @@
 """Batches for training: drawn, augmented and stacked ahead of time by threads, each a function of (seed, step)."""
 
-from collections import deque
+import threading
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -10,23 +11,73 @@ from torch import Tensor
 
 from edgedeblur.data.sources import Source
 
+MAX_REUSE = 64
 _AHEAD = 4
+_STOCK_BYTES = 256 << 20
+_STOCK_SHARE = 1.5  # side of a pair that is used again, in crops
+
+Pair = tuple[np.ndarray, np.ndarray]
 
 
-def draw_batch(source: Source, seed: int, step: int, count: int, size: int, part: int = 0) -> tuple[Tensor, Tensor]:
-    """Batch number `step` of a run: (blur, sharp), float32 [count, 3, size, size] RGB in [0, 1], channels last.
+class Stock:
+    """The batches of a run by step. Making blur costs more than a small network's step, so a pair may be used more than
+    once: a batch has `count / reuse` new pairs, and others of the last 256 MB, each time cut and turned anew.
 
-    Every pair is flipped and turned by a multiple of 90 degrees at random, and its brightness scaled. Each pair has a
-    seed of its own, so that processes can draw a batch in parts: part 1 of 8 pairs are the last 8 of 16.
+    Every pair has a seed of its own, a function of (seed, step, place in the batch), so a batch does not depend on
+    those drawn before it, and processes can draw a batch in parts: part 1 of 8 pairs are the last 8 of 16.
+
+    Args:
+        count: pairs in a batch. size: their side in pixels. reuse: how often a pair is used on average, from 1.
     """
-    rngs = [np.random.default_rng((seed, step, part * count + index)) for index in range(count)]
-    pairs = [augment(rng, *source.draw(rng, size)) for rng in rngs]
-    return tuple(_stack([pair[side] for pair in pairs]) for side in (0, 1))
+
+    def __init__(self, source: Source, seed: int, count: int, size: int, reuse: int = 1, part: int = 0):
+        self.source, self.seed, self.count, self.size, self.part = source, seed, count, size, part
+        self._new = -(-count // reuse)
+        self._side = size if reuse == 1 else round(size * _STOCK_SHARE)
+        self._kept = max(count, _STOCK_BYTES // (2 * 3 * self._side**2)) if reuse > 1 else 0
+        self._pairs: OrderedDict[int, Pair] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Batch number `step`: (blur, sharp), float32 [count, 3, size, size] RGB in [0, 1], channels last.
+
+        Every pair is flipped and turned by a multiple of 90 degrees at random, and its brightness scaled.
+        """
+        pairs = [self._use(step, place) for place in range(self.count)]
+        return tuple(_stack([pair[side] for pair in pairs]) for side in (0, 1))
+
+    def _use(self, step: int, place: int) -> Pair:
+        if place < self._new:
+            rng = np.random.default_rng((self.seed, step, self.part * self.count + place))
+            pair = self.source.draw(rng, self._side)
+            self._keep(step * self._new + place, pair)
+        else:
+            rng = np.random.default_rng((self.seed, step, self.part * self.count + place, 1))
+            pair = self._again(rng, step)
+        top, left = (int(rng.integers(self._side - self.size + 1)) for _ in range(2)) if self._kept else (0, 0)
+        window = slice(top, top + self.size), slice(left, left + self.size)
+        return augment(rng, *(image[window] for image in pair))
+
+    def _again(self, rng: np.random.Generator, step: int) -> Pair:
+        newest = (step + 1) * self._new
+        number = int(rng.integers(max(0, newest - self._kept), newest))
+        pair = self._pairs.get(number)
+        if pair is None:  # the first batches of a resumed run, or another thread is at it
+            at, place = divmod(number, self._new)
+            own = np.random.default_rng((self.seed, at, self.part * self.count + place))
+            pair = self.source.draw(own, self._side)
+            self._keep(number, pair)
+        return pair
+
+    def _keep(self, number: int, pair: Pair) -> None:
+        if self._kept:
+            with self._lock:
+                self._pairs[number] = pair
+                while len(self._pairs) > self._kept:
+                    self._pairs.popitem(last=False)
 
 
-def batches(
-    source: Source, seed: int, first_step: int, count: int, size: int, threads: int = 1, part: int = 0
-) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(stock: Stock, first_step: int, threads: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
     """The batches from `first_step` on without end; a resumed run sees the batches the first would have seen."""
     with ThreadPoolExecutor(threads, thread_name_prefix="batches") as pool:
         waiting: deque[Future] = deque()
@@ -34,7 +85,7 @@ def batches(
         try:
             while True:
                 while len(waiting) < _AHEAD:
-                    waiting.append(pool.submit(draw_batch, source, seed, step, count, size, part))
+                    waiting.append(pool.submit(stock.batch, step))
                     step += 1
                 yield waiting.popleft().result()
         finally:

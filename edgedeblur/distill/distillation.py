@@ -10,8 +10,10 @@ from rich.console import Console
 from torch import nn
 
 from edgedeblur.checkpoints import load_student, save_student
+from edgedeblur.data.batches import Stock
 from edgedeblur.data.training_data import TrainingData, open_training_data
 from edgedeblur.distill.features import FeatureProjection
+from edgedeblur.distill.initial import initialise_from
 from edgedeblur.distill.recipe import DistillRecipe
 from edgedeblur.distill.step import distill_step, look_at_teacher
 from edgedeblur.errors import UserError
@@ -25,6 +27,7 @@ from edgedeblur.train.session import fitting_of, new_optimiser, run_session
 from edgedeblur.train.state import TrainingState
 from edgedeblur.train.validation import RestoreImage, mean_psnr, restore_image
 
+_STATISTICS_CROPS = 32
 DEFAULT_RECIPE = RECIPES / "student.toml"
 
 
@@ -40,7 +43,7 @@ class DistillOptions:
     validation: folders of pairs to measure on; none: a part of the data is held back.
     recipe: a TOML file; None is the shipped `student.toml`.
     steps, minutes: the run ends at whichever comes first, and the learning rate falls accordingly.
-    batch, crop, rate: override the recipe's fitting; sharp, teacher_weight, feature, frequency: its loss weights.
+    batch, crop, rate: override the recipe's fitting; psnr, sharp, teacher_weight, feature, frequency: its loss weights.
     seed: of initial weights and data. device: auto, cpu, cuda, cuda:N. precision: auto, float32, bfloat16, float16.
     init: a student of the same tier to start from, e.g. the shipped one. resume: go on from the saved state.
     tensorboard: True, False, or None for "where it is installed". threads: that prepare batches.
@@ -59,6 +62,7 @@ class DistillOptions:
     batch: int | None = None
     crop: int | None = None
     rate: float | None = None
+    psnr: float | None = None
     sharp: float | None = None
     teacher_weight: float | None = None
     feature: float | None = None
@@ -90,7 +94,7 @@ def distill(options: DistillOptions, console: Console | None = None) -> Path:
     recipe, notes = _fitting_the_teacher(recipe, teacher)
     data = open_training_data(options.data, options.validation, recipe.blur, vars(recipe.shares), options.seed)
     _require_sizes(teacher, recipe, data)
-    state = _new_state(options, recipe, teacher, compute)
+    state = _new_state(options, recipe, teacher, data, compute)
     if console is not None:
         _introduce(console, spec, teacher, notes)
     step_function = distill_step(state, teacher, recipe, compute)
@@ -102,6 +106,7 @@ def distill(options: DistillOptions, console: Console | None = None) -> Path:
 def _recipe(options: DistillOptions, device: torch.device) -> DistillRecipe:
     recipe = read_recipe(options.recipe or DEFAULT_RECIPE, DistillRecipe)
     named = {
+        "psnr": options.psnr,
         "sharp": options.sharp,
         "teacher": options.teacher_weight,
         "feature": options.feature,
@@ -147,17 +152,20 @@ def _introduce(console: Console, spec: StudentSpec, teacher: Generator, notes: l
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _new_state(options: DistillOptions, recipe: DistillRecipe, teacher: Generator, compute: Compute) -> TrainingState:
-    student = _initial(options) if options.init is not None else build_student(options.tier, options.seed)
+def _new_state(
+    options: DistillOptions, recipe: DistillRecipe, teacher: Generator, data: TrainingData, compute: Compute
+) -> TrainingState:
+    student = _initial(options) if options.init is not None else _fresh(options, recipe, data)
     networks: dict[str, nn.Module] = {"student": student.to(compute.device).train()}
-    parameters = list(student.parameters())
+    head = list(student.conv(student.spec.layers[-1].name).parameters())
+    parameters = [parameter for parameter in student.parameters() if all(parameter is not own for own in head)]
     if recipe.losses.feature > 0:
         channels = look_at_teacher(teacher, recipe.fitting.crop, compute)
         bottleneck = student.conv(student.spec.bottleneck).out_channels
         networks["projection"] = FeatureProjection(bottleneck, channels, options.seed).to(compute.device)
         parameters += list(networks["projection"].parameters())
     fitting = recipe.fitting
-    optimiser = new_optimiser(parameters, fitting)
+    optimiser = new_optimiser(parameters, fitting, head, recipe.head_rate)
     identity = {
         "kind": "student",
         "tier": options.tier,
@@ -169,6 +177,13 @@ def _new_state(options: DistillOptions, recipe: DistillRecipe, teacher: Generato
     return TrainingState(
         networks, {"student": optimiser}, compute.scaler(), fitting.average, json.loads(json.dumps(identity))
     )
+
+
+def _fresh(options: DistillOptions, recipe: DistillRecipe, data: TrainingData) -> Student:
+    student = build_student(options.tier, options.seed)
+    stock = Stock(data.source, options.seed, _STATISTICS_CROPS, recipe.fitting.crop)
+    initialise_from(student, stock.batch(0)[0])
+    return student
 
 
 def _initial(options: DistillOptions) -> Student:

@@ -10,10 +10,12 @@ from edgedeblur.train.recipe import Fitting, Shares
 class DistillWeights:
     """Weights of the losses; a term of weight 0 is not computed.
 
-    sharp: Charbonnier to the sharp image. teacher: Charbonnier to the teacher's output. feature: distance to the
-    teacher's deepest features. frequency: L1 of the spectrum's difference to the sharp image.
+    psnr: log10 of the mean squared error to the sharp image, over the batch. sharp: Charbonnier to the sharp image.
+    teacher: Charbonnier to the teacher's output, less where the student is nearer to the sharp image than it (`trust`).
+    feature: distance to the teacher's deepest features. frequency: L1 of the spectrum's difference to the sharp image.
     """
 
+    psnr: float = 0.0
     sharp: float = 1.0
     teacher: float = 0.5
     feature: float = 0.02
@@ -31,9 +33,18 @@ class DistillWeights:
 
 @dataclass(frozen=True)
 class DistillRecipe:
-    """Everything about a distillation that is not teacher, tier, data and length."""
+    """Everything about a distillation that is not teacher, tier, data and length.
+
+    head_rate: learning rate of the student's last convolution, as a share of `fitting.rate`. Its sums reach the image
+    directly, where a hundredth is much; in the layers before, outputs are of the order of one.
+    """
 
     fitting: Fitting = field(default_factory=Fitting)
     losses: DistillWeights = field(default_factory=DistillWeights)
     shares: Shares = field(default_factory=Shares)
     blur: BlurRecipe = field(default_factory=BlurRecipe)
+    head_rate: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.head_rate <= 1:
+            raise ValueError(f"head_rate is {self.head_rate}; it must be above 0, at most 1")

@@ -10,7 +10,7 @@ from edgedeblur.generators.generator import Generator
 from edgedeblur.student import Student
 from edgedeblur.train.device import Compute
 from edgedeblur.train.loop import Batch, StepFunction
-from edgedeblur.train.losses import charbonnier, frequency_loss
+from edgedeblur.train.losses import charbonnier, frequency_loss, log_mse
 from edgedeblur.train.state import TrainingState
 
 
@@ -25,10 +25,12 @@ def distill_step(state: TrainingState, teacher: Generator, recipe: DistillRecipe
             restored, features = _student(state.main, blur)
             projected = state.networks["projection"](features) if wanted is not None else None
         losses = {}
+        if weights.psnr > 0:
+            losses["psnr"] = weights.psnr * log_mse(restored, sharp)
         if weights.sharp > 0:
             losses["sharp"] = weights.sharp * charbonnier(restored, sharp)
         if weights.teacher > 0:
-            losses["teacher"] = weights.teacher * charbonnier(restored, taught)
+            losses["teacher"] = weights.teacher * teacher_loss(restored, taught, sharp)
         if weights.feature > 0:
             losses["feature"] = weights.feature * feature_loss(projected, wanted)
         if weights.frequency > 0:
@@ -37,6 +39,19 @@ def distill_step(state: TrainingState, teacher: Generator, recipe: DistillRecipe
         return {name: value.item() for name, value in losses.items()}
 
     return step
+
+
+def teacher_loss(restored: Tensor, taught: Tensor, sharp: Tensor) -> Tensor:
+    """Charbonnier to the teacher's output, each picture weighted by `trust`; [N, 3, H, W] each."""
+    distance = torch.stack([charbonnier(*pair) for pair in zip(restored, taught, strict=True)])
+    return (trust(restored.detach(), taught, sharp) * distance).mean()
+
+
+def trust(restored: Tensor, taught: Tensor, sharp: Tensor) -> Tensor:
+    """[N] in [0, 1]: how far the teacher is ahead of the student, 1 - its squared error over the student's, at least 0.
+    A teacher that the student has overtaken would only hold it back."""
+    own, theirs = ((image - sharp).float().square().mean((1, 2, 3)) for image in (restored, taught))
+    return (1 - theirs / own.clamp_min(1e-8)).clamp_min(0)
 
 
 @torch.no_grad()

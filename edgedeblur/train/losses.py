@@ -21,6 +21,12 @@ def charbonnier(a: Tensor, b: Tensor) -> Tensor:
     return torch.sqrt((a - b).float().square() + _EPSILON**2).mean()
 
 
+def log_mse(a: Tensor, b: Tensor) -> Tensor:
+    """log10 of the mean of (a - b)^2 over the batch, 0 to -6 or so: -PSNR / 10, the loss of NAFNet (Chen et al., ECCV
+    2022), there per image. Over the batch, a picture that is sharp already does not outweigh all others."""
+    return torch.log10((a - b).float().square().mean() + _EPSILON**2)
+
+
 def frequency_loss(a: Tensor, b: Tensor) -> Tensor:
     """Mean L1 of the difference of the 2-D spectra, orthonormal (MIMO-UNet, Cho et al., ICCV 2021)."""
     spectrum = torch.view_as_real(torch.fft.rfft2((a - b).float(), norm="ortho"))

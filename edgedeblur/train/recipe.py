@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from edgedeblur.data.batches import MAX_REUSE
 from edgedeblur.data.blur import BlurRecipe
 from edgedeblur.errors import UserError
 from edgedeblur.generators.load import padding_rule
@@ -20,6 +21,7 @@ GENERATOR_RECIPES = ("deblurgan", "deblurgan-v2", "unet")
 ADVERSARIES = (*LOSSES, "none")
 DISCRIMINATORS = ("patch", "double")
 SCHEDULES = ("cosine", "linear")
+OPTIMISERS = ("adamw", "muon")
 
 
 def _check_betas(betas: tuple[float, ...]) -> None:
@@ -30,14 +32,17 @@ def _check_betas(betas: tuple[float, ...]) -> None:
 @dataclass(frozen=True)
 class Fitting:
     """batch: pairs per step and process; cpu_batch: the same on a CPU, 0 for no difference. crop: their side in pixels,
-    a multiple of 16. rate: Adam's learning rate after the warm-up. betas, weight_decay: AdamW's; without decay it is
-    Adam. schedule: `cosine`, or `linear`: constant for half the run, then straight to zero. warm_up: steps in which the
+    a multiple of 16. reuse: how often each drawn pair is used, flipped and cut anew each time (`data.batches`).
+    optimiser: `adamw`, or `muon` for weights of convolutions and AdamW for the rest. rate: its learning rate after the
+    warm-up. betas, weight_decay: AdamW's; without decay it is Adam, and Muon has betas of its own. schedule: `cosine`, or `linear`: constant for half the run, then straight to zero. warm_up: steps in which the
     rate rises from zero. average: decay of the weights' running average, 0 for none. clip: largest norm of a gradient,
     0 for any."""
 
     batch: int = 4
     cpu_batch: int = 0
     crop: int = 160
+    reuse: int = 1
+    optimiser: str = "adamw"
     rate: float = 6e-4
     betas: tuple[float, ...] = (0.9, 0.999)
     weight_decay: float = 1e-4
@@ -53,6 +58,9 @@ class Fitting:
             raise ValueError(f"batch {self.batch}, rate {self.rate}, average {self.average} or clip {self.clip}")
         if self.cpu_batch < 0 or self.warm_up < 0 or self.weight_decay < 0:
             raise ValueError(f"cpu_batch {self.cpu_batch}, warm_up {self.warm_up} or weight_decay {self.weight_decay}")
+        if not 1 <= self.reuse <= MAX_REUSE:
+            raise ValueError(f"reuse is {self.reuse}; it must be 1 to {MAX_REUSE}")
+        check_choice("fitting.optimiser", self.optimiser, OPTIMISERS)
         check_choice("fitting.schedule", self.schedule, SCHEDULES)
         _check_betas(self.betas)
 

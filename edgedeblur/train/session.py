@@ -9,9 +9,10 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from edgedeblur.data.batches import batches
+from edgedeblur.data.batches import Stock, batches
 from edgedeblur.data.training_data import TrainingData
 from edgedeblur.errors import UserError
+from edgedeblur.train.muon import Muon
 from edgedeblur.train.loop import Batch, LoopOptions, StepFunction, run_loop
 from edgedeblur.train.processes import launched
 from edgedeblur.train.progress import Reporter, tensorboard_folder
@@ -59,9 +60,25 @@ def fitting_of(options: RunOptions, fitting: Fitting, device: torch.device) -> F
         raise UserError(str(error), exit_code=2) from error
 
 
-def new_optimiser(parameters: Iterable[nn.Parameter], fitting: Fitting) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov and Hutter, ICLR 2019) as a recipe has it; without weight decay that is Adam."""
-    return torch.optim.AdamW(parameters, fitting.rate, betas=fitting.betas, weight_decay=fitting.weight_decay)
+def new_optimiser(
+    parameters: Iterable[nn.Parameter],
+    fitting: Fitting,
+    slow: Iterable[nn.Parameter] = (),
+    slow_rate: float = 1.0,
+) -> torch.optim.Optimizer:
+    """The optimiser of a recipe: AdamW (Loshchilov and Hutter, ICLR 2019), or Muon (`train.muon`).
+
+    Args:
+        slow: parameters that learn at `slow_rate` times the rate, and never by Muon.
+    """
+    parameters, slow = list(parameters), list(slow)
+    rates = [fitting.rate, fitting.rate * slow_rate]
+    if fitting.optimiser == "muon":
+        hidden = [parameter for parameter in parameters if parameter.dim() > 1]
+        others = [parameter for parameter in parameters if parameter.dim() <= 1]
+        return Muon(hidden, [others, slow], fitting.rate, rates, fitting.weight_decay)
+    groups = [{"params": group, "lr": rate} for group, rate in zip((parameters, slow), rates, strict=True) if group]
+    return torch.optim.AdamW(groups, fitting.rate, betas=fitting.betas, weight_decay=fitting.weight_decay)
 
 
 def run_session(
@@ -92,8 +109,8 @@ def run_session(
     reporter = _reporter(options, title, console) if processes.first else Reporter(None, title)
 
     def draw_from(step: int) -> Iterator[Batch]:
-        size = (fitting.batch, fitting.crop)
-        return batches(data.source, options.seed, step, *size, options.threads, processes.rank)
+        stock = Stock(data.source, options.seed, fitting.batch, fitting.crop, fitting.reuse, processes.rank)
+        return batches(stock, step, options.threads)
 
     def validate() -> dict[str, float]:
         _show_first(reporter, state, data, restore)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from edgedeblur.data.batches import augment, batches, draw_batch
+from edgedeblur.data.batches import Stock, augment, batches
 from edgedeblur.data.blur import BlurRecipe
 from edgedeblur.data.default_set import default_photos, default_set
 from edgedeblur.data.held_back import fixed_pairs, hold_back
@@ -137,20 +137,41 @@ def test_a_mixture_draws_by_its_weights():
 
 def test_batches_are_a_function_of_seed_and_step(photo_folder):
     source = open_source(photo_folder, RECIPE)
-    stream = batches(source, 5, 0, 2, 32)
+    stream = batches(Stock(source, 5, 2, 32), 0)
     first_three = [next(stream) for _ in range(3)]
     stream.close()
-    resumed = batches(source, 5, 2, 2, 32)
+    resumed = batches(Stock(source, 5, 2, 32), 2)
     for expected, got in zip(first_three[2], next(resumed), strict=True):
         assert torch.equal(expected, got)
     resumed.close()
-    assert not torch.equal(first_three[0][0], draw_batch(source, 6, 0, 2, 32)[0])
+    assert not torch.equal(first_three[0][0], Stock(source, 6, 2, 32).batch(0)[0])
+
+
+def test_pairs_are_used_again_cut_anew_and_a_resumed_run_sees_the_same(photo_folder, monkeypatch):
+    source, drawn = open_source(photo_folder, RECIPE), []
+    draw = type(source).draw
+    monkeypatch.setattr(type(source), "draw", lambda self, rng, size: drawn.append(size) or draw(self, rng, size))
+    stream = batches(Stock(source, 5, 4, 32, reuse=4), 0)
+    got = [next(stream) for _ in range(12)]
+    stream.close()
+    assert 12 <= len(drawn) <= 16 + 4 and set(drawn) == {48}  # one new pair a batch, some batches ahead
+    crops = torch.cat([blur for blur, _ in got])
+    assert len({crop.numpy().tobytes() for crop in crops}) == len(crops)
+    resumed = Stock(source, 5, 4, 32, reuse=4).batch(11)
+    assert all(torch.equal(expected, again) for expected, again in zip(got[11], resumed, strict=True))
+
+
+def test_of_two_processes_each_draws_its_part_of_the_batch(photo_folder):
+    source = open_source(photo_folder, RECIPE)
+    whole = Stock(source, 5, 4, 32).batch(3)[0]
+    parts = [Stock(source, 5, 2, 32, part=part).batch(3)[0] for part in (0, 1)]
+    assert torch.equal(torch.cat(parts), whole)
 
 
 def test_batches_are_float_rgb_in_0_to_1():
     red = np.zeros((80, 80, 3), np.uint8)
     red[..., 0] = 200
-    blur, sharp = draw_batch(Photos((red,), BlurRecipe(noise_share=0, jpeg_share=0)), 0, 0, 2, 32)
+    blur, sharp = Stock(Photos((red,), BlurRecipe(noise_share=0, jpeg_share=0)), 0, 2, 32).batch(0)
     assert blur.shape == sharp.shape == (2, 3, 32, 32) and blur.dtype == torch.float32
     assert sharp[:, 0].min() > 0.5 and sharp[:, 1:].max() == 0 and sharp.max() <= 1
 

@@ -1,0 +1,47 @@
+"""Muon against the singular value decomposition that it approximates, and torch's AdamW."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from edgedeblur.train.muon import Muon, orthogonalised
+from edgedeblur.train.recipe import Fitting
+from edgedeblur.train.session import new_optimiser
+
+
+@given(st.integers(2, 40), st.integers(2, 40), st.integers(0, 99))
+def test_the_iteration_gives_the_matrix_s_directions_with_singular_values_of_about_one(rows, columns, seed):
+    matrix = torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
+    left, spread, right = torch.linalg.svd(matrix, full_matrices=False)
+    well = spread > 0.1 * spread[0]  # five rounds do not lift what is far below the largest
+    got = torch.diagonal(left.T @ orthogonalised(matrix) @ right.T)[well]
+    assert got.min() > 0.5 and got.max() < 1.3
+
+
+def test_biases_and_slow_weights_are_updated_as_by_torchs_adamw():
+    torch.manual_seed(0)
+    ours, theirs = nn.Linear(4, 3), nn.Linear(4, 3)
+    theirs.load_state_dict(ours.state_dict())
+    fitting = Fitting(rate=1e-2, weight_decay=0.1, optimiser="muon")
+    mine = new_optimiser([ours.bias], fitting, [ours.weight], 0.5)
+    groups = [{"params": [theirs.bias]}, {"params": [theirs.weight], "lr": 5e-3}]
+    reference = torch.optim.AdamW(groups, 1e-2, weight_decay=0.1)
+    for _ in range(20):
+        x = torch.randn(8, 4)
+        for layer, optimiser in ((ours, mine), (theirs, reference)):
+            optimiser.zero_grad()
+            layer(x).square().mean().backward()
+            optimiser.step()
+    for name, tensor in theirs.state_dict().items():
+        assert torch.allclose(ours.state_dict()[name], tensor, atol=1e-6), name
+
+
+def test_an_update_has_the_size_of_adams():
+    conv = nn.Conv2d(24, 16, 3)
+    before = conv.weight.detach().clone()
+    optimiser = Muon([conv.weight], [], 1e-3, [])
+    conv(torch.randn(2, 24, 9, 9)).square().mean().backward()
+    optimiser.step()
+    assert (conv.weight - before).square().mean().sqrt().item() == pytest.approx(0.2e-3, rel=0.3)
