@@ -34,9 +34,9 @@ class Fitting:
     """batch: pairs per step and process; cpu_batch: the same on a CPU, 0 for no difference. crop: their side in pixels,
     a multiple of 16. reuse: how often each drawn pair is used, flipped and cut anew each time (`data.batches`).
     optimiser: `adamw`, or `muon` for weights of convolutions and AdamW for the rest. rate: its learning rate after the
-    warm-up. betas, weight_decay: AdamW's; without decay it is Adam, and Muon has betas of its own. schedule: `cosine`, or `linear`: constant for half the run, then straight to zero. warm_up: steps in which the
-    rate rises from zero. average: decay of the weights' running average, 0 for none. clip: largest norm of a gradient,
-    0 for any."""
+    warm-up. betas, weight_decay: AdamW's; without decay it is Adam, and Muon has betas of its own. schedule: `cosine`,
+    or `linear`: constant for half the run, then straight to zero. warm_up: steps in which the rate rises from zero.
+    average: decay of the weights' running average, 0 for none. clip: largest norm of a gradient, 0 for any."""
 
     batch: int = 4
     cpu_batch: int = 0
@@ -102,12 +102,14 @@ class Adversary:
 @dataclass(frozen=True)
 class ContentLosses:
     """Weights, 0 to leave one out. l1, mse, charbonnier: in pixels, whose range is [-1, 1]. frequency: L1 between
-    spectra. perceptual: mean squared difference of VGG19's conv3_3 features."""
+    spectra. psnr: log10 of the mean squared error over the batch. perceptual: mean squared difference of VGG19's
+    conv3_3 features."""
 
     l1: float = 0.0
     mse: float = 0.0
     charbonnier: float = 0.0
     frequency: float = 0.0
+    psnr: float = 0.0
     perceptual: float = 0.0
 
     def __post_init__(self) -> None:

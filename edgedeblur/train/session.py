@@ -12,8 +12,8 @@ from torch import nn
 from edgedeblur.data.batches import Stock, batches
 from edgedeblur.data.training_data import TrainingData
 from edgedeblur.errors import UserError
-from edgedeblur.train.muon import Muon
 from edgedeblur.train.loop import Batch, LoopOptions, StepFunction, run_loop
+from edgedeblur.train.muon import Muon
 from edgedeblur.train.processes import launched
 from edgedeblur.train.progress import Reporter, tensorboard_folder
 from edgedeblur.train.recipe import Fitting

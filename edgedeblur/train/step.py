@@ -12,12 +12,12 @@ from edgedeblur.train.adversarial import LOSSES, AdversarialLoss, gradient_penal
 from edgedeblur.train.device import Compute
 from edgedeblur.train.encoder import encoder_of
 from edgedeblur.train.loop import Batch, StepFunction
-from edgedeblur.train.losses import charbonnier, frequency_loss, l1, mse
+from edgedeblur.train.losses import charbonnier, frequency_loss, l1, log_mse, mse
 from edgedeblur.train.perceptual import VggFeatures, perceptual_loss
 from edgedeblur.train.recipe import Adversary, ContentLosses, GeneratorRecipe
 from edgedeblur.train.state import TrainingState
 
-PIXEL_LOSSES = {"l1": l1, "mse": mse, "charbonnier": charbonnier, "frequency": frequency_loss}
+PIXEL_LOSSES = {"l1": l1, "mse": mse, "charbonnier": charbonnier, "frequency": frequency_loss, "psnr": log_mse}
 
 
 def build_discriminator(adversary: Adversary, seed: int) -> nn.Module:
