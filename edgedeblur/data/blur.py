@@ -20,6 +20,7 @@ from edgedeblur.data.trajectory import linear_path, path_kernel, shake_path
 
 cv2.setNumThreads(1)  # one image per loader thread; OpenCV's own pool would fight with torch's
 
+UNRESTS = (0.01, 0.007, 0.005, 0.003, 0.001, 0.0005, 0.0001)  # DeblurGAN's
 KINDS = ("still", "shake", "linear", "turn", "defocus", "object")
 
 
@@ -32,6 +33,7 @@ class BlurRecipe:
         differs over the image. defocus_share: lens out of focus. object_share: part of the image moves.
     min_length, max_length: length of the path; drawn between them with density falling as 1/sqrt(length).
     max_turn_degrees: how far the camera turns about a point near the image during the exposure.
+    unrests: one is drawn per shaken path, see `trajectory.shake_path`; below 0.001 paths are nearly straight.
     gammas: one is drawn per image; 2.2 is linear light, 1.0 averages the stored values (as GoPro's public averages do).
     highlight_gain: the brightest light is multiplied by up to this much before the blur.
     noise: standard deviation at most; noise_share: how often. jpeg_quality: lowest; jpeg_share: how often.
@@ -47,6 +49,7 @@ class BlurRecipe:
     min_length: float = 2.0
     max_length: float = 40.0
     max_turn_degrees: float = 3.0
+    unrests: tuple[float, ...] = UNRESTS
     gammas: tuple[float, ...] = (2.2, 1.0)
     highlight_gain: float = 2.0
     noise: float = 2.0
@@ -76,6 +79,8 @@ class BlurRecipe:
                 raise ValueError(f"min_{name} is {low} and max_{name} {high}; they are at least 0 and in this order")
         if not self.gammas or min(self.gammas) <= 0:
             raise ValueError(f"gammas are {self.gammas}; at least one, all above 0")
+        if not self.unrests or min(self.unrests) < 0:
+            raise ValueError(f"unrests are {self.unrests}; at least one, none below 0")
         if not self.blades or any(count != 0 and not 3 <= count <= 64 for count in self.blades):
             raise ValueError(f"blades are {self.blades}; each is 0 (a disc) or 3 to 64")
         if not 1 <= self.jpeg_quality <= 100:
@@ -151,7 +156,7 @@ Model = Callable[[np.ndarray, float, BlurRecipe, np.random.Generator], tuple[np.
 
 
 def _shake(light: np.ndarray, length: float, recipe: BlurRecipe, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
-    unrest = _unrest(rng)
+    unrest = _unrest(rng, recipe)
     kernel = path_kernel(shake_path(rng, length, unrest))
     return kernel_blur(light, kernel), {"length": length, "unrest": unrest}
 
@@ -163,7 +168,7 @@ def _linear(light: np.ndarray, length: float, recipe: BlurRecipe, rng: np.random
 
 
 def _turn(light: np.ndarray, length: float, recipe: BlurRecipe, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
-    unrest = _unrest(rng)
+    unrest = _unrest(rng, recipe)
     path = shake_path(rng, length, unrest)
     degrees = rng.uniform(-1, 1) * recipe.max_turn_degrees
     height, width = light.shape[:2]
@@ -183,7 +188,9 @@ def _object(light: np.ndarray, length: float, recipe: BlurRecipe, rng: np.random
     """Half of the objects move straight, half along a path that bends."""
     height, width = light.shape[:2]
     shape = draw_shape(rng, height, width, (recipe.min_object, recipe.max_object))
-    unrest, angle = (_unrest(rng), rng.uniform(0, np.pi)) if rng.random() < 0.5 else (0.0, rng.uniform(0, np.pi))
+    unrest, angle = (
+        (_unrest(rng, recipe), rng.uniform(0, np.pi)) if rng.random() < 0.5 else (0.0, rng.uniform(0, np.pi))
+    )
     path = shake_path(rng, length, unrest) if unrest else linear_path(length, angle)
     drawn = {"length": length, "unrest": unrest, "centre": list(shape.centre), "radius": shape.radius}
     return move_object(light, shape_mask(shape, height, width), path_kernel(path)), drawn
@@ -203,5 +210,5 @@ def _length(rng: np.random.Generator, recipe: BlurRecipe) -> float:
     return rng.uniform(low, high) ** 2
 
 
-def _unrest(rng: np.random.Generator) -> float:
-    return float(rng.choice((0.01, 0.007, 0.005, 0.003, 0.001, 0.0005, 0.0001)))
+def _unrest(rng: np.random.Generator, recipe: BlurRecipe) -> float:
+    return float(rng.choice(recipe.unrests))

@@ -199,6 +199,8 @@ def test_an_image_of_any_size_is_blurred_in_its_own_size(height, width, kind, se
         {"min_length": 50.0},
         {"gammas": ()},
         {"blades": (2,)},
+        {"unrests": ()},
+        {"unrests": (-0.1,)},
         {"jpeg_quality": 0},
     ],
 )
