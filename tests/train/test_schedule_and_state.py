@@ -11,7 +11,7 @@ from torch import nn
 
 from edgedeblur.errors import UserError
 from edgedeblur.train.device import choose_compute
-from edgedeblur.train.losses import charbonnier, frequency_loss
+from edgedeblur.train.losses import charbonnier, frequency_loss, log_mse
 from edgedeblur.train.recipe import (
     GENERATOR_RECIPES,
     RECIPES,
@@ -171,6 +171,12 @@ def test_the_frequency_loss_of_a_flat_difference_is_all_in_one_coefficient():
     assert frequency_loss(a, torch.zeros_like(a)).item() == pytest.approx(0.5 * 8 / coefficients, rel=1e-5)
 
 
+def test_the_log_of_the_squared_error_is_psnr():
+    sharp, off = torch.full((2, 3, 8, 8), 0.5), torch.full((2, 3, 8, 8), 0.6)
+    assert -10 * log_mse(off, sharp).item() == pytest.approx(20, abs=1e-3)
+    assert log_mse(sharp, sharp).isfinite()
+
+
 @pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
 def test_shipped_recipes_are_read(recipe):
     from edgedeblur.distill.recipe import DistillRecipe
@@ -187,6 +193,8 @@ def test_shipped_recipes_are_read(recipe):
         ("[adversary]\nkind = 'vanilla'", "wgan-gp, lsgan, ragan-ls, bce, none"),
         ("[adversary]\ndiscriminator = 'triple'", "patch, double"),
         ("[adversary]\nbetas = [0.5]", "betas are"),
+        ("[fitting]\nreuse = 0", "reuse is 0; it must be 1 to 64"),
+        ('[fitting]\noptimiser = "sgd"', "fitting.optimiser is 'sgd'; there are adamw, muon"),
         ("[adversary]\nupdates = 0", "updates 0"),
         ("[fitting]\nschedule = 'step'", "cosine, linear"),
         ("[content]\nl2 = 1", "unknown key content.l2"),
