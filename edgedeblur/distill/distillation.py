@@ -43,7 +43,7 @@ class DistillOptions:
     validation: folders of pairs to measure on; none: a part of the data is held back.
     recipe: a TOML file; None is the shipped `student.toml`.
     steps, minutes: the run ends at whichever comes first, and the learning rate falls accordingly.
-    batch, crop, rate: override the recipe's fitting; psnr, sharp, teacher_weight, feature, frequency: its loss weights.
+    batch, crop, rate: override the recipe's fitting; psnr, harm, sharp, teacher_weight, feature, frequency: its loss weights.
     seed: of initial weights and data. device: auto, cpu, cuda, cuda:N. precision: auto, float32, bfloat16, float16.
     init: a student of the same tier to start from, e.g. the shipped one. resume: go on from the saved state.
     tensorboard: True, False, or None for "where it is installed". threads: that prepare batches.
@@ -63,6 +63,7 @@ class DistillOptions:
     crop: int | None = None
     rate: float | None = None
     psnr: float | None = None
+    harm: float | None = None
     sharp: float | None = None
     teacher_weight: float | None = None
     feature: float | None = None
@@ -107,6 +108,7 @@ def _recipe(options: DistillOptions, device: torch.device) -> DistillRecipe:
     recipe = read_recipe(options.recipe or DEFAULT_RECIPE, DistillRecipe)
     named = {
         "psnr": options.psnr,
+        "harm": options.harm,
         "sharp": options.sharp,
         "teacher": options.teacher_weight,
         "feature": options.feature,

@@ -10,7 +10,7 @@ from edgedeblur.generators.generator import Generator
 from edgedeblur.student import Student
 from edgedeblur.train.device import Compute
 from edgedeblur.train.loop import Batch, StepFunction
-from edgedeblur.train.losses import charbonnier, frequency_loss, log_mse
+from edgedeblur.train.losses import charbonnier, frequency_loss, harm_loss, log_mse
 from edgedeblur.train.state import TrainingState
 
 
@@ -27,6 +27,8 @@ def distill_step(state: TrainingState, teacher: Generator, recipe: DistillRecipe
         losses = {}
         if weights.psnr > 0:
             losses["psnr"] = weights.psnr * log_mse(restored, sharp)
+        if weights.harm > 0:
+            losses["harm"] = weights.harm * harm_loss(restored, blur, sharp)
         if weights.sharp > 0:
             losses["sharp"] = weights.sharp * charbonnier(restored, sharp)
         if weights.teacher > 0:

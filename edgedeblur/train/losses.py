@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 _EPSILON = 1e-3
+_NO_HARM = 1e-5
 
 
 def l1(a: Tensor, b: Tensor) -> Tensor:
@@ -25,6 +26,14 @@ def log_mse(a: Tensor, b: Tensor) -> Tensor:
     """log10 of the mean of (a - b)^2 over the batch, 0 to -6 or so: -PSNR / 10, the loss of NAFNet (Chen et al., ECCV
     2022), there per image. Over the batch, a picture that is sharp already does not outweigh all others."""
     return torch.log10((a - b).float().square().mean() + _EPSILON**2)
+
+
+def harm_loss(restored: Tensor, blurred: Tensor, sharp: Tensor) -> Tensor:
+    """Mean over pictures [N, 3, H, W] of log10 of how much larger the squared error has become, 0 where it is smaller
+    than before; what lies below 1e-5 (50 dB) is no error. Only pictures that are made worse have a gradient: sharp ones
+    above all, which a small network else sharpens further."""
+    before, after = ((image - sharp).float().square().mean((1, 2, 3)) for image in (blurred, restored))
+    return torch.log10((after + _NO_HARM) / (before + _NO_HARM)).clamp_min(0).mean()
 
 
 def frequency_loss(a: Tensor, b: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import nn
 
 from edgedeblur.errors import UserError
 from edgedeblur.train.device import choose_compute
-from edgedeblur.train.losses import charbonnier, frequency_loss, log_mse
+from edgedeblur.train.losses import charbonnier, frequency_loss, harm_loss, log_mse
 from edgedeblur.train.recipe import (
     GENERATOR_RECIPES,
     RECIPES,
@@ -175,6 +175,17 @@ def test_the_log_of_the_squared_error_is_psnr():
     sharp, off = torch.full((2, 3, 8, 8), 0.5), torch.full((2, 3, 8, 8), 0.6)
     assert -10 * log_mse(off, sharp).item() == pytest.approx(20, abs=1e-3)
     assert log_mse(sharp, sharp).isfinite()
+
+
+def test_only_pictures_that_come_out_worse_have_a_loss_of_harm():
+    sharp = torch.full((3, 3, 8, 8), 0.5)
+    blurred = sharp + torch.tensor([0.0, 0.1, 0.1]).view(3, 1, 1, 1)
+    restored = (sharp + torch.tensor([0.01, 0.05, 0.2]).view(3, 1, 1, 1)).requires_grad_()
+    loss = harm_loss(restored, blurred, sharp)
+    wanted = (math.log10((1e-4 + 1e-5) / 1e-5) + math.log10((0.04 + 1e-5) / (0.01 + 1e-5))) / 3
+    assert loss.item() == pytest.approx(wanted, rel=1e-4)
+    loss.backward()
+    assert [bool(gradient.any()) for gradient in restored.grad] == [True, False, True]
 
 
 @pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
