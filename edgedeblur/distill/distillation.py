@@ -43,7 +43,8 @@ class DistillOptions:
     validation: folders of pairs to measure on; none: a part of the data is held back.
     recipe: a TOML file; None is the shipped `student.toml`.
     steps, minutes: the run ends at whichever comes first, and the learning rate falls accordingly.
-    batch, crop, rate: override the recipe's fitting; psnr, harm, sharp, teacher_weight, feature, frequency: its loss weights.
+    batch, crop, rate: override the recipe's fitting; psnr, harm, sharp, teacher_weight, feature, frequency: its loss
+        weights.
     seed: of initial weights and data. device: auto, cpu, cuda, cuda:N. precision: auto, float32, bfloat16, float16.
     init: a student of the same tier to start from, e.g. the shipped one. resume: go on from the saved state.
     tensorboard: True, False, or None for "where it is installed". threads: that prepare batches.

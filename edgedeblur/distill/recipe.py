@@ -11,9 +11,10 @@ class DistillWeights:
     """Weights of the losses; a term of weight 0 is not computed.
 
     psnr: log10 of the mean squared error to the sharp image, over the batch. harm: log10 of how much further from the
-    sharp image than the blurred one the output is, of pictures that come out worse than they came in. sharp: Charbonnier to the sharp image.
-    teacher: Charbonnier to the teacher's output, less where the student is nearer to the sharp image than it (`trust`).
-    feature: distance to the teacher's deepest features. frequency: L1 of the spectrum's difference to the sharp image.
+    sharp image than the blurred one the output is, of pictures that come out worse than they came in. sharp:
+    Charbonnier to the sharp image. teacher: Charbonnier to the teacher's output, less where the student is nearer to
+    the sharp image than it (`trust`). feature: distance to the teacher's deepest features. frequency: L1 of the
+    spectrum's difference to the sharp image.
     """
 
     psnr: float = 0.0
