@@ -18,6 +18,11 @@ def shipped_student(tier: str) -> Path:
     return _shipped(f"student-{tier}.safetensors")
 
 
+def shipped_network(tier: str) -> Path:
+    """The quantised network of a tier: what `quantize` makes of `shipped_student`."""
+    return _shipped(f"student-{tier}.edq")
+
+
 def _shipped(name: str) -> Path:
     path = resource_folder("weights") / name
     if not path.is_file():

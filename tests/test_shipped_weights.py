@@ -11,13 +11,15 @@ from edgedeblur.compile.artefact import ArtefactInfo, compile_network
 from edgedeblur.compile.target import load_target
 from edgedeblur.data.default_set import default_photos
 from edgedeblur.generators.load import load_generator
+from edgedeblur.metrics import psnr
 from edgedeblur.quantize import interpreter
+from edgedeblur.quantize.edq import load_edq
 from edgedeblur.quantize.listing import list_network
 from edgedeblur.quantize.network import QuantisedNetwork
 from edgedeblur.quantize.pipeline import QuantiseOptions
 from edgedeblur.runtime.program import run_program
 from edgedeblur.runtime.session import Session
-from edgedeblur.shipped import shipped_student, shipped_teacher
+from edgedeblur.shipped import shipped_network, shipped_student, shipped_teacher
 from edgedeblur.steps import quantise_step
 from edgedeblur.student import MAX_PARAMETERS, TIERS
 
@@ -56,6 +58,18 @@ def test_a_shipped_student_is_its_tiers_network(tier):
     assert student.spec.name == tier == metadata["tier"]
     assert sum(parameter.numel() for parameter in student.parameters()) < MAX_PARAMETERS
     assert student.spec.macs(512, 512) <= TIERS[tier].max_gmac * 1e9
+
+
+@tiers
+def test_the_shipped_edq_is_what_quantize_makes_of_the_shipped_student(network, photos, tier):
+    """To float32's rounding, which differs between CPUs and can move a scale by a little."""
+    shipped, made = load_edq(shipped_network(tier)), network(tier)
+    assert shipped.spec == made.spec
+    for ours, theirs in zip(shipped.layers, made.layers, strict=True):
+        assert np.abs(ours.weight.astype(int) - theirs.weight).max() <= 1
+        np.testing.assert_allclose(ours.scale, theirs.scale, rtol=0.02)
+    for photo in photos:
+        assert psnr(interpreter.run(shipped, photo), interpreter.run(made, photo)) > 45
 
 
 @tiers
