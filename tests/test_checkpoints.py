@@ -120,7 +120,7 @@ HEADERS = {
     "another edgedeblur version": lambda header: header | {"format": 99},
     "does not describe a student: 'layers'": lambda header: header | {"config": {}},
     "source 'nowhere'": with_layer(1, source="nowhere"),
-    "16 channels from a source": with_layer(1, in_channels=16),
+    "24 channels from a source": with_layer(1, in_channels=24),
     "kernel 4 is not allowed": with_layer(1, kernel=4),
     "out_channels is -4": with_layer(0, out_channels=-4),
     "out_channels is 9000": with_layer(0, out_channels=9000),
