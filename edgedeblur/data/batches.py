@@ -48,9 +48,7 @@ class Stock:
 
     def _use(self, step: int, place: int) -> Pair:
         if place < self._new:
-            rng = np.random.default_rng((self.seed, step, self.part * self.count + place))
-            pair = self.source.draw(rng, self._side)
-            self._keep(step * self._new + place, pair)
+            rng, pair = self._draw(step, place)
         else:
             rng = np.random.default_rng((self.seed, step, self.part * self.count + place, 1))
             pair = self._again(rng, step)
@@ -63,18 +61,19 @@ class Stock:
         number = int(rng.integers(max(0, newest - self._kept), newest))
         pair = self._pairs.get(number)
         if pair is None:  # the first batches of a resumed run, or another thread is at it
-            at, place = divmod(number, self._new)
-            own = np.random.default_rng((self.seed, at, self.part * self.count + place))
-            pair = self.source.draw(own, self._side)
-            self._keep(number, pair)
+            pair = self._draw(*divmod(number, self._new))[1]
         return pair
 
-    def _keep(self, number: int, pair: Pair) -> None:
+    def _draw(self, step: int, place: int) -> tuple[np.random.Generator, Pair]:
+        """A new pair, which is kept, and the generator that it was drawn from."""
+        rng = np.random.default_rng((self.seed, step, self.part * self.count + place))
+        pair = self.source.draw(rng, self._side)
         if self._kept:
             with self._lock:
-                self._pairs[number] = pair
+                self._pairs[step * self._new + place] = pair
                 while len(self._pairs) > self._kept:
                     self._pairs.popitem(last=False)
+        return rng, pair
 
 
 def batches(stock: Stock, first_step: int, threads: int = 1) -> Iterator[tuple[Tensor, Tensor]]:

@@ -188,9 +188,8 @@ def _object(light: np.ndarray, length: float, recipe: BlurRecipe, rng: np.random
     """Half of the objects move straight, half along a path that bends."""
     height, width = light.shape[:2]
     shape = draw_shape(rng, height, width, (recipe.min_object, recipe.max_object))
-    unrest, angle = (
-        (_unrest(rng, recipe), rng.uniform(0, np.pi)) if rng.random() < 0.5 else (0.0, rng.uniform(0, np.pi))
-    )
+    unrest = _unrest(rng, recipe) if rng.random() < 0.5 else 0.0
+    angle = rng.uniform(0, np.pi)
     path = shake_path(rng, length, unrest) if unrest else linear_path(length, angle)
     drawn = {"length": length, "unrest": unrest, "centre": list(shape.centre), "radius": shape.radius}
     return move_object(light, shape_mask(shape, height, width), path_kernel(path)), drawn

@@ -21,8 +21,8 @@ class Muon(torch.optim.Optimizer):
     Adam's (Liu et al., "Muon is scalable for LLM training", 2025), so one rate does for both.
 
     Args:
-        hidden: weights of at least two dimensions. others: biases, and weights that Adam shall update.
-        rate: learning rate. other_rate: that of `others`; None for the same. weight_decay: decoupled, of both.
+        hidden: weights of at least two dimensions. others: groups of what Adam shall update. rate: learning rate of
+            `hidden`. other_rates: one for each of `others`. weight_decay: decoupled, of all.
     """
 
     def __init__(
