@@ -15,10 +15,10 @@ from edgedeblur.workdir import WorkDir
 @options.calibration
 @click.option(
     "--observer",
-    type=click.Choice(["mse", "min-max", "percentile"]),
-    default="mse",
+    type=click.Choice(["auto", "mse", "min-max", "percentile"]),
+    default="auto",
     show_default=True,
-    help="How an activation's range follows from what calibration saw.",
+    help="How an activation's range follows from what calibration saw; auto: whichever comes nearest to the student.",
 )
 @click.option("--percentile", type=float, default=99.99, show_default=True, help="For the observer of that name.")
 @click.option("--bias-correction/--no-bias-correction", default=True, show_default=True)

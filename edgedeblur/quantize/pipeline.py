@@ -4,7 +4,7 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -22,22 +22,29 @@ from edgedeblur.quantize.observe import (
     collect_statistics,
     crop_images,
 )
+from edgedeblur.quantize.quality import measure_quality
 from edgedeblur.student import Student
+
+AUTO = "auto"
+_TRIED_OBSERVERS: tuple[Observer, ...] = ("mse", "min-max")
+_JUDGED_IMAGES = 8
 
 
 @dataclass(frozen=True)
 class QuantiseOptions:
     """The recipe.
 
-    observer: how an activation's range follows from what calibration saw; see decide.py.
+    observer: how an activation's range follows from what calibration saw; see decide.py. `auto` tries `mse` and
+        `min-max` and keeps what comes nearest to the float student.
     percentile: for the observer of that name.
-    equalise: scale channels so that each uses its tensor's range; see equalise.py.
+    equalise: scale channels so that each uses its tensor's range; see equalise.py. None: `auto` tries both, the others
+        do.
     bias_correction: take the mean shift of every channel out through its bias; see correct.py.
     """
 
-    observer: Observer = "mse"
+    observer: Observer | Literal["auto"] = AUTO
     percentile: float = 99.99
-    equalise: bool = True
+    equalise: bool | None = None
     bias_correction: bool = True
 
 
@@ -59,6 +66,9 @@ def quantise_student(
     Raises:
         UserError: bad options, bad images, a student that is not finite, or accumulators that could overflow int32.
     """
+    if options.observer == AUTO:
+        return _nearest_to_float(student, images, options, provenance, statistics)
+    options = dataclasses.replace(options, equalise=options.equalise is not False)
     calibration = None if statistics is None else _known_calibration(student, options, statistics)
     maxima = calibration.channel_maxima if calibration else None
     if options.equalise:
@@ -80,6 +90,41 @@ def quantise_student(
     )
     check_network(network)
     return network
+
+
+def _nearest_to_float(
+    student: Student,
+    images: Sequence[np.ndarray],
+    options: QuantiseOptions,
+    provenance: dict[str, Any] | None,
+    statistics: dict[str, Any] | None,
+) -> QuantisedNetwork:
+    """Of the networks that the tried options give, the one whose output comes nearest to the float student's.
+
+    Which that is cannot be told from a tensor alone: a range that cuts rare large values is right for one student and
+    ruins another, and equalised channels have no room for more than calibration saw.
+    """
+    if options.equalise is not None:
+        equalised = (options.equalise,)
+    elif statistics is not None:
+        equalised = (calibration_from_json(statistics).channel_maxima is not None,)
+    else:
+        equalised = (True, False)
+    networks, refused = [], []
+    for equalise in equalised:
+        known = statistics
+        for observer in _TRIED_OBSERVERS:
+            tried = dataclasses.replace(options, observer=observer, equalise=equalise)
+            try:
+                networks.append(quantise_student(student, images, tried, provenance, known))
+            except UserError as error:  # of these options alone, where others give a network
+                refused.append(error)
+            else:
+                known = networks[-1].statistics
+    if not networks:
+        raise refused[0]
+    judged = images[:: -(-len(images) // _JUDGED_IMAGES)]
+    return max(networks, key=lambda network: measure_quality(network, student, judged).int8_to_float_db)
 
 
 def _known_calibration(student: Student, options: QuantiseOptions, statistics: dict[str, Any]) -> Calibration:

@@ -65,7 +65,14 @@ def test_the_student_learns_what_only_the_teacher_knows(run, tmp_path):
         write_image(tmp_path / "cast" / "blur" / f"{number}.png", picture)
         write_image(tmp_path / "cast" / "sharp" / f"{number}.png", picture + np.array([26, 0, -26]).astype(np.uint8))
     alone = dataclasses.replace(
-        run, data=(f"pairs:{tmp_path / 'cast'}",), steps=400, rate=5e-3, psnr=0.0, harm=0.0, teacher_weight=1.0
+        run,
+        data=(f"pairs:{tmp_path / 'cast'}",),
+        steps=400,
+        rate=5e-3,
+        psnr=0.0,
+        harm=0.0,
+        feature=0.0,
+        teacher_weight=1.0,
     )
     student, _ = load_student(distill(alone))
     image = torch.full((1, 3, 64, 64), 0.5)
@@ -132,7 +139,7 @@ def test_unknown_tiers_and_empty_losses_are_refused(run):
     with pytest.raises(UserError, match="no student tier 'huge'; there are nano, small, large"):
         distill(dataclasses.replace(run, tier="huge"))
     with pytest.raises(UserError, match="one must be above 0"):
-        distill(dataclasses.replace(run, psnr=0.0, harm=0.0, teacher_weight=0.0))
+        distill(dataclasses.replace(run, psnr=0.0, harm=0.0, teacher_weight=0.0, feature=0.0))
 
 
 def test_a_student_is_no_teacher(run, tmp_path):

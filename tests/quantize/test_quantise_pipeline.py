@@ -75,6 +75,19 @@ def test_the_same_arguments_give_the_same_file_and_reused_statistics_give_it_too
     np.testing.assert_array_equal(run(load_edq(tmp_path / "0.edq"), BLURRED[0]), run(first, BLURRED[0]))
 
 
+def test_auto_keeps_what_comes_nearest_to_the_float_student(monkeypatch):
+    student = trained_student()
+    tried = {
+        (observer, equalise): quantise_student(student, CALIBRATION, QuantiseOptions(observer, equalise=equalise))
+        for observer in ("mse", "min-max")
+        for equalise in (True, False)
+    }
+    quality = {key: measure_quality(network, student, CALIBRATION) for key, network in tried.items()}
+    best = max(quality, key=lambda key: quality[key].int8_to_float_db)
+    chosen = quantise_student(student, CALIBRATION).recipe
+    assert (chosen["observer"], chosen["equalise"]) == best
+
+
 def test_statistics_of_another_student_or_recipe_are_refused():
     statistics = quantise_student(trained_student(), CALIBRATION[:1]).statistics
     with pytest.raises(UserError, match="of another student"):
