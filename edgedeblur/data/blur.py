@@ -16,11 +16,12 @@ from edgedeblur.data.defocus import aperture_kernel
 from edgedeblur.data.light import from_light, stretch_highlights, to_light
 from edgedeblur.data.object_motion import draw_shape, kernel_blur, move_object, shape_mask
 from edgedeblur.data.sensor import jpeg, photon_noise, read_noise
-from edgedeblur.data.trajectory import linear_path, path_kernel, shake_path
+from edgedeblur.data.trajectory import frames_kernel, linear_path, path_kernel, shake_path
 
 cv2.setNumThreads(1)  # one image per loader thread; OpenCV's own pool would fight with torch's
 
 UNRESTS = (0.01, 0.007, 0.005, 0.003, 0.001, 0.0005, 0.0001)  # DeblurGAN's
+VIDEO_FRAMES = (7, 9, 11, 13)  # odd numbers have a middle, which is the sharp frame
 KINDS = ("still", "shake", "linear", "turn", "defocus", "object")
 
 
@@ -34,6 +35,8 @@ class BlurRecipe:
     min_length, max_length: length of the path; drawn between them with density falling as 1/sqrt(length).
     max_turn_degrees: how far the camera turns about a point near the image during the exposure.
     unrests: one is drawn per shaken path, see `trajectory.shake_path`; below 0.001 paths are nearly straight.
+    video_share: how often the blur is not that of an open shutter but the mean of 7, 9, 11 or 13 short exposures along
+        the path, as in data averaged from video (GoPro's): edges leave steps, not ramps. Not for `turn` and `defocus`.
     gammas: one is drawn per image; 2.2 is linear light, 1.0 averages the stored values (as GoPro's public averages do).
     highlight_gain: the brightest light is multiplied by up to this much before the blur.
     noise: standard deviation at most; noise_share: how often. jpeg_quality: lowest; jpeg_share: how often.
@@ -50,6 +53,7 @@ class BlurRecipe:
     max_length: float = 40.0
     max_turn_degrees: float = 3.0
     unrests: tuple[float, ...] = UNRESTS
+    video_share: float = 0.0
     gammas: tuple[float, ...] = (2.2, 1.0)
     highlight_gain: float = 2.0
     noise: float = 2.0
@@ -77,6 +81,8 @@ class BlurRecipe:
         for name, (low, high) in ranges.items():
             if not 0 <= low <= high < math.inf:
                 raise ValueError(f"min_{name} is {low} and max_{name} {high}; they are at least 0 and in this order")
+        if not 0 <= self.video_share <= 1:
+            raise ValueError(f"video_share is {self.video_share}; it is 0 to 1")
         if not self.gammas or min(self.gammas) <= 0:
             raise ValueError(f"gammas are {self.gammas}; at least one, all above 0")
         if not self.unrests or min(self.unrests) < 0:
@@ -157,14 +163,14 @@ Model = Callable[[np.ndarray, float, BlurRecipe, np.random.Generator], tuple[np.
 
 def _shake(light: np.ndarray, length: float, recipe: BlurRecipe, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
     unrest = _unrest(rng, recipe)
-    kernel = path_kernel(shake_path(rng, length, unrest))
-    return kernel_blur(light, kernel), {"length": length, "unrest": unrest}
+    kernel, exposures = _path_kernel(shake_path(rng, length, unrest), recipe, rng)
+    return kernel_blur(light, kernel), {"length": length, "unrest": unrest, **exposures}
 
 
 def _linear(light: np.ndarray, length: float, recipe: BlurRecipe, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
     angle = rng.uniform(0, np.pi)
-    kernel = path_kernel(linear_path(length, angle))
-    return kernel_blur(light, kernel), {"length": length, "angle_degrees": math.degrees(angle)}
+    kernel, exposures = _path_kernel(linear_path(length, angle), recipe, rng)
+    return kernel_blur(light, kernel), {"length": length, "angle_degrees": math.degrees(angle), **exposures}
 
 
 def _turn(light: np.ndarray, length: float, recipe: BlurRecipe, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
@@ -192,7 +198,8 @@ def _object(light: np.ndarray, length: float, recipe: BlurRecipe, rng: np.random
     angle = rng.uniform(0, np.pi)
     path = shake_path(rng, length, unrest) if unrest else linear_path(length, angle)
     drawn = {"length": length, "unrest": unrest, "centre": list(shape.centre), "radius": shape.radius}
-    return move_object(light, shape_mask(shape, height, width), path_kernel(path)), drawn
+    kernel, exposures = _path_kernel(path, recipe, rng)
+    return move_object(light, shape_mask(shape, height, width), kernel), drawn | exposures
 
 
 _MODELS: dict[str, Model] = {
@@ -207,6 +214,14 @@ _MODELS: dict[str, Model] = {
 def _length(rng: np.random.Generator, recipe: BlurRecipe) -> float:
     low, high = math.sqrt(recipe.min_length), math.sqrt(recipe.max_length)
     return rng.uniform(low, high) ** 2
+
+
+def _path_kernel(path: np.ndarray, recipe: BlurRecipe, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
+    """The kernel of an open shutter, or of a video's frames as often as the recipe says, and their number."""
+    if recipe.video_share == 0 or rng.random() >= recipe.video_share:
+        return path_kernel(path), {}
+    count = int(rng.choice(VIDEO_FRAMES))
+    return frames_kernel(path, count), {"frames": count}
 
 
 def _unrest(rng: np.random.Generator, recipe: BlurRecipe) -> float:

@@ -52,7 +52,17 @@ def path_kernel(path: np.ndarray) -> np.ndarray:
     apart, points between them are added, so that a long blur is no row of dots. The kernel is for convolution: an image
     convolved with it moves a bright point along the path.
     """
-    path = _without_gaps(path)
+    return _drawn(_without_gaps(path))
+
+
+def frames_kernel(path: np.ndarray, count: int) -> np.ndarray:
+    """As `path_kernel`, of `count` short exposures evenly spaced in time from the path's first point to its last: the
+    kernel of an average of video frames (Nah et al., CVPR 2017), a row of dots where the path is long."""
+    return _drawn(path[np.linspace(0, len(path) - 1, count).round().astype(int)])
+
+
+def _drawn(path: np.ndarray) -> np.ndarray:
+    """The kernel of points of equal weight."""
     radius = math.ceil(float(np.abs(path).max(initial=0)) - 1e-9)
     size = 2 * radius + 1
     kernel = np.zeros((size + 1, size + 1))

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgedeblur.data.blur import KINDS, BlurRecipe, blur_and_record, blur_image, turn_blur
+from edgedeblur.data.blur import KINDS, VIDEO_FRAMES, BlurRecipe, blur_and_record, blur_image, turn_blur
 from edgedeblur.data.gopro import MAX_FRAMES, MIN_FRAMES, average_frames, draw_window
 from edgedeblur.data.light import from_light, stretch_highlights, to_light
 from edgedeblur.data.object_motion import kernel_blur
-from edgedeblur.data.trajectory import STEPS, linear_path, path_kernel, shake_path
+from edgedeblur.data.trajectory import STEPS, frames_kernel, linear_path, path_kernel, shake_path
 
 CLEAN = BlurRecipe(still_share=0, noise_share=0, jpeg_share=0, highlight_gain=1)
 
@@ -49,6 +49,26 @@ def test_linear_motion_smears_a_point_evenly_along_its_direction():
     assert row.sum() == pytest.approx(1, abs=1e-5)
     assert np.flatnonzero(row > 1e-4).tolist() == list(range(10, 31))
     assert row[12:29] == pytest.approx(1 / 20, rel=0.35)
+
+
+@pytest.mark.parametrize("count", VIDEO_FRAMES)
+def test_blur_of_a_video_is_the_mean_of_shifted_images(count):
+    image = np.random.default_rng(3).random((48, 48, 3), np.float32)
+    moved = kernel_blur(image, frames_kernel(linear_path(2.0 * (count - 1), 0.0), count))
+    shifts = [2 * (frame - count // 2) for frame in range(count)]
+    mean = np.mean([np.roll(image, shift, axis=1) for shift in shifts], axis=0)
+    inside = (slice(None), slice(count, -count))
+    assert np.abs(moved[inside] - mean[inside]).max() < 0.02  # paths have no sample at exactly every whole pixel
+
+
+@pytest.mark.parametrize("kind", ["shake", "linear", "object"])
+def test_the_share_of_video_blur_is_kept_and_recorded(kind):
+    shares = {f"{name}_share": float(name == kind) for name in KINDS}
+    recipe = dataclasses.replace(CLEAN, **shares, video_share=0.5)
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    records = [blur_and_record(image, recipe, np.random.default_rng(seed))[1] for seed in range(100)]
+    frames = [record["frames"] for record in records if "frames" in record]
+    assert 30 < len(frames) < 70 and set(frames) == set(VIDEO_FRAMES)
 
 
 def test_a_point_moves_to_where_the_path_goes():
@@ -202,6 +222,7 @@ def test_an_image_of_any_size_is_blurred_in_its_own_size(height, width, kind, se
         {"unrests": ()},
         {"unrests": (-0.1,)},
         {"jpeg_quality": 0},
+        {"video_share": 1.5},
     ],
 )
 def test_a_recipe_that_cannot_be_drawn_from_is_refused(wrong):
