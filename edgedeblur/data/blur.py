@@ -37,6 +37,8 @@ class BlurRecipe:
     unrests: one is drawn per shaken path, see `trajectory.shake_path`; below 0.001 paths are nearly straight.
     video_share: how often the blur is not that of an open shutter but the mean of 7, 9, 11 or 13 short exposures along
         the path, as in data averaged from video (GoPro's): edges leave steps, not ramps. Not for `turn` and `defocus`.
+    max_zoom: photographs are enlarged by up to this before they are blurred, since video frames are softer than they.
+    min_contrast: and their contrast is lowered to down to this.
     gammas: one is drawn per image; 2.2 is linear light, 1.0 averages the stored values (as GoPro's public averages do).
     highlight_gain: the brightest light is multiplied by up to this much before the blur.
     noise: standard deviation at most; noise_share: how often. jpeg_quality: lowest; jpeg_share: how often.
@@ -54,6 +56,8 @@ class BlurRecipe:
     max_turn_degrees: float = 3.0
     unrests: tuple[float, ...] = UNRESTS
     video_share: float = 0.0
+    max_zoom: float = 1.0
+    min_contrast: float = 1.0
     gammas: tuple[float, ...] = (2.2, 1.0)
     highlight_gain: float = 2.0
     noise: float = 2.0
@@ -83,6 +87,8 @@ class BlurRecipe:
                 raise ValueError(f"min_{name} is {low} and max_{name} {high}; they are at least 0 and in this order")
         if not 0 <= self.video_share <= 1:
             raise ValueError(f"video_share is {self.video_share}; it is 0 to 1")
+        if not 1 <= self.max_zoom <= 8 or not 0 < self.min_contrast <= 1:
+            raise ValueError(f"max_zoom is {self.max_zoom}, 1 to 8, and min_contrast {self.min_contrast}, up to 1")
         if not self.gammas or min(self.gammas) <= 0:
             raise ValueError(f"gammas are {self.gammas}; at least one, all above 0")
         if not self.unrests or min(self.unrests) < 0:

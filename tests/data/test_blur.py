@@ -223,6 +223,8 @@ def test_an_image_of_any_size_is_blurred_in_its_own_size(height, width, kind, se
         {"unrests": (-0.1,)},
         {"jpeg_quality": 0},
         {"video_share": 1.5},
+        {"max_zoom": 0.5},
+        {"min_contrast": 0.0},
     ],
 )
 def test_a_recipe_that_cannot_be_drawn_from_is_refused(wrong):

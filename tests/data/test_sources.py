@@ -239,3 +239,17 @@ def test_held_back_photographs_are_all_blurred():
     images = tuple(np.random.default_rng(index).integers(0, 256, (300, 300, 3), np.uint8) for index in range(3))
     _, held = hold_back(Photos(images, recipe), seed=0)
     assert all((pair.blur != pair.sharp).any() for pair in fixed_pairs(held, seed=0))
+
+
+def test_photographs_are_enlarged_and_of_less_contrast_where_the_recipe_says_so():
+    def mean_step_and_spread(**softened) -> tuple[float, float]:
+        source = Photos((picture(1, 200, 200),), BlurRecipe(**softened))
+        drawn = [source.make(np.random.default_rng(seed), 48, 64).sharp.astype(float) for seed in range(20)]
+        assert all(image.shape == (48, 64, 3) for image in drawn)
+        return np.mean([np.abs(np.diff(image, axis=1)).mean() for image in drawn]), np.mean([i.std() for i in drawn])
+
+    step, spread = mean_step_and_spread()
+    zoomed_step, _ = mean_step_and_spread(max_zoom=3.0)
+    _, low_spread = mean_step_and_spread(min_contrast=0.2)
+    assert zoomed_step < 0.8 * step
+    assert low_spread == pytest.approx(0.6 * spread, rel=0.15)
