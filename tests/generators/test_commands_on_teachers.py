@@ -19,12 +19,14 @@ from edgedeblur.data.images import read_image, write_image
 from edgedeblur.generators.interface import Interface
 from edgedeblur.generators.load import load_generator
 from edgedeblur.generators.unet import UNetConfig, build_unet
+from edgedeblur.train.recipe import RECIPES
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 
+SHIPPED = RECIPES / "student.toml"
 OWN = ["--range=0,1", "--multiple", "4"]
 QUICK = ["--tier", "nano", "--init", "none", "--steps", "1", "--batch", "1", "--crop", "32", "--data", "photos:photos"]
-QUICK += ["--validation", "pairs", "--no-tensorboard"]
+QUICK += ["--validation", "pairs", "--no-tensorboard", "--recipe", "features.toml"]
 
 
 def run(*words, code=0):
@@ -35,8 +37,9 @@ def run(*words, code=0):
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """A folder with one photograph in photos/ and one pair in pairs/."""
+    """A folder with one photograph in photos/, one pair in pairs/ and a recipe that distils features."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "features.toml").write_text(SHIPPED.read_text().replace("feature = 0.0\n", "feature = 0.005\n"))
     pictures = np.random.default_rng(0).integers(0, 256, (3, 40, 44, 3), dtype=np.uint8)
     for path, picture in zip(("photos/a.png", "pairs/blur/a.png", "pairs/sharp/a.png"), pictures, strict=True):
         write_image(path, picture)
