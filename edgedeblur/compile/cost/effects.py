@@ -67,6 +67,36 @@ def assign(place: str, uses: Iterable[str], value: Callable[[State], Value]) -> 
     return Effect(frozenset([place]), frozenset(uses), run)
 
 
+def call(
+    caller_saved: frozenset[str],
+    result: str,
+    uses: Iterable[str],
+    callee: Callable[[State], Value],
+    filled: str | None,
+) -> Effect:
+    """A call of the runtime: it succeeds, and what it allocates has an address."""
+
+    def run(state: State) -> None:
+        called = callee(state)
+        for place in caller_saved:
+            state[place] = None
+        state[result] = called if isinstance(called, str) and "Alloc" in called else 0
+
+    return Effect(caller_saved, frozenset(uses) | ({filled} if filled else frozenset()), run, filled)
+
+
+def loaded(address: Value, offset: int, state: State) -> Value:
+    """What a load gives: the number of tasks, a runtime function, or a value that does not matter."""
+    if address == ENVIRONMENT:
+        return state[TASKS] if offset == 8 else None
+    return address if isinstance(address, str) else None
+
+
+def quotient(a: int, b: int) -> int:
+    """Division towards zero; anything by zero is zero, as AArch64 has it (x86 traps)."""
+    return 0 if b == 0 else abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
+
+
 def signed(value: int, bits: int) -> int:
     """The two's complement number in the low bits."""
     value &= (1 << bits) - 1

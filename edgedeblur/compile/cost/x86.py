@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable
 
 from edgedeblur.compile.cost.effects import (
-    ENVIRONMENT,
     FLAGS,
     TASKS,
     Branch,
@@ -19,17 +18,20 @@ from edgedeblur.compile.cost.effects import (
     Value,
     arithmetic,
     assign,
+    call,
     forget,
     holds,
+    loaded,
+    quotient,
     signed,
     subtract,
     truncated,
 )
 from edgedeblur.compile.cost.machine_code import Instruction
+from edgedeblur.compile.cost.x86_operands import bits_of, place_of, reader, uses_of, writes_of
 
 ENTRY = {"task": "rdi", "environment": "rsi"}
 _CALLER_SAVED = frozenset(("rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", FLAGS))
-_STACK = re.compile(r"-?\d*\(%(rsp|rbp)\)$")
 _ADDRESS = re.compile(r"(-?\d*)\((?:%(\w+))?(?:,%(\w+)(?:,(\d))?)?\)$")
 _SYMBOL = re.compile(r"(\w+)@GOTPCREL\(%rip\)$")
 _SIZES = {"b": 8, "w": 16, "l": 32, "q": 64}
@@ -71,7 +73,7 @@ def effect(instruction: Instruction) -> Effect:
     if name == "movabsq" or (stem and stem[1] == "mov"):
         return _move(operands, _SIZES[name[-1]])
     if stem is None or not operands:
-        return forget(_written(instruction))
+        return forget(writes_of(instruction))
     return _scalar(stem[1], _SIZES[stem[2]], operands)
 
 
@@ -110,7 +112,7 @@ def _scalar(name: str, bits: int, operands: tuple[str, ...]) -> Effect:
     second, first, target = operands if len(operands) == 3 else (*operands, operands[-1])
     if name == "xor" and first == second:
         return _update(target, bits, frozenset(), lambda state: (0, Flags(0, True, bits)))
-    read_a, read_b = _reader(first, bits), _reader(second, bits)
+    read_a, read_b = reader(first, bits), reader(second, bits)
 
     def compute(state: State) -> tuple[Value, object]:
         a, b = read_a(state), read_b(state)
@@ -118,7 +120,7 @@ def _scalar(name: str, bits: int, operands: tuple[str, ...]) -> Effect:
         known = isinstance(a, int) and isinstance(b, int)
         return result, _flags(name, a, b, result, bits) if known else None
 
-    return _update(target, bits, _uses(first) | _uses(second), compute)
+    return _update(target, bits, uses_of(first) | uses_of(second), compute)
 
 
 def _flags(name: str, a: int, b: int, result: int, bits: int) -> Flags:
@@ -131,7 +133,7 @@ def _flags(name: str, a: int, b: int, result: int, bits: int) -> Flags:
 
 def _compare(name: str, bits: int, operands: tuple[str, ...]) -> Effect:
     second, first = operands
-    read_a, read_b = _reader(first, bits), _reader(second, bits)
+    read_a, read_b = reader(first, bits), reader(second, bits)
 
     def value(state: State) -> object:
         a, b = read_a(state), read_b(state)
@@ -144,28 +146,28 @@ def _compare(name: str, bits: int, operands: tuple[str, ...]) -> Effect:
             return Flags(0, not a >> b % bits & 1, bits)
         return Flags(signed(a & b, bits), True, bits)
 
-    return assign(FLAGS, _uses(first) | _uses(second), value)
+    return assign(FLAGS, uses_of(first) | uses_of(second), value)
 
 
 def _lea(operands: tuple[str, ...], bits: int) -> Effect:
     address, target = operands
     match = _ADDRESS.match(address)
     if match is None or match[2] in ("rip", "rsp"):
-        return forget(_uses(target))
-    terms = [(_reader(f"%{match[2]}", 64), 1)] if match[2] else []
-    terms += [(_reader(f"%{match[3]}", 64), int(match[4] or 1))] if match[3] else []
+        return forget(uses_of(target))
+    terms = [(reader(f"%{match[2]}", 64), 1)] if match[2] else []
+    terms += [(reader(f"%{match[3]}", 64), int(match[4] or 1))] if match[3] else []
     offset = int(match[1] or 0)
 
     def value(state: State) -> Value:
         values = [read(state) for read, _ in terms]
         return arithmetic(lambda *all: offset + sum(v * f for v, (_, f) in zip(all, terms, strict=True)), *values)
 
-    uses = frozenset().union(*(_uses(f"%{register}") for register in (match[2], match[3]) if register))
-    return _write(_place(target), bits, uses, value)
+    uses = frozenset().union(*(uses_of(f"%{register}") for register in (match[2], match[3]) if register))
+    return _write(place_of(target), bits, uses, value)
 
 
 def _divide(name: str, bits: int, divisor: str) -> Effect:
-    read = _reader(divisor, bits)
+    read = reader(divisor, bits)
 
     def run(state: State) -> None:
         high, low, by = state.get("rdx"), state.get("rax"), read(state)
@@ -175,67 +177,57 @@ def _divide(name: str, bits: int, divisor: str) -> Effect:
         whole = truncated(high, bits) << bits | truncated(low, bits)
         if name == "idiv":
             whole, by = signed(whole, 2 * bits), signed(by, bits)
-        quotient = abs(whole) // abs(by) * (1 if (whole < 0) == (by < 0) else -1)
-        state["rax"], state["rdx"] = truncated(quotient, bits), truncated(whole - quotient * by, bits)
+        result = quotient(whole, by)
+        state["rax"], state["rdx"] = truncated(result, bits), truncated(whole - result * by, bits)
 
-    return Effect(frozenset(("rax", "rdx", FLAGS)), _uses(divisor) | {"rax", "rdx"}, run)
+    return Effect(frozenset(("rax", "rdx", FLAGS)), uses_of(divisor) | {"rax", "rdx"}, run)
 
 
 def _move(operands: tuple[str, ...], bits: int) -> Effect:
     source, target = operands
-    if _place(target) is None:
+    if place_of(target) is None:
         return Effect()  # to memory that is not the stack
     symbol, address = _SYMBOL.match(source), _ADDRESS.match(source)
     if symbol:
-        return _write(_place(target), bits, frozenset(), lambda state: symbol[1])
-    if _place(source) is None and address and address[2] and not address[3]:
-        read = _reader(f"%{address[2]}", 64)
+        return _write(place_of(target), bits, frozenset(), lambda state: symbol[1])
+    if place_of(source) is None and address and address[2] and not address[3]:
+        read = reader(f"%{address[2]}", 64)
         offset = int(address[1] or 0)
-
-        def loaded(state: State) -> Value:
-            where = read(state)
-            if where == ENVIRONMENT:
-                return state[TASKS] if offset == 8 else None
-            return where if isinstance(where, str) else None
-
-        return _write(_place(target), bits, _uses(f"%{address[2]}") | {TASKS}, loaded)
-    return _write(_place(target), bits, _uses(source), _reader(source, bits))
+        return _write(
+            place_of(target),
+            bits,
+            uses_of(f"%{address[2]}") | {TASKS},
+            lambda state: loaded(read(state), offset, state),
+        )
+    return _write(place_of(target), bits, uses_of(source), reader(source, bits))
 
 
 def _extend(sign: str, source_size: str, target_size: str, source: str, target: str) -> Effect:
-    read, width = _reader(source, _SIZES[source_size]), _SIZES[source_size]
+    read, width = reader(source, _SIZES[source_size]), _SIZES[source_size]
     value = (lambda a: signed(a, width)) if sign == "s" else (lambda a: a)
-    return _write(_place(target), _SIZES[target_size], _uses(source), lambda state: arithmetic(value, read(state)))
+    return _write(place_of(target), _SIZES[target_size], uses_of(source), lambda state: arithmetic(value, read(state)))
 
 
 def _conditional(name: str, operands: tuple[str, ...]) -> Effect:
     target, is_move = operands[-1], name.startswith("cmov")
-    bits = _bits(target) if is_move else 8
+    bits = bits_of(target) if is_move else 8
     condition = _CONDITIONS.get(name[4:]) or _CONDITIONS.get(name[4:-1]) if is_move else _CONDITIONS.get(name[3:])
-    if condition is None or _place(target) is None:
-        return forget(_uses(target))
-    chosen, other = (_reader(operands[0], bits), _reader(target, bits)) if is_move else (lambda s: 1, lambda s: 0)
-    uses = _uses(operands[0]) | _uses(target) | {FLAGS}
+    if condition is None or place_of(target) is None:
+        return forget(uses_of(target))
+    chosen, other = (reader(operands[0], bits), reader(target, bits)) if is_move else (lambda s: 1, lambda s: 0)
+    uses = uses_of(operands[0]) | uses_of(target) | {FLAGS}
     return _write(
-        _place(target), bits, uses, lambda state: (chosen if holds(condition, state.get(FLAGS)) else other)(state)
+        place_of(target), bits, uses, lambda state: (chosen if holds(condition, state.get(FLAGS)) else other)(state)
     )
 
 
 def _call(instruction: Instruction) -> Effect:
-    """A call of the runtime: it succeeds, and what it allocates has an address."""
     target = instruction.operands[0]
     filled = "rdx" if target.startswith("memset") else None
     indirect = re.match(r"\*\(?%(\w+)\)?$", target)
     place = indirect[1] if indirect else None
-
-    def run(state: State) -> None:
-        callee = state.get(place) if place else target
-        for register in _CALLER_SAVED:
-            state[register] = None
-        state["rax"] = callee if isinstance(callee, str) and "Alloc" in callee else 0
-
-    uses = frozenset(register for register in (place, filled) if register)
-    return Effect(_CALLER_SAVED, uses, run, filled)
+    callee = (lambda state: state.get(place)) if place else (lambda state: target)
+    return call(_CALLER_SAVED, "rax", [place] if place else [], callee, filled)
 
 
 def _write(place: str | None, bits: int, uses, value: Callable[[State], Value]) -> Effect:
@@ -255,7 +247,7 @@ def _write(place: str | None, bits: int, uses, value: Callable[[State], Value]) 
 
 def _update(target: str, bits: int, uses: frozenset[str], compute: Callable[[State], tuple]) -> Effect:
     """A result and the flags."""
-    place = _place(target)
+    place = place_of(target)
 
     def run(state: State) -> None:
         result, flags = compute(state)
@@ -264,52 +256,3 @@ def _update(target: str, bits: int, uses: frozenset[str], compute: Callable[[Sta
             state[place] = result
 
     return Effect(frozenset({FLAGS, place} - {None}), uses, run)
-
-
-def _reader(operand: str, bits: int) -> Callable[[State], Value]:
-    if operand.startswith("$"):
-        text = operand[1:].lstrip("-")
-        number = int(operand[1:], 0) if text.isdigit() or text.startswith("0x") else None
-        return lambda state: number
-    place = _place(operand)
-    return lambda state: truncated(state.get(place), bits) if place else None
-
-
-def _uses(operand: str) -> frozenset[str]:
-    place = _place(operand)
-    return frozenset([place]) if place else frozenset()
-
-
-def _written(instruction: Instruction) -> frozenset[str]:
-    """The last operand is the target; `push` has none; scalar instructions leave flags."""
-    if instruction.mnemonic.startswith("push") or not instruction.operands:
-        return frozenset()
-    is_vector = instruction.mnemonic.startswith("v") and not instruction.mnemonic.endswith("test")
-    return _uses(instruction.operands[-1]) | (frozenset() if is_vector else {FLAGS})
-
-
-def _place(operand: str) -> str | None:
-    """rax of %al, %ax, %eax and %rax; a stack slot as it is written; None for anything else."""
-    if _STACK.match(operand) and "%rsp" in operand:
-        return operand
-    if not operand.startswith("%"):
-        return None
-    name = operand[1:]
-    numbered = re.match(r"r(\d+)[bwd]?$", name)
-    if numbered:
-        return f"r{numbered[1]}"
-    stem = name.removeprefix("r").removeprefix("e")
-    if stem in ("sp", "bp", "si", "di"):
-        return f"r{stem}" if stem != "sp" else None
-    if stem in ("al", "bl", "cl", "dl"):
-        return f"r{stem[0]}x"
-    if stem in ("sil", "dil", "bpl"):
-        return f"r{stem[:2]}"
-    return f"r{stem}" if stem in ("ax", "bx", "cx", "dx") else None
-
-
-def _bits(operand: str) -> int:
-    name = operand.lstrip("%")
-    if re.match(r"r\d+$", name) or name in ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp"):
-        return 64
-    return 32 if name.startswith("e") or name.endswith("d") else 16
