@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from edgedeblur.data.defocus import aperture_kernel
+from edgedeblur.data.gopro import MAX_FRAMES, MIN_FRAMES
 from edgedeblur.data.light import from_light, stretch_highlights, to_light
 from edgedeblur.data.object_motion import draw_shape, kernel_blur, move_object, shape_mask
 from edgedeblur.data.sensor import jpeg, photon_noise, read_noise
@@ -21,7 +22,7 @@ from edgedeblur.data.trajectory import frames_kernel, linear_path, path_kernel, 
 cv2.setNumThreads(1)  # one image per loader thread; OpenCV's own pool would fight with torch's
 
 UNRESTS = (0.01, 0.007, 0.005, 0.003, 0.001, 0.0005, 0.0001)  # DeblurGAN's
-VIDEO_FRAMES = (7, 9, 11, 13)  # odd numbers have a middle, which is the sharp frame
+VIDEO_FRAMES = tuple(range(MIN_FRAMES, MAX_FRAMES + 1, 2))  # odd numbers have a middle, which is the sharp frame
 KINDS = ("still", "shake", "linear", "turn", "defocus", "object")
 
 

@@ -73,24 +73,26 @@ class Photos:
         chosen = self.images[index]
         image, name = (self.cache[chosen], chosen.name) if isinstance(chosen, Path) else (chosen, f"image {index}")
         margin = self.recipe.margin
-        wide = self._cut(rng, image, height + 2 * margin, width + 2 * margin)
+        wide, softened = self._cut(rng, image, height + 2 * margin, width + 2 * margin)
         inside = slice(margin, margin + height), slice(margin, margin + width)
         blur, record = blur_and_record(wide, self.recipe, rng)
         if "centre" in record:
             record["centre"] = [place - margin for place in record["centre"]]
-        return MadePair(blur[inside], wide[inside], {"source": name, **record})
+        return MadePair(blur[inside], wide[inside], {"source": name, **softened, **record})
 
-    def _cut(self, rng: np.random.Generator, image: np.ndarray, height: int, width: int) -> np.ndarray:
-        """A crop, enlarged and of less contrast where the recipe has it so."""
-        recipe = self.recipe
+    def _cut(self, rng: np.random.Generator, image: np.ndarray, height: int, width: int) -> tuple[np.ndarray, dict]:
+        """A crop, enlarged and of less contrast where the recipe has it so; and what was drawn."""
+        recipe, drawn = self.recipe, {}
         zoom = rng.uniform(1, recipe.max_zoom) if recipe.max_zoom > 1 else 1.0
         crop = crop_at_random(rng, (math.ceil(height / zoom), math.ceil(width / zoom)), image)[0]
         if zoom > 1:
+            drawn["zoom"] = zoom
             crop = cv2.resize(crop, (width, height), interpolation=cv2.INTER_CUBIC)
         if recipe.min_contrast < 1:
             contrast, mean = rng.uniform(recipe.min_contrast, 1), crop.mean()
+            drawn["contrast"] = contrast
             crop = np.clip((crop - mean) * contrast + mean + 0.5, 0, 255).astype(np.uint8)
-        return crop
+        return crop, drawn
 
 
 @dataclass(frozen=True)

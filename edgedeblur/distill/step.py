@@ -75,7 +75,7 @@ def look_at_teacher(teacher: Generator, crop: int, compute: Compute) -> int:
     with torch.no_grad(), watched(teacher.bottleneck) as seen:
         teacher(torch.zeros(1, 3, crop, crop, device=compute.device))
     if not seen or not isinstance(seen[-1], Tensor) or seen[-1].dim() != 4:
-        raise UserError("the teacher's bottleneck gives no feature map", "leave the feature loss out: --feature 0")
+        raise UserError("the teacher's bottleneck gives no feature map", "set losses.feature to 0 in a --recipe FILE")
     return seen[-1].shape[1]
 
 

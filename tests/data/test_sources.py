@@ -248,6 +248,9 @@ def test_photographs_are_enlarged_and_of_less_contrast_where_the_recipe_says_so(
         assert all(image.shape == (48, 64, 3) for image in drawn)
         return np.mean([np.abs(np.diff(image, axis=1)).mean() for image in drawn]), np.mean([i.std() for i in drawn])
 
+    softened = Photos((picture(1, 200, 200),), BlurRecipe(max_zoom=3.0, min_contrast=0.2))
+    record = softened.make(np.random.default_rng(0), 48, 64).record
+    assert 1 < record["zoom"] < 3 and 0.2 < record["contrast"] < 1
     step, spread = mean_step_and_spread()
     zoomed_step, _ = mean_step_and_spread(max_zoom=3.0)
     _, low_spread = mean_step_and_spread(min_contrast=0.2)
