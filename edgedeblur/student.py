@@ -153,17 +153,17 @@ def _build(name: str, tier: Tier) -> StudentSpec:
 
 
 def space_to_depth(x: Tensor, factor: int) -> Tensor:
-    """[N, C, H, W] -> [N, factor*factor*C, H/factor, W/factor], channels in (dy, dx, c) order."""
+    """[N, C, H, W] -> [N, factor*factor*C, H/factor, W/factor], channels in (dy, dx, c) order, stored channels last."""
     n, c, h, w = x.shape
-    x = x.reshape(n, c, h // factor, factor, w // factor, factor)
-    return x.permute(0, 3, 5, 1, 2, 4).reshape(n, factor * factor * c, h // factor, w // factor)
+    x = x.permute(0, 2, 3, 1).reshape(n, h // factor, factor, w // factor, factor, c)
+    return x.permute(0, 1, 3, 2, 4, 5).reshape(n, h // factor, w // factor, factor**2 * c).permute(0, 3, 1, 2)
 
 
 def depth_to_space(x: Tensor, factor: int) -> Tensor:
     """The inverse of `space_to_depth`."""
     n, c, h, w = x.shape
-    x = x.reshape(n, factor, factor, c // factor**2, h, w)
-    return x.permute(0, 3, 4, 1, 5, 2).reshape(n, c // factor**2, h * factor, w * factor)
+    x = x.permute(0, 2, 3, 1).reshape(n, h, w, factor, factor, c // factor**2)
+    return x.permute(0, 1, 3, 2, 4, 5).reshape(n, h * factor, w * factor, c // factor**2).permute(0, 3, 1, 2)
 
 
 class Student(nn.Module):

@@ -20,6 +20,33 @@ def test_the_iteration_gives_the_matrix_s_directions_with_singular_values_of_abo
     assert got.min() > 0.5 and got.max() < 1.3
 
 
+def test_a_stack_of_matrices_gives_what_each_gives_alone():
+    matrices = torch.randn(3, 12, 30, generator=torch.Generator().manual_seed(0))
+    together = orthogonalised(matrices)
+    for matrix, got in zip(matrices, together, strict=True):
+        assert torch.allclose(got, orthogonalised(matrix), atol=1e-5)
+        assert torch.allclose(got.T, orthogonalised(matrix.T.contiguous()), atol=1e-5)
+
+
+def test_layers_of_one_shape_are_updated_each_by_its_own_gradient():
+    torch.manual_seed(0)
+    layers = [nn.Linear(6, 5, bias=False) for _ in range(3)]
+    alone = [nn.Linear(6, 5, bias=False) for _ in range(3)]
+    for layer, copy in zip(layers, alone, strict=True):
+        copy.load_state_dict(layer.state_dict())
+    optimisers = [Muon([layer.weight for layer in layers], [], 1e-2, [])]
+    optimisers += [Muon([layer.weight], [], 1e-2, []) for layer in alone]
+    for _ in range(3):
+        x = torch.randn(4, 6)
+        for place, layer in [*enumerate(layers), *enumerate(alone)]:
+            layer.zero_grad()
+            (layer(x) - place).square().mean().backward()
+        for optimiser in optimisers:
+            optimiser.step()
+    for layer, copy in zip(layers, alone, strict=True):
+        assert torch.allclose(layer.weight, copy.weight, atol=1e-5)
+
+
 def test_biases_and_slow_weights_are_updated_as_by_torchs_adamw():
     torch.manual_seed(0)
     ours, theirs = nn.Linear(4, 3), nn.Linear(4, 3)
