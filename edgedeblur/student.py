@@ -188,6 +188,11 @@ class Student(nn.Module):
     def conv(self, name: str) -> nn.Conv2d:
         return self.convs[_key(name)]
 
+    @staticmethod
+    def module_name(name: str) -> str:
+        """Where a layer's convolution is, as `get_submodule` takes it."""
+        return f"convs.{_key(name)}"
+
     def forward(self, image: Tensor) -> Tensor:
         return self.activations(image)[self.spec.layers[-1].name]
 

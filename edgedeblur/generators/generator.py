@@ -17,7 +17,8 @@ from edgedeblur.generators.padding import Padding
 class GeneratorInfo:
     """What a generator is.
 
-    family: "deblurgan-v1", "deblurgan-v2", "unet" or "custom". variant: e.g. "resnet_9blocks", "fpn_mobilenet".
+    family: "deblurgan-v1", "deblurgan-v2", "unet", "student" or "custom". variant: e.g. "resnet_9blocks",
+        "fpn_mobilenet", "large".
     options: what else the file told or the caller chose (block layout, ngf, learn_residual, bn ...).
     parameters: weights in the file, each once. live_parameters: those that run; fewer where an encoder has a tail.
     value_range: what the network itself reads and writes for pixels in [0, 1].

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from edgedeblur import checkpoints
 from edgedeblur.errors import UserError
@@ -48,8 +48,9 @@ def load_generator(
     """The generator in a file, or of a user's own code, frozen, on the CPU, in float32.
 
     Takes torch files (zip and older, saved on any device), safetensors and edgedeblur's own model files with DeblurGAN
-    v1, DeblurGAN-v2 or U-Net weights, TorchScript and torch.export programs, and `package.module:callable`. Weight
-    files execute nothing. A TorchScript program runs TorchScript operations, a torch.export program possibly more.
+    v1, DeblurGAN-v2, U-Net or student weights, TorchScript and torch.export programs, and `package.module:callable`.
+    Weight files execute nothing. A TorchScript program runs TorchScript operations, a torch.export program possibly
+    more.
 
     Args:
         weights: of a `package.module:callable`: the file that has them.
@@ -149,6 +150,8 @@ def _assemble(
 
 def _load_model_file(path: Path) -> Generator:
     model = checkpoints.read_model(path)
+    if model.kind == checkpoints.STUDENT:
+        return _load_student(path)
     if model.kind != checkpoints.UNET:
         raise UserError(
             f"{path} holds a {model.kind}, not a generator; a generator's model file holds a {checkpoints.UNET}",
@@ -161,18 +164,24 @@ def _load_model_file(path: Path) -> Generator:
     with torch.random.fork_rng(devices=[]):  # building draws initial weights; the caller's generator stays as it is
         network = UNet(config)
     checkpoints.load_state(path, network, model.state)
+    return _own(path, network, "unet", "unet", padding_rule(config), "bottleneck", options=config.to_json())
+
+
+def _load_student(path: Path) -> Generator:
+    student = checkpoints.load_student(path)[0]
+    padding = Padding(multiple=student.spec.multiple, single_block=False)
+    bottleneck = student.module_name(student.spec.bottleneck)
+    return _own(path, student, "student", student.spec.name, padding, bottleneck, value_range=(0.0, 1.0))
+
+
+def _own(
+    path: Path, network: nn.Module, family: str, variant: str, padding: Padding, bottleneck: str, **facts
+) -> Generator:
+    """A network of this package's own, from its model file; it rounds."""
     network.requires_grad_(False)
-    parameters = count_parameters(network)
+    count = count_parameters(network)
     info = GeneratorInfo(
-        family="unet",
-        variant="unet",
-        parameters=parameters,
-        live_parameters=parameters,
-        padding=padding_rule(config),
-        bottleneck="bottleneck",
-        options=config.to_json(),
-        source=str(path),
-        truncates=False,
+        family, variant, count, count, padding, bottleneck=bottleneck, source=str(path), truncates=False, **facts
     )
     return Generator(network, info)
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from edgedeblur.errors import INTERRUPTED, UserError
@@ -62,7 +63,12 @@ def run_loop(
     clock = _Clock(state.seconds)
     saver = _Saver(state, options)
     last_validation = clock.seconds()
-    with _interruption() as interrupted, contextlib.closing(stream), reporter.running(options.budget, state):
+    with (
+        _interruption() as interrupted,
+        _without_denormals(),
+        contextlib.closing(stream),
+        reporter.running(options.budget, state),
+    ):
         while (fraction := options.budget.fraction(state.step, state.seconds)) < 1:
             state.set_rates(rate_factor(state.step, fraction, options.fitting.schedule, options.fitting.warm_up))
             losses = step_function(next(stream), fraction)
@@ -143,6 +149,17 @@ class _Clock:
 
     def seconds(self) -> float:
         return time.monotonic() - self._zero
+
+
+@contextlib.contextmanager
+def _without_denormals() -> Iterator[None]:
+    """Within the block a CPU takes numbers below 1e-38 for zero: momentum of a channel that has died shrinks into
+    them, and products of such are many times slower."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from safetensors.torch import save_file
 from torch import nn
 
-from edgedeblur.checkpoints import save_student
+from edgedeblur.checkpoints import STUDENT, save_model, student_config
 from edgedeblur.cli.main import cli
 from edgedeblur.errors import UserError
 from edgedeblur.generators.load import load_generator
@@ -166,8 +166,14 @@ def pickle_that_runs_code(path, state):
     torch.save({"model": state, "options": Touch(path.with_name("executed"))}, path)
 
 
-def student(path, state):
-    save_student(path, build_student("nano"), {})
+def model_of_another_kind(path, state):
+    save_model(path, "upscaler", state, {}, {})
+
+
+def student_without_a_layer(path, state):
+    student = build_student("nano")
+    weights = {name: tensor for name, tensor in student.state_dict().items() if not name.startswith("convs.stem")}
+    save_model(path, STUDENT, weights, student_config(student.spec), {})
 
 
 BROKEN = {
@@ -200,7 +206,8 @@ BROKEN = {
     discriminator: "(?s)Looked for.*None is near. The file has 5 tensors: model.0.weight",
     pickle_that_runs_code: "asks to call .*open while loading; .* nothing was executed",
     whole_numbers: "model.1.weight is torch.int8, not a floating type",
-    student: "holds a student, not a generator",
+    model_of_another_kind: "holds an? upscaler, not a generator",
+    student_without_a_layer: "lacks 'convs.stem",
 }
 
 

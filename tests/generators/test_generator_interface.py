@@ -6,13 +6,14 @@ import onnxruntime
 import pytest
 import torch
 
-from edgedeblur.checkpoints import UNET, save_model
+from edgedeblur.checkpoints import UNET, save_model, save_student
 from edgedeblur.errors import UserError
 from edgedeblur.generators.cost import gmac
 from edgedeblur.generators.export_onnx import export_onnx
 from edgedeblur.generators.load import load_generator
 from edgedeblur.generators.padding import Padding
 from edgedeblur.generators.unet import UNetConfig, build_unet
+from edgedeblur.student import build_student
 
 SMALL = UNetConfig(widths=(8, 12, 16), encoder_blocks=(1, 1, 2), decoder_blocks=(1, 1))
 
@@ -36,6 +37,22 @@ def test_a_unet_file_gives_the_network_that_was_saved(unet_file):
     generator.bottleneck.register_forward_hook(lambda module, inputs, output: seen.append(tuple(output.shape)))
     generator(image)
     assert seen == [(1, 16, 8, 12)]
+
+
+def test_a_students_file_gives_a_generator_that_can_teach(tmp_path):
+    student = build_student("nano", seed=3).eval()
+    student.conv("head").weight.data.normal_(0, 0.01, generator=torch.Generator().manual_seed(1))
+    generator = load_generator(save_student(tmp_path / "nano.safetensors", student, {}))
+    info = generator.info
+    assert (info.family, info.variant, info.multiple, info.truncates) == ("student", "nano", 16, False)
+    assert info.parameters == student.spec.parameters
+    image = torch.rand(1, 3, 32, 48)
+    seen = []
+    generator.bottleneck.register_forward_hook(lambda module, inputs, output: seen.append(tuple(output.shape)))
+    with torch.no_grad():
+        assert torch.equal(generator(image), student(image).clamp(0, 1))
+        assert generator(image[..., :30, :41]).shape == (1, 3, 30, 41)
+    assert seen[0] == (1, 96, 2, 3)
 
 
 def test_a_unets_cost_is_the_sum_over_its_convolutions(unet_file):
