@@ -165,7 +165,7 @@ def _new_state(
     if recipe.losses.feature > 0:
         channels = look_at_teacher(teacher, recipe.fitting.crop, compute)
         bottleneck = student.conv(student.spec.bottleneck).out_channels
-        networks["projection"] = FeatureProjection(bottleneck, channels, options.seed).to(compute.device)
+        networks["projection"] = FeatureProjection(bottleneck, channels).to(compute.device)
         parameters += list(networks["projection"].parameters())
     fitting = recipe.fitting
     optimiser = new_optimiser(parameters, fitting, head, recipe.head_rate)

@@ -10,25 +10,33 @@ from torch.nn import functional as F
 
 
 class FeatureProjection(nn.Module):
-    """From the student's channels to the teacher's; part of training only, not of the student."""
+    """From the student's channels to the teacher's; part of training only, not of the student.
 
-    def __init__(self, student_channels: int, teacher_channels: int, seed: int = 0):
+    It starts as zero and takes features of any size as of size one, so that the loss begins at one and a trained
+    student, whose features are large, is not torn down by a projection that knows nothing yet.
+    """
+
+    def __init__(self, student_channels: int, teacher_channels: int):
         super().__init__()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with torch.random.fork_rng(devices=[]):  # building draws initial weights; the caller's generator stays as it is
             self.conv = nn.Conv2d(student_channels, teacher_channels, 1)
+        nn.init.zeros_(self.conv.weight)
+        nn.init.zeros_(self.conv.bias)
 
     def forward(self, features: Tensor) -> Tensor:
-        return self.conv(features)
+        size = features.detach().float().square().mean().sqrt().clamp_min(1e-6)
+        return self.conv(features / size)
 
 
 def feature_loss(projected: Tensor, wanted: Tensor) -> Tensor:
-    """Mean squared difference of [N, C, H, W] features in units of the teacher's own spread per channel, so that its
-    weight means the same for every teacher. The finer of the two is averaged down to the coarser."""
+    """Mean squared difference of [N, C, H, W] features in units of the teacher's own spread per channel and from its
+    mean, so that its weight means the same for every teacher: 1 for a projection that is zero. A channel that spreads
+    less than a tenth of the others counts less. The finer of the two is averaged down to the coarser."""
     size = tuple(min(a, b) for a, b in zip(projected.shape[-2:], wanted.shape[-2:], strict=True))
     projected, wanted = (F.adaptive_avg_pool2d(features.float(), size) for features in (projected, wanted))
-    spread = wanted.var(dim=(0, 2, 3), keepdim=True, unbiased=False) + 1e-6
-    return ((projected - wanted).square() / spread).mean()
+    variance, mean = torch.var_mean(wanted, dim=(0, 2, 3), keepdim=True, correction=0)
+    spread = (variance + 0.01 * variance.mean()).sqrt().clamp_min(1e-6)
+    return (projected - (wanted - mean) / spread).square().mean()
 
 
 @contextlib.contextmanager

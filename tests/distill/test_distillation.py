@@ -142,23 +142,33 @@ def test_unknown_tiers_and_empty_losses_are_refused(run):
         distill(dataclasses.replace(run, psnr=0.0, harm=0.0, teacher_weight=0.0, feature=0.0))
 
 
-def test_a_student_is_no_teacher(run, tmp_path):
-    save_student(tmp_path / "s.safetensors", build_student("nano"), {})
-    with pytest.raises(UserError, match="student"):
-        distill(dataclasses.replace(run, teacher=tmp_path / "s.safetensors"))
+def test_a_student_can_teach(run, tmp_path):
+    teacher = save_student(tmp_path / "s.safetensors", build_student("small"), {})
+    _, facts = load_student(distill(dataclasses.replace(run, teacher=teacher, feature=0.1)))
+    assert (facts["teacher"]["family"], facts["teacher"]["variant"]) == ("student", "small")
 
 
 def test_feature_loss_is_relative_to_the_teachers_spread_and_pools_to_the_coarser():
     wanted = torch.randn(2, 4, 8, 8)
     pooled = nn.functional.avg_pool2d(wanted, 2)
-    assert feature_loss(pooled, wanted).item() == pytest.approx(0, abs=1e-10)
-    means = pooled.mean(dim=(0, 2, 3), keepdim=True).expand_as(pooled)
+    variance, mean = torch.var_mean(pooled, dim=(0, 2, 3), keepdim=True, correction=0)
+    standard = (pooled - mean) / variance.sqrt()
     for scale in (1.0, 100.0):
-        assert feature_loss(scale * means, scale * wanted).item() == pytest.approx(1.0, rel=1e-3)
+        assert feature_loss(standard, scale * wanted).item() == pytest.approx(0, abs=1e-4)
+        assert feature_loss(torch.zeros_like(pooled), scale * wanted + 7).item() == pytest.approx(1, rel=0.02)
 
 
-def test_a_projection_takes_student_channels_to_teacher_channels():
-    assert FeatureProjection(5, 9)(torch.zeros(1, 5, 2, 2)).shape == (1, 9, 2, 2)
+def test_a_channel_of_the_teacher_that_hardly_spreads_does_not_outweigh_the_others():
+    wanted = torch.randn(2, 4, 8, 8) * torch.tensor([1, 1, 1, 1e-6])[:, None, None]
+    assert feature_loss(0.5 * torch.ones_like(wanted), wanted).item() < 1.3
+
+
+def test_a_projection_starts_at_zero_and_takes_features_of_any_size_alike():
+    projection = FeatureProjection(5, 9)
+    features = torch.randn(1, 5, 2, 2)
+    assert torch.equal(projection(features), torch.zeros(1, 9, 2, 2))
+    nn.init.normal_(projection.conv.weight)
+    assert torch.allclose(projection(features), projection(1000 * features), rtol=1e-4)
 
 
 def test_watching_ends_with_the_block():
