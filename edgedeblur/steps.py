@@ -68,7 +68,9 @@ def distill_options(
     start = _initial_student(init, tier)
     if start is not None and given.get("rate") is None:
         given["rate"] = FINE_TUNING_RATE
-    return DistillOptions(output or workdir.student, teacher or default_teacher(workdir), tier, init=start, **given)
+    return DistillOptions(
+        output=output or workdir.student, teacher=teacher or default_teacher(workdir), tier=tier, init=start, **given
+    )
 
 
 def default_teacher(workdir: WorkDir) -> Path:

@@ -23,7 +23,7 @@ from edgedeblur.student import Student, StudentSpec, build_student, student_spec
 from edgedeblur.train.device import Compute, choose_compute
 from edgedeblur.train.recipe import RECIPES, read_recipe
 from edgedeblur.train.recipe_table import to_table
-from edgedeblur.train.session import fitting_of, new_optimiser, run_session
+from edgedeblur.train.session import SessionOptions, fitting_of, new_optimiser, run_session
 from edgedeblur.train.state import TrainingState
 from edgedeblur.train.validation import RestoreImage, mean_psnr, restore_image
 
@@ -31,53 +31,27 @@ _STATISTICS_CROPS = 32
 DEFAULT_RECIPE = RECIPES / "student.toml"
 
 
-@dataclass(frozen=True)
-class DistillOptions:
+@dataclass(frozen=True, kw_only=True)
+class DistillOptions(SessionOptions):
     """Options of `distill`.
 
-    output: the student's model file; the state for --resume is kept beside it as `<name>.state.pt`.
     teacher: a generator's file, or package.module:callable. teacher_options: how to read it, keyword arguments of
         `load_generator`.
     tier: nano, small or large.
-    data: folders to learn from, each `FOLDER` or `KIND:FOLDER` with KIND photos, pairs or frames; none: default photos.
-    validation: folders of pairs to measure on; none: a part of the data is held back.
     recipe: a TOML file; None is the shipped `student.toml`.
-    steps, minutes: the run ends at whichever comes first, and the learning rate falls accordingly.
-    batch, crop, rate: override the recipe's fitting; psnr, harm, sharp, teacher_weight, feature, frequency: its loss
-        weights.
-    seed: of initial weights and data. device: auto, cpu, cuda, cuda:N. precision: auto, float32, bfloat16, float16.
-    init: a student of the same tier to start from, e.g. the shipped one. resume: go on from the saved state.
-    tensorboard: True, False, or None for "where it is installed". threads: that prepare batches.
-    checkpoint_minutes, validate_minutes: how often the state is saved and PSNR is measured.
+    psnr, harm, sharp, teacher_weight, feature, frequency: override its loss weights where not None.
     """
 
-    output: Path
     teacher: Path
-    tier: str = "small"
     teacher_options: dict = field(default_factory=dict)
-    data: tuple[str, ...] = ()
-    validation: tuple[str, ...] = ()
+    tier: str = "small"
     recipe: Path | None = None
-    steps: int | None = None
-    minutes: float | None = None
-    batch: int | None = None
-    crop: int | None = None
-    rate: float | None = None
     psnr: float | None = None
     harm: float | None = None
     sharp: float | None = None
     teacher_weight: float | None = None
     feature: float | None = None
     frequency: float | None = None
-    seed: int = 0
-    device: str = "auto"
-    precision: str = "auto"
-    init: Path | None = None
-    resume: bool = False
-    tensorboard: bool | None = None
-    threads: int = 1
-    checkpoint_minutes: float = 5.0
-    validate_minutes: float = 10.0
 
 
 def distill(options: DistillOptions, console: Console | None = None) -> Path:

@@ -20,7 +20,7 @@ from edgedeblur.train.perceptual import VggFeatures, load_vgg
 from edgedeblur.train.processes import Processes, joined_processes
 from edgedeblur.train.recipe import GeneratorRecipe, find_recipe, read_recipe
 from edgedeblur.train.recipe_table import to_table
-from edgedeblur.train.session import fitting_of, new_optimiser, run_session
+from edgedeblur.train.session import SessionOptions, fitting_of, new_optimiser, run_session
 from edgedeblur.train.state import TrainingState
 from edgedeblur.train.step import adversarial_step, build_discriminator
 from edgedeblur.train.validation import RestoreImage, mean_psnr, restore_image
@@ -28,45 +28,19 @@ from edgedeblur.train.validation import RestoreImage, mean_psnr, restore_image
 DEFAULT_RECIPE = "unet"
 
 
-@dataclass(frozen=True)
-class TrainOptions:
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(SessionOptions):
     """Options of `train`.
 
-    output: the generator's file to write; the state for --resume is kept beside it as `<name>.state.pt`.
-    data: folders to train on, each `FOLDER` or `KIND:FOLDER` with KIND photos, pairs or frames; none: default photos.
-    validation: folders of pairs to measure on; none: a part of the data is held back.
     recipe: a shipped one's name or a TOML file. network: a key of `NETWORKS`, in place of the recipe's network.
     vgg, encoder: ImageNet weights of VGG19 for the perceptual loss, and of DeblurGAN-v2's encoder to start from, in
         place of the recipe's files.
-    steps, minutes: the run ends at whichever comes first, and the learning rate falls accordingly.
-    batch, crop, rate: override the recipe where not None; the batch is of one process.
-    seed: of initial weights and data. device: auto, cpu, cuda, cuda:N. precision: auto, float32, bfloat16, float16.
-    init: a generator's file to start from instead of fresh weights. resume: go on from the saved state.
-    tensorboard: True, False, or None for "where it is installed". threads: that prepare batches.
-    checkpoint_minutes, validate_minutes: how often the state is saved and PSNR is measured.
     """
 
-    output: Path
-    data: tuple[str, ...] = ()
-    validation: tuple[str, ...] = ()
     recipe: str = DEFAULT_RECIPE
     network: str | None = None
     vgg: Path | None = None
     encoder: Path | None = None
-    steps: int | None = None
-    minutes: float | None = None
-    batch: int | None = None
-    crop: int | None = None
-    rate: float | None = None
-    seed: int = 0
-    device: str = "auto"
-    precision: str = "auto"
-    init: Path | None = None
-    resume: bool = False
-    tensorboard: bool | None = None
-    threads: int = 1
-    checkpoint_minutes: float = 5.0
-    validate_minutes: float = 10.0
 
 
 def train_generator(options: TrainOptions, console: Console | None = None) -> Path | None:

@@ -1,9 +1,8 @@
 """A run from its options: what `train` and `distill` do alike around their own step."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from rich.console import Console
@@ -22,22 +21,38 @@ from edgedeblur.train.state import TrainingState
 from edgedeblur.train.validation import RestoreImage, mean_psnr, to_tensor
 
 
-class RunOptions(Protocol):
-    """The fields that the options of `train` and `distill` share; documented at `TrainOptions`."""
+@dataclass(frozen=True, kw_only=True)
+class SessionOptions:
+    """What the options of `train` and `distill` share.
+
+    output: the model file to write; the state for --resume is kept beside it as `<name>.state.pt`.
+    data: folders to learn from, each `FOLDER` or `KIND:FOLDER` with KIND photos, pairs or frames; none: default photos.
+    validation: folders of pairs to measure on; none: a part of the data is held back.
+    steps, minutes: the run ends at whichever comes first, and the learning rate falls accordingly.
+    batch, crop, rate: override the recipe where not None; the batch is of one process.
+    seed: of initial weights and data. device: auto, cpu, cuda, cuda:N. precision: auto, float32, bfloat16, float16.
+    init: a model file of the same network to start from instead of fresh weights. resume: go on from the saved state.
+    tensorboard: True, False, or None for "where it is installed". threads: that prepare batches.
+    checkpoint_minutes, validate_minutes: how often the state is saved and PSNR is measured.
+    """
 
     output: Path
-    data: tuple[str, ...]
-    steps: int | None
-    minutes: float | None
-    batch: int | None
-    crop: int | None
-    rate: float | None
-    seed: int
-    resume: bool
-    tensorboard: bool | None
-    threads: int
-    checkpoint_minutes: float
-    validate_minutes: float
+    data: tuple[str, ...] = ()
+    validation: tuple[str, ...] = ()
+    steps: int | None = None
+    minutes: float | None = None
+    batch: int | None = None
+    crop: int | None = None
+    rate: float | None = None
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+    init: Path | None = None
+    resume: bool = False
+    tensorboard: bool | None = None
+    threads: int = 1
+    checkpoint_minutes: float = 5.0
+    validate_minutes: float = 10.0
 
 
 def state_path(output: Path) -> Path:
@@ -45,7 +60,7 @@ def state_path(output: Path) -> Path:
     return output.with_suffix(".state.pt")
 
 
-def fitting_of(options: RunOptions, fitting: Fitting, device: torch.device) -> Fitting:
+def fitting_of(options: SessionOptions, fitting: Fitting, device: torch.device) -> Fitting:
     """The recipe's fitting with what the options override, and its smaller batch on a CPU.
 
     Raises:
@@ -82,7 +97,7 @@ def new_optimiser(
 
 
 def run_session(
-    options: RunOptions,
+    options: SessionOptions,
     title: str,
     state: TrainingState,
     fitting: Fitting,
@@ -126,7 +141,7 @@ def run_session(
     )
 
 
-def _reporter(options: RunOptions, title: str, console: Console | None) -> Reporter:
+def _reporter(options: SessionOptions, title: str, console: Console | None) -> Reporter:
     events, line = tensorboard_folder(options.tensorboard, options.output.parent / "tensorboard" / options.output.stem)
     reporter = Reporter(console, title, events)
     if line is not None:

@@ -31,8 +31,8 @@ def run(tmp_path) -> DistillOptions:
         for side in ("blur", "sharp"):
             write_image(tmp_path / "pairs" / side / f"{number}.png", picture)
     return DistillOptions(
-        tmp_path / "student.safetensors",
-        tmp_path / "teacher.safetensors",
+        output=tmp_path / "student.safetensors",
+        teacher=tmp_path / "teacher.safetensors",
         tier="nano",
         data=(str(tmp_path / "photos"),),
         validation=(str(tmp_path / "pairs"),),

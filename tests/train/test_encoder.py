@@ -122,7 +122,12 @@ def test_the_encoder_stays_frozen_for_its_part_of_the_run(tmp_path, photos, pair
     monkeypatch.setattr(Reporter, "step", noted)
     fixed = {"steps": 4, "device": "cpu", "precision": "float32", "tensorboard": False}
     options = TrainOptions(
-        tmp_path / "t.safetensors", (photos,), (pairs,), str(recipe), encoder=tmp_path / "m.pth", **fixed
+        output=tmp_path / "t.safetensors",
+        data=(photos,),
+        validation=(pairs,),
+        recipe=str(recipe),
+        encoder=tmp_path / "m.pth",
+        **fixed,
     )
     train_generator(options)
     start = imagenet[1].conv[0][0].weight

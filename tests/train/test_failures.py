@@ -44,7 +44,8 @@ def run(tmp_path, photos, pairs):
         recipe = tmp_path / f"{content}.toml"
         recipe.write_text(RECIPE.format(content=content))
         values = {"steps": 6, "device": "cpu", "precision": "float32", "tensorboard": False, "checkpoint_minutes": 0.0}
-        return TrainOptions(tmp_path / "t.safetensors", (photos,), (pairs,), str(recipe), **values | changes)
+        values |= {"data": (photos,), "validation": (pairs,), "recipe": str(recipe)} | changes
+        return TrainOptions(output=tmp_path / "t.safetensors", **values)
 
     return options
 

@@ -35,7 +35,8 @@ def run(tmp_path, photos, pairs):
         path = tmp_path / f"small-{name}.toml"
         path.write_text(text.replace(f'name = "{network}"', f'name = "{network}"\n{width}'))
         values = {"steps": 6, "batch": 1, "crop": crop, "device": "cpu", "precision": "float32", "tensorboard": False}
-        return TrainOptions(tmp_path / output, (photos,), (pairs,), str(path), **values | changes)
+        values |= {"data": (photos,), "validation": (pairs,), "recipe": str(path)} | changes
+        return TrainOptions(output=tmp_path / output, **values)
 
     return options
 

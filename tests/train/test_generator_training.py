@@ -41,7 +41,7 @@ def options(tmp_path, photos, pairs, name, kind="lsgan", weight=0.01, **changes)
     recipe = tmp_path / f"{kind}.toml"
     recipe.write_text(RECIPE.format(kind=kind, weight=weight))
     values = {"steps": 4, "device": "cpu", "precision": "float32", "tensorboard": False} | changes
-    return TrainOptions(tmp_path / name, (photos,), (pairs,), recipe, **values)
+    return TrainOptions(output=tmp_path / name, data=(photos,), validation=(pairs,), recipe=recipe, **values)
 
 
 @pytest.mark.parametrize("kind", ADVERSARIES)
