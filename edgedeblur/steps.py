@@ -45,7 +45,7 @@ Log = Callable[[str], None]
 
 DEFAULT_MINUTES = 2.0
 FINE_TUNING_RATE = 2e-5  # a trained student forgets what it knows at the rate that a fresh one learns with
-_DEFAULT_CROPS, _DEFAULT_CROP_SIZE = 24, 256
+_DEFAULT_CROPS, _DEFAULT_CROP_SIZE = 32, 256
 _MAX_CALIBRATION_IMAGES = 64
 
 
@@ -124,7 +124,7 @@ def calibration_images(folder: Path | None, seed: int) -> tuple[list[np.ndarray]
     """
     if folder is None:
         photos = default_set()
-        source = Photos(photos.training, BlurRecipe(**{**photos.blur, "gammas": tuple(photos.blur["gammas"])}))
+        source = Photos(photos.training, from_table(photos.blur, BlurRecipe))
         draws = (np.random.default_rng((seed, index)) for index in range(_DEFAULT_CROPS))
         return [source.draw(rng, _DEFAULT_CROP_SIZE)[0] for rng in draws], "default set"
     if folder.is_dir() and has_pairs(folder):
