@@ -45,7 +45,7 @@ Log = Callable[[str], None]
 
 DEFAULT_MINUTES = 2.0
 FINE_TUNING_RATE = 2e-5  # a trained student forgets what it knows at the rate that a fresh one learns with
-_DEFAULT_CROPS, _DEFAULT_CROP_SIZE = 32, 256
+_DEFAULT_CROPS, _DEFAULT_CROP_SIZE = 64, 256
 _MAX_CALIBRATION_IMAGES = 64
 
 
