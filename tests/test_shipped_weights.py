@@ -43,7 +43,9 @@ def network(tmp_path_factory):
     @functools.cache
     def quantised(tier: str) -> QuantisedNetwork:
         output = tmp_path_factory.mktemp("quantised") / f"{tier}.edq"
-        return quantise_step(shipped_student(tier), None, output, QuantiseOptions(), 0, lambda line: None)
+        recipe = load_edq(shipped_network(tier)).recipe  # which observer is nearest to float can be a close race
+        options = QuantiseOptions(recipe["observer"], equalise=recipe["equalise"])
+        return quantise_step(shipped_student(tier), None, output, options, 0, lambda line: None)
 
     return quantised
 

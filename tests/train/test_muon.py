@@ -65,10 +65,15 @@ def test_biases_and_slow_weights_are_updated_as_by_torchs_adamw():
         assert torch.allclose(ours.state_dict()[name], tensor, atol=1e-6), name
 
 
-def test_an_update_has_the_size_of_adams():
-    conv = nn.Conv2d(24, 16, 3)
+@pytest.mark.parametrize("channels", [(24, 16), (96, 128)])
+def test_an_update_changes_a_layers_output_by_the_same_share_of_its_input_whatever_its_width(channels):
+    torch.manual_seed(0)
+    conv = nn.Conv2d(*channels, 3)
     before = conv.weight.detach().clone()
     optimiser = Muon([conv.weight], [], 1e-3, [])
-    conv(torch.randn(2, 24, 9, 9)).square().mean().backward()
+    conv(torch.randn(4, channels[0], 33, 33)).square().mean().backward()
     optimiser.step()
-    assert (conv.weight - before).square().mean().sqrt().item() == pytest.approx(0.2e-3, rel=0.3)
+    change = (conv.weight - before).detach().flatten(1)
+    outputs, inputs = change.shape
+    spread = torch.linalg.svdvals(change) / (outputs / inputs) ** 0.5
+    assert spread.median().item() == pytest.approx(7e-3, rel=0.3) and spread.max().item() < 7e-3 * 1.3

@@ -102,7 +102,7 @@ def test_two_processes_are_one_with_the_doubled_batch(tmp_path, photos, pairs, r
     train_generator(in_one_process(pyramid_job(tmp_path, "one-pyramid.safetensors", photos, pairs, batch=2)))
     together, alone = (load_file(tmp_path / f"{name}.safetensors") for name in ("pyramid", "one-pyramid"))
     for name in filter(lambda name: "running" in name, alone):
-        assert torch.allclose(together[name], alone[name], rtol=1e-3, atol=1e-4), name
+        assert torch.allclose(together[name], alone[name], rtol=1e-3, atol=5e-4), name
     assert "no training state" in missing["ended"] and not (tmp_path / "none.safetensors").exists()
 
 
