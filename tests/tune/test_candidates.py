@@ -84,10 +84,10 @@ def test_a_single_wrong_byte_is_found_and_the_candidate_is_not_timed(tmp_path):
 
 
 def test_candidates_take_turns_and_the_hopeless_get_fewer_rounds(tmp_path, monkeypatch):
-    """With a limit of one time the best of the first rounds, all but one are hopeless on any machine."""
+    """With a limit of one time the best of the first rounds, all but that one and the rule's are hopeless anywhere."""
     monkeypatch.setattr("edgedeblur.tune.measure.HOPELESS", 1.0)
     trial = on_trial(random_network(tiny_spec()), 1, HERE, 512, 512)
     timed = measure_with(run_here(), trial, HERE, tmp_path)(some(trial, HERE, 4), 20)
-    rounds = sorted(len(times) for times in timed)
-    assert rounds[-1] == 20 and rounds[-2] < 20 and rounds[0] > 0
+    first, *rest = (len(times) for times in timed)
+    assert first == 20 and 0 < min(rest) and sum(rounds < 20 for rounds in rest) >= 2
     assert min(min(times) for times in timed) > 0
