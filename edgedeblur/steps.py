@@ -45,8 +45,8 @@ Log = Callable[[str], None]
 
 DEFAULT_MINUTES = 2.0
 FINE_TUNING_RATE = 2e-5  # a trained student forgets what it knows at the rate that a fresh one learns with
-_DEFAULT_CROPS, _DEFAULT_CROP_SIZE = 64, 256
-_MAX_CALIBRATION_IMAGES = 64
+_CALIBRATION_IMAGES = 64  # crops of the default photographs, and at most of a folder
+_DEFAULT_CROP_SIZE = 256
 
 
 def distill_options(
@@ -125,13 +125,13 @@ def calibration_images(folder: Path | None, seed: int) -> tuple[list[np.ndarray]
     if folder is None:
         photos = default_set()
         source = Photos(photos.training, from_table(photos.blur, BlurRecipe))
-        draws = (np.random.default_rng((seed, index)) for index in range(_DEFAULT_CROPS))
+        draws = (np.random.default_rng((seed, index)) for index in range(_CALIBRATION_IMAGES))
         return [source.draw(rng, _DEFAULT_CROP_SIZE)[0] for rng in draws], "default set"
     if folder.is_dir() and has_pairs(folder):
         paths = [pair.blur for pair in find_pairs(folder)]
     else:
         paths = image_or_folder(folder)
-    stride = max(1, -(-len(paths) // _MAX_CALIBRATION_IMAGES))
+    stride = max(1, -(-len(paths) // _CALIBRATION_IMAGES))
     return [read_image(path) for path in paths[::stride]], folder.name
 
 

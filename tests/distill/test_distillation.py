@@ -8,14 +8,19 @@ import torch
 from torch import nn
 
 from edgedeblur.checkpoints import UNET, load_student, save_model, save_student
+from edgedeblur.data.blur import BlurRecipe
+from edgedeblur.data.default_set import default_set
 from edgedeblur.data.images import write_image
 from edgedeblur.distill import distillation
 from edgedeblur.distill.distillation import DistillOptions, distill
 from edgedeblur.distill.features import FeatureProjection, feature_loss, watched
+from edgedeblur.distill.recipe import DistillRecipe
 from edgedeblur.distill.step import teacher_loss, trust
 from edgedeblur.errors import UserError
 from edgedeblur.generators.unet import UNetConfig, build_unet
 from edgedeblur.student import build_student, student_spec
+from edgedeblur.train.recipe import RECIPES, read_recipe
+from edgedeblur.train.recipe_table import from_table
 
 TINY = UNetConfig(widths=(8, 8, 16), encoder_blocks=(1, 1, 1), decoder_blocks=(1, 1))
 
@@ -177,3 +182,11 @@ def test_watching_ends_with_the_block():
         layer(torch.ones(1))
     layer(torch.ones(1))
     assert len(seen) == 1
+
+
+def test_calibration_and_both_student_recipes_have_the_same_blur():
+    first, second = (
+        read_recipe(RECIPES / f"{name}.toml", DistillRecipe) for name in ("student", "student-from-scratch")
+    )
+    assert first.blur == second.blur == from_table(default_set().blur, BlurRecipe)
+    assert dataclasses.replace(second, losses=first.losses) == first
