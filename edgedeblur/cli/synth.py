@@ -8,7 +8,7 @@ from edgedeblur.cli import options
 from edgedeblur.cli.progress import Progress
 from edgedeblur.workdir import WorkDir
 
-_KINDS = ["shake", "linear", "turn", "defocus", "object", "still"]
+_KINDS = ["shake", "linear", "turn", "defocus", "object", "scene", "still"]
 
 
 @click.command("synth", short_help="Blur/sharp pairs from photos or frames, in GoPro's layout.")

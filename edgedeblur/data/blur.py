@@ -16,14 +16,26 @@ from edgedeblur.data.defocus import aperture_kernel
 from edgedeblur.data.gopro import MAX_FRAMES, MIN_FRAMES
 from edgedeblur.data.light import from_light, stretch_highlights, to_light
 from edgedeblur.data.object_motion import draw_shape, kernel_blur, move_object, shape_mask
+from edgedeblur.data.scene import Scene, assemble, draw_scene, expose_scene
 from edgedeblur.data.sensor import jpeg, photon_noise, read_noise
-from edgedeblur.data.trajectory import frames_kernel, linear_path, path_kernel, shake_path
+from edgedeblur.data.trajectory import exposures_of, frames_kernel, linear_path, path_kernel, shake_path
 
 cv2.setNumThreads(1)  # one image per loader thread; OpenCV's own pool would fight with torch's
 
 UNRESTS = (0.01, 0.007, 0.005, 0.003, 0.001, 0.0005, 0.0001)  # DeblurGAN's
 VIDEO_FRAMES = tuple(range(MIN_FRAMES, MAX_FRAMES + 1, 2))  # odd numbers have a middle, which is the sharp frame
-KINDS = ("still", "shake", "linear", "turn", "defocus", "object")
+OPEN_SHUTTER = 33  # exposures that stand for an open shutter where frames are put together one by one
+KINDS = ("still", "shake", "linear", "turn", "defocus", "object", "scene")
+
+
+@dataclass(frozen=True)
+class MadePair:
+    """A pair that was made from sharp pictures. blur, sharp: uint8 HxWx3. record: how, in JSON values: the model and its
+    parameters, and what else is known."""
+
+    blur: np.ndarray
+    sharp: np.ndarray
+    record: dict
 
 
 @dataclass(frozen=True)
@@ -33,6 +45,7 @@ class BlurRecipe:
     still_share: share of pairs left sharp, so that the network learns to do no harm.
     shake_share, linear_share, turn_share: camera shake, straight motion, and shake with a turning camera, whose blur
         differs over the image. defocus_share: lens out of focus. object_share: part of the image moves.
+    scene_share: a moving camera and depth, and mostly a thing in front that moves its own way (`data.scene`).
     min_length, max_length: length of the path; drawn between them with density falling as 1/sqrt(length).
     max_turn_degrees: how far the camera turns about a point near the image during the exposure.
     unrests: one is drawn per shaken path, see `trajectory.shake_path`; below 0.001 paths are nearly straight.
@@ -67,6 +80,7 @@ class BlurRecipe:
     jpeg_share: float = 0.1
     defocus_share: float = 0.0
     object_share: float = 0.0
+    scene_share: float = 0.0
     min_radius: float = 1.0
     max_radius: float = 8.0
     blades: tuple[int, ...] = (0, 5, 6, 7, 8)
@@ -113,11 +127,12 @@ class BlurRecipe:
 
 def blur_image(sharp: np.ndarray, recipe: BlurRecipe, rng: np.random.Generator) -> np.ndarray:
     """A blurred copy of a sharp uint8 HxWx3 image; the border is mirrored."""
-    return blur_and_record(sharp, recipe, rng)[0]
+    return blur_and_record(sharp, recipe, rng).blur
 
 
-def blur_and_record(sharp: np.ndarray, recipe: BlurRecipe, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
-    """As `blur_image`, and what was drawn: the model, one of KINDS, and its parameters, as JSON values."""
+def blur_and_record(sharp: np.ndarray, recipe: BlurRecipe, rng: np.random.Generator) -> MadePair:
+    """As `blur_image`, with the sharp image, into which `scene` may have put a thing, and what was drawn: the model, one
+    of KINDS, and its parameters, as JSON values."""
     shares = np.array(recipe.shares)
     kind = KINDS[rng.choice(len(KINDS), p=shares / shares.sum())]
     gamma = float(rng.choice(recipe.gammas))
@@ -125,14 +140,19 @@ def blur_and_record(sharp: np.ndarray, recipe: BlurRecipe, rng: np.random.Genera
     length = _length(rng, recipe)
     record = {"model": kind, "gamma": gamma}
     light = to_light(sharp, gamma)
-    if kind != "still":
+    if kind == "scene":
+        scene, parameters = _scene(sharp.shape[:2], length, recipe, rng)
+        sharp = from_light(assemble(scene, light), gamma)
+        light = expose_scene(scene, stretch_highlights(light, gain))
+        record |= {"highlight_gain": float(gain), **parameters}
+    elif kind != "still":
         light, parameters = _MODELS[kind](stretch_highlights(light, gain), length, recipe, rng)
         record |= {"highlight_gain": float(gain), **parameters}
     if recipe.photon_noise > 0:
         record["photon_noise"] = float(rng.uniform(0, recipe.photon_noise))
         light = photon_noise(light, record["photon_noise"], rng)
     image, degraded = degrade(from_light(light, gamma), recipe, rng)
-    return image, record | degraded
+    return MadePair(image, sharp, record | degraded)
 
 
 def degrade(image: np.ndarray, recipe: BlurRecipe, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
@@ -207,6 +227,23 @@ def _object(light: np.ndarray, length: float, recipe: BlurRecipe, rng: np.random
     drawn = {"length": length, "unrest": unrest, "centre": list(shape.centre), "radius": shape.radius}
     kernel, exposures = _path_kernel(path, recipe, rng)
     return move_object(light, shape_mask(shape, height, width), kernel), drawn | exposures
+
+
+def _scene(
+    size: tuple[int, int], length: float, recipe: BlurRecipe, rng: np.random.Generator
+) -> tuple[Scene, dict]:
+    """Half of all paths are straight; both layers are exposed at the same times."""
+    count = int(rng.choice(VIDEO_FRAMES)) if rng.random() < recipe.video_share else OPEN_SHUTTER
+    paths = []
+    for reach in (length, _length(rng, recipe)):
+        straight = rng.random() < 0.5
+        path = linear_path(reach, rng.uniform(0, np.pi)) if straight else shake_path(rng, reach, _unrest(rng, recipe))
+        paths.append(exposures_of(path, count))
+    scene = draw_scene(rng, size, tuple(paths), recipe.max_turn_degrees, (recipe.min_object, recipe.max_object))
+    drawn = {"length": length, "exposures": count, "turn_degrees": float(scene.degrees), "tilt": list(scene.tilt)}
+    if scene.shape is not None:
+        drawn |= {"centre": list(scene.shape.centre), "radius": scene.shape.radius}
+    return scene, drawn
 
 
 _MODELS: dict[str, Model] = {

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-_WAVES = (2, 3, 4, 5)
+WAVES = (2, 3, 4, 5)
+LEAST_ASPECT = -0.5  # log2
 _LOWEST_WEIGHT = 1e-6
 
 
@@ -29,9 +30,9 @@ def draw_shape(rng: np.random.Generator, height: int, width: int, size: tuple[fl
     return ObjectShape(
         centre=(float(width * rng.uniform(0.25, 0.75)), float(height * rng.uniform(0.25, 0.75))),
         radius=float(share * min(height, width)),
-        aspect=float(2 ** rng.uniform(-0.5, 0.5)),
-        depths=tuple(float(rng.uniform(0, 0.3) / wave) for wave in _WAVES),
-        phases=tuple(float(rng.uniform(0, 2 * math.pi)) for _ in _WAVES),
+        aspect=float(2 ** rng.uniform(LEAST_ASPECT, -LEAST_ASPECT)),
+        depths=tuple(float(rng.uniform(0, 0.3) / wave) for wave in WAVES),
+        phases=tuple(float(rng.uniform(0, 2 * math.pi)) for _ in WAVES),
         edge=float(rng.uniform(1.5, 4)),
     )
 
@@ -41,7 +42,7 @@ def shape_mask(shape: ObjectShape, height: int, width: int) -> np.ndarray:
     y, x = np.mgrid[:height, :width].astype(np.float64)
     x, y = (x - shape.centre[0]) / shape.aspect, (y - shape.centre[1]) * shape.aspect
     direction = np.arctan2(y, x)
-    waves = zip(_WAVES, shape.depths, shape.phases, strict=True)
+    waves = zip(WAVES, shape.depths, shape.phases, strict=True)
     outline = shape.radius * (1 + sum(depth * np.cos(wave * direction + phase) for wave, depth, phase in waves))
     return np.clip((outline - np.hypot(x, y)) / shape.edge + 0.5, 0, 1).astype(np.float32)
 

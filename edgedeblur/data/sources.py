@@ -11,7 +11,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from edgedeblur.data.blur import BlurRecipe, blur_and_record
+from edgedeblur.data.blur import BlurRecipe, MadePair, blur_and_record
 from edgedeblur.data.gopro import MIN_FRAMES, average_frames, draw_window
 from edgedeblur.data.images import list_images, read_image
 from edgedeblur.data.pairs import Pair, find_pairs, has_pairs
@@ -25,16 +25,6 @@ class Source(Protocol):
     """Draws (blur, sharp), both uint8 [size, size, 3] RGB."""
 
     def draw(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]: ...
-
-
-@dataclass(frozen=True)
-class MadePair:
-    """A pair that was made from sharp pictures. blur, sharp: uint8 HxWx3. record: how, in JSON values: the source file,
-    the model and its parameters."""
-
-    blur: np.ndarray
-    sharp: np.ndarray
-    record: dict
 
 
 class ImageCache:
@@ -75,10 +65,11 @@ class Photos:
         margin = self.recipe.margin
         wide, softened = self._cut(rng, image, height + 2 * margin, width + 2 * margin)
         inside = slice(margin, margin + height), slice(margin, margin + width)
-        blur, record = blur_and_record(wide, self.recipe, rng)
+        made = blur_and_record(wide, self.recipe, rng)
+        record = made.record
         if "centre" in record:
             record["centre"] = [place - margin for place in record["centre"]]
-        return MadePair(blur[inside], wide[inside], {"source": name, **softened, **record})
+        return MadePair(made.blur[inside], made.sharp[inside], {"source": name, **softened, **record})
 
     def _cut(self, rng: np.random.Generator, image: np.ndarray, height: int, width: int) -> tuple[np.ndarray, dict]:
         """A crop, enlarged and of less contrast where the recipe has it so; and what was drawn."""

@@ -32,6 +32,7 @@ EVERY_MODEL = BlurRecipe(
     turn_share=1.0,
     defocus_share=1.0,
     object_share=1.0,
+    scene_share=1.0,
     max_length=48.0,
     gammas=(2.2,),
     photon_noise=2.0,

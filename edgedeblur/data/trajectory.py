@@ -58,7 +58,16 @@ def path_kernel(path: np.ndarray) -> np.ndarray:
 def frames_kernel(path: np.ndarray, count: int) -> np.ndarray:
     """As `path_kernel`, of `count` short exposures evenly spaced in time from the path's first point to its last: the
     kernel of an average of video frames (Nah et al., CVPR 2017), a row of dots where the path is long."""
-    return _drawn(path[np.linspace(0, len(path) - 1, count).round().astype(int)])
+    return _drawn(exposures_of(path, count))
+
+
+def exposures_of(path: np.ndarray, count: int) -> np.ndarray:
+    """Where a path is at `count` times evenly spaced from its first point to its last: float64 [count, 2]; of an odd
+    number the middle one is exactly at the path's middle, (0, 0)."""
+    places = np.linspace(0, len(path) - 1, count).round().astype(int)
+    if count % 2:
+        places[count // 2] = len(path) // 2
+    return path[places]
 
 
 def _drawn(path: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from edgedeblur.distill.recipe import DistillRecipe
 from edgedeblur.errors import UserError
 from edgedeblur.generators.generator import Generator
 from edgedeblur.student import Student
+from edgedeblur.train.captured import CapturedStep, captures
 from edgedeblur.train.device import Compute
 from edgedeblur.train.loop import Batch, StepFunction
 from edgedeblur.train.losses import charbonnier, frequency_loss, harm_loss, log_mse
@@ -15,7 +16,12 @@ from edgedeblur.train.state import TrainingState
 
 
 def distill_step(state: TrainingState, teacher: Generator, recipe: DistillRecipe, compute: Compute) -> StepFunction:
-    """The step function of a run: losses of the recipe's weights, one update of student and projection."""
+    """The step function of a run: losses of the recipe's weights, one update of student and projection.
+
+    On a GPU, a run by Muon on the sharp images alone is captured as a CUDA graph (`train.captured`).
+    """
+    if captures(state, compute) and not recipe.losses.needs_teacher:
+        return CapturedStep(state, lambda blur, sharp: _alone(state.main, recipe, blur, sharp), recipe.fitting.clip, compute)
     weights = recipe.losses
 
     def step(batch: Batch, fraction: float) -> dict[str, float]:
@@ -24,23 +30,33 @@ def distill_step(state: TrainingState, teacher: Generator, recipe: DistillRecipe
             taught, wanted = teach(teacher, blur, weights.feature > 0) if weights.needs_teacher else (None, None)
             restored, features = _student(state.main, blur)
             projected = state.networks["projection"](features) if wanted is not None else None
-        losses = {}
-        if weights.psnr > 0:
-            losses["psnr"] = weights.psnr * log_mse(restored, sharp)
-        if weights.harm > 0:
-            losses["harm"] = weights.harm * harm_loss(restored, blur, sharp)
-        if weights.sharp > 0:
-            losses["sharp"] = weights.sharp * charbonnier(restored, sharp)
+        losses = image_losses(recipe, restored, blur, sharp)
         if weights.teacher > 0:
             losses["teacher"] = weights.teacher * teacher_loss(restored, taught, sharp)
         if weights.feature > 0:
             losses["feature"] = weights.feature * feature_loss(projected, wanted)
-        if weights.frequency > 0:
-            losses["frequency"] = weights.frequency * frequency_loss(restored, sharp)
         state.optimise("student", sum(losses.values()), recipe.fitting.clip)
         return {name: value.item() for name, value in losses.items()}
 
     return step
+
+
+def image_losses(recipe: DistillRecipe, restored: Tensor, blur: Tensor, sharp: Tensor) -> dict[str, Tensor]:
+    """The losses that need no teacher, times their weights, by name; images [N, 3, H, W] in [0, 1]."""
+    weights, losses = recipe.losses, {}
+    if weights.psnr > 0:
+        losses["psnr"] = weights.psnr * log_mse(restored, sharp)
+    if weights.harm > 0:
+        losses["harm"] = weights.harm * harm_loss(restored, blur, sharp)
+    if weights.sharp > 0:
+        losses["sharp"] = weights.sharp * charbonnier(restored, sharp)
+    if weights.frequency > 0:
+        losses["frequency"] = weights.frequency * frequency_loss(restored, sharp)
+    return losses
+
+
+def _alone(student: Student, recipe: DistillRecipe, blur: Tensor, sharp: Tensor) -> dict[str, Tensor]:
+    return image_losses(recipe, student(blur), blur, sharp)
 
 
 def teacher_loss(restored: Tensor, taught: Tensor, sharp: Tensor) -> Tensor:

@@ -45,59 +45,82 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable | None = None) -> None:
+        """One update; nothing of it is read back from a device, so a CUDA graph can hold it (rates as tensors then)."""
         for group in self.param_groups:
             parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
-            changes = self._orthogonal(parameters) if group["orthogonal"] else map(self._adam, parameters)
-            for parameter, change in zip(parameters, changes, strict=True):
-                parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                parameter.add_(change, alpha=-group["lr"])
+            if not parameters:
+                continue
+            changes = self._orthogonal(parameters) if group["orthogonal"] else self._adam(parameters)
+            torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+            torch._foreach_sub_(parameters, torch._foreach_mul(changes, group["lr"]))
 
     def _orthogonal(self, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
         """Changes of these, those of one shape made orthogonal together."""
         by_shape: dict[torch.Size, list[int]] = defaultdict(list)
         for place, parameter in enumerate(parameters):
             by_shape[parameter.flatten(1).shape].append(place)
+        ahead = [matrix.flatten(1) for matrix in self._ahead(parameters)]
+        stacks = orthogonalised([torch.stack([ahead[place] for place in places]) for places in by_shape.values()])
         changes: dict[int, Tensor] = {}
-        for shape, places in by_shape.items():
-            ahead = torch.stack([self._ahead(parameters[place]).flatten(1) for place in places])
-            directions = orthogonalised(ahead) * (_GAIN * math.sqrt(shape[0] / shape[1]))
-            changes |= zip(places, directions, strict=True)
+        for (shape, places), directions in zip(by_shape.items(), stacks, strict=True):
+            changes |= zip(places, directions * (_GAIN * math.sqrt(shape[0] / shape[1])), strict=True)
         return [changes[place].reshape(parameter.shape) for place, parameter in enumerate(parameters)]
 
-    def _ahead(self, parameter: nn.Parameter) -> Tensor:
+    def _ahead(self, parameters: Sequence[nn.Parameter]) -> Sequence[Tensor]:
         """Momentum as Nesterov's, one step on."""
-        momentum = self.state[parameter].setdefault("momentum", torch.zeros_like(parameter.grad))
-        momentum.lerp_(parameter.grad, 1 - _MOMENTUM)
-        return parameter.grad.lerp(momentum, _MOMENTUM)
+        gradients = [parameter.grad for parameter in parameters]
+        momenta = [self._kept(parameter, "momentum", parameter.grad) for parameter in parameters]
+        torch._foreach_lerp_(momenta, gradients, 1 - _MOMENTUM)
+        return torch._foreach_lerp(gradients, momenta, _MOMENTUM)
 
-    def _adam(self, parameter: nn.Parameter) -> Tensor:
-        state, gradient = self.state[parameter], parameter.grad
-        mean = state.setdefault("mean", torch.zeros_like(gradient))
-        square = state.setdefault("square", torch.zeros_like(gradient))
-        count = state["count"] = state.get("count", 0) + 1
-        mean.lerp_(gradient, 1 - _BETAS[0])
-        square.lerp_(gradient.square(), 1 - _BETAS[1])
-        corrected = (square / (1 - _BETAS[1] ** count)).sqrt_().add_(_EPSILON)
-        return mean / (1 - _BETAS[0] ** count) / corrected
+    def _adam(self, parameters: Sequence[nn.Parameter]) -> Sequence[Tensor]:
+        gradients = [parameter.grad for parameter in parameters]
+        means = [self._kept(parameter, "mean", parameter.grad) for parameter in parameters]
+        squares = [self._kept(parameter, "square", parameter.grad) for parameter in parameters]
+        count = self._kept(parameters[0], "count", gradients[0].new_zeros(())).add_(1)  # all of a group step together
+        torch._foreach_lerp_(means, gradients, 1 - _BETAS[0])
+        torch._foreach_lerp_(squares, torch._foreach_mul(gradients, gradients), 1 - _BETAS[1])
+        spread = torch._foreach_sqrt(torch._foreach_div(squares, 1 - _BETAS[1] ** count))
+        torch._foreach_add_(spread, _EPSILON)
+        return torch._foreach_div(torch._foreach_div(means, 1 - _BETAS[0] ** count), spread)
+
+    def _kept(self, parameter: nn.Parameter, name: str, like: Tensor) -> Tensor:
+        state = self.state[parameter]
+        if name not in state:
+            state[name] = torch.zeros_like(like)
+        return state[name]
 
 
-def orthogonalised(matrices: Tensor) -> Tensor:
-    """The nearest matrices whose singular values are all alike, about 1 (0.7 to 1.2): float32 [..., m, n] -> the same.
+def orthogonalised(stacks: Sequence[Tensor]) -> list[Tensor]:
+    """The nearest matrices whose singular values are all alike, about 1 (0.7 to 1.2), for each of the stacks: float32
+    [..., m, n] -> the same.
 
     Five rounds of the published Newton-Schulz iteration X <- p(X X') X. All rounds are polynomials of the first X X',
-    so they are carried out on that small matrix, and the long one is multiplied once; bfloat16, as published for GPUs,
-    took twice as long on a CPU.
+    so they are carried out on that small matrix, of all stacks with the same shorter side together, and the long one is
+    multiplied once; bfloat16, as published for GPUs, took twice as long on a CPU.
     """
+    wide = [stack.mT if stack.shape[-2] > stack.shape[-1] else stack for stack in stacks]
+    wide = [x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-12) for x in wide]
+    by_side: dict[int, list[int]] = defaultdict(list)
+    for place, x in enumerate(wide):
+        by_side[x.shape[-2]].append(place)
+    results: dict[int, Tensor] = {}
+    for side, places in by_side.items():
+        grams = [(wide[place] @ wide[place].mT).reshape(-1, side, side) for place in places]
+        polynomials = _polynomial(torch.cat(grams)).split([len(gram) for gram in grams])
+        for place, polynomial in zip(places, polynomials, strict=True):
+            x = polynomial.reshape(*wide[place].shape[:-1], side) @ wide[place]
+            results[place] = x.mT if stacks[place].shape[-2] > stacks[place].shape[-1] else x
+    return [results[place] for place in range(len(stacks))]
+
+
+def _polynomial(gram: Tensor) -> Tensor:
+    """What five rounds multiply X by, from X X': [n, m, m]."""
     a, b, c = _NEWTON_SCHULZ
-    tall = matrices.shape[-2] > matrices.shape[-1]
-    x = matrices.mT if tall else matrices
-    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-12)
-    gram = x @ x.mT
     identity = torch.eye(gram.shape[-1], device=gram.device)
     product = identity
     for _ in range(_ROUNDS):
         factor = a * identity + b * gram + c * gram @ gram
         product = factor @ product
         gram = factor @ gram @ factor
-    x = product @ x
-    return x.mT if tall else x
+    return product

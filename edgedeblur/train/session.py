@@ -9,6 +9,7 @@ from rich.console import Console
 from torch import nn
 
 from edgedeblur.data.batches import Stock, batches
+from edgedeblur.data.gpu_stock import GpuStock, made_on_gpu
 from edgedeblur.data.training_data import TrainingData
 from edgedeblur.errors import UserError
 from edgedeblur.train.loop import Batch, LoopOptions, StepFunction, run_loop
@@ -124,8 +125,11 @@ def run_session(
     reporter = _reporter(options, title, console) if processes.first else Reporter(None, title)
 
     def draw_from(step: int) -> Iterator[Batch]:
-        stock = Stock(data.source, options.seed, fitting.batch, fitting.crop, fitting.reuse, processes.rank)
-        return batches(stock, step, options.threads)
+        drawn = data.source, options.seed, fitting.batch, fitting.crop, fitting.reuse
+        device = next(state.main.parameters()).device
+        if device.type == "cuda" and processes.count == 1 and made_on_gpu(data.source):
+            return GpuStock(*drawn, device).batches(step)
+        return batches(Stock(*drawn, processes.rank), step, options.threads)
 
     def validate() -> dict[str, float]:
         _show_first(reporter, state, data, restore)

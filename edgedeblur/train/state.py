@@ -23,12 +23,12 @@ class RunningAverage:
     def __init__(self, network: nn.Module, decay: float):
         self.decay = decay
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self._averaged, self._current = (list(each.state_dict().values()) for each in (self.network, network))
 
     @torch.no_grad()
-    def update(self, network: nn.Module, step: int) -> None:
+    def update(self, step: int) -> None:
         weight = 1 - min(self.decay, (1 + step) / (10 + step))
-        averaged, current = self.network.state_dict(), network.state_dict()
-        torch._foreach_lerp_(list(averaged.values()), list(current.values()), weight)
+        torch._foreach_lerp_(self._averaged, self._current, weight)
 
 
 class TrainingState:
@@ -64,7 +64,11 @@ class TrainingState:
     def set_rates(self, factor: float) -> None:
         for optimiser in self.optimisers.values():
             for group in optimiser.param_groups:
-                group["lr"] = group["base_rate"] * factor
+                rate = group["base_rate"] * factor
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(rate)
+                else:
+                    group["lr"] = rate
 
     def optimise(self, name: str, loss: Tensor, clip: float) -> None:
         """One update by the optimiser of that name; a NaN gradient changes nothing.
@@ -86,7 +90,7 @@ class TrainingState:
 
     def finish_step(self, seconds: float) -> None:
         self.processes.average_buffers(self.main)
-        self.average.update(self.main, self.step)
+        self.average.update(self.step)
         self.step += 1
         self.seconds = seconds
 

@@ -66,7 +66,7 @@ def test_the_share_of_video_blur_is_kept_and_recorded(kind):
     shares = {f"{name}_share": float(name == kind) for name in KINDS}
     recipe = dataclasses.replace(CLEAN, **shares, video_share=0.5)
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
-    records = [blur_and_record(image, recipe, np.random.default_rng(seed))[1] for seed in range(100)]
+    records = [blur_and_record(image, recipe, np.random.default_rng(seed)).record for seed in range(100)]
     frames = [record["frames"] for record in records if "frames" in record]
     assert 30 < len(frames) < 70 and set(frames) == set(VIDEO_FRAMES)
 
@@ -166,9 +166,9 @@ def test_what_was_drawn_is_recorded_as_json_and_drawn_again_from_the_seed(kind):
     image = np.random.default_rng(7).integers(0, 256, (48, 48, 3), dtype=np.uint8)
     recipe = only(kind, noise_share=1, jpeg_share=1, photon_noise=2)
     first, again = (blur_and_record(image, recipe, np.random.default_rng(1)) for _ in range(2))
-    assert np.array_equal(first[0], again[0]) and first[1] == again[1]
-    record = json.loads(json.dumps(first[1]))
-    assert record == first[1] and record["model"] == kind and {"gamma", "noise", "jpeg_quality"} <= record.keys()
+    assert np.array_equal(first.blur, again.blur) and first.record == again.record
+    record = json.loads(json.dumps(first.record))
+    assert record == first.record and record["model"] == kind and {"gamma", "noise", "jpeg_quality"} <= record.keys()
 
 
 @pytest.mark.parametrize("length", [31, 70, 150])
@@ -206,7 +206,7 @@ def test_shake_paths_spread_as_deblurgans_process(unrest):
 @settings(max_examples=60, deadline=None)
 def test_an_image_of_any_size_is_blurred_in_its_own_size(height, width, kind, seed):
     image = np.full((height, width, 3), 90, np.uint8)
-    blurred, _ = blur_and_record(image, only(kind), np.random.default_rng(seed))
+    blurred = blur_and_record(image, only(kind), np.random.default_rng(seed)).blur
     assert blurred.shape == image.shape and blurred.dtype == np.uint8
     assert np.abs(blurred.astype(int) - 90).max() <= 1
 

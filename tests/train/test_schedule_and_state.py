@@ -77,7 +77,7 @@ def test_the_running_average_is_the_average_it_says():
     expected = 0.0
     for step in range(200):
         nn.init.constant_(network.weight, step)
-        average.update(network, step)
+        average.update(step)
         decay = min(0.9, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * step
     assert average.network.weight.item() == pytest.approx(expected, rel=1e-5)
