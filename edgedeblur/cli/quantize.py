@@ -39,6 +39,6 @@ def command(
     from edgedeblur.steps import quantise_step
 
     source, destination = workdir.need_student(student), output or workdir.quantised
-    recipe = QuantiseOptions(observer, percentile, bias_correction)
+    recipe = QuantiseOptions(observer, percentile, bias_correction=bias_correction)
     network = quantise_step(source, calibration, destination, recipe, seed, say)
     click.echo(f"{destination}: {len(network.layers)} of {len(network.layers)} convolutions int8")

@@ -18,7 +18,7 @@ from edgedeblur.data.light import from_light, stretch_highlights, to_light
 from edgedeblur.data.object_motion import draw_shape, kernel_blur, move_object, shape_mask
 from edgedeblur.data.scene import Scene, assemble, draw_scene, expose_scene
 from edgedeblur.data.sensor import jpeg, photon_noise, read_noise
-from edgedeblur.data.trajectory import exposures_of, frames_kernel, linear_path, path_kernel, shake_path
+from edgedeblur.data.trajectory import draw_change, exposures_of, frames_kernel, linear_path, path_kernel, shake_path
 
 cv2.setNumThreads(1)  # one image per loader thread; OpenCV's own pool would fight with torch's
 
@@ -30,8 +30,8 @@ KINDS = ("still", "shake", "linear", "turn", "defocus", "object", "scene")
 
 @dataclass(frozen=True)
 class MadePair:
-    """A pair that was made from sharp pictures. blur, sharp: uint8 HxWx3. record: how, in JSON values: the model and its
-    parameters, and what else is known."""
+    """A pair that was made from sharp pictures. blur, sharp: uint8 HxWx3. record: how, in JSON values: the model, its
+    parameters and what else is known."""
 
     blur: np.ndarray
     sharp: np.ndarray
@@ -47,6 +47,7 @@ class BlurRecipe:
         differs over the image. defocus_share: lens out of focus. object_share: part of the image moves.
     scene_share: a moving camera and depth, and mostly a thing in front that moves its own way (`data.scene`).
     min_length, max_length: length of the path; drawn between them with density falling as 1/sqrt(length).
+    max_acceleration: of straight motion, see `trajectory.linear_path`. At 1 it may begin from rest; and it bends.
     max_turn_degrees: how far the camera turns about a point near the image during the exposure.
     unrests: one is drawn per shaken path, see `trajectory.shake_path`; below 0.001 paths are nearly straight.
     video_share: how often the blur is not that of an open shutter but the mean of 7, 9, 11 or 13 short exposures along
@@ -67,6 +68,7 @@ class BlurRecipe:
     turn_share: float = 0.4
     min_length: float = 2.0
     max_length: float = 40.0
+    max_acceleration: float = 0.0
     max_turn_degrees: float = 3.0
     unrests: tuple[float, ...] = UNRESTS
     video_share: float = 0.0
@@ -100,8 +102,8 @@ class BlurRecipe:
         for name, (low, high) in ranges.items():
             if not 0 <= low <= high < math.inf:
                 raise ValueError(f"min_{name} is {low} and max_{name} {high}; they are at least 0 and in this order")
-        if not 0 <= self.video_share <= 1:
-            raise ValueError(f"video_share is {self.video_share}; it is 0 to 1")
+        if not 0 <= self.video_share <= 1 or not 0 <= self.max_acceleration <= 1:
+            raise ValueError(f"video_share is {self.video_share}, max_acceleration {self.max_acceleration}; 0 to 1")
         if not 1 <= self.max_zoom <= 8 or not 0 < self.min_contrast <= 1:
             raise ValueError(f"max_zoom is {self.max_zoom}, 1 to 8, and min_contrast {self.min_contrast}, up to 1")
         if not self.gammas or min(self.gammas) <= 0:
@@ -122,7 +124,7 @@ class BlurRecipe:
     def margin(self) -> int:
         """Pixels around a crop that its blur can draw from."""
         radius = self.max_radius * 1.1 if self.defocus_share > 0 else 0.0
-        return math.ceil(max(self.max_length / 2, radius)) + 4
+        return math.ceil(max(self.max_length * (0.5 + self.max_acceleration / 4), radius)) + 4
 
 
 def blur_image(sharp: np.ndarray, recipe: BlurRecipe, rng: np.random.Generator) -> np.ndarray:
@@ -131,8 +133,8 @@ def blur_image(sharp: np.ndarray, recipe: BlurRecipe, rng: np.random.Generator) 
 
 
 def blur_and_record(sharp: np.ndarray, recipe: BlurRecipe, rng: np.random.Generator) -> MadePair:
-    """As `blur_image`, with the sharp image, into which `scene` may have put a thing, and what was drawn: the model, one
-    of KINDS, and its parameters, as JSON values."""
+    """As `blur_image`, with the sharp image, into which `scene` may have put a thing, and what was drawn: the model,
+    one of KINDS, and its parameters, as JSON values."""
     shares = np.array(recipe.shares)
     kind = KINDS[rng.choice(len(KINDS), p=shares / shares.sum())]
     gamma = float(rng.choice(recipe.gammas))
@@ -195,9 +197,10 @@ def _shake(light: np.ndarray, length: float, recipe: BlurRecipe, rng: np.random.
 
 
 def _linear(light: np.ndarray, length: float, recipe: BlurRecipe, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
-    angle = rng.uniform(0, np.pi)
-    kernel, exposures = _path_kernel(linear_path(length, angle), recipe, rng)
-    return kernel_blur(light, kernel), {"length": length, "angle_degrees": math.degrees(angle), **exposures}
+    angle, change = rng.uniform(0, np.pi), draw_change(rng, recipe.max_acceleration)
+    kernel, exposures = _path_kernel(linear_path(length, angle, change), recipe, rng)
+    drawn = {"length": length, "angle_degrees": math.degrees(angle), "acceleration": list(change)}
+    return kernel_blur(light, kernel), drawn | exposures
 
 
 def _turn(light: np.ndarray, length: float, recipe: BlurRecipe, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
@@ -229,15 +232,15 @@ def _object(light: np.ndarray, length: float, recipe: BlurRecipe, rng: np.random
     return move_object(light, shape_mask(shape, height, width), kernel), drawn | exposures
 
 
-def _scene(
-    size: tuple[int, int], length: float, recipe: BlurRecipe, rng: np.random.Generator
-) -> tuple[Scene, dict]:
+def _scene(size: tuple[int, int], length: float, recipe: BlurRecipe, rng: np.random.Generator) -> tuple[Scene, dict]:
     """Half of all paths are straight; both layers are exposed at the same times."""
     count = int(rng.choice(VIDEO_FRAMES)) if rng.random() < recipe.video_share else OPEN_SHUTTER
     paths = []
     for reach in (length, _length(rng, recipe)):
-        straight = rng.random() < 0.5
-        path = linear_path(reach, rng.uniform(0, np.pi)) if straight else shake_path(rng, reach, _unrest(rng, recipe))
+        if rng.random() < 0.5:
+            path = linear_path(reach, rng.uniform(0, np.pi), draw_change(rng, recipe.max_acceleration))
+        else:
+            path = shake_path(rng, reach, _unrest(rng, recipe))
         paths.append(exposures_of(path, count))
     scene = draw_scene(rng, size, tuple(paths), recipe.max_turn_degrees, (recipe.min_object, recipe.max_object))
     drawn = {"length": length, "exposures": count, "turn_degrees": float(scene.degrees), "tilt": list(scene.tilt)}

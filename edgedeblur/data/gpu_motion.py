@@ -92,13 +92,20 @@ def _paths(
     times = np.rint(fraction * (STEPS - 1)).astype(int)
     times[np.arange(OPEN_SHUTTER) == (exposures // 2)[:, None]] = STEPS // 2
     shaken = bank.draw(rng, times)
-    angle = rng.uniform(0, math.pi, len(exposures))
-    along = (times / (STEPS - 1) - 0.5) * _lengths(rng, recipe, len(exposures))[:, None]
-    along[np.arange(OPEN_SHUTTER) == (exposures // 2)[:, None]] = 0
-    line = np.stack([along * np.cos(angle)[:, None], along * np.sin(angle)[:, None]], axis=2)
+    line = _lines(rng, recipe, times / (STEPS - 1) - 0.5)
+    line[np.arange(OPEN_SHUTTER) == (exposures // 2)[:, None]] = 0
     path = np.where(straight[:, None, None], line, shaken)
     path[exposures == 1] = 0
     return path
+
+
+def _lines(rng: np.random.Generator, recipe: BlurRecipe, time: np.ndarray) -> np.ndarray:
+    """Paths of `trajectory.linear_path` at times [N, K] from -0.5 to 0.5."""
+    count = len(time)
+    angle, direction = rng.uniform(0, math.pi, count), rng.uniform(0, 2 * math.pi, count)
+    change = rng.uniform(0, recipe.max_acceleration, count) * np.exp(1j * direction)
+    turned = (time + change[:, None] * time**2) * (np.exp(1j * angle) * _lengths(rng, recipe, count))[:, None]
+    return np.stack([turned.real, turned.imag], axis=2)
 
 
 def _lengths(rng: np.random.Generator, recipe: BlurRecipe, count: int) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from edgedeblur.data.blur import KINDS, BlurRecipe
+from edgedeblur.data.blur import KINDS
 from edgedeblur.data.gopro import MAX_FRAMES, MIN_FRAMES
 from edgedeblur.data.gpu_motion import ON_GPU, PathBank, assemble_all, draw_motions, expose, sample
 from edgedeblur.data.gpu_sensor import add_noise, add_photon_noise, jpeg_all

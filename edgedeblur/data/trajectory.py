@@ -39,10 +39,26 @@ def shake_path(rng: np.random.Generator, length: float, unrest: float) -> np.nda
     return np.stack([centred.real, centred.imag], axis=1)
 
 
-def linear_path(length: float, angle: float) -> np.ndarray:
-    """A straight path through (0, 0): float64 [STEPS, 2] of (x, y). Angle in radians, from the x axis downwards."""
-    along = np.linspace(-length / 2, length / 2, STEPS)
-    return np.stack([along * math.cos(angle), along * math.sin(angle)], axis=1)
+def linear_path(length: float, angle: float, change: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
+    """A path of constant acceleration through (0, 0), where it is at half its time: float64 [STEPS, 2] of (x, y).
+
+    Args:
+        length: pixels travelled, but for what the acceleration adds.
+        angle: of the motion in the middle, in radians, from the x axis downwards.
+        change: acceleration along and across it: of 1 and 0 the speed rises from nothing to twice the mean.
+    """
+    time = np.linspace(-0.5, 0.5, STEPS)
+    along, across = length * (time + change[0] * time**2), length * change[1] * time**2
+    cosine, sine = math.cos(angle), math.sin(angle)
+    return np.stack([along * cosine - across * sine, along * sine + across * cosine], axis=1)
+
+
+def draw_change(rng: np.random.Generator, most: float) -> tuple[float, float]:
+    """An acceleration for `linear_path`, in any direction, its size evenly up to `most`."""
+    if most == 0:
+        return 0.0, 0.0
+    size, direction = rng.uniform(0, most), rng.uniform(0, 2 * math.pi)
+    return size * math.cos(direction), size * math.sin(direction)
 
 
 def path_kernel(path: np.ndarray) -> np.ndarray:

@@ -21,7 +21,11 @@ def distill_step(state: TrainingState, teacher: Generator, recipe: DistillRecipe
     On a GPU, a run by Muon on the sharp images alone is captured as a CUDA graph (`train.captured`).
     """
     if captures(state, compute) and not recipe.losses.needs_teacher:
-        return CapturedStep(state, lambda blur, sharp: _alone(state.main, recipe, blur, sharp), recipe.fitting.clip, compute)
+
+        def alone(blur: Tensor, sharp: Tensor) -> dict[str, Tensor]:
+            return image_losses(recipe, state.main(blur), blur, sharp)
+
+        return CapturedStep(state, alone, recipe.fitting.clip, compute)
     weights = recipe.losses
 
     def step(batch: Batch, fraction: float) -> dict[str, float]:
@@ -53,10 +57,6 @@ def image_losses(recipe: DistillRecipe, restored: Tensor, blur: Tensor, sharp: T
     if weights.frequency > 0:
         losses["frequency"] = weights.frequency * frequency_loss(restored, sharp)
     return losses
-
-
-def _alone(student: Student, recipe: DistillRecipe, blur: Tensor, sharp: Tensor) -> dict[str, Tensor]:
-    return image_losses(recipe, student(blur), blur, sharp)
 
 
 def teacher_loss(restored: Tensor, taught: Tensor, sharp: Tensor) -> Tensor:

@@ -117,6 +117,10 @@ class _Saver:
         self._saved_at = state.seconds
 
     def save(self) -> None:
+        if not self.state.finite():  # losses may be told some steps late
+            where, mend = self.last_good()
+            message = f"training diverged: weights are NaN or infinite at step {self.state.step}; {where}"
+            raise self.state.processes.told_once(UserError(message, mend))
         if self.state.processes.first:
             self.state.save(self.path)
         self.saved_step, self._saved_at = self.state.step, self.state.seconds

@@ -94,6 +94,10 @@ class TrainingState:
         self.step += 1
         self.seconds = seconds
 
+    def finite(self) -> bool:
+        """Whether no weight of the main network is NaN or infinite."""
+        return all(bool(torch.isfinite(weights).all()) for weights in self.main.parameters())
+
     def save(self, path: Path) -> None:
         """Write everything whole or not at all.
 

@@ -15,6 +15,7 @@ from model_files import photo, write_bad_models, write_odd_images, write_quantis
 
 from edgedeblur.cli.main import cli
 from edgedeblur.data.images import read_image, write_image
+from edgedeblur.quantize.edq import load_edq
 
 BAD_MODELS = ["text.txt", "empty.pth", "photo.png", "json.safetensors", "cut.edq", "empty-folder", "missing"]
 MODEL_COMMANDS = {
@@ -153,6 +154,15 @@ def test_deblur_refuses_what_it_cannot_do(inputs, arguments):
     before = (inputs / "photo.png").read_bytes()
     assert run("deblur", *arguments).exit_code in (1, 2)
     assert (inputs / "photo.png").read_bytes() == before
+
+
+@pytest.mark.parametrize("words, corrected", [([], True), (["--no-bias-correction"], False)])
+def test_bias_correction_is_the_option_s_and_equalisation_is_free(here, words, corrected):
+    write_student(here / "student.safetensors")
+    write_image(here / "calibration" / "1.png", photo(64, 64))
+    arguments = ["student.safetensors", "--calibration", "calibration", "--observer", "min-max", "-o", "made.edq"]
+    run("quantize", *arguments, *words, code=0)
+    assert load_edq(here / "made.edq").recipe == {"observer": "min-max", "equalise": True, "bias_correction": corrected}
 
 
 def test_each_step_finds_the_output_of_the_one_before(here):

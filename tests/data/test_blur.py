@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from edgedeblur.data.blur import KINDS, VIDEO_FRAMES, BlurRecipe, blur_and_record, blur_image, turn_blur
 from edgedeblur.data.gopro import MAX_FRAMES, MIN_FRAMES, average_frames, draw_window
 from edgedeblur.data.light import from_light, stretch_highlights, to_light
-from edgedeblur.data.object_motion import kernel_blur
-from edgedeblur.data.trajectory import STEPS, frames_kernel, linear_path, path_kernel, shake_path
+from edgedeblur.data.object_motion import ObjectShape, kernel_blur, shape_mask
+from edgedeblur.data.scene import Scene, assemble, background_shift, expose_scene
+from edgedeblur.data.trajectory import STEPS, draw_change, frames_kernel, linear_path, path_kernel, shake_path
 
 CLEAN = BlurRecipe(still_share=0, noise_share=0, jpeg_share=0, highlight_gain=1)
 
@@ -76,6 +77,62 @@ def test_a_point_moves_to_where_the_path_goes():
     moved = kernel_blur(point_image(), path_kernel(np.tile([5.0, 3.0], (STEPS, 1))))[..., 0]
     assert np.unravel_index(moved.argmax(), moved.shape) == (20 + 3, 20 + 5)
     assert moved.max() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("along, across", [(0.0, 0.0), (1.0, 0.0), (-0.6, 0.5), (0.0, 0.9)])
+def test_an_accelerated_path_is_the_integral_of_its_velocity(along, across):
+    """Velocity (1 + 2 along t, 2 across t) in lengths per exposure, summed by the midpoint rule; halfway at (0, 0)."""
+    time = np.linspace(-0.5, 0.5, STEPS)
+    middle = (time[1:] + time[:-1]) / 2
+    velocity = 24.0 * np.stack([1 + 2 * along * middle, 2 * across * middle], axis=1)
+    travelled = np.concatenate([np.zeros((1, 2)), np.cumsum(velocity / (STEPS - 1), axis=0)])
+    path = linear_path(24.0, 0.0, (along, across))
+    assert path - path[0] == pytest.approx(travelled, abs=1e-9)
+    assert np.abs(path[STEPS // 2]).max() < 0.03 and np.abs(path[STEPS // 2 - 1]).max() < 0.03
+    turned = linear_path(24.0, 0.7, (along, across))
+    assert turned @ [math.cos(0.7), math.sin(0.7)] == pytest.approx(path[:, 0])
+
+
+def test_accelerations_are_of_any_direction_and_up_to_the_most():
+    rng = np.random.default_rng(0)
+    drawn = np.array([draw_change(rng, 0.8) for _ in range(500)])
+    assert 0.75 < np.hypot(*drawn.T).max() <= 0.8 and np.abs(drawn.mean(axis=0)).max() < 0.06
+    assert draw_change(rng, 0.0) == (0.0, 0.0)
+
+
+def test_a_scene_is_sharp_in_the_middle_and_its_thing_moves_its_own_way():
+    """A thing moves right over a background that moves up, both by whole pixels: the mean of shifted layers."""
+    light = np.random.default_rng(1).random((96, 96, 3), np.float32)
+    shape = ObjectShape((48.0, 48.0), 20.0, 1.0, (0.0,) * 4, (0.0,) * 4, 2.0)
+    times = np.arange(-3, 4)
+    camera, thing = np.stack([0 * times, -times], axis=1), np.stack([2 * times, 0 * times], axis=1)
+    scene = Scene(camera.astype(float), (0.0, 0.0), 0.0, (0.0, 0.0), thing.astype(float), shape)
+    mask, front = shape_mask(shape, 96, 96)[..., None], light[::-1, ::-1]
+    total = 0
+    for time in times:
+        near, seen = (np.roll(layer, 2 * time, axis=1) for layer in (front, mask))
+        total = total + seen * near + (1 - seen) * np.roll(light, -time, axis=0)
+    inside = (slice(10, -10), slice(10, -10))
+    assert expose_scene(scene, light)[inside] == pytest.approx((total / 7)[inside], abs=1e-4)
+    assert assemble(scene, light) == pytest.approx(mask * front + (1 - mask) * light)
+    only_middle = dataclasses.replace(scene, camera=camera[3:4] * 1.0, thing=thing[3:4] * 1.0)
+    assert expose_scene(only_middle, light) == pytest.approx(assemble(scene, light), abs=1e-5)
+
+
+def test_nearer_parts_of_a_scene_move_further():
+    scene = Scene(np.array([[8.0, 0.0]]), (0.5 / 50, 0.0), 0.0, (0.0, 0.0))
+    shift, down = background_shift(scene, 0, 101, 101)
+    assert shift[0, 50] == pytest.approx(8) and shift[0, 100] == pytest.approx(12) and shift[0, 0] == pytest.approx(4)
+    assert not down.any()
+
+
+def test_a_scene_s_camera_turns_about_its_centre():
+    scene = Scene(np.zeros((3, 2)), (0.0, 0.0), 4.0, (20.0, 30.0))
+    x, y = background_shift(scene, 2, 64, 64)
+    assert x[30, 20] == y[30, 20] == 0
+    reach = 2 * math.sin(math.radians(1)) * 40  # the chord of half the turn, 40 pixels from the centre
+    assert np.hypot(x[30, 60], y[30, 60]) == pytest.approx(reach, rel=1e-3)
+    assert not np.any(background_shift(scene, 1, 64, 64))
 
 
 def test_the_centre_of_light_follows_a_shake_path():
@@ -223,6 +280,7 @@ def test_an_image_of_any_size_is_blurred_in_its_own_size(height, width, kind, se
         {"unrests": (-0.1,)},
         {"jpeg_quality": 0},
         {"video_share": 1.5},
+        {"max_acceleration": 1.5},
         {"max_zoom": 0.5},
         {"min_contrast": 0.0},
     ],

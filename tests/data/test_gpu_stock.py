@@ -41,7 +41,12 @@ def as_scene(motions: Motions, place: int) -> Scene:
     count, outline = motions.count[place], motions.outline[place]
     waves = (len(outline) - 4) // 2
     shape = ObjectShape(
-        tuple(outline[:2]), outline[2], outline[3], tuple(outline[4:][:waves]), tuple(outline[4:][waves:]), motions.edge[place]
+        tuple(outline[:2]),
+        outline[2],
+        outline[3],
+        tuple(outline[4:][:waves]),
+        tuple(outline[4:][waves:]),
+        motions.edge[place],
     )
     with_thing = outline[2] > 0
     return Scene(
@@ -105,9 +110,21 @@ def test_motions_have_the_recipe_s_shares_lengths_and_numbers_of_exposures():
     steps = np.diff(motions.camera, axis=1) * (np.arange(1, OPEN_SHUTTER)[None, :, None] < motions.count[:, None, None])
     lengths = np.hypot(*steps.transpose(2, 0, 1)).sum(axis=1)
     alone = (motions.tilt == 0).all(axis=1) & ~still
-    assert 2 < lengths[alone].min() and lengths[alone].max() < 24.1  # a bent path is cut short by few exposures
+    assert lengths[alone].min() > 2 and lengths[alone].max() < 24.1  # a bent path is cut short by few exposures
     angles = np.arctan2(*motions.camera[alone, 0].T)
     assert np.abs(np.exp(2j * angles).mean()) < 0.1
+
+
+def test_accelerated_motions_are_paths_of_constant_acceleration():
+    """Second differences are all alike, and by the drawn share of the first; the middle is at zero."""
+    recipe = dataclasses.replace(CLEAN, scene_share=0.0, linear_share=1.0, video_share=0.0, max_acceleration=1.0)
+    motions = draw_motions(np.random.default_rng(0), recipe, PathBank(recipe, 1), 200, 400)
+    camera = motions.camera[:, ::4]  # nine points, each 64 steps apart, to a step
+    bend = np.diff(camera, n=2, axis=1)
+    size = np.abs(camera).max(axis=(1, 2))[:, None, None]
+    assert np.abs(bend - bend.mean(axis=1, keepdims=True)).max() < 0.03 * size.max()
+    change = 4 * np.hypot(*bend.mean(axis=1).T) / np.hypot(*np.diff(camera, axis=1).mean(axis=1).T)
+    assert np.quantile(change, 0.98) < 1.1 and change.max() > 0.8 and not motions.camera[:, OPEN_SHUTTER // 2].any()
 
 
 @pytest.mark.parametrize("quality", [75, 90, 99])
@@ -146,7 +163,7 @@ def test_a_batch_is_a_function_of_seed_and_step():
     assert not torch.equal(first[0][0], first[1][0])
     blur, sharp = first[0]
     assert blur.shape == sharp.shape == (4, 3, 32, 32) and blur.dtype == torch.float32
-    assert 0 <= blur.min() and blur.max() <= 1 and blur.stride(1) == 1
+    assert blur.min() >= 0 and blur.max() <= 1 and blur.stride(1) == 1
 
 
 def test_pairs_are_sharp_and_blurred_versions_of_the_same():

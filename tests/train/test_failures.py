@@ -18,7 +18,7 @@ from edgedeblur.errors import INTERRUPTED, UserError
 from edgedeblur.train import step as stepping
 from edgedeblur.train.generator import TrainOptions, train_generator
 from edgedeblur.train.networks import NETWORKS
-from edgedeblur.train.state import read_training_state
+from edgedeblur.train.state import TrainingState, read_training_state
 
 RECIPE = """
 [network]
@@ -105,6 +105,22 @@ def test_after_diverging_the_run_goes_on_with_a_lower_rate(run, diverging):
 def test_diverging_before_the_first_checkpoint_says_so(run, diverging):
     with diverging(math.nan), pytest.raises(UserError, match="no state had been saved yet"):
         train_generator(run(checkpoint_minutes=60.0))
+
+
+def test_weights_that_are_not_finite_are_not_saved_over_good_ones(run, monkeypatch):
+    """As where losses are read late: the loss that was told is finite, the weights are no longer."""
+    options, told = run(), "weights are NaN or infinite at step 3; the state of step 2 is kept"
+
+    def spoil(state, name, loss, clip):
+        original(state, name, loss, clip)
+        if state.step == 2:
+            next(state.main.parameters()).data.fill_(math.nan)
+
+    original = TrainingState.optimise
+    monkeypatch.setattr(TrainingState, "optimise", spoil)
+    with pytest.raises(UserError, match=told):
+        train_generator(options)
+    assert read_training_state(options.output.with_suffix(".state.pt"))["step"] == 2
 
 
 def test_a_full_disk_ends_the_run_and_keeps_the_state_before(run, tmp_path, full_disk):
