@@ -70,7 +70,7 @@ init = click.option(
     default="shipped",
     show_default=True,
     metavar="shipped|none|FILE",
-    help="The student to start from: the shipped one of the tier, fresh weights, or a file.",
+    help="The student to start from: the shipped one of the tier, fresh weights, or a file; small also for large.",
 )
 data = click.option("--data", multiple=True, help="FOLDER, or photos:, pairs: or frames:FOLDER; again for more.")
 json_file = click.option("--json", "json_path", type=PATH, help="Also write the result as JSON to this file.")

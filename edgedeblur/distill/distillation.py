@@ -13,7 +13,7 @@ from edgedeblur.checkpoints import load_student, save_student
 from edgedeblur.data.batches import Stock
 from edgedeblur.data.training_data import TrainingData, open_training_data
 from edgedeblur.distill.features import FeatureProjection
-from edgedeblur.distill.initial import initialise_from
+from edgedeblur.distill.initial import initialise_from, widened
 from edgedeblur.distill.recipe import DistillRecipe
 from edgedeblur.distill.step import distill_step, look_at_teacher
 from edgedeblur.errors import UserError
@@ -166,6 +166,9 @@ def _fresh(options: DistillOptions, recipe: DistillRecipe, data: TrainingData) -
 def _initial(options: DistillOptions) -> Student:
     student, _ = load_student(options.init)
     if student.spec != student_spec(options.tier):
+        wider = widened(student, options.tier, options.seed)
+        if wider is not None:
+            return wider
         raise UserError(
             f"{options.init} is a student of tier {student.spec.name}; asked for is {options.tier}",
             f"add --tier {student.spec.name}, or start from another student",

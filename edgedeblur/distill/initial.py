@@ -1,4 +1,4 @@
-"""Initial weights from pictures: a student starts with every layer's output centred and of spread one.
+"""Initial weights. From pictures: a student starts with every layer's output centred and of spread one.
 
 Pixels are a poor input: their mean is far above their differences, which are all that tells of blur, and without
 normalisation in the network nothing downstream mends that. Three measures, none of which costs the finished student
@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from edgedeblur.student import Student, space_to_depth
+from edgedeblur.student import ConvSpec, Student, build_student, space_to_depth
 
 _NOISE = 2 / 255  # what lies below is not amplified
 _BRANCH = 0.1  # spread of a residual branch's output
 _JOIN = 0.5  # spread of what comes up, beside a skip's
 _REST = 0.1  # of its random weights, for the stem's channels that whiten
 _STATISTICS = 100_000  # patches looked at
+_FRESH = 0.5  # of their usual size, weights of channels that a wider student has beside those of a narrower one
 
 
 @torch.no_grad()
@@ -52,3 +53,32 @@ def _whiten(student: Student, blurred: Tensor) -> None:
     spread = student.activations(blurred)[stem.name].std((0, 2, 3))
     rest = slice(count, None)
     conv.weight[rest] /= spread[rest].clamp_min(1e-6)[:, None, None, None]
+
+
+@torch.no_grad()
+def widened(student: Student, tier: str, seed: int = 0) -> Student | None:
+    """A student of a tier with the same layers, each at least as wide, that computes what the narrower one does (Chen
+    et al., "Net2Net: accelerating learning via knowledge transfer", ICLR 2016): its channels come first, further ones
+    are fresh and nothing reads them yet. None where the layers differ."""
+    wide = build_student(tier, seed)
+    if [layer.name for layer in wide.spec.layers] != [layer.name for layer in student.spec.layers]:
+        return None
+    for narrow, layer in zip(student.spec.layers, wide.spec.layers, strict=True):
+        if narrow.in_channels > layer.in_channels or narrow.out_channels > layer.out_channels:
+            return None
+        written, read = _places(narrow, layer)
+        source, conv = student.conv(layer.name), wide.conv(layer.name)
+        conv.weight.mul_(_FRESH)
+        conv.weight[written] = 0
+        conv.weight[written[:, None], read[None, :]] = source.weight
+        conv.bias[written] = source.bias
+    return wide
+
+
+def _places(narrow: ConvSpec, wide: ConvSpec) -> tuple[Tensor, Tensor]:
+    """Where a layer's output and input channels are in a wider one; folded channels are in (dy, dx, c) order."""
+    places = []
+    for name, factor in (("out_channels", wide.depth_to_space), ("in_channels", wide.space_to_depth)):
+        few, many = (getattr(layer, name) // factor**2 for layer in (narrow, wide))
+        places.append(torch.cat([group * many + torch.arange(few) for group in range(factor**2)]))
+    return places[0], places[1]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from edgedeblur.data.default_set import default_photos
-from edgedeblur.distill.initial import initialise_from
+from edgedeblur.distill.initial import initialise_from, widened
 from edgedeblur.student import TIERS, build_student
 
 
@@ -46,3 +46,21 @@ def test_a_black_picture_gives_finite_weights():
     student = build_student("nano")
     initialise_from(student, torch.zeros(1, 3, 64, 64))
     assert all(parameter.isfinite().all() for parameter in student.parameters())
+
+
+def test_a_widened_student_computes_the_same_and_learns_with_what_it_has_more(pictures):
+    small = build_student("small", 1)
+    torch.nn.init.normal_(small.conv("head").weight, std=0.01)
+    large = widened(small, "large", 2)
+    assert large.spec == build_student("large").spec
+    restored = large(pictures)
+    assert torch.allclose(restored, small(pictures), atol=1e-5) and not torch.equal(restored, pictures)
+    restored.square().mean().backward()
+    for layer in large.spec.layers:
+        read = large.conv(layer.name).weight.grad.abs().amax((0, 2, 3)) > 0  # by input channel
+        assert read.float().mean() > 0.9, layer.name  # a fresh ReLU may happen to be silent on four pictures
+
+
+@pytest.mark.parametrize("tier, other", [("nano", "small"), ("nano", "large"), ("large", "small")])
+def test_students_of_other_layers_or_fewer_channels_are_not_widened(tier, other):
+    assert widened(build_student(tier), other) is None
