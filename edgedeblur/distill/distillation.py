@@ -93,7 +93,10 @@ def _recipe(options: DistillOptions, device: torch.device) -> DistillRecipe:
         losses = replace(recipe.losses, **{name: value for name, value in named.items() if value is not None})
     except ValueError as error:
         raise UserError(str(error), exit_code=2) from error
-    return replace(recipe, losses=losses, fitting=fitting_of(options, recipe.fitting, device))
+    fitting = fitting_of(options, recipe.fitting, device)
+    if options.init is not None and options.rate is None:
+        fitting = replace(fitting, rate=fitting.rate * recipe.tuning_rate)
+    return replace(recipe, losses=losses, fitting=fitting)
 
 
 def _fitting_the_teacher(recipe: DistillRecipe, teacher: Generator) -> tuple[DistillRecipe, list[str]]:

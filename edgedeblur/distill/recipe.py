@@ -39,7 +39,8 @@ class DistillRecipe:
     """Everything about a distillation that is not teacher, tier, data and length.
 
     head_rate: learning rate of the student's last convolution, as a share of `fitting.rate`. Its sums reach the image
-    directly, where a hundredth is much; in the layers before, outputs are of the order of one.
+    directly, where a hundredth is much; in the layers before, outputs are of the order of one. tuning_rate: share of
+    `fitting.rate` at which a student that is trained already goes on (`--init`); a `--rate` is taken as it is.
     """
 
     fitting: Fitting = field(default_factory=Fitting)
@@ -47,7 +48,10 @@ class DistillRecipe:
     shares: Shares = field(default_factory=Shares)
     blur: BlurRecipe = field(default_factory=BlurRecipe)
     head_rate: float = 1.0
+    tuning_rate: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.head_rate <= 1:
-            raise ValueError(f"head_rate is {self.head_rate}; it must be above 0, at most 1")
+        if not 0 < self.head_rate <= 1 or not 0 < self.tuning_rate <= 1:
+            raise ValueError(
+                f"head_rate is {self.head_rate}, tuning_rate {self.tuning_rate}; they must be above 0, at most 1"
+            )

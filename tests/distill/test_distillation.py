@@ -140,6 +140,17 @@ def test_a_run_starts_from_a_given_student_of_its_tier(run, tmp_path):
         distill(dataclasses.replace(again, tier="small"))
 
 
+def test_a_trained_student_goes_on_at_the_recipe_s_lower_rate_unless_one_is_given(run, tmp_path):
+    save_student(tmp_path / "start.safetensors", build_student("nano", 5), {})
+    rates = {
+        (init, rate): load_student(distill(dataclasses.replace(run, init=init, rate=rate)))[1]["recipe"]
+        for init in (None, tmp_path / "start.safetensors")
+        for rate in (None, 1e-4)
+    }
+    fresh, given, tuned, tuned_given = (recipe["fitting"]["rate"] for recipe in rates.values())
+    assert tuned == pytest.approx(0.1 * fresh) and given == tuned_given == 1e-4
+
+
 def test_unknown_tiers_and_empty_losses_are_refused(run):
     with pytest.raises(UserError, match="no student tier 'huge'; there are nano, small, large"):
         distill(dataclasses.replace(run, tier="huge"))
