@@ -1,5 +1,6 @@
 """Which data a folder is taken for, and that what is drawn from it is reproducible."""
 
+import dataclasses
 import numpy as np
 import pytest
 import torch
@@ -239,6 +240,15 @@ def test_held_back_photographs_are_all_blurred():
     images = tuple(np.random.default_rng(index).integers(0, 256, (300, 300, 3), np.uint8) for index in range(3))
     _, held = hold_back(Photos(images, recipe), seed=0)
     assert all((pair.blur != pair.sharp).any() for pair in fixed_pairs(held, seed=0))
+
+
+def test_nothing_is_put_in_front_of_held_back_photographs():
+    images = (np.full((300, 300, 3), 10, np.uint8), np.full((300, 300, 3), 200, np.uint8))
+    recipe = BlurRecipe(still_share=0.0, shake_share=1.0, linear_share=0.0, turn_share=0.0, scene_share=9.0)
+    for kept in (recipe, dataclasses.replace(recipe, shake_share=0.0)):
+        _, held = hold_back(Photos(images, kept), seed=0)
+        models = {held.make(np.random.default_rng(seed), 64, 64).record["model"] for seed in range(20)}
+        assert models == ({"shake"} if kept is recipe else {"scene"})
 
 
 def test_photographs_are_enlarged_and_of_less_contrast_where_the_recipe_says_so():
