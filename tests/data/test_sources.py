@@ -1,6 +1,7 @@
 """Which data a folder is taken for, and that what is drawn from it is reproducible."""
 
 import dataclasses
+
 import numpy as np
 import pytest
 import torch
