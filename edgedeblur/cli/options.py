@@ -83,7 +83,7 @@ model = click.option(
 )
 
 
-MINUTES = click.FloatRange(0, min_open=True)
+_MINUTES = click.FloatRange(0, min_open=True)
 _TRAINING = (
     data,
     click.option("--validation", multiple=True, help="Folder of pairs to measure on; default: some of the data."),
@@ -101,8 +101,8 @@ _TRAINING = (
         show_default=True,
     ),
     click.option("--resume", is_flag=True, help="Go on from the state that an interrupted run saved."),
-    click.option("--checkpoint-minutes", type=MINUTES, default=5.0, show_default=True, help="Between saved states."),
-    click.option("--validate-minutes", type=MINUTES, default=10.0, show_default=True, help="Between validations."),
+    click.option("--checkpoint-minutes", type=_MINUTES, default=5.0, show_default=True, help="Between saved states."),
+    click.option("--validate-minutes", type=_MINUTES, default=10.0, show_default=True, help="Between validations."),
     click.option("--tensorboard/--no-tensorboard", default=None, help="Write curves; default: where it is installed."),
 )
 _TRAINING_NAMES = [

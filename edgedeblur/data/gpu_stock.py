@@ -17,6 +17,7 @@ from edgedeblur.data.blur import KINDS
 from edgedeblur.data.gopro import MAX_FRAMES, MIN_FRAMES
 from edgedeblur.data.gpu_motion import ON_GPU, PathBank, assemble_all, draw_motions, expose, sample
 from edgedeblur.data.gpu_sensor import add_noise, add_photon_noise, jpeg_all
+from edgedeblur.data.light import HIGHLIGHTS
 from edgedeblur.data.sources import Frames, ImageCache, Mixture, Pairs, Photos, Source
 
 _STOCK_BYTES = 4 << 30
@@ -170,7 +171,7 @@ class _PhotoMaker:
         gain = self._column(rng.uniform(1, max(1.0, self.recipe.highlight_gain), count))
         light = wide**gamma
         sharp = self._inside(assemble_all(light, motions) ** (1 / gamma) * 255).round_()
-        light = torch.where(light > 0.9, light + (light - 0.9) * ((gain - 1) / 0.1), light)  # stretch_highlights
+        light = light + (light - HIGHLIGHTS).clamp_min_(0) * ((gain - 1) / (1 - HIGHLIGHTS))  # stretch_highlights
         blurred = expose(light, motions, self.recipe.margin)
         if self.recipe.photon_noise > 0:
             at_white = self._column(rng.uniform(0, self.recipe.photon_noise, count)).flatten()

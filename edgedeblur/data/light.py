@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+HIGHLIGHTS = 0.9  # light above this may have been clipped by the sensor
+
 
 def to_light(image: np.ndarray, gamma: float) -> np.ndarray:
     """uint8 values to float32 light in [0, 1]."""
@@ -17,7 +19,7 @@ def from_light(light: np.ndarray, gamma: float) -> np.ndarray:
     return cv2.convertScaleAbs(light, alpha=255)
 
 
-def stretch_highlights(light: np.ndarray, gain: float, start: float = 0.9) -> np.ndarray:
+def stretch_highlights(light: np.ndarray, gain: float, start: float = HIGHLIGHTS) -> np.ndarray:
     """Light above `start` is raised, up to `gain` at white: the range that the sensor had clipped.
 
     Blurred afterwards and clipped again, a lamp leaves a saturated streak, as in a photograph (Cho, Wang & Lee,
