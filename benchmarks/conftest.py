@@ -23,7 +23,7 @@ def network_of(tmp_path_factory) -> Callable[[str], QuantisedNetwork]:
     @functools.cache
     def quantised(tier: str) -> QuantisedNetwork:
         output = tmp_path_factory.mktemp("network") / f"{tier}.edq"
-        return quantise_step(shipped_student(tier), None, output, QuantiseOptions(), 0, lambda line: None)
+        return quantise_step(shipped_student(tier), None, output, QuantiseOptions(), lambda line: None)
 
     return quantised
 

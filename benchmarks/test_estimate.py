@@ -32,9 +32,7 @@ HERE = [name for name in ("x86-64-v4-vnni", "x86-64-v3", "linux-arm64") if runs_
 def networks(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tiers")
     return {
-        tier: quantise_step(
-            shipped_student(tier), None, folder / f"{tier}.edq", QuantiseOptions(), 0, lambda line: None
-        )
+        tier: quantise_step(shipped_student(tier), None, folder / f"{tier}.edq", QuantiseOptions(), lambda line: None)
         for tier in TIERS
     }
 

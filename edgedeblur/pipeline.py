@@ -33,12 +33,13 @@ class RunOptions:
     """How to go the whole way.
 
     distill: teacher, tier, data, budget and seed of the distillation; its output is the work directory's student.
-    calibration: folder of blurred images or pairs; None: the default photographs.
+    calibration: folder of blurred images or pairs; None: the default photographs. quantise: how it is quantised.
     target: name or TOML file. size: (height, width) of the artefact's images. threads: None for the target's number.
     """
 
     distill: DistillOptions
     calibration: Path | None
+    quantise: QuantiseOptions
     target: str
     size: tuple[int, int]
     threads: int | None
@@ -46,7 +47,7 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class Reporting:
-    """Where the way tells of itself: lines, evaluated pairs, training's console."""
+    """Where the way tells of itself: lines, steps of fine-tuning and evaluated pairs, training's console."""
 
     log: Callable[[str], None]
     progress: Progress
@@ -91,11 +92,11 @@ def _distill(way: _Way) -> Step:
 
 
 def _quantize(way: _Way) -> Step:
-    work, calibration, seed, recipe = way.workdir, way.options.calibration, way.options.distill.seed, QuantiseOptions()
-    key = {"options": asdict(recipe), "seed": seed, "calibration": stamp(calibration)}
+    work, calibration, recipe = way.workdir, way.options.calibration, way.options.quantise
+    key = {"options": asdict(recipe), "calibration": stamp(calibration)}
 
     def run(begun: bool) -> None:
-        quantise_step(work.student, calibration, work.quantised, recipe, seed, way.reporting.log)
+        quantise_step(work.student, calibration, work.quantised, recipe, way.reporting.log, way.reporting.progress)
 
     return Step("quantize", key, [work.student], [work.quantised], run)
 

@@ -92,26 +92,32 @@ def held_back_pairs(options: DistillOptions) -> list[PairInMemory]:
 
 
 def quantise_step(
-    student: Path, calibration: Path | None, output: Path, options: QuantiseOptions, seed: int, log: Log
+    student: Path,
+    calibration: Path | None,
+    output: Path,
+    options: QuantiseOptions,
+    log: Log,
+    progress: Progress = lambda what, done, total: None,
 ) -> QuantisedNetwork:
     """student.safetensors and calibration images to an `.edq` file.
 
     Args:
-        calibration: a folder of blurred images or of pairs; None: the default photographs, blurred with `seed`.
+        calibration: a folder of blurred images or of pairs; None: the default photographs, blurred with the options'
+            seed.
 
     Raises:
         UserError: no student, no images, or a student that cannot be quantised.
     """
     network, metadata = load_student(student)
-    images, described = calibration_images(calibration, seed)
+    images, described = calibration_images(calibration, options.seed)
     log(f"quantising {student} with {len(images)} calibration images ({described})")
     provenance = {
         "student_sha256": digest(student),
         "teacher": _teacher_name(metadata),
         "calibration": described,
-        "seed": seed,
+        "seed": options.seed,
     }
-    quantised = quantise_student(network, images, options, provenance)
+    quantised = quantise_student(network, images, options, provenance, progress=progress)
     save_edq(quantised, output)
     return quantised
 

@@ -45,7 +45,7 @@ def network(tmp_path_factory):
         output = tmp_path_factory.mktemp("quantised") / f"{tier}.edq"
         recipe = load_edq(shipped_network(tier)).recipe  # which observer is nearest to float can be a close race
         options = QuantiseOptions(recipe["observer"], equalise=recipe["equalise"])
-        return quantise_step(shipped_student(tier), None, output, options, 0, lambda line: None)
+        return quantise_step(shipped_student(tier), None, output, options, lambda line: None)
 
     return quantised
 

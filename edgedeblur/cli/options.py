@@ -55,6 +55,13 @@ calibration = click.option(
     type=PATH,
     help="Folder of blurred images or of pairs; default: the default photographs, blurred with the seed.",
 )
+finetune_steps = click.option(
+    "--finetune-steps",
+    type=click.IntRange(0),
+    default=200,
+    show_default=True,
+    help="Updates of int8 weights and scales with their rounding in place, towards the float student; 0: none.",
+)
 target = click.option(
     "--target", default="host", show_default=True, help="A name from `edgedeblur targets`, or a TOML file of your own."
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from edgedeblur.cli import options
-from edgedeblur.cli.progress import say
+from edgedeblur.cli.progress import Progress, say
 from edgedeblur.workdir import WorkDir
 
 
@@ -22,6 +22,7 @@ from edgedeblur.workdir import WorkDir
 )
 @click.option("--percentile", type=float, default=99.99, show_default=True, help="For the observer of that name.")
 @click.option("--bias-correction/--no-bias-correction", default=True, show_default=True)
+@options.finetune_steps
 @options.seed
 @options.workdir
 def command(
@@ -31,6 +32,7 @@ def command(
     observer: str,
     percentile: float,
     bias_correction: bool,
+    finetune_steps: int,
     seed: int,
     workdir: WorkDir,
 ) -> None:
@@ -39,6 +41,9 @@ def command(
     from edgedeblur.steps import quantise_step
 
     source, destination = workdir.need_student(student), output or workdir.quantised
-    recipe = QuantiseOptions(observer, percentile, bias_correction=bias_correction)
-    network = quantise_step(source, calibration, destination, recipe, seed, say)
+    recipe = QuantiseOptions(
+        observer, percentile, bias_correction=bias_correction, finetune_steps=finetune_steps, seed=seed
+    )
+    with Progress("quantize") as progress:
+        network = quantise_step(source, calibration, destination, recipe, say, progress)
     click.echo(f"{destination}: {len(network.layers)} of {len(network.layers)} convolutions int8")

@@ -17,6 +17,7 @@ from edgedeblur.workdir import WorkDir
 @options.init
 @options.data
 @options.calibration
+@options.finetune_steps
 @options.target
 @click.option("--minutes", type=float, help="Distillation budget; default: 2, unless --steps is given.")
 @click.option("--steps", type=click.IntRange(1), help="Distillation budget in steps.")
@@ -33,6 +34,7 @@ def command(
     init: str,
     data: tuple[str, ...],
     calibration: Path | None,
+    finetune_steps: int,
     target: str,
     minutes: float | None,
     steps: int | None,
@@ -51,11 +53,14 @@ def command(
     from edgedeblur.bench.verdict import exit_code, sentence
     from edgedeblur.cli.progress import training_console
     from edgedeblur.pipeline import Reporting, RunOptions, run_all
+    from edgedeblur.quantize.pipeline import QuantiseOptions
     from edgedeblur.steps import distill_options
 
     given = {"teacher_options": teacher_options, "data": data, "minutes": minutes, "steps": steps, "seed": seed}
-    settings = RunOptions(distill_options(workdir, teacher, tier, init, **given), calibration, target, size, threads)
-    with Progress("evaluate") as progress:
+    distill = distill_options(workdir, teacher, tier, init, **given)
+    quantise = QuantiseOptions(finetune_steps=finetune_steps, seed=seed)
+    settings = RunOptions(distill, calibration, quantise, target, size, threads)
+    with Progress("run") as progress:
         report = run_all(settings, workdir, Reporting(say, progress, training_console()))
     show(summary_table(report))
     click.echo(f"before and after: {workdir.before_after}; report: {workdir.report}")

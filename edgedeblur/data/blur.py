@@ -18,7 +18,16 @@ from edgedeblur.data.light import from_light, stretch_highlights, to_light
 from edgedeblur.data.object_motion import draw_shape, kernel_blur, move_object, shape_mask
 from edgedeblur.data.scene import Scene, assemble, draw_scene, expose_scene
 from edgedeblur.data.sensor import jpeg, photon_noise, read_noise
-from edgedeblur.data.trajectory import draw_change, exposures_of, frames_kernel, linear_path, path_kernel, shake_path
+from edgedeblur.data.trajectory import (
+    JERK,
+    draw_change,
+    exposures_of,
+    frames_kernel,
+    linear_path,
+    path_kernel,
+    shake_path,
+)
+from edgedeblur.data.turning import turn_blur
 
 cv2.setNumThreads(1)  # one image per loader thread; OpenCV's own pool would fight with torch's
 
@@ -47,7 +56,10 @@ class BlurRecipe:
         differs over the image. defocus_share: lens out of focus. object_share: part of the image moves.
     scene_share: a moving camera and depth, and mostly a thing in front that moves its own way (`data.scene`).
     min_length, max_length: length of the path; drawn between them with density falling as 1/sqrt(length).
-    max_acceleration: of straight motion, see `trajectory.linear_path`. At 1 it may begin from rest; and it bends.
+    max_acceleration, max_jerk: of straight motion, see `trajectory.linear_path`. With the first at 1 it may begin from
+        rest, and it bends; with the second too, twice and in two directions.
+    acceleration_pixels: both are at most this many pixels over the path's length, since a hand that moves fast is no
+        more often pushed than one that moves slowly: long paths are nearly straight.
     max_turn_degrees: how far the camera turns about a point near the image during the exposure.
     unrests: one is drawn per shaken path, see `trajectory.shake_path`; below 0.001 paths are nearly straight.
     video_share: how often the blur is not that of an open shutter but the mean of 7, 9, 11 or 13 short exposures along
@@ -69,6 +81,8 @@ class BlurRecipe:
     min_length: float = 2.0
     max_length: float = 40.0
     max_acceleration: float = 0.0
+    max_jerk: float = 0.0
+    acceleration_pixels: float = 1000.0
     max_turn_degrees: float = 3.0
     unrests: tuple[float, ...] = UNRESTS
     video_share: float = 0.0
@@ -102,8 +116,11 @@ class BlurRecipe:
         for name, (low, high) in ranges.items():
             if not 0 <= low <= high < math.inf:
                 raise ValueError(f"min_{name} is {low} and max_{name} {high}; they are at least 0 and in this order")
-        if not 0 <= self.video_share <= 1 or not 0 <= self.max_acceleration <= 1:
-            raise ValueError(f"video_share is {self.video_share}, max_acceleration {self.max_acceleration}; 0 to 1")
+        for name in ("video_share", "max_acceleration", "max_jerk"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; 0 to 1")
+        if not 0 <= self.acceleration_pixels < math.inf:
+            raise ValueError(f"acceleration_pixels is {self.acceleration_pixels}; it is at least 0")
         if not 1 <= self.max_zoom <= 8 or not 0 < self.min_contrast <= 1:
             raise ValueError(f"max_zoom is {self.max_zoom}, 1 to 8, and min_contrast {self.min_contrast}, up to 1")
         if not self.gammas or min(self.gammas) <= 0:
@@ -124,7 +141,8 @@ class BlurRecipe:
     def margin(self) -> int:
         """Pixels around a crop that its blur can draw from."""
         radius = self.max_radius * 1.1 if self.defocus_share > 0 else 0.0
-        return math.ceil(max(self.max_length * (0.5 + self.max_acceleration / 4), radius)) + 4
+        reach = self.max_length * (0.5 + self.max_acceleration / 4 + JERK * self.max_jerk / 8)
+        return math.ceil(max(reach, radius)) + 4
 
 
 def blur_image(sharp: np.ndarray, recipe: BlurRecipe, rng: np.random.Generator) -> np.ndarray:
@@ -169,23 +187,6 @@ def degrade(image: np.ndarray, recipe: BlurRecipe, rng: np.random.Generator) -> 
     return image, record
 
 
-def turn_blur(light: np.ndarray, path: np.ndarray, degrees: float, centre: tuple[float, float]) -> np.ndarray:
-    """The mean of the image moved along a path while turning by `degrees` about `centre` (x, y), half each way: the
-    projective blur model (Whyte et al., "Non-uniform deblurring for shaken images", CVPR 2010) for rotation about the
-    optical axis and small rotations about the others."""
-    height, width = light.shape[:2]
-    reach = math.hypot(width / 2 - centre[0], height / 2 - centre[1]) * math.radians(abs(degrees))
-    travelled = float(np.abs(np.diff(path, axis=0)).sum()) + reach
-    count = int(np.clip(math.ceil(travelled / 1.5), 5, 25)) | 1  # odd, so that the middle of the path is a sample
-    total = np.zeros_like(light)
-    for t in np.linspace(0, 1, count):
-        x, y = path[round(t * (len(path) - 1))]
-        matrix = cv2.getRotationMatrix2D(centre, degrees * (t - 0.5), 1.0)
-        matrix[:, 2] += (x, y)
-        cv2.accumulate(cv2.warpAffine(light, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101), total)
-    return total / count
-
-
 Model = Callable[[np.ndarray, float, BlurRecipe, np.random.Generator], tuple[np.ndarray, dict]]
 """(light, length, recipe, rng) -> (blurred light, what was drawn)."""
 
@@ -197,9 +198,9 @@ def _shake(light: np.ndarray, length: float, recipe: BlurRecipe, rng: np.random.
 
 
 def _linear(light: np.ndarray, length: float, recipe: BlurRecipe, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
-    angle, change = rng.uniform(0, np.pi), draw_change(rng, recipe.max_acceleration)
-    kernel, exposures = _path_kernel(linear_path(length, angle, change), recipe, rng)
-    drawn = {"length": length, "angle_degrees": math.degrees(angle), "acceleration": list(change)}
+    angle, change, jerk = draw_motion(rng, length, recipe)
+    kernel, exposures = _path_kernel(linear_path(length, angle, change, jerk), recipe, rng)
+    drawn = {"length": length, "angle_degrees": math.degrees(angle), "acceleration": list(change), "jerk": list(jerk)}
     return kernel_blur(light, kernel), drawn | exposures
 
 
@@ -238,7 +239,7 @@ def _scene(size: tuple[int, int], length: float, recipe: BlurRecipe, rng: np.ran
     paths = []
     for reach in (length, _length(rng, recipe)):
         if rng.random() < 0.5:
-            path = linear_path(reach, rng.uniform(0, np.pi), draw_change(rng, recipe.max_acceleration))
+            path = linear_path(reach, *draw_motion(rng, reach, recipe))
         else:
             path = shake_path(rng, reach, _unrest(rng, recipe))
         paths.append(exposures_of(path, count))
@@ -256,6 +257,15 @@ _MODELS: dict[str, Model] = {
     "defocus": _defocus,
     "object": _object,
 }
+
+
+def draw_motion(
+    rng: np.random.Generator, length: float, recipe: BlurRecipe
+) -> tuple[float, tuple[float, float], tuple[float, float]]:
+    """(angle, change, jerk) for `linear_path`."""
+    limit = recipe.acceleration_pixels / max(length, 1e-6)
+    angle = rng.uniform(0, np.pi)
+    return angle, *(draw_change(rng, min(most, limit)) for most in (recipe.max_acceleration, recipe.max_jerk))
 
 
 def _length(rng: np.random.Generator, recipe: BlurRecipe) -> float:

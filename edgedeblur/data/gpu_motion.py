@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from edgedeblur.data.blur import KINDS, OPEN_SHUTTER, VIDEO_FRAMES, BlurRecipe
 from edgedeblur.data.object_motion import LEAST_ASPECT, WAVES
 from edgedeblur.data.scene import MAX_TILT, THING_SHARE, TURNING_SHARE
-from edgedeblur.data.trajectory import STEPS, shake_path
+from edgedeblur.data.trajectory import JERK, STEPS, shake_path
 
 ON_GPU = ("still", "shake", "linear", "turn", "scene")
 _PATHS = 4096  # shaken paths, drawn once and used at any rotation
@@ -102,9 +102,12 @@ def _paths(
 def _lines(rng: np.random.Generator, recipe: BlurRecipe, time: np.ndarray) -> np.ndarray:
     """Paths of `trajectory.linear_path` at times [N, K] from -0.5 to 0.5."""
     count = len(time)
-    angle, direction = rng.uniform(0, math.pi, count), rng.uniform(0, 2 * math.pi, count)
-    change = rng.uniform(0, recipe.max_acceleration, count) * np.exp(1j * direction)
-    turned = (time + change[:, None] * time**2) * (np.exp(1j * angle) * _lengths(rng, recipe, count))[:, None]
+    angle, directions = rng.uniform(0, math.pi, count), rng.uniform(0, 2 * math.pi, (2, count))
+    lengths = _lengths(rng, recipe, count)
+    limit = recipe.acceleration_pixels / np.maximum(lengths, 1e-6)
+    most = np.minimum(np.array([[recipe.max_acceleration], [recipe.max_jerk]]), limit)
+    change, jerk = (rng.uniform(0, most) * np.exp(1j * directions))[:, :, None]
+    turned = (time + change * time**2 + JERK * jerk * time**3) * (np.exp(1j * angle) * lengths)[:, None]
     return np.stack([turned.real, turned.imag], axis=2)
 
 

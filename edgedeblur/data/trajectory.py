@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 STEPS = 512  # with 64 the paths of a nervous hand spread a tenth less than the published process's
+JERK = 4 / 3  # of the cube of time, from -0.5 to 0.5, against time itself: what brings a speed of 1 to 0 at both ends
 _REFERENCE_STEPS = 2000  # DeblurGAN's resolution of the path, to which its constants refer
 
 
@@ -39,22 +40,27 @@ def shake_path(rng: np.random.Generator, length: float, unrest: float) -> np.nda
     return np.stack([centred.real, centred.imag], axis=1)
 
 
-def linear_path(length: float, angle: float, change: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
-    """A path of constant acceleration through (0, 0), where it is at half its time: float64 [STEPS, 2] of (x, y).
+def linear_path(
+    length: float, angle: float, change: tuple[float, float] = (0.0, 0.0), jerk: tuple[float, float] = (0.0, 0.0)
+) -> np.ndarray:
+    """A straight path, or a cubic in time, through (0, 0), where it is at half its time: float64 [STEPS, 2] of (x, y).
 
     Args:
-        length: pixels travelled, but for what the acceleration adds.
+        length: pixels travelled, but for what the acceleration and its change add.
         angle: of the motion in the middle, in radians, from the x axis downwards.
         change: acceleration along and across it: of 1 and 0 the speed rises from nothing to twice the mean.
+        jerk: how the acceleration changes: of -1 and 0 the motion starts from rest and comes to rest.
     """
     time = np.linspace(-0.5, 0.5, STEPS)
-    along, across = length * (time + change[0] * time**2), length * change[1] * time**2
+    along, across = (
+        length * (mean * time + change[axis] * time**2 + JERK * jerk[axis] * time**3) for axis, mean in ((0, 1), (1, 0))
+    )
     cosine, sine = math.cos(angle), math.sin(angle)
     return np.stack([along * cosine - across * sine, along * sine + across * cosine], axis=1)
 
 
 def draw_change(rng: np.random.Generator, most: float) -> tuple[float, float]:
-    """An acceleration for `linear_path`, in any direction, its size evenly up to `most`."""
+    """An acceleration, or a jerk, for `linear_path`, in any direction, its size evenly up to `most`."""
     if most == 0:
         return 0.0, 0.0
     size, direction = rng.uniform(0, most), rng.uniform(0, 2 * math.pi)

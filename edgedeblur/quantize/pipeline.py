@@ -1,5 +1,5 @@
-"""Student to quantised network: equalise, observe, decide, fold and correct, check. The stages are this folder's files;
-`quantise_student` calls them in order."""
+"""Student to quantised network: equalise, observe, decide, fold and correct, fine-tune, check. The stages are this
+folder's files; `quantise_student` calls them in order."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from edgedeblur.quantize.check import check_network
 from edgedeblur.quantize.correct import fold_network, fold_network_corrected
 from edgedeblur.quantize.decide import Observer, decide_tensors
 from edgedeblur.quantize.equalise import collect_channel_maxima, equalise_student
+from edgedeblur.quantize.finetune import FinetuneOptions, Progress, finetune_network
 from edgedeblur.quantize.network import QuantisedNetwork
 from edgedeblur.quantize.observe import (
     Calibration,
@@ -40,12 +41,16 @@ class QuantiseOptions:
     equalise: scale channels so that each uses its tensor's range; see equalise.py. None: `auto` tries both, the others
         do.
     bias_correction: take the mean shift of every channel out through its bias; see correct.py.
+    finetune_steps: updates of weights and scales with their rounding in place; see finetune.py. 0 is none.
+    seed: of what fine-tuning looks at.
     """
 
     observer: Observer | Literal["auto"] = AUTO
     percentile: float = 99.99
     equalise: bool | None = None
     bias_correction: bool = True
+    finetune_steps: int = 0
+    seed: int = 0
 
 
 def quantise_student(
@@ -54,6 +59,7 @@ def quantise_student(
     options: QuantiseOptions = QuantiseOptions(),
     provenance: dict[str, Any] | None = None,
     statistics: dict[str, Any] | None = None,
+    progress: Progress = lambda what, done, total: None,
 ) -> QuantisedNetwork:
     """The int8 network of a float student.
 
@@ -62,12 +68,24 @@ def quantise_student(
         provenance: facts to keep in the network, as JSON values (student file, image names, seed).
         statistics: of an earlier calibration of the same student on the same images (`network.statistics`), to try
             other options without running the student again.
+        progress: told of every step of fine-tuning.
 
     Raises:
         UserError: bad options, bad images, a student that is not finite, or accumulators that could overflow int32.
     """
-    if options.observer == AUTO:
-        return _nearest_to_float(student, images, options, provenance, statistics)
+    rounded = _nearest_to_float if options.observer == AUTO else _rounded
+    network = rounded(student, images, options, provenance, statistics)
+    return _finetuned(student, network, images, options, progress) if options.finetune_steps else network
+
+
+def _rounded(
+    student: Student,
+    images: Sequence[np.ndarray],
+    options: QuantiseOptions,
+    provenance: dict[str, Any] | None,
+    statistics: dict[str, Any] | None,
+) -> QuantisedNetwork:
+    """Without fine-tuning, by one observer."""
     options = dataclasses.replace(options, equalise=options.equalise is not False)
     calibration = None if statistics is None else _known_calibration(student, options, statistics)
     maxima = calibration.channel_maxima if calibration else None
@@ -116,13 +134,39 @@ def _nearest_to_float(
         for observer in _TRIED_OBSERVERS:
             tried = dataclasses.replace(options, observer=observer, equalise=equalise)
             try:
-                networks.append(quantise_student(student, images, tried, provenance, known))
+                networks.append(_rounded(student, images, tried, provenance, known))
             except UserError as error:  # of these options alone, where others give a network
                 refused.append(error)
             else:
                 known = networks[-1].statistics
     if not networks:
         raise refused[0]
+    return _nearest(networks, student, images)
+
+
+def _finetuned(
+    student: Student,
+    network: QuantisedNetwork,
+    images: Sequence[np.ndarray],
+    options: QuantiseOptions,
+    progress: Progress,
+) -> QuantisedNetwork:
+    """The fine-tuned network; the given one where that is nearer to the student or an accumulator could overflow."""
+    maxima = calibration_from_json(network.statistics).channel_maxima
+    folded = student if maxima is None else equalise_student(student, maxima)
+    tuned = finetune_network(folded, network, images, FinetuneOptions(options.finetune_steps, options.seed), progress)
+    tuned = dataclasses.replace(tuned, recipe={**network.recipe, "finetune_steps": options.finetune_steps})
+    try:
+        check_network(tuned)
+    except UserError:
+        return network
+    return _nearest([network, tuned], student, images)
+
+
+def _nearest(networks: Sequence[QuantisedNetwork], student: Student, images: Sequence[np.ndarray]) -> QuantisedNetwork:
+    """The one whose output comes nearest to the float student's on a few of the images."""
+    if len(networks) == 1:
+        return networks[0]
     judged = images[:: -(-len(images) // _JUDGED_IMAGES)]
     return max(networks, key=lambda network: measure_quality(network, student, judged).int8_to_float_db)
 

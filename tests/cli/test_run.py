@@ -49,6 +49,7 @@ def light(work, monkeypatch):
 
 def run(*words):
     base = ["run", "--teacher", "teacher.safetensors", "--init", "none", "--calibration", "calibration"]
+    base += ["--finetune-steps", "2"]
     result = CliRunner().invoke(cli, [*base, "--size", "64x64", "--threads", "1", *words])
     assert "unexpected" not in result.stderr, result.stderr
     return result
@@ -82,6 +83,7 @@ def test_finished_steps_are_kept(light):
         (["--threads", "2"], ["bench"]),
         (["--size", "64x80"], ["compile", "bench"]),
         (["--seed", "1"], STEPS),
+        (["--finetune-steps", "0"], ["quantize"]),  # a student of few steps is rounded without loss: the same network
         (["--steps", "7"], ["distill"]),  # its student is the same, so the steps after it are finished
     ],
 )

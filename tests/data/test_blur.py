@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgedeblur.data.blur import KINDS, VIDEO_FRAMES, BlurRecipe, blur_and_record, blur_image, turn_blur
+from edgedeblur.data.blur import KINDS, VIDEO_FRAMES, BlurRecipe, blur_and_record, blur_image, draw_motion
 from edgedeblur.data.gopro import MAX_FRAMES, MIN_FRAMES, average_frames, draw_window
 from edgedeblur.data.light import from_light, stretch_highlights, to_light
 from edgedeblur.data.object_motion import ObjectShape, kernel_blur, shape_mask
 from edgedeblur.data.scene import Scene, assemble, background_shift, expose_scene
 from edgedeblur.data.trajectory import STEPS, draw_change, frames_kernel, linear_path, path_kernel, shake_path
+from edgedeblur.data.turning import turn_blur
 
 CLEAN = BlurRecipe(still_share=0, noise_share=0, jpeg_share=0, highlight_gain=1)
 
@@ -91,6 +92,25 @@ def test_an_accelerated_path_is_the_integral_of_its_velocity(along, across):
     assert np.abs(path[STEPS // 2]).max() < 0.03 and np.abs(path[STEPS // 2 - 1]).max() < 0.03
     turned = linear_path(24.0, 0.7, (along, across))
     assert turned @ [math.cos(0.7), math.sin(0.7)] == pytest.approx(path[:, 0])
+
+
+@pytest.mark.parametrize("along, across", [(-1.0, 0.0), (0.4, 0.7)])
+def test_a_path_of_changing_acceleration_is_the_integral_of_its_velocity(along, across):
+    """Velocity (1 + 4 along t^2, 4 across t^2): with -1 from rest to rest, fastest in the middle."""
+    path = linear_path(30.0, 0.0, jerk=(along, across))
+    velocity = np.gradient(path, 1 / (STEPS - 1), axis=0)[1:-1] / 30.0
+    time = np.linspace(-0.5, 0.5, STEPS)[1:-1]
+    expected = np.stack([1 + 4 * along * time**2, 4 * across * time**2], axis=1)
+    assert velocity == pytest.approx(expected, abs=1e-4)
+
+
+def test_long_paths_are_bent_no_farther_in_pixels_than_short_ones():
+    recipe = BlurRecipe(max_acceleration=1.0, max_jerk=0.5, acceleration_pixels=6.0)
+    rng = np.random.default_rng(3)
+    for length, most, most_jerk in ((3.0, 1.0, 0.5), (8.0, 0.75, 0.5), (30.0, 0.2, 0.2)):
+        drawn = [draw_motion(rng, length, recipe) for _ in range(300)]
+        changes, jerks = (np.hypot(*np.array([motion[place] for motion in drawn]).T) for place in (1, 2))
+        assert 0.95 * most < changes.max() <= most and 0.95 * most_jerk < jerks.max() <= most_jerk
 
 
 def test_accelerations_are_of_any_direction_and_up_to_the_most():
@@ -281,6 +301,8 @@ def test_an_image_of_any_size_is_blurred_in_its_own_size(height, width, kind, se
         {"jpeg_quality": 0},
         {"video_share": 1.5},
         {"max_acceleration": 1.5},
+        {"max_jerk": -0.1},
+        {"acceleration_pixels": -1.0},
         {"max_zoom": 0.5},
         {"min_contrast": 0.0},
     ],

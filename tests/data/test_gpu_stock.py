@@ -127,6 +127,22 @@ def test_accelerated_motions_are_paths_of_constant_acceleration():
     assert np.quantile(change, 0.98) < 1.1 and change.max() > 0.8 and not motions.camera[:, OPEN_SHUTTER // 2].any()
 
 
+def test_long_motions_are_bent_no_farther_in_pixels_than_short_ones():
+    """Ends against the chord through the middle: a path's even part is what acceleration adds, its odd part's departure
+    from a line what jerk does."""
+    recipe = dataclasses.replace(
+        CLEAN,
+        **{"scene_share": 0.0, "linear_share": 1.0, "video_share": 0.0},
+        **{"max_acceleration": 1.0, "max_jerk": 1.0, "acceleration_pixels": 4.0},
+    )
+    camera = draw_motions(np.random.default_rng(0), recipe, PathBank(recipe, 1), 200, 600).camera
+    even = np.hypot(*(camera[:, 0] + camera[:, -1]).T) / 2
+    odd, inner = (camera[:, -1] - camera[:, 0]) / 2, (camera[:, 24] - camera[:, 8]) / 2
+    twisted = np.hypot(*(odd - 2 * inner).T)  # of a straight line's ends, twice what is halfway there
+    assert 0.9 < even.max() < 1.1  # 4 pixels * 0.5^2
+    assert 0.45 < twisted.max() < 0.6  # 4 pixels * 4 / 3 * (0.5^3 - 2 * 0.25^3)
+
+
 @pytest.mark.parametrize("quality", [75, 90, 99])
 def test_jpeg_loses_what_libjpeg_loses(quality):
     image = np.uint8(255 * smooth_light(1, 96)[0])

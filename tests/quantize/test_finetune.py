@@ -1,0 +1,106 @@
+"""Fine-tuning with rounding in place brings the int8 network nearer to the float student."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from networks import random_network
+from students import dead_student, drawn_pair, trained_student
+
+from edgedeblur.quantize import pipeline
+from edgedeblur.quantize.check import check_network
+from edgedeblur.quantize.equalise import equalise_student
+from edgedeblur.quantize.finetune import FinetuneOptions, SimulatedNetwork, finetune_network
+from edgedeblur.quantize.interpreter import run_tensors
+from edgedeblur.quantize.network import TensorScale
+from edgedeblur.quantize.observe import calibration_from_json
+from edgedeblur.quantize.pipeline import QuantiseOptions, quantise_student
+from edgedeblur.quantize.quality import measure_quality
+
+CALIBRATION = [drawn_pair(10_100 + seed)[0] for seed in range(8)]
+BLURRED = [drawn_pair(10_200 + seed)[0] for seed in range(4)]
+
+
+def folded(network):
+    """The trained student as `network` was folded from it."""
+    maxima = calibration_from_json(network.statistics).channel_maxima
+    return trained_student() if maxima is None else equalise_student(trained_student(), maxima)
+
+
+@pytest.mark.parametrize("equalise", [True, False])
+def test_every_layer_computes_what_the_interpreter_does(equalise):
+    network = quantise_student(trained_student(), CALIBRATION, QuantiseOptions("mse", equalise=equalise))
+    simulated = SimulatedNetwork(folded(network), network)
+    for image in BLURRED:
+        expected = run_tensors(network, image)
+        real = {name: as_real(integers, network.tensors[name]) for name, integers in expected.items()}
+        for layer in network.spec.layers:
+            with torch.no_grad():
+                output = simulated.run_layer(layer, real)
+            steps = (output - real[layer.name]) / network.tensors[layer.name].scale
+            np.testing.assert_allclose(steps, steps.round(), atol=1e-3)
+            assert (steps.abs() > 0.5).float().mean() < 0.002, layer.name  # where a float sum lies between two integers
+
+
+def as_real(integers: np.ndarray, scale: TensorScale) -> torch.Tensor:
+    """What an int8 [H, W, C] tensor stands for, [1, C, H, W]."""
+    real = (integers.astype(np.float32) - scale.zero_point) * np.float32(scale.scale)
+    return torch.from_numpy(real).permute(2, 0, 1)[None]
+
+
+def test_every_scale_and_weight_learns():
+    network = quantise_student(trained_student(), CALIBRATION, QuantiseOptions("mse"))
+    simulated = SimulatedNetwork(folded(network), network)
+    image = torch.from_numpy(BLURRED[0]).permute(2, 0, 1)[None].float() / 255
+    simulated(image).square().sum().backward()
+    hidden = list(simulated.scales)[:-1]  # the last tensor is an image, whose scale is fixed
+    assert all(torch.any(p.grad != 0) for p in [*simulated.weights, *simulated.biases, *hidden])
+    assert simulated.scales[-1].grad is None
+
+
+def test_it_mends_ranges_that_cut_too_much_on_images_it_has_not_seen():
+    student = trained_student()
+    plain = quantise_student(student, CALIBRATION, QuantiseOptions("percentile", 95))
+    tuned = quantise_student(student, CALIBRATION, QuantiseOptions("percentile", 95, finetune_steps=100))
+    assert tuned.recipe == {**plain.recipe, "finetune_steps": 100}
+    before, after = (measure_quality(network, student, BLURRED).int8_to_float_db for network in (plain, tuned))
+    assert after > before + 1
+
+
+def test_the_same_seed_gives_the_same_network_and_another_gives_another():
+    network = quantise_student(trained_student(), CALIBRATION, QuantiseOptions("mse"))
+    first, second, third = (
+        finetune_network(folded(network), network, CALIBRATION, FinetuneOptions(5, seed)) for seed in (0, 0, 1)
+    )
+    assert first.tensors == second.tensors != third.tensors
+    for one, other in zip(first.layers, second.layers, strict=True):
+        np.testing.assert_array_equal(one.weight, other.weight)
+        np.testing.assert_array_equal(one.bias, other.bias)
+
+
+def test_progress_is_told_of_every_step():
+    told = []
+    options = QuantiseOptions("mse", finetune_steps=3)
+    quantise_student(trained_student(), CALIBRATION[:2], options, progress=lambda *news: told.append(news))
+    assert told == [("fine-tuning", done, 3) for done in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("spoil", ["farther", "overflowing"])
+def test_a_network_that_came_out_worse_or_unsafe_is_not_kept(monkeypatch, spoil):
+    def spoiled(student, network, images, options, progress):
+        if spoil == "farther":
+            return dataclasses.replace(network, layers=random_network(network.spec, seed=3).layers)
+        large = dataclasses.replace(network.layers[0], bias=np.full_like(network.layers[0].bias, 2**31 - 1))
+        return dataclasses.replace(network, layers=(large, *network.layers[1:]))
+
+    monkeypatch.setattr(pipeline, "finetune_network", spoiled)
+    network = quantise_student(trained_student(), CALIBRATION, QuantiseOptions("mse", finetune_steps=1))
+    assert "finetune_steps" not in network.recipe
+
+
+def test_dead_channels_and_images_of_one_multiple_are_tuned_too():
+    student = dead_student()
+    image = CALIBRATION[0][: student.spec.multiple, : student.spec.multiple]
+    network = quantise_student(student, [image], QuantiseOptions("mse", finetune_steps=5))
+    check_network(network)
