@@ -45,5 +45,42 @@ test-tools:
 		else echo "note: without $$tool (apt-get install $$package) the tests that need it are skipped"; fi; \
 	done
 
+# The students that ship, made again from the data in MATERIAL: make build/students/small.edq, nano.edq, large.edq. Three
+# stages each. The first is for a GPU (minutes; a CPU takes hours, and batches of 8 in place of 32); the minutes of the others
+# are those of one core with a matrix unit. After an interruption `make ... AGAIN=--resume` goes on; FIRST="--minutes 10" shows
+# the beginning of the first curve.
+MATERIAL ?= ../shared/material
+STUDENTS := build/students
+RECIPES := edgedeblur/train/recipes
+MADE_FROM = --data photos:$(MATERIAL)/photos/cid22 --data photos:$(MATERIAL)/photos/clic2025_half \
+	--data photos:$(MATERIAL)/photos/kodak --data frames:$(MATERIAL)/gopro_video_240fps \
+	$(addprefix --validation $(MATERIAL)/pairs/,gopro720 gopro720avg gopro256 reds320)
+DISTILL = $(BIN)/edgedeblur distill --tier $(basename $(basename $(@F))) $(MADE_FROM) $(AGAIN) -o $@
+FIRST ?= --steps $(STEPS_$*)
+STEPS_small := 37600
+STEPS_nano := 19585
+SECOND_small := --minutes 50
+SECOND_nano := --minutes 12
+THIRD_small := --minutes 80
+THIRD_nano := --minutes 10
+THIRD_large := --minutes 58
+
+$(STUDENTS)/%.1.safetensors: | setup
+	$(DISTILL) --init none --recipe $(RECIPES)/student-from-scratch.toml $(FIRST)
+
+$(STUDENTS)/%.2.safetensors: $(STUDENTS)/%.1.safetensors
+	$(DISTILL) --init $< --recipe $(RECIPES)/student-second.toml $(SECOND_$*)
+
+$(STUDENTS)/large.2.safetensors: $(STUDENTS)/small.1.safetensors
+	$(DISTILL) --init $< --recipe $(RECIPES)/student-second.toml --rate 1e-3 --minutes 62
+
+$(STUDENTS)/%.3.safetensors: $(STUDENTS)/%.2.safetensors
+	$(DISTILL) --init $< --recipe $(RECIPES)/student-finish.toml $(THIRD_$*)
+
+$(STUDENTS)/%.edq: $(STUDENTS)/%.3.safetensors
+	$(BIN)/edgedeblur quantize $< --finetune-steps 600 -o $@
+
+.SECONDARY:
+
 clean:
 	rm -rf $(VENV) $(WORKDIR) build *.egg-info
