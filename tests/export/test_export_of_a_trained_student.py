@@ -7,7 +7,7 @@ from students import drawn_pair, trained_student
 from edgedeblur.export.onnx import onnx_model
 from edgedeblur.export.tflite import tflite_model
 from edgedeblur.quantize.interpreter import run
-from edgedeblur.quantize.pipeline import quantise_student
+from edgedeblur.quantize.pipeline import QuantiseOptions, quantise_student
 
 ort = pytest.importorskip("onnxruntime")
 litert = pytest.importorskip("ai_edge_litert.interpreter")
@@ -34,9 +34,11 @@ def tflite_outputs(network, images: list[np.ndarray]) -> list[np.ndarray]:
     return outputs
 
 
+@pytest.mark.parametrize("steps", [0, 50])
 @pytest.mark.parametrize("outputs", [onnx_outputs, tflite_outputs])
-def test_one_step_in_one_of_a_hundred_pixels_is_the_most_that_differs(outputs):
-    network = quantise_student(trained_student(), [drawn_pair(10_100 + seed)[0] for seed in range(8)])
+def test_one_step_in_one_of_a_hundred_pixels_is_the_most_that_differs(outputs, steps):
+    calibration = [drawn_pair(10_100 + seed)[0] for seed in range(8)]
+    network = quantise_student(trained_student(), calibration, QuantiseOptions(finetune_steps=steps))
     images = [drawn_pair(10_200 + seed)[0] for seed in range(8)]
     expected = np.stack([run(network, image) for image in images])
     difference = np.abs(np.stack(outputs(network, images)).astype(int) - expected)
