@@ -62,7 +62,6 @@ STEPS_nano := 19585
 SECOND_small := --minutes 50
 SECOND_nano := --minutes 12
 THIRD_small := --minutes 80
-THIRD_nano := --minutes 10
 THIRD_large := --minutes 58
 
 $(STUDENTS)/%.1.safetensors: | setup
@@ -77,8 +76,13 @@ $(STUDENTS)/large.2.safetensors: $(STUDENTS)/small.1.safetensors
 $(STUDENTS)/%.3.safetensors: $(STUDENTS)/%.2.safetensors
 	$(DISTILL) --init $< --recipe $(RECIPES)/student-finish.toml $(THIRD_$*)
 
+QUANTIZE = $(BIN)/edgedeblur quantize $< --finetune-steps 600 -o $@
+
 $(STUDENTS)/%.edq: $(STUDENTS)/%.3.safetensors
-	$(BIN)/edgedeblur quantize $< --finetune-steps 600 -o $@
+	$(QUANTIZE)
+
+$(STUDENTS)/nano.edq: $(STUDENTS)/nano.2.safetensors
+	$(QUANTIZE)
 
 .SECONDARY:
 
