@@ -76,7 +76,7 @@ $(STUDENTS)/large.2.safetensors: $(STUDENTS)/small.1.safetensors
 $(STUDENTS)/%.3.safetensors: $(STUDENTS)/%.2.safetensors
 	$(DISTILL) --init $< --recipe $(RECIPES)/student-finish.toml $(THIRD_$*)
 
-FINETUNE_small := 300
+FINETUNE_small := 1000
 FINETUNE_nano := 600
 FINETUNE_large := 300
 QUANTIZE = $(BIN)/edgedeblur quantize $< --finetune-steps $(FINETUNE_$(basename $(@F))) -o $@
