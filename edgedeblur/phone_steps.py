@@ -12,8 +12,8 @@ from edgedeblur.bench.sustained_plot import write_sustained_png
 from edgedeblur.compile.artefact import ArtefactInfo, load_artefact
 from edgedeblur.device.connect import choose_phone, ready_phones
 from edgedeblur.device.shell import Phone
-from edgedeblur.device.transfer import Progress
 from edgedeblur.errors import INTERRUPTED, UserError
+from edgedeblur.progress import Progress
 from edgedeblur.steps import Log
 from edgedeblur.workdir import WorkDir
 

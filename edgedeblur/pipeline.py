@@ -13,8 +13,9 @@ from edgedeblur.compile.target import Target, database_name, load_target, shippe
 from edgedeblur.digests import stamp
 from edgedeblur.distill.distillation import DistillOptions, distill
 from edgedeblur.errors import INTERRUPTED, UserError
+from edgedeblur.progress import Progress
 from edgedeblur.quantize.pipeline import QuantiseOptions
-from edgedeblur.restore.evaluate import Evaluation, PairInMemory, Progress
+from edgedeblur.restore.evaluate import Evaluation, PairInMemory
 from edgedeblur.restore.open import Restorer
 from edgedeblur.resume import Step, run_steps
 from edgedeblur.steps import (

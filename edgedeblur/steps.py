@@ -27,10 +27,11 @@ from edgedeblur.distill.distillation import DEFAULT_RECIPE, DistillOptions
 from edgedeblur.distill.recipe import DistillRecipe
 from edgedeblur.errors import UserError
 from edgedeblur.files import write_json
+from edgedeblur.progress import Progress, silent
 from edgedeblur.quantize.edq import load_edq, save_edq
 from edgedeblur.quantize.network import QuantisedNetwork
 from edgedeblur.quantize.pipeline import QuantiseOptions, quantise_student
-from edgedeblur.restore.evaluate import Evaluation, Pair, PairInMemory, Progress, evaluate, evaluation_json
+from edgedeblur.restore.evaluate import Evaluation, Pair, PairInMemory, evaluate, evaluation_json
 from edgedeblur.restore.open import Restorer, open_model
 from edgedeblur.shipped import shipped_student, shipped_teacher
 from edgedeblur.train.recipe import from_table, read_recipe
@@ -97,7 +98,7 @@ def quantise_step(
     output: Path,
     options: QuantiseOptions,
     log: Log,
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> QuantisedNetwork:
     """student.safetensors and calibration images to an `.edq` file.
 

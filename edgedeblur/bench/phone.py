@@ -30,9 +30,10 @@ from edgedeblur.device.errors import ContactLost, Interrupted
 from edgedeblur.device.facts import PhoneFacts, check_abi, read_facts
 from edgedeblur.device.program import PROGRAM, RemoteRun, run_program_on
 from edgedeblur.device.shell import Phone
-from edgedeblur.device.transfer import REMOTE_ROOT, Progress, pull, push, remote_folder, remove_all
+from edgedeblur.device.transfer import REMOTE_ROOT, pull, push, remote_folder, remove_all
 from edgedeblur.device.watch import Watch
 from edgedeblur.errors import UserError
+from edgedeblur.progress import Progress
 from edgedeblur.quantize import interpreter
 
 MIN_SECONDS = 10.0

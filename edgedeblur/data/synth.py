@@ -9,7 +9,7 @@ adds to a shorter, and the same options give the same bytes.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from edgedeblur.data.sources import Mixture, Pairs, Photos, Source
 from edgedeblur.data.training_data import open_data
 from edgedeblur.errors import UserError
 from edgedeblur.files import write_json, write_text
+from edgedeblur.progress import Progress
 
 HEADER, RECORDS = "synth.json", "pairs.jsonl"
 FORMAT = 1
@@ -38,8 +39,6 @@ EVERY_MODEL = BlurRecipe(
     photon_noise=2.0,
 )
 _MAX_SIDE = 8192
-
-Progress = Callable[[str, int, int | None], None]
 
 
 @dataclass(frozen=True)

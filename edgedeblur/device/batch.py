@@ -6,8 +6,9 @@ from pathlib import Path
 from edgedeblur.device.errors import ContactLost
 from edgedeblur.device.program import run_program_on
 from edgedeblur.device.shell import Phone
-from edgedeblur.device.transfer import Progress, push
+from edgedeblur.device.transfer import push
 from edgedeblur.errors import UserError
+from edgedeblur.progress import Progress
 from edgedeblur.runtime.program import BenchResult
 
 

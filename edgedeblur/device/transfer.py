@@ -12,19 +12,18 @@ import shlex
 import stat
 import struct
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from edgedeblur.device.shell import ANSWER_S, Phone, reaching, run
 from edgedeblur.errors import UserError
+from edgedeblur.progress import Progress
 
 REMOTE_ROOT = "/data/local/tmp/edgedeblur"
 _BLOCK = 1 << 16  # the protocol's largest
 _PART = ".part"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _FREE_MARGIN = 4 << 20
-
-Progress = Callable[[str, int, int | None], None]  # what, bytes done, bytes in all
 
 
 def remote_folder(name: str) -> str:

@@ -6,15 +6,19 @@ is the float student, on the calibration images; sharp images are not needed.
 """
 
 import copy
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from edgedeblur.data.sources import crop_at_random
+from edgedeblur.progress import Progress, silent
 from edgedeblur.quantize.correct import fold_network
+from edgedeblur.quantize.fold import weight_scales
 from edgedeblur.quantize.network import QuantisedNetwork, TensorScale, is_image
 from edgedeblur.quantize.observe import crop_images
 from edgedeblur.student import IMAGE, ConvSpec, Student, depth_to_space, space_to_depth
@@ -26,80 +30,70 @@ _SCALE_RATE = 2e-3  # of the logarithm of activation scales
 _BETAS = (0.9, 0.99)
 _MOST = 127
 
-Progress = Callable[[str, int, int | None], None]
-"""(what, done, total)."""
-
-
-@dataclass(frozen=True)
-class FinetuneOptions:
-    """steps: updates, each on 4 crops of 128x128 of the calibration images. seed: of the crops."""
-
-    steps: int = 200
-    seed: int = 0
-
 
 def finetune_network(
     student: Student,
     network: QuantisedNetwork,
     images: Sequence[np.ndarray],
-    options: FinetuneOptions = FinetuneOptions(),
-    progress: Progress = lambda what, done, total: None,
+    steps: int,
+    seed: int = 0,
+    progress: Progress = silent,
 ) -> QuantisedNetwork:
     """The network with other integers and scales, nearer to the float student.
 
     Args:
         student: what `network` was folded from, equalised if it was.
         images: blurred, uint8 [H, W, 3] RGB, of any sizes from one `spec.multiple` up.
+        steps: updates, each on 4 crops of up to 128x128 of the images. seed: of the crops.
 
     Raises:
         UserError: images of another type, or too small.
     """
     simulated = SimulatedNetwork(student, network)
-    crops = _Crops(images, student.spec.multiple, options.seed)
     optimiser = torch.optim.Adam(
         [
-            {"params": [*simulated.weights, *simulated.biases], "lr": _RATE},
-            {"params": [*simulated.scales], "lr": _SCALE_RATE},
+            {"params": [*simulated.weights.values(), *simulated.biases.values()], "lr": _RATE},
+            {"params": [*simulated.scales.values()], "lr": _SCALE_RATE},
         ],
         betas=_BETAS,
     )
     rates = [group["lr"] for group in optimiser.param_groups]
-    for step in range(options.steps):
+    for step, blurred in enumerate(itertools.islice(_crops(images, student.spec.multiple, seed), steps)):
         for group, rate in zip(optimiser.param_groups, rates, strict=True):
-            group["lr"] = rate * rate_factor(step, step / options.steps)
-        blurred = crops.draw()
+            group["lr"] = rate * rate_factor(step, step / steps)
         with torch.no_grad():
             wanted = student(blurred).clamp(0, 1)
         optimiser.zero_grad()
-        F.mse_loss(simulated(blurred), wanted).backward()
+        F.mse_loss(simulated.run(blurred), wanted).backward()
         optimiser.step()
-        progress("fine-tuning", step + 1, options.steps)
+        progress("fine-tuning", step + 1, steps)
     tuned = fold_network(simulated.student(), simulated.tensors())
     return replace(network, layers=tuned.layers, tensors=tuned.tensors)
 
 
-class SimulatedNetwork(nn.Module):
+class SimulatedNetwork:
     """A quantised network in float: real values that are multiples of their tensor's scale, and what is learnt of them.
 
-    weights, biases: what is added to the student's and the network's, in steps of the layer's weights and outputs.
-    scales: logarithms of the factors of activation scales.
+    weights, biases: by layer, what is added to the student's and the network's, in steps of the layer's weights and
+    outputs. scales: by tensor, logarithms of the factors of its scale; none for images, whose scale is fixed.
     """
 
     def __init__(self, student: Student, network: QuantisedNetwork):
-        super().__init__()
-        self.spec, self._student, self._tensors = student.spec, student, network.tensors
-        self._fixed = {}
+        self.spec, self._student, self._tensors, self._layers = student.spec, student, network.tensors, {}
+        self.weights: dict[str, Tensor] = {}
+        self.biases: dict[str, Tensor] = {}
+        self.scales: dict[str, Tensor] = {}
         for layer in network.layers:
-            steps = torch.from_numpy(layer.weight_scale)
+            name, steps = layer.spec.name, torch.from_numpy(layer.weight_scale)
             real_bias = layer.bias * layer.weight_scale.astype(np.float64) * network.tensors[layer.spec.source].scale
-            weight = student.conv(layer.spec.name).weight.detach()
-            self._fixed[layer.spec.name] = weight, steps[:, None, None, None], torch.from_numpy(real_bias).float()
-        self.weights = nn.ParameterList(torch.zeros_like(weight) for weight, _, _ in self._fixed.values())
-        self.biases = nn.ParameterList(torch.zeros_like(bias) for _, _, bias in self._fixed.values())
-        self.scales = nn.ParameterList(torch.zeros(()) for _ in self._fixed)
-        self._places = {name: place for place, name in enumerate(self._fixed)}
+            weight, bias = student.conv(name).weight.detach(), torch.from_numpy(real_bias).float()
+            self._layers[name] = weight, steps[:, None, None, None], bias
+            self.weights[name] = torch.zeros_like(weight, requires_grad=True)
+            self.biases[name] = torch.zeros_like(bias, requires_grad=True)
+            if not is_image(name, student.spec):
+                self.scales[name] = torch.zeros((), requires_grad=True)
 
-    def forward(self, image: Tensor) -> Tensor:
+    def run(self, image: Tensor) -> Tensor:
         """[N, 3, H, W] RGB in [0, 1], multiples of 1/255, to the same."""
         tensors = {IMAGE: image}
         for layer in self.spec.layers:
@@ -109,7 +103,7 @@ class SimulatedNetwork(nn.Module):
     def run_layer(self, layer: ConvSpec, tensors: dict[str, Tensor]) -> Tensor:
         """One layer's output [N, C, H, W] from the tensors that it reads."""
         weight, bias = self._weight(layer.name), self._bias(layer.name)
-        steps = (weight.detach().abs().amax((1, 2, 3), keepdim=True) / _MOST).clamp_min(1e-12)
+        steps = self._steps(layer)
         weight = _rounded(weight / steps) * steps
         scale, zero_point = self._scale(layer.name), self._tensors[layer.name].zero_point
         source = space_to_depth(tensors[layer.source], layer.space_to_depth)
@@ -121,21 +115,27 @@ class SimulatedNetwork(nn.Module):
         return result.clamp(low - zero_point, 127 - zero_point) * scale
 
     def _weight(self, name: str) -> Tensor:
-        weight, steps, _ = self._fixed[name]
-        return weight + self.weights[self._places[name]] * steps
+        weight, steps, _ = self._layers[name]
+        return weight + self.weights[name] * steps
 
     def _bias(self, name: str) -> Tensor:
-        return self._fixed[name][2] + self.biases[self._places[name]] * self._tensors[name].scale
+        return self._layers[name][2] + self.biases[name] * self._tensors[name].scale
+
+    @torch.no_grad()
+    def _steps(self, layer: ConvSpec) -> Tensor:
+        """Of the layer's weights, as they will be folded: [out, 1, 1, 1]."""
+        weight, bias = self._weight(layer.name).numpy(), self._bias(layer.name).numpy()
+        return torch.from_numpy(weight_scales(weight, bias, float(self._scale(layer.source))))[:, None, None, None]
 
     def _scale(self, name: str) -> Tensor | float:
         first = self._tensors[name].scale
-        return first if is_image(name, self.spec) else first * self.scales[self._places[name]].exp()
+        return first * self.scales[name].exp() if name in self.scales else first
 
     @torch.no_grad()
     def student(self) -> Student:
         """A float student with what was learnt."""
         learnt = copy.deepcopy(self._student)
-        for name in self._fixed:
+        for name in self._layers:
             conv = learnt.conv(name)
             conv.weight.copy_(self._weight(name))
             conv.bias.copy_(self._bias(name))
@@ -144,30 +144,21 @@ class SimulatedNetwork(nn.Module):
     @torch.no_grad()
     def tensors(self) -> dict[str, TensorScale]:
         """Scales with what was learnt."""
-        known = {name: TensorScale(float(self._scale(name)), self._tensors[name].zero_point) for name in self._fixed}
-        return {IMAGE: self._tensors[IMAGE], **known}
+        return {name: TensorScale(float(self._scale(name)), old.zero_point) for name, old in self._tensors.items()}
 
 
-class _Crops:
-    """Random crops of images, mirrored and turned at random."""
-
-    def __init__(self, images: Sequence[np.ndarray], multiple: int, seed: int):
-        self._images = [torch.from_numpy(image.copy()) for image in crop_images(images, multiple)]
-        smallest = min(min(image.shape[:2]) for image in self._images)
-        self._side = min(_SIDE, smallest)
-        self._rng = np.random.default_rng(seed)
-
-    def draw(self) -> Tensor:
-        """float32 [N, 3, H, W] in [0, 1]."""
-        return torch.stack([self._one() for _ in range(_BATCH)]).permute(0, 3, 1, 2).float() / 255
-
-    def _one(self) -> Tensor:
-        image = self._images[self._rng.integers(len(self._images))]
-        top, left = (int(self._rng.integers(size - self._side + 1)) for size in image.shape[:2])
-        crop = image[top : top + self._side, left : left + self._side]
-        swap, down, right = self._rng.integers(2, size=3)
-        crop = crop.transpose(0, 1) if swap else crop
-        return crop.flip([axis for axis, flip in enumerate((down, right)) if flip])
+def _crops(images: Sequence[np.ndarray], multiple: int, seed: int) -> Iterator[Tensor]:
+    """Batches without end, float32 [N, 3, H, W] in [0, 1]: random crops, mirrored and turned at random."""
+    images, rng = list(crop_images(images, multiple)), np.random.default_rng(seed)
+    side = min(_SIDE, *(size for image in images for size in image.shape[:2]))
+    while True:
+        batch = []
+        for _ in range(_BATCH):
+            (crop,) = crop_at_random(rng, (side, side), images[rng.integers(len(images))])
+            swap, down, right = rng.integers(2, size=3)
+            crop = torch.from_numpy(np.ascontiguousarray(crop.swapaxes(0, 1) if swap else crop))
+            batch.append(crop.flip([axis for axis, flip in enumerate((down, right)) if flip]))
+        yield torch.stack(batch).permute(0, 3, 1, 2).float() / 255
 
 
 class _Rounding(torch.autograd.Function):

@@ -10,11 +10,12 @@ import numpy as np
 
 from edgedeblur import __version__
 from edgedeblur.errors import UserError
+from edgedeblur.progress import Progress, silent
 from edgedeblur.quantize.check import check_network
 from edgedeblur.quantize.correct import fold_network, fold_network_corrected
 from edgedeblur.quantize.decide import Observer, decide_tensors
 from edgedeblur.quantize.equalise import collect_channel_maxima, equalise_student
-from edgedeblur.quantize.finetune import FinetuneOptions, Progress, finetune_network
+from edgedeblur.quantize.finetune import finetune_network
 from edgedeblur.quantize.network import QuantisedNetwork
 from edgedeblur.quantize.observe import (
     Calibration,
@@ -42,7 +43,7 @@ class QuantiseOptions:
         do.
     bias_correction: take the mean shift of every channel out through its bias; see correct.py.
     finetune_steps: updates of weights and scales with their rounding in place; see finetune.py. 0 is none.
-    seed: of what fine-tuning looks at.
+    seed: of what fine-tuning looks at, and of the blur of the default photographs.
     """
 
     observer: Observer | Literal["auto"] = AUTO
@@ -59,7 +60,7 @@ def quantise_student(
     options: QuantiseOptions = QuantiseOptions(),
     provenance: dict[str, Any] | None = None,
     statistics: dict[str, Any] | None = None,
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> QuantisedNetwork:
     """The int8 network of a float student.
 
@@ -74,15 +75,17 @@ def quantise_student(
         UserError: bad options, bad images, a student that is not finite, or accumulators that could overflow int32.
     """
     rounded = _nearest_to_float if options.observer == AUTO else _rounded
-    network = rounded(student, images, options, provenance, statistics)
-    return _finetuned(student, network, images, options, progress) if options.finetune_steps else network
+    network = rounded(student, images, options, statistics)
+    if options.finetune_steps:
+        network = _finetuned(student, network, images, options, progress)
+    made_by = {"calibration_images": len(images), "edgedeblur_version": __version__}
+    return dataclasses.replace(network, provenance={**(provenance or {}), **made_by})
 
 
 def _rounded(
     student: Student,
     images: Sequence[np.ndarray],
     options: QuantiseOptions,
-    provenance: dict[str, Any] | None,
     statistics: dict[str, Any] | None,
 ) -> QuantisedNetwork:
     """Without fine-tuning, by one observer."""
@@ -104,7 +107,6 @@ def _rounded(
         network,
         recipe=_recipe(options),
         statistics=calibration_to_json(calibration),
-        provenance={**(provenance or {}), "calibration_images": len(images), "edgedeblur_version": __version__},
     )
     check_network(network)
     return network
@@ -114,7 +116,6 @@ def _nearest_to_float(
     student: Student,
     images: Sequence[np.ndarray],
     options: QuantiseOptions,
-    provenance: dict[str, Any] | None,
     statistics: dict[str, Any] | None,
 ) -> QuantisedNetwork:
     """Of the networks that the tried options give, the one whose output comes nearest to the float student's.
@@ -134,7 +135,7 @@ def _nearest_to_float(
         for observer in _TRIED_OBSERVERS:
             tried = dataclasses.replace(options, observer=observer, equalise=equalise)
             try:
-                networks.append(_rounded(student, images, tried, provenance, known))
+                networks.append(_rounded(student, images, tried, known))
             except UserError as error:  # of these options alone, where others give a network
                 refused.append(error)
             else:
@@ -154,7 +155,7 @@ def _finetuned(
     """The fine-tuned network; the given one where that is nearer to the student or an accumulator could overflow."""
     maxima = calibration_from_json(network.statistics).channel_maxima
     folded = student if maxima is None else equalise_student(student, maxima)
-    tuned = finetune_network(folded, network, images, FinetuneOptions(options.finetune_steps, options.seed), progress)
+    tuned = finetune_network(folded, network, images, options.finetune_steps, options.seed, progress)
     tuned = dataclasses.replace(tuned, recipe={**network.recipe, "finetune_steps": options.finetune_steps})
     try:
         check_network(tuned)

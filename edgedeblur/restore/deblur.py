@@ -1,16 +1,13 @@
 """Restore an image, a folder of images or a video into files; unreadable ones are listed at the end."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgedeblur.data.images import list_images, read_image, write_image
 from edgedeblur.errors import UserError
+from edgedeblur.progress import Progress
 from edgedeblur.restore.open import Restorer
 from edgedeblur.restore.video import deblur_video, is_video
-
-Progress = Callable[[str, int, int | None], None]
-"""(what, done, total): total is None where it is not known, as with a video."""
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,17 @@
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
 import numpy as np
 
 from edgedeblur.metrics import psnr, ssim
+from edgedeblur.progress import Progress
 from edgedeblur.restore.open import Restorer
 from edgedeblur.restore.protocol import STANDARD, EvaluationProtocol
 
-Progress = Callable[[str, int, int | None], None]
 ALL = "all"
 
 

@@ -25,6 +25,7 @@ from edgedeblur.compile.schedule import Schedule, default_schedule
 from edgedeblur.compile.target import Target
 from edgedeblur.compile.tuned import TunedLayer
 from edgedeblur.errors import UserError
+from edgedeblur.progress import Progress
 from edgedeblur.quantize.network import QuantisedNetwork
 from edgedeblur.tune.database import keep, open_database
 from edgedeblur.tune.devices import Device
@@ -33,7 +34,6 @@ from edgedeblur.tune.search import Found, SearchOptions, search
 from edgedeblur.tune.shapes import ShapeOfLayers, distinct_shapes
 from edgedeblur.tune.trial import LayerOnTrial, layer_on_trial
 
-Progress = Callable[[str, int, int | None], None]
 Log = Callable[[str], None]
 
 

@@ -11,7 +11,7 @@ from students import dead_student, drawn_pair, trained_student
 from edgedeblur.quantize import pipeline
 from edgedeblur.quantize.check import check_network
 from edgedeblur.quantize.equalise import equalise_student
-from edgedeblur.quantize.finetune import FinetuneOptions, SimulatedNetwork, finetune_network
+from edgedeblur.quantize.finetune import SimulatedNetwork, finetune_network
 from edgedeblur.quantize.interpreter import run_tensors
 from edgedeblur.quantize.network import TensorScale
 from edgedeblur.quantize.observe import calibration_from_json
@@ -53,10 +53,10 @@ def test_every_scale_and_weight_learns():
     network = quantise_student(trained_student(), CALIBRATION, QuantiseOptions("mse"))
     simulated = SimulatedNetwork(folded(network), network)
     image = torch.from_numpy(BLURRED[0]).permute(2, 0, 1)[None].float() / 255
-    simulated(image).square().sum().backward()
-    hidden = list(simulated.scales)[:-1]  # the last tensor is an image, whose scale is fixed
-    assert all(torch.any(p.grad != 0) for p in [*simulated.weights, *simulated.biases, *hidden])
-    assert simulated.scales[-1].grad is None
+    simulated.run(image).square().sum().backward()
+    assert list(simulated.scales) == list(simulated.weights)[:-1]  # the last tensor is an image, whose scale is fixed
+    for learnt in (simulated.weights, simulated.biases, simulated.scales):
+        assert all(torch.any(p.grad != 0) for p in learnt.values())
 
 
 def test_it_mends_ranges_that_cut_too_much_on_images_it_has_not_seen():
@@ -70,9 +70,7 @@ def test_it_mends_ranges_that_cut_too_much_on_images_it_has_not_seen():
 
 def test_the_same_seed_gives_the_same_network_and_another_gives_another():
     network = quantise_student(trained_student(), CALIBRATION, QuantiseOptions("mse"))
-    first, second, third = (
-        finetune_network(folded(network), network, CALIBRATION, FinetuneOptions(5, seed)) for seed in (0, 0, 1)
-    )
+    first, second, third = (finetune_network(folded(network), network, CALIBRATION, 5, seed) for seed in (0, 0, 1))
     assert first.tensors == second.tensors != third.tensors
     for one, other in zip(first.layers, second.layers, strict=True):
         np.testing.assert_array_equal(one.weight, other.weight)
@@ -88,7 +86,7 @@ def test_progress_is_told_of_every_step():
 
 @pytest.mark.parametrize("spoil", ["farther", "overflowing"])
 def test_a_network_that_came_out_worse_or_unsafe_is_not_kept(monkeypatch, spoil):
-    def spoiled(student, network, images, options, progress):
+    def spoiled(student, network, images, steps, seed, progress):
         if spoil == "farther":
             return dataclasses.replace(network, layers=random_network(network.spec, seed=3).layers)
         large = dataclasses.replace(network.layers[0], bias=np.full_like(network.layers[0].bias, 2**31 - 1))
