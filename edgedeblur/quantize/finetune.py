@@ -156,9 +156,9 @@ def _crops(images: Sequence[np.ndarray], multiple: int, seed: int) -> Iterator[T
         for _ in range(_BATCH):
             (crop,) = crop_at_random(rng, (side, side), images[rng.integers(len(images))])
             swap, down, right = rng.integers(2, size=3)
-            crop = torch.from_numpy(np.ascontiguousarray(crop.swapaxes(0, 1) if swap else crop))
-            batch.append(crop.flip([axis for axis, flip in enumerate((down, right)) if flip]))
-        yield torch.stack(batch).permute(0, 3, 1, 2).float() / 255
+            crop = crop.swapaxes(0, 1) if swap else crop
+            batch.append(np.flip(crop, [axis for axis, mirrored in enumerate((down, right)) if mirrored]))
+        yield torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2).float() / 255
 
 
 class _Rounding(torch.autograd.Function):
