@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 Log = Callable[[str], None]
 
 DEFAULT_MINUTES = 2.0
-FINE_TUNING_RATE = 2e-5  # a trained student forgets what it knows at the rate that a fresh one learns with
 _CALIBRATION_IMAGES = 64  # crops of the default photographs, and at most of a folder
 _DEFAULT_CROP_SIZE = 256
 
@@ -59,18 +58,19 @@ def distill_options(
         teacher: None: the default teacher.
         init: "shipped", "none" or a student's file.
         output: None: the work directory's student.
-        given: fields of DistillOptions. Without an end, two minutes; from a trained student, a lower learning rate.
+        given: fields of DistillOptions. Without an end, two minutes.
 
     Raises:
         UserError: no such file.
     """
     if given.get("steps") is None and given.get("minutes") is None:
         given["minutes"] = DEFAULT_MINUTES
-    start = _initial_student(init, tier)
-    if start is not None and given.get("rate") is None:
-        given["rate"] = FINE_TUNING_RATE
     return DistillOptions(
-        output=output or workdir.student, teacher=teacher or default_teacher(workdir), tier=tier, init=start, **given
+        output=output or workdir.student,
+        teacher=teacher or default_teacher(workdir),
+        tier=tier,
+        init=_initial_student(init, tier),
+        **given,
     )
 
 

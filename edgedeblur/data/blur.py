@@ -66,6 +66,8 @@ class BlurRecipe:
         the path, as in data averaged from video (GoPro's): edges leave steps, not ramps. Not for `turn` and `defocus`.
     max_zoom: photographs are enlarged by up to this before they are blurred, since video frames are softer than they.
     min_contrast: and their contrast is lowered to down to this.
+    reductions: whole numbers, one is drawn per crop of a ready pair or of video frames, which is made smaller by it; so is
+        its blur. One that leaves less than a crop is not drawn.
     gammas: one is drawn per image; 2.2 is linear light, 1.0 averages the stored values (as GoPro's public averages do).
     highlight_gain: the brightest light is multiplied by up to this much before the blur.
     noise: standard deviation at most; noise_share: how often. jpeg_quality: lowest; jpeg_share: how often.
@@ -103,6 +105,7 @@ class BlurRecipe:
     min_object: float = 0.15
     max_object: float = 0.4
     photon_noise: float = 0.0
+    reductions: tuple[int, ...] = (1,)
 
     def __post_init__(self) -> None:
         shares = self.shares
@@ -125,6 +128,8 @@ class BlurRecipe:
             raise ValueError(f"max_zoom is {self.max_zoom}, 1 to 8, and min_contrast {self.min_contrast}, up to 1")
         if not self.gammas or min(self.gammas) <= 0:
             raise ValueError(f"gammas are {self.gammas}; at least one, all above 0")
+        if not self.reductions or not 1 <= min(self.reductions) <= max(self.reductions) <= 16:
+            raise ValueError(f"reductions are {self.reductions}; at least one, all 1 to 16")
         if not self.unrests or min(self.unrests) < 0:
             raise ValueError(f"unrests are {self.unrests}; at least one, none below 0")
         if not self.blades or any(count != 0 and not 3 <= count <= 64 for count in self.blades):

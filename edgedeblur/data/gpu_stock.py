@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from edgedeblur.data.blur import KINDS
 from edgedeblur.data.gopro import MAX_FRAMES, MIN_FRAMES
 from edgedeblur.data.gpu_motion import ON_GPU, PathBank, assemble_all, draw_motions, expose, sample
 from edgedeblur.data.gpu_sensor import add_noise, add_photon_noise, jpeg_all
 from edgedeblur.data.light import HIGHLIGHTS
-from edgedeblur.data.sources import Frames, ImageCache, Mixture, Pairs, Photos, Source
+from edgedeblur.data.sources import Frames, ImageCache, Mixture, Pairs, Photos, Source, draw_reduction
 
 _STOCK_BYTES = 4 << 30
 _STOCK_SHARE = 1.5  # side of a pair in the stock, in crops
@@ -134,7 +135,18 @@ class _Pictures:
         self._starts = np.concatenate([[0], np.cumsum(self.sizes.prod(axis=1))])
         self._pixels = torch.cat([torch.tensor(picture.reshape(-1, 3), device=device) for picture in pictures])
 
-    def draw_windows(self, rng: np.random.Generator, pictures: np.ndarray, side: int) -> Window:
+    @property
+    def device(self) -> torch.device:
+        return self._pixels.device
+
+    def draw_sides(
+        self, rng: np.random.Generator, pictures: np.ndarray, side: int, reductions: Sequence[int]
+    ) -> np.ndarray:
+        """[N]: what to cut of each picture, so that reduced by a factor drawn from `reductions` it is `side` wide."""
+        drawn = (draw_reduction(rng, reductions, (side, side), tuple(self.sizes[picture])) for picture in pictures)
+        return side * np.array(list(drawn))
+
+    def draw_windows(self, rng: np.random.Generator, pictures: np.ndarray, side: int | np.ndarray) -> Window:
         room = self.sizes[pictures] - side + 1
         top, left = (rng.random(len(pictures)) * room[:, axis] for axis in (0, 1))
         return pictures, top.astype(int), left.astype(int)
@@ -219,7 +231,7 @@ class _FrameMaker:
     """Pairs from runs of 7 to 13 video frames, as `Frames.make`."""
 
     def __init__(self, frames: Frames, side: int, seed: int, device: torch.device):
-        self.side, self.gammas = side, frames.recipe.gammas
+        self.side, self.gammas, self.reductions = side, frames.recipe.gammas, frames.recipe.reductions
         every = [path for sequence in frames.sequences for path in sequence]
         self.pictures = _Pictures(every, frames.cache, side, device)
         self.lengths = np.array([len(sequence) for sequence in frames.sequences])
@@ -229,13 +241,15 @@ class _FrameMaker:
         exposures = rng.integers(MIN_FRAMES, np.minimum(MAX_FRAMES, self.lengths[sequence]) + 1)
         offset = (rng.random(count) * (self.lengths[sequence] - exposures + 1)).astype(int)
         first = (np.cumsum(self.lengths) - self.lengths)[sequence] + offset
-        _, top, left = self.pictures.draw_windows(rng, first, self.side)
+        sides = self.pictures.draw_sides(rng, first, self.side, self.reductions)
+        _, top, left = self.pictures.draw_windows(rng, first, sides)
         powers = rng.choice(self.gammas, count).astype(np.float32)
         made = []
         for place in range(count):  # their numbers of frames differ
             run = np.arange(first[place], first[place] + exposures[place])
             window = run, np.full_like(run, top[place]), np.full_like(run, left[place])
-            frames, gamma = self.pictures.windows(window, self.side), float(powers[place])
+            frames, gamma = self.pictures.windows(window, sides[place]), float(powers[place])
+            frames = _reduced(frames, self.side)
             blurred = ((frames / 255) ** gamma).mean(0) ** (1 / gamma) * 255
             made.append(torch.cat([blurred.round_(), frames[exposures[place] // 2]]))
         return torch.stack(made)
@@ -245,7 +259,7 @@ class _PairMaker:
     """Crops of ready pairs."""
 
     def __init__(self, pairs: Pairs, side: int, seed: int, device: torch.device):
-        self.side = side
+        self.side, self.reductions = side, pairs.reductions
         blurred, sharp = zip(*((pair.blur, pair.sharp) for pair in pairs.pairs), strict=True)
         for pair in pairs.pairs:
             if pairs.cache[pair.blur].shape != pairs.cache[pair.sharp].shape:
@@ -254,8 +268,21 @@ class _PairMaker:
 
     def make(self, rng: np.random.Generator, count: int) -> Tensor:
         chosen = rng.integers(len(self.sharp.sizes), size=count)
-        window = self.sharp.draw_windows(rng, chosen, self.side)
-        return torch.cat([pictures.windows(window, self.side) for pictures in (self.blurred, self.sharp)], 1)
+        sides = self.sharp.draw_sides(rng, chosen, self.side, self.reductions)
+        window = self.sharp.draw_windows(rng, chosen, sides)
+        made = torch.empty(count, 6, self.side, self.side, device=self.sharp.device)
+        for side in np.unique(sides):
+            alike = np.flatnonzero(sides == side)
+            cut = [row[alike] for row in window]
+            both = torch.cat([pictures.windows(cut, side) for pictures in (self.blurred, self.sharp)], 1)
+            made[torch.from_numpy(alike).to(made.device)] = _reduced(both, self.side)
+        return made
+
+
+def _reduced(pictures: Tensor, side: int) -> Tensor:
+    """[N, C, a * side, a * side] to [N, C, side, side] by the mean of a x a pixels, in whole steps as stored files are."""
+    factor = pictures.shape[-1] // side
+    return pictures if factor == 1 else F.avg_pool2d(pictures, factor).round_()
 
 
 def _maker(part: Source, side: int, seed: int, device: torch.device) -> _PhotoMaker | _FrameMaker | _PairMaker:

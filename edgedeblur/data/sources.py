@@ -4,6 +4,8 @@ A source draws one pair of crops from a NumPy generator, so a sample is a functi
 """
 
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +21,7 @@ from edgedeblur.errors import UserError
 
 KINDS = ("auto", "photos", "pairs", "frames")
 _CACHE_BYTES = 4 << 30
+_NUMBER = re.compile(r"[0-9]*\.?[0-9]+")
 
 
 class Source(Protocol):
@@ -102,7 +105,7 @@ class Frames:
         sequence = self.sequences[rng.integers(len(self.sequences))]
         first, count = draw_window(rng, len(sequence))
         frames = sequence[first : first + count]
-        crops = crop_at_random(rng, (height, width), *(self.cache[path] for path in frames))
+        crops = reduced_crop(rng, (height, width), self.recipe.reductions, *(self.cache[path] for path in frames))
         gamma = float(rng.choice(self.recipe.gammas))
         record = {"source": frames[count // 2].name, "model": "gopro", "gamma": gamma}
         record |= {"frames": count, "first_frame": frames[0].name, "last_frame": frames[-1].name}
@@ -111,17 +114,18 @@ class Frames:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Ready pairs."""
+    """Ready pairs. `reductions`: as the recipe's."""
 
     pairs: tuple[Pair, ...]
     cache: ImageCache = field(default_factory=ImageCache)
+    reductions: tuple[int, ...] = (1,)
 
     def draw(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
         pair = self.pairs[rng.integers(len(self.pairs))]
         blur, sharp = self.cache[pair.blur], self.cache[pair.sharp]
         if blur.shape != sharp.shape:
             pair.read()  # raises the message that names both files
-        return tuple(crop_at_random(rng, (size, size), blur, sharp))
+        return tuple(reduced_crop(rng, (size, size), self.reductions, blur, sharp))
 
 
 @dataclass(frozen=True)
@@ -153,6 +157,27 @@ def crop_at_random(rng: np.random.Generator, size: tuple[int, int], *images: np.
     return [image[top : top + tall, left : left + wide] for image in images]
 
 
+def reduced_crop(
+    rng: np.random.Generator, size: tuple[int, int], reductions: Sequence[int], *images: np.ndarray
+) -> list[np.ndarray]:
+    """As `crop_at_random`, of the images reduced by one of `reductions`, drawn among all that leave room for `size`
+    (the smallest where none does); a reduced pixel is the mean of its pixels, so blur gets shorter by the same factor."""
+    factor = draw_reduction(rng, reductions, size, images[0].shape[:2])
+    crops = crop_at_random(rng, (size[0] * factor, size[1] * factor), *images)
+    if factor == 1:
+        return crops
+    return [cv2.resize(crop, size[::-1], interpolation=cv2.INTER_AREA) for crop in crops]
+
+
+def draw_reduction(
+    rng: np.random.Generator, reductions: Sequence[int], size: tuple[int, int], available: tuple[int, int]
+) -> int:
+    """One of the reductions that leave room for `size`; nothing is drawn where there is one alone."""
+    fitting = [factor for factor in reductions if all(a * factor <= b for a, b in zip(size, available, strict=True))]
+    fitting = fitting or [min(reductions)]
+    return fitting[0] if len(set(fitting)) == 1 else int(rng.choice(fitting))
+
+
 def open_source(text: str | Path, recipe: BlurRecipe) -> Source:
     """The source that `FOLDER` or `KIND:FOLDER` names, KIND one of auto, photos, pairs, frames.
 
@@ -167,7 +192,7 @@ def open_source(text: str | Path, recipe: BlurRecipe) -> Source:
     if kind == "auto":
         kind = "pairs" if has_pairs(folder) else "photos"
     if kind == "pairs":
-        return Pairs(tuple(find_pairs(folder)))
+        return Pairs(tuple(find_pairs(folder)), reductions=recipe.reductions)
     images = list_images(folder, recursive=True)
     if kind == "photos":
         return Photos(tuple(images), recipe)
@@ -178,6 +203,24 @@ def open_source(text: str | Path, recipe: BlurRecipe) -> Source:
         if len(frames) < MIN_FRAMES:
             raise UserError(f"{parent} has {len(frames)} frames; blur by the GoPro recipe takes at least {MIN_FRAMES}")
     return Frames(tuple(tuple(frames) for frames in sequences.values()), recipe)
+
+
+def split_share(text: str) -> tuple[str, float | None]:
+    """(`KIND:FOLDER`, share) of `KIND:FOLDER@SHARE`, such as `pairs:GOPRO_Large/train@0.3`; None where no share is given,
+    which is also what a folder has whose own name ends like one.
+
+    Raises:
+        UserError: a share that is not between 0 and 1.
+    """
+    source, at, share = text.rpartition("@")
+    if not at or not _NUMBER.fullmatch(share) or _kind_and_folder(text)[1].exists():
+        return text, None
+    if not 0 < float(share) < 1:
+        raise UserError(
+            f"{text} has the share {share}; it is above 0 and below 1, the part of all crops that come from this folder",
+            exit_code=2,
+        )
+    return source, float(share)
 
 
 def _kind_and_folder(text: str) -> tuple[str, Path]:

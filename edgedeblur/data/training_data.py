@@ -1,5 +1,6 @@
 """From the user's `--data` and `--validation` to a source to draw from and the pictures to measure on."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 from edgedeblur.data.blur import BlurRecipe
 from edgedeblur.data.default_set import default_set
 from edgedeblur.data.held_back import ValidationPair, always_blurred, fixed_pairs, hold_back, validation_from_folders
-from edgedeblur.data.sources import Frames, Mixture, Pairs, Photos, Source, open_source
+from edgedeblur.data.sources import Frames, Mixture, Pairs, Photos, Source, open_source, split_share
 from edgedeblur.errors import UserError
 
 DEFAULT_SET = "the default photographs (calibration/default.toml)"
@@ -25,12 +26,13 @@ class TrainingData:
 def open_training_data(
     data: Sequence[str], validation: Sequence[str], recipe: BlurRecipe, shares: Mapping[str, float], seed: int
 ) -> TrainingData:
-    """The training data that `data` names (each `FOLDER` or `KIND:FOLDER`; none: the default photographs).
+    """The training data that `data` names (each `FOLDER` or `KIND:FOLDER`, either with `@SHARE`; none: the default
+    photographs).
 
     Validation is on the pairs of the `validation` folders, or on crops of what is held back from the data.
 
     Args:
-        shares: how often each kind (photos, pairs, frames) is drawn.
+        shares: how often each kind (photos, pairs, frames) is drawn, where `data` does not say (`FOLDER@SHARE`).
 
     Raises:
         UserError: a folder is missing or holds nothing usable, or nothing is left to validate on.
@@ -55,25 +57,38 @@ def open_data(data: Sequence[str], recipe: BlurRecipe, shares: Mapping[str, floa
     """
     if not data:
         return Photos(default_set().training, recipe), [DEFAULT_SET]
-    sources = [open_source(text, recipe) for text in data]
-    return _mix(sources, shares), [_described(*both) for both in zip(data, sources, strict=True)]
+    folders, own_shares = zip(*(split_share(text) for text in data), strict=True)
+    sources = [open_source(folder, recipe) for folder in folders]
+    weights = _weights(sources, own_shares, shares)
+    described = [_described(*each) for each in zip(folders, sources, weights, strict=True)]
+    return (sources[0] if len(sources) == 1 else Mixture(tuple(sources), weights)), described
 
 
-def _mix(sources: list[Source], shares: Mapping[str, float]) -> Source:
-    """Kinds weighted by their shares, and the sources of one kind by their number of pictures."""
-    if len(sources) == 1:
-        return sources[0]
-    totals: dict[str, int] = {}
-    for source in sources:
-        kind, count = _kind_and_count(source)
-        totals[kind] = totals.get(kind, 0) + count
-    counted = [_kind_and_count(source) for source in sources]
-    return Mixture(tuple(sources), tuple(shares[kind] * count / totals[kind] for kind, count in counted))
+def _weights(
+    sources: Sequence[Source], own_shares: Sequence[float | None], shares: Mapping[str, float]
+) -> tuple[float, ...]:
+    """The part of all crops that comes from each source. What the sources with a share of their own leave is for the
+    others: kinds by the recipe's shares, and the sources of one kind by their number of pictures."""
+    given = sum(share for share in own_shares if share is not None)
+    others = [_kind_and_count(source) for source, share in zip(sources, own_shares, strict=True) if share is None]
+    if given > 1 + 1e-9 or (others and given > 1 - 1e-9) or (not others and given < 1 - 1e-6):
+        rest = "less than 1, since others share the rest" if others else "1, since no others share the rest"
+        raise UserError(f"the shares of --data add up to {given:g}; they must add up to {rest}", exit_code=2)
+    totals = Counter()
+    for kind, count in others:
+        totals[kind] += count
+    kinds = sum(shares[kind] for kind in totals)
+    if others and kinds <= 0:
+        raise UserError(f"the recipe's shares of {', '.join(totals)} are 0", "give other --data or another --recipe")
+    return tuple(
+        (1 - given) * shares[kind] / kinds * count / totals[kind] if share is None else share
+        for share, (kind, count) in zip(own_shares, map(_kind_and_count, sources), strict=True)
+    )
 
 
-def _described(text: str, source: Source) -> str:
+def _described(folder: str, source: Source, weight: float) -> str:
     kind, count = _kind_and_count(source)
-    return f"{count} {kind} of {Path(text.removeprefix(kind + ':')).resolve().name}"
+    return f"{100 * weight:.3g} % from {count} {kind} of {Path(folder.removeprefix(kind + ':')).resolve().name}"
 
 
 def _kind_and_count(source: Source) -> tuple[str, int]:

@@ -12,6 +12,7 @@ from torch import nn
 from edgedeblur.checkpoints import load_student, save_student
 from edgedeblur.data.batches import Stock
 from edgedeblur.data.training_data import TrainingData, open_training_data
+from edgedeblur.distill.before import decide_teaching, measure_before
 from edgedeblur.distill.features import FeatureProjection
 from edgedeblur.distill.initial import initialise_from, widened
 from edgedeblur.distill.recipe import DistillRecipe
@@ -39,26 +40,20 @@ class DistillOptions(SessionOptions):
         `load_generator`.
     tier: nano, small or large.
     recipe: a TOML file; None is the shipped `student.toml`.
-    psnr, harm, sharp, teacher_weight, feature, frequency: override its loss weights where not None.
     """
 
     teacher: Path
     teacher_options: dict = field(default_factory=dict)
     tier: str = "small"
     recipe: Path | None = None
-    psnr: float | None = None
-    harm: float | None = None
-    sharp: float | None = None
-    teacher_weight: float | None = None
-    feature: float | None = None
-    frequency: float | None = None
 
 
 def distill(options: DistillOptions, console: Console | None = None) -> Path:
     """Distil a student and write its model file (float32 weights), with the facts of the run.
 
-    1. read the recipe, check the tier's budget, load the teacher, open the data; 2. build student, projection and
-    optimiser, or resume them; 3. run the loop; 4. measure blurred, teacher and student, and write.
+    1. read the recipe, check the tier's budget, load the teacher, open the data; 2. build the student, measure whether
+    the teacher is ahead of it, build projection and optimiser, or resume them; 3. run the loop; 4. measure blurred,
+    teacher and student, and write.
 
     Raises:
         UserError: bad options, recipe, teacher or data; nothing to resume from; interrupted (resumable).
@@ -70,9 +65,13 @@ def distill(options: DistillOptions, console: Console | None = None) -> Path:
     recipe, notes = _fitting_the_teacher(recipe, teacher)
     data = open_training_data(options.data, options.validation, recipe.blur, vars(recipe.shares), options.seed)
     _require_sizes(teacher, recipe, data)
-    state = _new_state(options, recipe, teacher, data, compute)
+    student = _initial(options) if options.init is not None else _fresh(options, recipe, data)
+    student = student.to(compute.device).train()
+    before = measure_before(data.validation, teacher, student, spec.multiple, compute)
+    recipe, seen = decide_teaching(recipe, before)
+    state = _new_state(options, recipe, teacher, student, compute)
     if console is not None:
-        _introduce(console, spec, teacher, notes)
+        _introduce(console, spec, teacher, [*notes, *_plan(options, recipe, data, state), *seen])
     step_function = distill_step(state, teacher, recipe, compute)
     restore = _restore(state, compute)
     result = run_session(options, "distilling", state, recipe.fitting, data, step_function, restore, console)
@@ -81,22 +80,10 @@ def distill(options: DistillOptions, console: Console | None = None) -> Path:
 
 def _recipe(options: DistillOptions, device: torch.device) -> DistillRecipe:
     recipe = read_recipe(options.recipe or DEFAULT_RECIPE, DistillRecipe)
-    named = {
-        "psnr": options.psnr,
-        "harm": options.harm,
-        "sharp": options.sharp,
-        "teacher": options.teacher_weight,
-        "feature": options.feature,
-        "frequency": options.frequency,
-    }
-    try:
-        losses = replace(recipe.losses, **{name: value for name, value in named.items() if value is not None})
-    except ValueError as error:
-        raise UserError(str(error), exit_code=2) from error
     fitting = fitting_of(options, recipe.fitting, device)
     if options.init is not None and options.rate is None:
         fitting = replace(fitting, rate=fitting.rate * recipe.tuning_rate)
-    return replace(recipe, losses=losses, fitting=fitting)
+    return replace(recipe, fitting=fitting)
 
 
 def _fitting_the_teacher(recipe: DistillRecipe, teacher: Generator) -> tuple[DistillRecipe, list[str]]:
@@ -125,18 +112,31 @@ def _introduce(console: Console, spec: StudentSpec, teacher: Generator, notes: l
     info = teacher.info
     lines = [
         f"teacher {info.family} {info.variant}: {info.live_parameters:,} parameters; input {info.normalisation}",
-        *(f"  {note}" for note in (*info.notes, *notes)),
+        *(f"  {note}" for note in info.notes),
         f"student {spec.name}: {spec.parameters:,} parameters, {spec.macs() / 1e9:.2f} GMAC at 512x512",
+        *notes,
     ]
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
+def _plan(options: DistillOptions, recipe: DistillRecipe, data: TrainingData, state: TrainingState) -> list[str]:
+    """What the run will do, as it will really do it: the rate is read from the optimiser."""
+    fitting, rates = recipe.fitting, sorted({group["base_rate"] for group in state.optimisers["student"].param_groups})
+    source = "--rate" if options.rate is not None else Path(options.recipe or DEFAULT_RECIPE).name
+    if options.rate is None and options.init is not None and recipe.tuning_rate != 1:
+        source += f", times its tuning_rate {recipe.tuning_rate:g}"
+    return [
+        f"learning rate {rates[-1]:g} ({source}), the head's {rates[0]:g}; {fitting.optimiser}, batches of {fitting.batch} "
+        f"crops of {fitting.crop}x{fitting.crop}",
+        *(f"data: {part}" for part in data.described),
+    ]
+
+
 def _new_state(
-    options: DistillOptions, recipe: DistillRecipe, teacher: Generator, data: TrainingData, compute: Compute
+    options: DistillOptions, recipe: DistillRecipe, teacher: Generator, student: Student, compute: Compute
 ) -> TrainingState:
-    student = _initial(options) if options.init is not None else _fresh(options, recipe, data)
-    networks: dict[str, nn.Module] = {"student": student.to(compute.device).train()}
+    networks: dict[str, nn.Module] = {"student": student}
     head = list(student.conv(student.spec.layers[-1].name).parameters())
     parameters = [parameter for parameter in student.parameters() if all(parameter is not own for own in head)]
     if recipe.losses.feature > 0:

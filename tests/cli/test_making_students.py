@@ -3,15 +3,23 @@
 import shlex
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import click
 import pytest
+import torch
+from model_files import photo
 
+from edgedeblur.checkpoints import save_student
 from edgedeblur.cli.main import cli
+from edgedeblur.data.images import write_image
+from edgedeblur.distill.distillation import distill
 from edgedeblur.distill.recipe import DistillRecipe
-from edgedeblur.student import TIERS
-from edgedeblur.train.recipe import read_recipe
+from edgedeblur.steps import distill_options
+from edgedeblur.student import TIERS, build_student
+from edgedeblur.train.recipe import RECIPES, read_recipe
+from edgedeblur.workdir import WorkDir
 
 ROOT = Path(__file__).parents[2]
 needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
@@ -44,6 +52,49 @@ def test_a_tier_is_made_in_stages_and_quantised(tier):
         assert (stage.params["steps"] is None) != (stage.params["minutes"] is None)
     assert quantised.params["student"] == stages[-1].params["output"]
     assert quantised.params["output"] == Path(f"build/students/{tier}.edq")
+
+
+RATES = {  # of each stage's hidden layers, in order
+    "nano": (2.5e-3, 2e-5),
+    "small": (2.5e-3, 2e-5, 2e-5),
+    "large": (2.5e-3, 1e-3, 2e-5),
+}
+
+
+def run_one_step(folder: Path, tier: str, **given) -> list[float]:
+    """The learning rates that the optimiser of a distillation on tiny pictures has kept in its state, highest first."""
+    for side in ("blur", "sharp"):
+        write_image(folder / "pairs" / side / "1.png", photo(64, 64))
+    write_image(folder / "photos" / "1.png", photo(64, 64))
+    tiny = {"data": (str(folder / "photos"),), "validation": (str(folder / "pairs"),), "batch": 1, "crop": 32}
+    tiny |= {"device": "cpu", "tensorboard": False, "steps": 1, "output": folder / "student.safetensors"}
+    distill(distill_options(WorkDir(folder / "work"), None, tier, **given, **tiny))
+    state = torch.load(folder / "student.state.pt", weights_only=True)
+    return sorted((group["base_rate"] for group in state["optimisers"]["student"]["param_groups"]), reverse=True)
+
+
+@needs_make
+@pytest.mark.parametrize("tier", TIERS)
+def test_the_optimiser_has_the_rate_that_the_recipe_or_the_command_says(tier, tmp_path):
+    *stages, _ = commands(f"build/students/{tier}.edq")
+    start = save_student(tmp_path / "start.safetensors", build_student(tier), {})
+    for stage, wanted in zip(stages, RATES[tier], strict=True):
+        recipe, rate = ROOT / stage.params["recipe"], stage.params["rate"]
+        init = "none" if stage.params["init"] == "none" else str(start)
+        rates = run_one_step(tmp_path, tier, init=init, recipe=recipe, rate=rate)
+        written = tomllib.loads(recipe.read_text())
+        assert rates == pytest.approx([wanted, wanted, wanted * written["head_rate"]])
+        assert wanted == (rate or written["fitting"]["rate"])
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES.glob("student*.toml")), ids=lambda path: path.stem)
+def test_a_shipped_recipe_s_rate_is_the_optimiser_s_from_fresh_weights_and_from_trained_ones(recipe, tmp_path):
+    written = tomllib.loads(recipe.read_text())
+    start = save_student(tmp_path / "start.safetensors", build_student("nano"), {})
+    rate = written["fitting"]["rate"]
+    assert run_one_step(tmp_path, "nano", init="none", recipe=recipe)[0] == pytest.approx(rate)
+    tuned = rate * written.get("tuning_rate", 1.0)
+    assert run_one_step(tmp_path, "nano", init=str(start), recipe=recipe)[0] == pytest.approx(tuned)
 
 
 @needs_make

@@ -31,10 +31,10 @@ def test_a_distillation_starts_from_what_ships_and_ends_after_two_minutes(work):
     assert (options.minutes, options.steps, options.tier) == (2.0, None, "nano")
 
 
-def test_a_trained_student_is_tuned_at_a_lower_rate_unless_one_is_given(work):
-    assert distill_options(work, None, "nano", "shipped").rate == steps.FINE_TUNING_RATE
-    assert distill_options(work, None, "nano", "none").rate is None
+def test_where_to_start_is_the_shipped_student_a_file_or_nothing_and_the_rate_is_left_to_the_recipe(work):
+    assert distill_options(work, None, "nano", "none").init is None
     assert distill_options(work, None, "nano", "my.safetensors").init == Path("my.safetensors")
+    assert distill_options(work, None, "nano", "shipped").rate is None
     assert distill_options(work, None, "nano", "shipped", rate=1e-3).rate == 1e-3
 
 

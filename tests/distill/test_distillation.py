@@ -1,10 +1,14 @@
 """Distillation end to end on tiny pictures, with teachers of several families."""
 
 import dataclasses
+import io
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from torch import nn
 
 from edgedeblur.checkpoints import UNET, load_student, save_model, save_student
@@ -50,6 +54,26 @@ def run(tmp_path) -> DistillOptions:
     )
 
 
+@pytest.fixture
+def dark(tmp_path) -> tuple[str]:
+    """Validation pairs that are 26 steps of 255 darker than their sharp pictures."""
+    for number in range(3):
+        picture = np.full((64, 64, 3), 100 + 20 * number, np.uint8)
+        write_image(tmp_path / "dark" / "blur" / f"{number}.png", picture)
+        write_image(tmp_path / "dark" / "sharp" / f"{number}.png", picture + np.uint8(26))
+    return (str(tmp_path / "dark"),)
+
+
+def recipe_of_losses(folder: Path, **weights: float) -> Path:
+    """The default recipe with these losses and no others."""
+    table = tomllib.loads((RECIPES / "student.toml").read_text())["losses"]
+    lines = (f"{name} = {weights.get(name, 0.0)}" for name in table)
+    head, _, rest = (RECIPES / "student.toml").read_text().partition("[losses]")
+    path = folder / "losses.toml"
+    path.write_text("\n".join([head, "[losses]", *lines, rest[rest.index("[shares]") :]]))
+    return path
+
+
 def test_a_run_writes_a_student_with_the_facts_of_its_making(run):
     student, facts = load_student(distill(run))
     assert student.spec == student_spec("nano")
@@ -72,12 +96,10 @@ def test_the_student_learns_what_only_the_teacher_knows(run, tmp_path):
     alone = dataclasses.replace(
         run,
         data=(f"pairs:{tmp_path / 'cast'}",),
+        validation=(str(tmp_path / "cast"),),
         steps=400,
         rate=5e-3,
-        psnr=0.0,
-        harm=0.0,
-        feature=0.0,
-        teacher_weight=1.0,
+        recipe=recipe_of_losses(tmp_path, teacher=1.0),
     )
     student, _ = load_student(distill(alone))
     image = torch.full((1, 3, 64, 64), 0.5)
@@ -95,12 +117,12 @@ def test_a_teacher_is_trusted_as_far_as_it_is_ahead_of_the_student():
     assert trust(sharp, sharp, sharp).isfinite().all()
 
 
-def test_without_teacher_terms_the_teacher_is_not_run(run, monkeypatch):
+def test_without_teacher_terms_the_teacher_is_not_run(run, tmp_path, monkeypatch):
     def never(*_):
         raise AssertionError("the teacher ran")
 
     monkeypatch.setattr("edgedeblur.distill.step.teach", never)
-    distill(dataclasses.replace(run, teacher_weight=0.0, feature=0.0))
+    distill(dataclasses.replace(run, recipe=recipe_of_losses(tmp_path, psnr=1.0)))
 
 
 def test_a_resumed_run_is_the_uninterrupted_one(run, monkeypatch):
@@ -148,20 +170,32 @@ def test_a_trained_student_goes_on_at_the_recipe_s_lower_rate_unless_one_is_give
         for rate in (None, 1e-4)
     }
     fresh, given, tuned, tuned_given = (recipe["fitting"]["rate"] for recipe in rates.values())
-    assert tuned == pytest.approx(0.1 * fresh) and given == tuned_given == 1e-4
+    share = read_recipe(RECIPES / "student.toml", DistillRecipe).tuning_rate
+    assert tuned == pytest.approx(share * fresh) and tuned < fresh and given == tuned_given == 1e-4
 
 
-def test_unknown_tiers_and_empty_losses_are_refused(run):
+def test_a_run_says_the_rate_and_the_data_that_it_uses(run):
+    heard = io.StringIO()
+    distill(dataclasses.replace(run, rate=3e-4), Console(file=heard, width=200))
+    assert "learning rate 0.0003 (--rate), the head's 9e-06; muon, batches of 1 crops of 32x32" in heard.getvalue()
+    assert "data: 100 % from 3 photos of photos" in heard.getvalue()
+
+
+def test_unknown_tiers_and_empty_losses_are_refused(run, tmp_path):
     with pytest.raises(UserError, match="no student tier 'huge'; there are nano, small, large"):
         distill(dataclasses.replace(run, tier="huge"))
     with pytest.raises(UserError, match="one must be above 0"):
-        distill(dataclasses.replace(run, psnr=0.0, harm=0.0, teacher_weight=0.0, feature=0.0))
+        distill(dataclasses.replace(run, recipe=recipe_of_losses(tmp_path)))
 
 
-def test_a_student_can_teach(run, tmp_path):
-    teacher = save_student(tmp_path / "s.safetensors", build_student("small"), {})
-    _, facts = load_student(distill(dataclasses.replace(run, teacher=teacher, feature=0.1)))
+def test_a_student_can_teach(run, dark, tmp_path):
+    brightening = build_student("small")
+    nn.init.constant_(brightening.conv("head").bias, 13 / 255)
+    teacher = save_student(tmp_path / "s.safetensors", brightening, {})
+    losses = recipe_of_losses(tmp_path, psnr=1.0, teacher=0.5, feature=0.1)
+    _, facts = load_student(distill(dataclasses.replace(run, teacher=teacher, recipe=losses, validation=dark)))
     assert (facts["teacher"]["family"], facts["teacher"]["variant"]) == ("student", "small")
+    assert (facts["recipe"]["losses"]["teacher"], facts["recipe"]["losses"]["feature"]) == (0.5, 0.1)
 
 
 def test_feature_loss_is_relative_to_the_teachers_spread_and_pools_to_the_coarser():
@@ -200,3 +234,36 @@ def test_calibration_and_the_recipes_that_finish_a_student_have_the_same_blur():
     tuning, *stages = (read_recipe(RECIPES / f"{name}.toml", DistillRecipe) for name in names)
     assert tuning.blur == stages[-1].blur == from_table(default_set().blur, BlurRecipe)
     assert all(stage.losses == stages[0].losses and stage.head_rate == tuning.head_rate for stage in stages)
+
+
+def test_blurred_teacher_and_student_are_measured_before_the_first_step(run, dark):
+    """The teacher brightens by half of what is missing."""
+    half = build_unet(TINY)
+    with torch.no_grad():
+        half.head.bias.fill_(torch.atanh(torch.tensor(13 / 127.5)))
+    save_model(run.teacher, UNET, half.state_dict(), TINY.to_json(), {})
+    heard = io.StringIO()
+    distill(dataclasses.replace(run, validation=dark), Console(file=heard, width=300))
+    blurred, teacher = (20 * np.log10(255 / error) for error in (26, 13))
+    wanted = f"mean of 3 validation pairs: blurred {blurred:.2f} dB, teacher {teacher:.2f} dB, student {blurred:.2f} dB"
+    assert wanted in heard.getvalue()
+    assert "not ahead" not in heard.getvalue() and "warning" not in heard.getvalue()
+
+
+def test_a_teacher_that_is_not_ahead_of_the_student_does_not_teach(run, monkeypatch):
+    """The validation pairs are sharp already, and the teacher of the fixture changes every colour."""
+
+    def never(*_):
+        raise AssertionError("the teacher taught")
+
+    monkeypatch.setattr("edgedeblur.distill.step.teach", never)
+    heard = io.StringIO()
+    _, facts = load_student(distill(run, Console(file=heard, width=300)))
+    assert "the teacher makes these pictures worse" in heard.getvalue() and "--bn" in heard.getvalue()
+    assert "the student learns from the sharp images alone" in heard.getvalue()
+    assert facts["recipe"]["losses"]["teacher"] == 0
+
+
+def test_a_recipe_of_the_teachers_losses_alone_needs_a_teacher_that_is_ahead(run, tmp_path):
+    with pytest.raises(UserError, match="the teacher is not ahead of the student.*no loss but the teacher's"):
+        distill(dataclasses.replace(run, recipe=recipe_of_losses(tmp_path, teacher=1.0)))
