@@ -66,8 +66,8 @@ class BlurRecipe:
         the path, as in data averaged from video (GoPro's): edges leave steps, not ramps. Not for `turn` and `defocus`.
     max_zoom: photographs are enlarged by up to this before they are blurred, since video frames are softer than they.
     min_contrast: and their contrast is lowered to down to this.
-    reductions: whole numbers, one is drawn per crop of a ready pair or of video frames, which is made smaller by it; so is
-        its blur. One that leaves less than a crop is not drawn.
+    reductions: whole numbers; a crop of a ready pair or of video frames is made smaller by one of them, drawn among
+        those that leave room for a crop, and its blur gets shorter with it.
     gammas: one is drawn per image; 2.2 is linear light, 1.0 averages the stored values (as GoPro's public averages do).
     highlight_gain: the brightest light is multiplied by up to this much before the blur.
     noise: standard deviation at most; noise_share: how often. jpeg_quality: lowest; jpeg_share: how often.

@@ -14,11 +14,13 @@ from edgedeblur.resources import resource_folder
 
 @dataclass(frozen=True)
 class DefaultSet:
-    """Paths of the photographs for training and calibration, of those held back, and the blur recipe's table."""
+    """Paths of the photographs for training and calibration, and of those held back. blur: the table of the recipe for
+    calibration. held_back: the keys in which the blur of what is held back differs from any recipe's."""
 
     training: tuple[Path, ...]
     validation: tuple[Path, ...]
     blur: dict
+    held_back: dict
 
 
 def default_set() -> DefaultSet:
@@ -28,7 +30,9 @@ def default_set() -> DefaultSet:
         UserError: scikit-image is not installed, or its wheel lacks a photograph.
     """
     manifest = tomllib.loads((resource_folder("calibration") / "default.toml").read_text("utf-8"))
-    return DefaultSet(_paths(manifest["training"]), _paths(manifest["validation"]), manifest["blur"])
+    return DefaultSet(
+        _paths(manifest["training"]), _paths(manifest["validation"]), manifest["blur"], manifest["held_back"]
+    )
 
 
 def default_photos(held_back: bool = False) -> list[np.ndarray]:

@@ -147,7 +147,7 @@ class _Pictures:
         return side * np.array(list(drawn))
 
     def draw_windows(self, rng: np.random.Generator, pictures: np.ndarray, side: int | np.ndarray) -> Window:
-        room = self.sizes[pictures] - side + 1
+        room = self.sizes[pictures] - np.reshape(side, (-1, 1)) + 1
         top, left = (rng.random(len(pictures)) * room[:, axis] for axis in (0, 1))
         return pictures, top.astype(int), left.astype(int)
 
@@ -280,7 +280,7 @@ class _PairMaker:
 
 
 def _reduced(pictures: Tensor, side: int) -> Tensor:
-    """[N, C, a * side, a * side] to [N, C, side, side] by the mean of a x a pixels, in whole steps as stored files are."""
+    """[N, C, a * side, a * side] to [N, C, side, side] by the mean of a x a pixels, rounded as in a file."""
     factor = pictures.shape[-1] // side
     return pictures if factor == 1 else F.avg_pool2d(pictures, factor).round_()
 

@@ -161,7 +161,7 @@ def reduced_crop(
     rng: np.random.Generator, size: tuple[int, int], reductions: Sequence[int], *images: np.ndarray
 ) -> list[np.ndarray]:
     """As `crop_at_random`, of the images reduced by one of `reductions`, drawn among all that leave room for `size`
-    (the smallest where none does); a reduced pixel is the mean of its pixels, so blur gets shorter by the same factor."""
+    (the smallest where none does). A reduced pixel is the mean of its pixels; blur gets shorter by the same factor."""
     factor = draw_reduction(rng, reductions, size, images[0].shape[:2])
     crops = crop_at_random(rng, (size[0] * factor, size[1] * factor), *images)
     if factor == 1:
@@ -206,8 +206,8 @@ def open_source(text: str | Path, recipe: BlurRecipe) -> Source:
 
 
 def split_share(text: str) -> tuple[str, float | None]:
-    """(`KIND:FOLDER`, share) of `KIND:FOLDER@SHARE`, such as `pairs:GOPRO_Large/train@0.3`; None where no share is given,
-    which is also what a folder has whose own name ends like one.
+    """(`KIND:FOLDER`, share) of `KIND:FOLDER@SHARE`, such as `pairs:GOPRO_Large/train@0.3`; None where no share is
+    given, and for an existing folder whose own name ends like one.
 
     Raises:
         UserError: a share that is not between 0 and 1.
@@ -217,7 +217,7 @@ def split_share(text: str) -> tuple[str, float | None]:
         return text, None
     if not 0 < float(share) < 1:
         raise UserError(
-            f"{text} has the share {share}; it is above 0 and below 1, the part of all crops that come from this folder",
+            f"{text} has the share {share}; a share is above 0 and below 1, the part of all crops from this folder",
             exit_code=2,
         )
     return source, float(share)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgedeblur.data.blur import BlurRecipe
@@ -43,7 +43,8 @@ def open_training_data(
     if data:
         source, held = hold_back(source, seed)
     else:
-        held = always_blurred(Photos(default_set().validation, recipe))
+        photos = default_set()
+        held = always_blurred(Photos(photos.validation, replace(recipe, **photos.held_back)))
     if held is None:
         raise UserError("too few pictures to hold one back", "give pairs to measure on: --validation FOLDER")
     return TrainingData(source, fixed_pairs(held, seed), described)

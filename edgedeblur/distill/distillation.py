@@ -127,8 +127,8 @@ def _plan(options: DistillOptions, recipe: DistillRecipe, data: TrainingData, st
     if options.rate is None and options.init is not None and recipe.tuning_rate != 1:
         source += f", times its tuning_rate {recipe.tuning_rate:g}"
     return [
-        f"learning rate {rates[-1]:g} ({source}), the head's {rates[0]:g}; {fitting.optimiser}, batches of {fitting.batch} "
-        f"crops of {fitting.crop}x{fitting.crop}",
+        f"learning rate {rates[-1]:g} ({source}), the head's {rates[0]:g}; {fitting.optimiser}, "
+        f"batches of {fitting.batch} crops of {fitting.crop}x{fitting.crop}",
         *(f"data: {part}" for part in data.described),
     ]
 

@@ -11,12 +11,12 @@ from edgedeblur.data.blur import OPEN_SHUTTER, VIDEO_FRAMES, BlurRecipe
 from edgedeblur.data.gopro import average_frames
 from edgedeblur.data.gpu_motion import Motions, PathBank, assemble_all, draw_motions, expose
 from edgedeblur.data.gpu_sensor import add_noise, jpeg_all
-from edgedeblur.data.gpu_stock import GpuStock, made_on_gpu
+from edgedeblur.data.gpu_stock import GpuStock, _maker, made_on_gpu
 from edgedeblur.data.images import write_image
 from edgedeblur.data.object_motion import ObjectShape, kernel_blur
 from edgedeblur.data.scene import Scene, assemble, expose_scene
 from edgedeblur.data.sensor import jpeg
-from edgedeblur.data.sources import Frames, Mixture, Photos
+from edgedeblur.data.sources import Frames, Mixture, Photos, open_source
 from edgedeblur.data.trajectory import frames_kernel, linear_path
 from edgedeblur.metrics import psnr
 
@@ -238,3 +238,21 @@ def test_only_models_that_a_gpu_has_are_made_there():
     assert not made_on_gpu(Photos((photo(),), dataclasses.replace(CLEAN, defocus_share=0.1)))
     mixed = Mixture((Photos((photo(),), CLEAN), Photos((photo(),), BlurRecipe(object_share=0.1))), (1, 1))
     assert not made_on_gpu(mixed)
+
+
+def test_pairs_and_frames_are_reduced_as_threads_reduce_them(tmp_path):
+    """Pictures of 64x64 have one place for a crop of 32 reduced by 2."""
+    frames = [np.random.default_rng(seed).integers(0, 256, (64, 64, 3), np.uint8) for seed in range(7)]
+    for number, frame in enumerate(frames):
+        for folder in ("pairs/blur", "pairs/sharp", "video"):
+            write_image(tmp_path / folder / f"{number}.png", frame)
+    recipe = BlurRecipe(reductions=(2,), gammas=(1.0,))
+    reduced = [frame.reshape(32, 2, 32, 2, 3).mean((1, 3)) for frame in frames]
+    pairs = _maker(open_source(tmp_path / "pairs", recipe), 32, 0, CPU).make(np.random.default_rng(0), 5)
+    for blurred, sharp in (pair.permute(1, 2, 0).numpy().reshape(32, 32, 2, 3).transpose(2, 0, 1, 3) for pair in pairs):
+        assert min(np.abs(sharp - frame).max() for frame in reduced) <= 0.5 and np.array_equal(blurred, sharp)
+    video = open_source(f"frames:{tmp_path / 'video'}", recipe)
+    (made,) = _maker(video, 32, 0, CPU).make(np.random.default_rng(0), 1)
+    blurred, sharp = video.draw(np.random.default_rng(0), 32)
+    assert np.abs(made[:3].permute(1, 2, 0).numpy() - blurred).max() <= 1
+    assert np.abs(made[3:].permute(1, 2, 0).numpy() - sharp).max() <= 1

@@ -12,9 +12,20 @@ from edgedeblur.data.default_set import default_photos, default_set
 from edgedeblur.data.held_back import fixed_pairs, hold_back
 from edgedeblur.data.images import write_image
 from edgedeblur.data.pairs import find_pairs, has_pairs
-from edgedeblur.data.sources import Frames, ImageCache, Mixture, Pairs, Photos, crop_at_random, open_source
-from edgedeblur.data.training_data import open_training_data
+from edgedeblur.data.sources import (
+    Frames,
+    ImageCache,
+    Mixture,
+    Pairs,
+    Photos,
+    crop_at_random,
+    draw_reduction,
+    open_source,
+    split_share,
+)
+from edgedeblur.data.training_data import open_data, open_training_data
 from edgedeblur.errors import UserError
+from edgedeblur.metrics import psnr
 
 RECIPE = BlurRecipe()
 SHARES = {"photos": 0.6, "frames": 0.4, "pairs": 1.0}
@@ -227,13 +238,81 @@ def test_training_data_without_folders_is_the_default_set():
     assert "default" in data.described[0] and len(data.validation) == 12
 
 
+def test_what_is_held_back_of_the_default_set_is_blurred_as_a_person_sees_it():
+    gentle = dataclasses.replace(RECIPE, max_length=14.0)
+    wider, strong = (
+        np.mean([psnr(pair.blur, pair.sharp) for pair in pairs])
+        for pairs in (
+            fixed_pairs(Photos(default_set().validation, gentle), 0),
+            open_training_data((), (), gentle, SHARES, seed=0).validation,
+        )
+    )
+    assert strong < wider - 2
+
+
 def test_training_data_names_folders_without_their_paths(photo_folder, frame_folder, pairs_folder):
     data = open_training_data(
         (str(photo_folder), f"frames:{frame_folder}"), (str(pairs_folder),), RECIPE, SHARES, seed=0
     )
-    assert data.described == ["20 photos of photos", "30 frames of video"]
+    assert data.described == ["60 % from 20 photos of photos", "40 % from 30 frames of video"]
     assert [pair.group for pair in data.validation] == ["train/one"] * 3 + ["train/two"] * 3
     assert data.source.weights == (0.6, 0.4)
+
+
+def test_a_folder_has_the_share_that_is_given_with_it_and_the_others_share_the_rest(
+    photo_folder, frame_folder, pairs_folder
+):
+    given = (str(photo_folder), f"frames:{frame_folder}", f"pairs:{pairs_folder}@0.25")
+    source, described = open_data(given, RECIPE, SHARES)
+    assert source.weights == pytest.approx((0.45, 0.3, 0.25))
+    assert described[2] == "25 % from 6 pairs of gopro"
+    drawn = [source.draw(np.random.default_rng(seed), 16) for seed in range(400)]
+    flat = sum(np.ptp(sharp) == 0 for _, sharp in drawn)  # of the frames, which are flat
+    assert flat / 400 == pytest.approx(0.3, abs=0.07)
+    twice = (f"photos:{photo_folder}@0.5", f"{pairs_folder}@.5")
+    assert open_data(twice, RECIPE, SHARES)[0].weights == (0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (("PHOTOS@0.5", "PAIRS@0.7"), r"add up to 1\.2; they must add up to 1"),
+        (("PHOTOS@0.5", "PAIRS@0.3"), r"add up to 0\.8; they must add up to 1"),
+        (("PHOTOS@0.999999999999", "PAIRS"), "less than 1, since others share the rest"),
+        (("PHOTOS@0",), "above 0 and below 1"),
+        (("PHOTOS@7",), "above 0 and below 1"),
+        (("PHOTOS@x",), "no folder .*@x"),
+    ],
+)
+def test_shares_that_do_not_add_up_are_refused(photo_folder, pairs_folder, data, message):
+    named = [text.replace("PHOTOS", str(photo_folder)).replace("PAIRS", str(pairs_folder)) for text in data]
+    with pytest.raises(UserError, match=message):
+        open_data(named, RECIPE, SHARES)
+
+
+def test_a_folder_whose_own_name_ends_like_a_share_is_that_folder(photo_folder):
+    renamed = photo_folder.rename(photo_folder.with_name("photos@2"))
+    assert split_share(f"photos:{renamed}") == (f"photos:{renamed}", None)
+    assert split_share(f"photos:{renamed}@0.5") == (f"photos:{renamed}", 0.5)
+
+
+def test_ready_pairs_are_reduced_by_the_mean_of_their_pixels(tmp_path):
+    """A picture that just fits has one place for a crop."""
+    big = picture(0, 64, 64)
+    for side in ("blur", "sharp"):
+        write_image(tmp_path / side / "1.png", big)
+    source = open_source(tmp_path, BlurRecipe(reductions=(2, 4)))  # 4 would leave 16 of the 32 pixels
+    mean = big.reshape(32, 2, 32, 2, 3).mean((1, 3))
+    for seed in range(4):
+        blur, sharp = source.draw(np.random.default_rng(seed), 32)
+        assert np.abs(blur - mean).max() <= 0.5 and np.array_equal(blur, sharp)
+
+
+def test_a_picture_with_no_room_for_any_reduction_is_cut_at_the_smallest():
+    rng = np.random.default_rng(0)
+    assert draw_reduction(rng, (1, 2, 3), (32, 32), (70, 80)) in (1, 2)
+    assert {draw_reduction(rng, (1, 2, 3), (32, 32), (96, 96)) for _ in range(50)} == {1, 2, 3}
+    assert draw_reduction(rng, (2, 3), (32, 32), (40, 40)) == 2
 
 
 def test_held_back_photographs_are_all_blurred():
