@@ -151,7 +151,8 @@ def _distillation_key(options: DistillOptions) -> dict:
     """What the student depends on besides teacher, initial student and recipe, which are inputs."""
     left_out = ("output", "teacher", "init", "recipe", "resume", "tensorboard", "threads")
     values = {name: value for name, value in asdict(options).items() if name not in left_out}
-    return values | {"data": _stamps(options.data), "validation": _stamps(options.validation)}
+    folders = {"data": _stamps(options.data), "validation": _stamps(options.validation)}
+    return values | folders | {"shake": stamp(options.shake)}
 
 
 def _stamps(sources: Sequence[str]) -> list[list[str | None]]:

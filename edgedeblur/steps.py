@@ -88,7 +88,9 @@ def _initial_student(init: str, tier: str) -> Path | None:
 def held_back_pairs(options: DistillOptions) -> list[PairInMemory]:
     """The pairs that a distillation with these options is measured on and does not learn from."""
     recipe = read_recipe(options.recipe or DEFAULT_RECIPE, DistillRecipe)
-    data = open_training_data(options.data, options.validation, recipe.blur, vars(recipe.shares), options.seed)
+    data = open_training_data(
+        options.data, options.validation, recipe.blur, vars(recipe.shares), options.seed, options.shake
+    )
     return [PairInMemory(pair.group, str(index), pair.blur, pair.sharp) for index, pair in enumerate(data.validation)]
 
 
@@ -234,6 +236,7 @@ def synth_step(
     count: int,
     size: tuple[int, int],
     seed: int,
+    shake: Path | None,
     contact_sheet: Path | None,
     progress: Progress,
 ) -> list[dict]:
@@ -246,7 +249,7 @@ def synth_step(
         UserError: no such recipe or data, or a folder that holds other pairs.
     """
     blur = EVERY_MODEL if recipe is None else read_blur_table(recipe)
-    records = write_pairs(SynthOptions(output, data, blur, kinds, count, size, seed), progress)
+    records = write_pairs(SynthOptions(output, data, blur, kinds, count, size, seed, shake), progress)
     if contact_sheet is not None:
         write_contact_sheet(output, records, contact_sheet)
     return records

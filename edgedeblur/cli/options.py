@@ -80,6 +80,11 @@ init = click.option(
     help="The student to start from: the shipped one of the tier, fresh weights, or a file; small also for large.",
 )
 data = click.option("--data", multiple=True, help="FOLDER, or photos:, pairs: or frames:FOLDER; again for more.")
+shake = click.option(
+    "--shake",
+    type=PATH,
+    help="Folder of a phone's angular rates (CSV) for recorded blur; default: a model fitted to such.",
+)
 json_file = click.option("--json", "json_path", type=PATH, help="Also write the result as JSON to this file.")
 model = click.option(
     "-m",
@@ -93,6 +98,7 @@ model = click.option(
 _MINUTES = click.FloatRange(0, min_open=True)
 _TRAINING = (
     data,
+    shake,
     click.option("--validation", multiple=True, help="Folder of pairs to measure on; default: some of the data."),
     click.option("--steps", type=click.IntRange(1), help="End after so many steps ..."),
     click.option("--minutes", type=float, help="... or after so many minutes, whichever comes first."),
@@ -114,6 +120,7 @@ _TRAINING = (
 )
 _TRAINING_NAMES = [
     "data",
+    "shake",
     "validation",
     "steps",
     "minutes",

@@ -8,7 +8,7 @@ from edgedeblur.cli import options
 from edgedeblur.cli.progress import Progress
 from edgedeblur.workdir import WorkDir
 
-_KINDS = ["shake", "linear", "turn", "defocus", "object", "scene", "still"]
+_KINDS = ["shake", "linear", "turn", "defocus", "object", "scene", "recorded", "still"]
 
 
 @click.command("synth", short_help="Blur/sharp pairs from photos or frames, in GoPro's layout.")
@@ -24,6 +24,7 @@ _KINDS = ["shake", "linear", "turn", "defocus", "object", "scene", "still"]
     help="Model of blur, again for more, each as often; default: all but still.",
 )
 @click.option("--recipe", type=options.PATH, help="TOML file whose [blur] table is taken, such as a training recipe.")
+@options.shake
 @click.option("--contact-sheet", type=options.PATH, help="Also write this picture of the first 30 pairs.")
 @options.seed
 @options.workdir
@@ -34,13 +35,15 @@ def command(
     size: tuple[int, int],
     kinds: tuple[str, ...],
     recipe: Path | None,
+    shake: Path | None,
     contact_sheet: Path | None,
     seed: int,
     workdir: WorkDir,
 ) -> None:
     """Write blurred and sharp pictures to OUTPUT/blur and OUTPUT/sharp (default: pairs/ in the work directory).
 
-    Photographs are blurred by models of camera shake, straight motion, a turning camera, defocus and moving objects;
+    Photographs are blurred by models of camera shake, straight motion, a turning camera, defocus, moving objects, and
+    of motion as gyroscopes record it, or by recordings themselves (--shake);
     frames:FOLDER averages high-frame-rate frames as GoPro does. OUTPUT/pairs.jsonl says how each pair was made. The
     same command goes on after an interruption; a larger --count adds to what is there.
     """
@@ -49,7 +52,7 @@ def command(
 
     folder = output or workdir.root / "pairs"
     with Progress("synth") as progress:
-        records = synth_step(folder, data, recipe, kinds, count, size, seed, contact_sheet, progress)
+        records = synth_step(folder, data, recipe, kinds, count, size, seed, shake, contact_sheet, progress)
     click.echo(f"{folder}: {len(records)} pairs; {HEADER} and {RECORDS} say how they were made")
     if contact_sheet is not None:
         click.echo(contact_sheet)

@@ -17,6 +17,7 @@ from edgedeblur.data.blur import BlurRecipe, MadePair, blur_and_record
 from edgedeblur.data.gopro import MIN_FRAMES, average_frames, draw_window
 from edgedeblur.data.images import list_images, read_image
 from edgedeblur.data.pairs import Pair, find_pairs, has_pairs
+from edgedeblur.data.recorded import Shake
 from edgedeblur.errors import UserError
 
 KINDS = ("auto", "photos", "pairs", "frames")
@@ -50,11 +51,13 @@ class ImageCache:
 
 @dataclass(frozen=True)
 class Photos:
-    """Sharp photographs; blur is made by the recipe. `images` are paths or arrays, uint8 HxWx3."""
+    """Sharp photographs; blur is made by the recipe. `images` are paths or arrays, uint8 HxWx3. shake: what `recorded`
+    blur draws from; None for the model that ships."""
 
     images: tuple[Path | np.ndarray, ...]
     recipe: BlurRecipe
     cache: ImageCache = field(default_factory=ImageCache)
+    shake: Shake | None = None
 
     def draw(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
         made = self.make(rng, size, size)
@@ -68,7 +71,7 @@ class Photos:
         margin = self.recipe.margin
         wide, softened = self._cut(rng, image, height + 2 * margin, width + 2 * margin)
         inside = slice(margin, margin + height), slice(margin, margin + width)
-        made = blur_and_record(wide, self.recipe, rng)
+        made = blur_and_record(wide, self.recipe, rng, self.shake)
         record = made.record
         if "centre" in record:
             record["centre"] = [place - margin for place in record["centre"]]
@@ -178,12 +181,12 @@ def draw_reduction(
     return fitting[0] if len(set(fitting)) == 1 else int(rng.choice(fitting))
 
 
-def open_source(text: str | Path, recipe: BlurRecipe) -> Source:
+def open_source(text: str | Path, recipe: BlurRecipe, shake: Shake | None = None) -> Source:
     """The source that `FOLDER` or `KIND:FOLDER` names, KIND one of auto, photos, pairs, frames.
 
     `auto` takes a folder with blur/ and sharp/ inside for pairs and any other for photographs. Video frames must be
     named (`frames:FOLDER`): a folder of frames looks like a folder of photographs. Frames are found in the folder
-    and in its sub-folders, each folder being one sequence in the order of the file names.
+    and in its sub-folders, each folder being one sequence in the order of the file names. `shake` is for photographs.
 
     Raises:
         UserError: no such folder, nothing usable in it, or fewer than 7 frames in a sequence.
@@ -195,7 +198,7 @@ def open_source(text: str | Path, recipe: BlurRecipe) -> Source:
         return Pairs(tuple(find_pairs(folder)), reductions=recipe.reductions)
     images = list_images(folder, recursive=True)
     if kind == "photos":
-        return Photos(tuple(images), recipe)
+        return Photos(tuple(images), recipe, shake=shake)
     sequences: dict[Path, list[Path]] = {}
     for path in images:
         sequences.setdefault(path.parent, []).append(path)

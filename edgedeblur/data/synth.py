@@ -34,6 +34,7 @@ EVERY_MODEL = BlurRecipe(
     defocus_share=1.0,
     object_share=1.0,
     scene_share=1.0,
+    recorded_share=1.0,
     max_length=48.0,
     gammas=(2.2,),
     photon_noise=2.0,
@@ -45,7 +46,7 @@ _MAX_SIDE = 8192
 class SynthOptions:
     """output: the folder. data: photographs or frames, each `FOLDER` or `KIND:FOLDER`; none: the default photographs.
     recipe: how blur is made. kinds: only these models of it, each as often; none: as the recipe says. count: pairs.
-    size: (height, width) of each. seed: same seed, same pairs."""
+    size: (height, width) of each. seed: same seed, same pairs. shake: recordings for `recorded`; none: the model."""
 
     output: Path
     data: tuple[str, ...] = ()
@@ -54,6 +55,7 @@ class SynthOptions:
     count: int = 20
     size: tuple[int, int] = (512, 512)
     seed: int = 0
+    shake: Path | None = None
 
     @property
     def blur(self) -> BlurRecipe:
@@ -72,7 +74,8 @@ def write_pairs(options: SynthOptions, progress: Progress) -> list[dict]:
     """
     if not all(16 <= side <= _MAX_SIDE for side in options.size):
         raise UserError(f"the size is {options.size[0]}x{options.size[1]}; sides are 16 to {_MAX_SIDE}", exit_code=2)
-    source, described = open_data(options.data, options.blur, {"photos": 1.0, "frames": 1.0, "pairs": 1.0})
+    shares = {"photos": 1.0, "frames": 1.0, "pairs": 1.0}
+    source, described = open_data(options.data, options.blur, shares, options.shake)
     _check_source(source, options)
     records = _begin(options, described)
     missing = [index for index in range(options.count) if _name(index) not in records]

@@ -8,6 +8,7 @@ from pathlib import Path
 from edgedeblur.data.blur import BlurRecipe
 from edgedeblur.data.default_set import default_set
 from edgedeblur.data.held_back import ValidationPair, always_blurred, fixed_pairs, hold_back, validation_from_folders
+from edgedeblur.data.shake_log import ShakeLogs, read_shake_logs
 from edgedeblur.data.sources import Frames, Mixture, Pairs, Photos, Source, open_source, split_share
 from edgedeblur.errors import UserError
 
@@ -24,7 +25,12 @@ class TrainingData:
 
 
 def open_training_data(
-    data: Sequence[str], validation: Sequence[str], recipe: BlurRecipe, shares: Mapping[str, float], seed: int
+    data: Sequence[str],
+    validation: Sequence[str],
+    recipe: BlurRecipe,
+    shares: Mapping[str, float],
+    seed: int,
+    shake: Path | None = None,
 ) -> TrainingData:
     """The training data that `data` names (each `FOLDER` or `KIND:FOLDER`, either with `@SHARE`; none: the default
     photographs).
@@ -33,36 +39,51 @@ def open_training_data(
 
     Args:
         shares: how often each kind (photos, pairs, frames) is drawn, where `data` does not say (`FOLDER@SHARE`).
+        shake: recordings of angular rates, in place of the model of them that ships; a folder of CSV files, or one.
 
     Raises:
-        UserError: a folder is missing or holds nothing usable, or nothing is left to validate on.
+        UserError: a folder is missing or holds nothing usable, or nothing is left to validate on; recordings that
+            cannot be read, or that the recipe has no use for.
     """
-    source, described = open_data(data, recipe, shares)
+    source, described = open_data(data, recipe, shares, shake)
     if validation:
         return TrainingData(source, validation_from_folders(validation), described)
     if data:
         source, held = hold_back(source, seed)
     else:
         photos = default_set()
-        held = always_blurred(Photos(photos.validation, replace(recipe, **photos.held_back)))
+        held = always_blurred(replace(source, images=photos.validation, recipe=replace(recipe, **photos.held_back)))
     if held is None:
         raise UserError("too few pictures to hold one back", "give pairs to measure on: --validation FOLDER")
     return TrainingData(source, fixed_pairs(held, seed), described)
 
 
-def open_data(data: Sequence[str], recipe: BlurRecipe, shares: Mapping[str, float]) -> tuple[Source, list[str]]:
-    """What `data` names as one source, and each part in words; the arguments are those of `open_training_data`.
-
-    Raises:
-        UserError: a folder is missing or holds nothing usable.
-    """
+def open_data(
+    data: Sequence[str], recipe: BlurRecipe, shares: Mapping[str, float], shake: Path | None = None
+) -> tuple[Source, list[str]]:
+    """What `data` names as one source, and each part in words; arguments and errors are those of
+    `open_training_data`."""
+    logs, described = None, []
+    if shake is not None:
+        logs = _useful_logs(shake, recipe)
+        described = [f"{len(logs.names)} recordings of {shake.resolve().name}, {logs.seconds:.1f} s"]
     if not data:
-        return Photos(default_set().training, recipe), [DEFAULT_SET]
+        return Photos(default_set().training, recipe, shake=logs), [DEFAULT_SET, *described]
     folders, own_shares = zip(*(split_share(text) for text in data), strict=True)
-    sources = [open_source(folder, recipe) for folder in folders]
+    sources = [open_source(folder, recipe, logs) for folder in folders]
+    if logs is not None and not any(isinstance(source, Photos) for source in sources):
+        told = f"--shake {shake} is for photographs, and {', '.join(data)} has none"
+        raise UserError(told, "leave --shake out, or add --data photos:FOLDER", exit_code=2)
     weights = _weights(sources, own_shares, shares)
-    described = [_described(*each) for each in zip(folders, sources, weights, strict=True)]
-    return (sources[0] if len(sources) == 1 else Mixture(tuple(sources), weights)), described
+    named = [_described(*each) for each in zip(folders, sources, weights, strict=True)]
+    return (sources[0] if len(sources) == 1 else Mixture(tuple(sources), weights)), named + described
+
+
+def _useful_logs(path: Path, recipe: BlurRecipe) -> ShakeLogs:
+    if recipe.recorded_share == 0:
+        told = f"--shake {path} is for recorded motion, of which the blur has none: recorded_share is 0"
+        raise UserError(told, "set recorded_share above 0 in the recipe's [blur] table (synth: --kind recorded)")
+    return read_shake_logs(path)
 
 
 def _weights(

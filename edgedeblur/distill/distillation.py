@@ -63,7 +63,9 @@ def distill(options: DistillOptions, console: Console | None = None) -> Path:
     recipe = _recipe(options, compute.device)
     teacher = load_generator(options.teacher, **options.teacher_options).to(compute.device).requires_grad_(False)
     recipe, notes = _fitting_the_teacher(recipe, teacher)
-    data = open_training_data(options.data, options.validation, recipe.blur, vars(recipe.shares), options.seed)
+    data = open_training_data(
+        options.data, options.validation, recipe.blur, vars(recipe.shares), options.seed, options.shake
+    )
     _require_sizes(teacher, recipe, data)
     student = _initial(options) if options.init is not None else _fresh(options, recipe, data)
     student = student.to(compute.device).train()
@@ -151,6 +153,7 @@ def _new_state(
         "tier": options.tier,
         "seed": options.seed,
         "data": list(options.data),
+        "shake": str(options.shake) if options.shake else None,
         "teacher": teacher.digest(),
         "recipe": to_table(recipe),
     }

@@ -103,7 +103,9 @@ def _prepare(options: TrainOptions, compute: Compute, processes: Processes) -> _
     of_file = read_recipe(find_recipe(options.recipe), GeneratorRecipe)
     recipe = _overridden(of_file, options, compute)
     vgg = load_vgg(Path(recipe.vgg)).to(compute.device) if recipe.vgg and recipe.content.perceptual else None
-    data = open_training_data(options.data, options.validation, recipe.blur, vars(recipe.shares), options.seed)
+    data = open_training_data(
+        options.data, options.validation, recipe.blur, vars(recipe.shares), options.seed, options.shake
+    )
     generator = build_network(recipe.network, options.seed)
     if options.init is not None:
         generator = initial_network(options.init, recipe.network)
@@ -153,6 +155,7 @@ def _new_state(
         "kind": "generator",
         "seed": options.seed,
         "data": list(options.data),
+        "shake": str(options.shake) if options.shake else None,
         "recipe": _table(replace(recipe, fitting=whole_batch)),
         "sha256": {name: digest(Path(path)) for name in ("vgg", "encoder") if (path := getattr(recipe, name))},
     }

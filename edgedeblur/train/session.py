@@ -28,6 +28,7 @@ class SessionOptions:
 
     output: the model file to write; the state for --resume is kept beside it as `<name>.state.pt`.
     data: folders to learn from, each `FOLDER` or `KIND:FOLDER` with KIND photos, pairs or frames; none: default photos.
+    shake: recordings of angular rates for the recipe's recorded blur; None: the model of them that ships.
     validation: folders of pairs to measure on; none: a part of the data is held back.
     steps, minutes: the run ends at whichever comes first, and the learning rate falls accordingly.
     batch, crop, rate: override the recipe where not None; the batch is of one process.
@@ -39,6 +40,7 @@ class SessionOptions:
 
     output: Path
     data: tuple[str, ...] = ()
+    shake: Path | None = None
     validation: tuple[str, ...] = ()
     steps: int | None = None
     minutes: float | None = None

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from edgedeblur.data.blur_recipe import BlurRecipe
 from edgedeblur.errors import UserError
 from edgedeblur.files import write_bytes
 from edgedeblur.train.processes import ALONE, Processes
+from edgedeblur.train.recipe_table import to_table
 
 _MEND_FRESH = "train afresh: leave out --resume"
 
@@ -125,7 +127,7 @@ class TrainingState:
             UserError: no such file, not a training state, or the state of a run with other settings.
         """
         content = parse_training_state(path, self.processes.from_first(lambda: _state_bytes(path)))
-        saved = _without_rates(content["identity"])
+        saved = _without_rates(_with_later_keys(content["identity"]))
         differing = [name for name, value in _without_rates(self.identity).items() if saved.get(name) != value]
         if differing:
             was = content["identity"].get(differing[0])
@@ -150,6 +152,14 @@ class TrainingState:
         self.scaler.load_state_dict(content["scaler"])
         torch.set_rng_state(content["random"])
         self.step, self.seconds = int(content["step"]), float(content["seconds"])
+
+
+def _with_later_keys(identity: dict) -> dict:
+    """Of a state from before [blur] had all the keys that it has: a run without them was one with their defaults."""
+    recipe = identity.get("recipe")
+    if not isinstance(recipe, dict) or not isinstance(recipe.get("blur"), dict):
+        return identity
+    return identity | {"recipe": recipe | {"blur": to_table(BlurRecipe()) | recipe["blur"]}}
 
 
 def _without_rates(identity: dict) -> dict:
