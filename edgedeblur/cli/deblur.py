@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from edgedeblur.cli import options
+from edgedeblur.cli.output import tell
 from edgedeblur.cli.progress import Progress, say
 from edgedeblur.workdir import WorkDir
 
@@ -45,7 +46,7 @@ def command(
         result = deblur(source, destination, restorer, progress)
     for note in result.notes:
         say(f"note: {note}")
-    click.echo(result.written[0] if len(result.written) == 1 else f"{len(result.written)} images in {destination}")
+    tell(result.written[0] if len(result.written) == 1 else f"{len(result.written)} images in {destination}")
     for path, why in result.failed:
         say(f"skipped {path}: {why}")
     context.exit(1 if result.failed else 0)
