@@ -19,6 +19,10 @@ from edgedeblur.restore.video import deblur_video, is_video
 _NO_MORE_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
+class _NothingCanBeWritten(UserError):
+    """A full disk, or a folder that cannot be written: the next file would fail like this one."""
+
+
 @dataclass
 class DeblurResult:
     """written: output files. failed: (input, why). left_out: files that are no pictures by their names, and why. notes:
@@ -103,7 +107,12 @@ def speed_sentence(result: DeblurResult, restorer: Restorer) -> str:
 def _deblur_image(source: Path, destination: Path, restore: Callable, result: DeblurResult) -> None:
     photograph = read_photograph(source)
     samples = in_kind(photograph, restore(photograph.rgb))
-    notes = write_photograph(destination, samples, photograph.alpha, photograph.properties)
+    try:
+        notes = write_photograph(destination, samples, photograph.alpha, photograph.properties)
+    except UserError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in _NO_MORE_WRITES:
+            raise _NothingCanBeWritten(error.message, error.mend, error.exit_code) from error
+        raise
     result.notes += [(source, note) for note in (*photograph.notes, *notes)]
     result.written.append(destination)
 
@@ -116,16 +125,17 @@ def _deblur_folder(
     _refuse_same(source, destination)
     images, missed, result.left_out = images_and_others(source)
     result.failed += missed
-    names = {path.name for path in images}
+    taken = {path.name for path in images}
     for index, path in enumerate(images):
-        target = destination / _output_name(path, names)
+        target = destination / _output_name(path, taken)
+        taken.add(target.name)
         try:
             _refuse_same(path, target)
             _deblur_image(path, target, restore, result)
         except Exception as error:  # a decoder may raise anything, and one picture does not end a folder
             result.failed.append((path, _reason(error)))
-            if _no_more_writes(error):
-                result.failed += [(rest, "not tried: nothing can be written") for rest in images[index + 1 :]]
+            if isinstance(error, _NothingCanBeWritten):
+                result.failed += [(rest, "not tried: the output cannot be written") for rest in images[index + 1 :]]
                 break
         progress(path.name, index + 1, len(images))
 
@@ -138,15 +148,9 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _no_more_writes(error: Exception) -> bool:
-    """Whether the next file would fail like this one: a full disk, a folder that cannot be written."""
-    cause = error.__cause__ if isinstance(error, UserError) else error
-    return isinstance(cause, OSError) and "cannot write" in str(error) and cause.errno in _NO_MORE_WRITES
-
-
 def _output_name(source: Path, taken: set[str]) -> str:
-    """The input's name; where its format is not written, with .jpg in place of its suffix, or after it where another
-    input has that name."""
+    """The input's name; for a format that is not written, with .jpg in place of its suffix, or after it where that name
+    is taken."""
     if source.suffix.lower() in FORMATS:
         return source.name
     name = source.with_suffix(".jpg").name

@@ -40,7 +40,7 @@ def deblur_video(
         frame_done: called with the number of finished frames.
 
     Returns:
-        Notes for the user (dropped audio, an unknown or changing frame rate), and which frames are not in the output.
+        Notes for the user (dropped audio, no frame rate or a changing one), and which frames are not in the output.
 
     Raises:
         UserError: not a video, a container that cannot be written, or no frame in it.
@@ -72,7 +72,7 @@ def deblur_video(
             raise UserError(f"{source} has no frame that can be read")
         writer.release()
     if abs(seconds - (good + odd - 1) / rate) > 2 / rate:
-        notes.append(f"its frame rate changes; the output has {rate:g} frames a second throughout")
+        notes.append(f"its frames are not evenly spaced in time; in the output they are, {rate:g} a second")
     return notes, _missing(declared, good, odd)
 
 

@@ -193,7 +193,7 @@ def test_alpha_is_kept_as_it_was(tmp_path, suffix, mode):
     rgb, alpha = photo(), np.random.default_rng(0).integers(0, 256, (48, 40), np.uint8)
     colours = rgb if mode == "RGBA" else rgb[..., :1]
     options = {"lossless": True, "exact": True} if suffix == ".webp" else {}
-    Image.fromarray(np.dstack([colours, alpha]), mode).save(tmp_path / f"in{suffix}", exif=exif(3), **options)
+    Image.fromarray(np.dstack([colours, alpha])).save(tmp_path / f"in{suffix}", exif=exif(3), **options)
     run(tmp_path / f"in{suffix}", tmp_path / f"out{suffix}", INVERT)
     with Image.open(tmp_path / f"out{suffix}") as after:
         assert after.mode == ("RGBA" if suffix == ".webp" else mode)
