@@ -20,7 +20,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from edgedeblur.data.images import read_image
 from edgedeblur.errors import UserError
@@ -62,6 +62,8 @@ def read_photograph(path: Path) -> Photograph:
             warnings.simplefilter("ignore")  # Pillow's, of damaged metadata; what is left out is noted
             with Image.open(io.BytesIO(file), formats=_readable()) as image:
                 return _with_properties(rgb, image, file)
+    except UnidentifiedImageError as error:
+        raise UserError(f"{path} holds none of {', '.join(_readable())}", "convert it to one of them") from error
     except DAMAGED as error:
         raise UserError(f"{path} cannot be read as an image: {error}", "copy or make the file again") from error
 
