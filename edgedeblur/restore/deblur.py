@@ -72,7 +72,7 @@ def deblur(source: Path, destination: Path, restorer: Restorer, progress: Progre
         _deblur_folder(source, destination, restore, progress, result)
         return result
     if destination.is_dir() or not destination.suffix:
-        destination = destination / (source.name if is_video(source) else _output_name(source, set()))
+        destination = destination / (source.name if is_video(source) else _output_name(source.name))
     _refuse_same(source, destination)
     if is_video(source):
         notes, failure = deblur_video(source, destination, restore, lambda done: progress(source.name, done, None))
@@ -125,10 +125,8 @@ def _deblur_folder(
     _refuse_same(source, destination)
     images, missed, result.left_out = images_and_others(source)
     result.failed += missed
-    taken = {path.name for path in images}
     for index, path in enumerate(images):
-        target = destination / _output_name(path, taken)
-        taken.add(target.name)
+        target = destination / _output_name(path.name)
         try:
             _refuse_same(path, target)
             _deblur_image(path, target, restore, result)
@@ -148,13 +146,10 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _output_name(source: Path, taken: set[str]) -> str:
-    """The input's name; for a format that is not written, with .jpg in place of its suffix, or after it where that name
-    is taken."""
-    if source.suffix.lower() in FORMATS:
-        return source.name
-    name = source.with_suffix(".jpg").name
-    return f"{source.name}.jpg" if name in taken else name
+def _output_name(name: str) -> str:
+    """An output's name for an input's: the same where the format is written, else with .jpg behind it, so that `a.heic`
+    and `a.jpg` in one folder get two outputs."""
+    return name if Path(name).suffix.lower() in FORMATS else f"{name}.jpg"
 
 
 def _refuse_same(source: Path, destination: Path) -> None:
