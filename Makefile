@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 WORKDIR ?= edgedeblur-work
 # Debian packages that the tests use: ARM programs are executed under qemu; adb's own server speaks to a phone's double;
-# llvm-mca times machine code.
-TEST_TOOLS := qemu-aarch64:qemu-user adb:adb llvm-mca-22:llvm-22
+# llvm-mca times machine code; exiftool reads what deblur wrote.
+TEST_TOOLS := qemu-aarch64:qemu-user adb:adb llvm-mca-22:llvm-22 exiftool:libimage-exiftool-perl
 
 .PHONY: demo test benchmarks lint setup test-tools clean
 

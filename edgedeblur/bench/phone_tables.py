@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from rich.markup import escape
 from rich.table import Table
 
 from edgedeblur.bench.numbers import milliseconds, number
@@ -54,7 +53,7 @@ def phones_table(reports: Sequence[Report]) -> Table:
     for report in sorted(reports, key=lambda report: report.latency_ms.p90 or 0.0):
         latency, environment, device = report.latency_ms, report.environment, report.device
         table.add_row(
-            *(escape(text) for text in (_name(device), device.serial, device.soc, device.android_version)),
+            *(_name(device), device.serial, device.soc, device.android_version),
             device.used_cores,
             *(milliseconds(value) for value in (latency.p50, latency.p90, latency.p99)),
             number(report.memory_mb.peak_rss, 1),

@@ -137,7 +137,7 @@ def _facts(report: Report) -> list[tuple[str, str | Text]]:
     percentiles = " / ".join(milliseconds(value) for value in (latency.p50, latency.p90, latency.p99))
     return [
         ("input", f"{width}x{height} RGB, {report.target.threads} threads"),
-        *((label, Text(value)) for label, value in phone_facts(report)),
+        *phone_facts(report),
         ("parameters", f"{model.parameters:,}"),
         ("GMAC", f"{model.macs / 1e9:.2f}"),
         *_quality_facts(report),

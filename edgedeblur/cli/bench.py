@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgedeblur.cli import options
-from edgedeblur.cli.output import show
+from edgedeblur.cli.output import show, tell
 from edgedeblur.cli.phone_options import PhoneChoice, phone_options
 from edgedeblur.cli.progress import Progress, say
 from edgedeblur.workdir import WorkDir
@@ -82,10 +82,10 @@ def command(
         context.exit(_on_every_phone(folder, settings, phones, workdir))
     report = _on_phone(folder, settings, phones, workdir) if phones.any else bench_step(folder, settings, workdir, say)
     show(*report_tables(report))
-    click.echo(f"{workdir.report}")
+    tell(f"{workdir.report}")
     if report.estimate is not None:
-        click.echo(estimate_sentence(report.estimate, report.budget.latency_ms))
-    click.echo(sentence(report.budget, report.latency_ms, report.memory_mb, report.provenance))
+        tell(estimate_sentence(report.estimate, report.budget.latency_ms))
+    tell(sentence(report.budget, report.latency_ms, report.memory_mb, report.provenance))
     context.exit(exit_code(report.budget))
 
 
@@ -108,9 +108,7 @@ def _on_every_phone(folder: Path, settings: "BenchOptions", phones: PhoneChoice,
         outcome = bench_phones_step(folder, how, workdir)
     if outcome.reports:
         show(phones_table(outcome.reports))
-        click.echo(
-            f"{workdir.report} (the slowest phone's); each phone's: {workdir.root}/report-<target>-<serial>.json"
-        )
+        tell(f"{workdir.report} (the slowest phone's); each phone's: {workdir.root}/report-<target>-<serial>.json")
     for failure in outcome.failures:
-        click.echo(f"not measured: {failure}", err=True)
+        say(f"not measured: {failure}")
     return outcome.exit_code

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from edgedeblur.cli import options
+from edgedeblur.cli.output import tell
 from edgedeblur.cli.progress import say
 from edgedeblur.workdir import WorkDir
 
@@ -30,7 +31,7 @@ def command(
     artefact = compile_step(workdir.need_quantised(network), target, size, workdir, say, database, tuned)
     int8 = artefact.manifest["int8"]
     sources = count_sources(layer["schedule_source"] for layer in artefact.manifest["layers"])
-    click.echo(
+    tell(
         f"{artefact.path}: {int8['int8_convolutions']} of {int8['convolutions']} convolutions int8, "
         f"{int8['dot_instructions']:,} int8 dot-product instructions; schedules: {sources}"
     )

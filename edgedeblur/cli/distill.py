@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from edgedeblur.cli import options
+from edgedeblur.cli.output import tell
 from edgedeblur.workdir import WorkDir
 
 
@@ -37,4 +38,4 @@ def command(
     from edgedeblur.steps import distill_options
 
     given = {**training, "recipe": recipe, "teacher_options": teacher_options}
-    click.echo(distill(distill_options(workdir, teacher, tier, init, output, **given), training_console()))
+    tell(distill(distill_options(workdir, teacher, tier, init, output, **given), training_console()))

@@ -1,8 +1,8 @@
 """`edgedeblur doctor`."""
 
 import click
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from edgedeblur.cli import options
 from edgedeblur.cli.output import show
@@ -24,7 +24,7 @@ def command(context: click.Context, workdir: WorkDir) -> None:
     checks = run_checks(workdir.root)
     table = Table("", "what", "found", "mend")
     for check in checks:
-        status = f"[{_COLOURS[check.status]}]{check.status}[/]"
-        table.add_row(status, check.name, escape(check.found), escape(check.mend or ""))
+        status = Text(check.status, style=_COLOURS[check.status])
+        table.add_row(status, check.name, check.found, check.mend or "")
     show(table)
     context.exit(1 if any(check.status == "missing" for check in checks) else 0)

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from edgedeblur.cli import options
+from edgedeblur.cli.output import tell
 from edgedeblur.cli.progress import say
 from edgedeblur.workdir import WorkDir
 
@@ -41,4 +42,4 @@ def command(
 
     settings = ExportOptions(file_format, form, size, teacher_options, check)
     source = network if network is not None else workdir.need_quantised(None)
-    click.echo(export_model(source, output, settings, say))
+    tell(export_model(source, output, settings, say))

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from edgedeblur.cli import options
-from edgedeblur.cli.output import show
+from edgedeblur.cli.output import show, tell
 from edgedeblur.workdir import WorkDir
 
 
@@ -45,4 +45,4 @@ def command(model: Path | None, loops: bool, teacher_options: dict, json_path: P
         write_json(json_path, asdict(facts))
     show(facts_table(facts), *([layer_facts_table(facts)] if facts.layers else []))
     for line in facts.proof:
-        click.echo(line)
+        tell(line)

@@ -8,10 +8,12 @@ import signal
 import sys
 import threading
 import traceback
+import warnings
 
 import click
 
 import edgedeblur
+from edgedeblur.cli.output import plain, tell_error, warn
 from edgedeblur.errors import INTERRUPTED, UserError
 
 # In the order of the work, each the name of a module of edgedeblur.cli. A module is imported when its command is used,
@@ -53,17 +55,32 @@ class Commands(click.Group):
             error.message = f"no command {args[0]!r}; there are {', '.join(COMMANDS)}"
             raise
 
+    def make_context(self, *args, **kwargs) -> click.Context:
+        with _plain_usage_errors():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, context: click.Context):
         with _noted_interrupts() as interrupts:
             try:
-                return super().invoke(context)
+                with _plain_usage_errors():
+                    return super().invoke(context)
             except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
                 raise  # click prints its own usage errors, and ends quietly when the reader of a pipe has gone
             except BaseException as error:
                 if context.params["debug"] and not isinstance(error, UserError):
-                    traceback.print_exc()
+                    warn(traceback.format_exc().rstrip())
                 lost = interrupts and not isinstance(error, UserError)
                 context.exit(_report(KeyboardInterrupt() if lost else error))
+
+
+@contextlib.contextmanager
+def _plain_usage_errors():
+    """click prints its errors itself, with the arguments in them as they came."""
+    try:
+        yield
+    except click.ClickException as error:
+        error.message = plain(error.message)
+        raise
 
 
 @contextlib.contextmanager
@@ -93,7 +110,7 @@ def _report(error: BaseException) -> int:
     if isinstance(error, UserError):
         message, mend, code = error.message, error.mend, error.exit_code
     elif isinstance(error, KeyboardInterrupt):
-        click.echo(f"interrupted; what is finished is kept; resume with: {command}", err=True)
+        warn(f"interrupted; what is finished is kept; resume with: {command}")
         return INTERRUPTED
     elif isinstance(error, MemoryError):
         message, mend = f"out of memory: {error}", "use a smaller --size or batch, or close other programs"
@@ -104,7 +121,7 @@ def _report(error: BaseException) -> int:
         mend = f"this is a defect; please report it with the output of: edgedeblur --debug {shlex.join(sys.argv[1:])}"
     else:
         raise error
-    click.echo(f"error: {message}" + (f"\n  {mend}" if mend else ""), err=True)
+    tell_error(message, mend)
     return code
 
 
@@ -130,6 +147,7 @@ def cli(debug: bool) -> None:
 
 def main() -> None:
     """Entry point of the `edgedeblur` program."""
+    warnings.showwarning = lambda message, category, *_: warn(f"{category.__name__}: {message}")
     cli(prog_name="edgedeblur")
 
 

@@ -3,11 +3,11 @@
 import time
 from types import TracebackType
 
-import click
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
+
+from edgedeblur.cli.output import PlainConsole, plain_line, warn
 
 _SECONDS_BETWEEN_LINES = 5.0
 
@@ -17,7 +17,7 @@ class Progress:
 
     def __init__(self, title: str):
         self.title = title
-        self._console = Console(stderr=True)
+        self._console = PlainConsole(stderr=True)
         self._last_line = time.monotonic()
         self._bars: Bars | None = None
         self._task: TaskID | None = None
@@ -33,16 +33,17 @@ class Progress:
             self._draw(what, done, total)
         elif time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
-            click.echo(f"{self.title} {what}: {done}" + (f" of {total}" if total else ""), err=True)
+            warn(f"{self.title} {plain_line(what)}: {done}" + (f" of {total}" if total else ""))
 
     def _draw(self, what: str, done: int, total: int | None) -> None:
         """The bar stands only while there is work, so that other work can draw its own."""
         if self._bars is None:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            named = TextColumn("{task.description}", markup=False)
+            columns = (named, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
             self._bars = Bars(*columns, console=self._console, transient=True)
             self._task = self._bars.add_task(self.title, total=None)
             self._bars.start()
-        self._bars.update(self._task, completed=done, total=total, description=f"{self.title} {escape(what)}")
+        self._bars.update(self._task, completed=done, total=total, description=f"{self.title} {plain_line(what)}")
         if done == total:
             self._stop()
 
@@ -54,9 +55,9 @@ class Progress:
 
 def training_console() -> Console:
     """Where training reports: stderr, as everything about the work."""
-    return Console(stderr=True)
+    return PlainConsole(stderr=True)
 
 
 def say(line: str) -> None:
     """One line about the work, on stderr, so that results on stdout can be piped."""
-    click.echo(line, err=True)
+    warn(line)

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from edgedeblur.cli import options
+from edgedeblur.cli.output import tell
 from edgedeblur.cli.progress import Progress, say
 from edgedeblur.workdir import WorkDir
 
@@ -46,4 +47,4 @@ def command(
     )
     with Progress("quantize") as progress:
         network = quantise_step(source, calibration, destination, recipe, say, progress)
-    click.echo(f"{destination}: {len(network.layers)} of {len(network.layers)} convolutions int8")
+    tell(f"{destination}: {len(network.layers)} of {len(network.layers)} convolutions int8")

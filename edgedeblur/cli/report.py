@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from edgedeblur.cli import options
+from edgedeblur.cli.output import tell
 from edgedeblur.workdir import WorkDir
 
 
@@ -24,4 +25,4 @@ def command(report: Path | None, output: Path | None, workdir: WorkDir) -> None:
     destination = output or source.with_suffix(".html")
     picture = source.parent / workdir.before_after.name
     write_html(read_report(source), destination, picture if picture.is_file() else None)
-    click.echo(destination)
+    tell(destination)

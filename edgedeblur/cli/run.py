@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from edgedeblur.cli import options
-from edgedeblur.cli.output import show
+from edgedeblur.cli.output import show, tell
 from edgedeblur.cli.progress import Progress, say
 from edgedeblur.workdir import WorkDir
 
@@ -63,6 +63,6 @@ def command(
     with Progress("run") as progress:
         report = run_all(settings, workdir, Reporting(say, progress, training_console()))
     show(summary_table(report))
-    click.echo(f"before and after: {workdir.before_after}; report: {workdir.report}")
-    click.echo(sentence(report.budget, report.latency_ms, report.memory_mb, report.provenance))
+    tell(f"before and after: {workdir.before_after}; report: {workdir.report}")
+    tell(sentence(report.budget, report.latency_ms, report.memory_mb, report.provenance))
     context.exit(exit_code(report.budget))

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from edgedeblur.cli import options
+from edgedeblur.cli.output import tell
 from edgedeblur.cli.progress import Progress
 from edgedeblur.workdir import WorkDir
 
@@ -53,6 +54,6 @@ def command(
     folder = output or workdir.root / "pairs"
     with Progress("synth") as progress:
         records = synth_step(folder, data, recipe, kinds, count, size, seed, shake, contact_sheet, progress)
-    click.echo(f"{folder}: {len(records)} pairs; {HEADER} and {RECORDS} say how they were made")
+    tell(f"{folder}: {len(records)} pairs; {HEADER} and {RECORDS} say how they were made")
     if contact_sheet is not None:
-        click.echo(contact_sheet)
+        tell(contact_sheet)

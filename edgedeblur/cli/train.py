@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from edgedeblur.cli import options
+from edgedeblur.cli.output import tell
 from edgedeblur.workdir import WorkDir
 
 
@@ -50,4 +51,4 @@ def command(
     chosen = {"recipe": recipe, "network": network, "vgg": vgg, "encoder": encoder, "init": init}
     written = train_generator(TrainOptions(output=output or workdir.teacher, **chosen, **training), training_console())
     if written is not None:
-        click.echo(written)
+        tell(written)

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from edgedeblur.cli import options
-from edgedeblur.cli.output import show
+from edgedeblur.cli.output import show, tell
 from edgedeblur.cli.progress import Progress, say
 from edgedeblur.workdir import WorkDir
 
@@ -66,5 +66,5 @@ def command(
             workdir.need_quantised(network), target, size, threads, serial, database, settings, workdir, say, progress
         )
     show(tuning_table(tuning))
-    click.echo(comparison_sentence(tuning))
-    click.echo(f"{path}: used by edgedeblur compile --target {target}")
+    tell(comparison_sentence(tuning))
+    tell(f"{path}: used by edgedeblur compile --target {target}")

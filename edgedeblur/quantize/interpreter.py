@@ -1,8 +1,8 @@
 """The definition of the quantised network's arithmetic (see network.py), in NumPy: slow, plain and exact.
 
-Every compiled artefact must give these bytes. The accumulators are sums of integers computed by a float64 matrix
-product: every partial sum stays far below 2^53, where float64 holds integers exactly, so the order of summation cannot
-change a bit and BLAS may be used.
+Every compiled artefact must give these bytes. The accumulators are sums of integers computed by a floating-point matrix
+product: float32 where no partial sum can reach 2^24, up to where it holds every integer, else float64 with 2^53. So the
+order of summation cannot change a bit and BLAS may be used.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,8 @@ from edgedeblur.errors import UserError
 from edgedeblur.quantize.network import IMAGE_ZERO_POINT, QuantisedConv, QuantisedNetwork
 from edgedeblur.student import IMAGE, ConvSpec
 
-_BAND_VALUES = 1 << 22  # float64 values of unfolded input held at once: 32 MB
+_BAND_VALUES = 1 << 22  # values of unfolded input held at once: 16 MB of float32
+_LARGEST_INPUT = 255  # magnitude of an int8 value less its zero point
 
 
 def run(network: QuantisedNetwork, image: np.ndarray) -> np.ndarray:
@@ -81,15 +82,23 @@ def convolve(source: np.ndarray, layer: QuantisedConv) -> np.ndarray:
     padded = np.pad(source, ((pad, pad), (pad, pad), (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel), axis=(0, 1))[::stride, ::stride]
     height, width, channels = windows.shape[:3]
-    weight = layer.weight.reshape(len(layer.weight), -1).T.astype(np.float64)
-    bias = layer.bias.astype(np.float64)
+    exact = _exact_type(layer)
+    weight = layer.weight.reshape(len(layer.weight), -1).T.astype(exact)
+    bias = layer.bias.astype(exact)
     out = np.empty((height, width, weight.shape[1]), np.int32)
     rows = max(1, _BAND_VALUES // (width * channels * kernel * kernel))
     for top in range(0, height, rows):
         band = windows[top : top + rows].transpose(0, 1, 3, 4, 2)
-        columns = band.astype(np.float64, order="C").reshape(-1, weight.shape[0])
+        columns = band.astype(exact, order="C").reshape(-1, weight.shape[0])
         out[top : top + rows] = (columns @ weight + bias).reshape(-1, width, weight.shape[1])
     return out
+
+
+def _exact_type(layer: QuantisedConv) -> type:
+    """The smallest floating-point type that holds every partial sum of the layer's accumulators, in any order."""
+    weight = np.abs(layer.weight.reshape(len(layer.weight), -1).astype(np.int64))
+    largest = (weight.sum(axis=1) * _LARGEST_INPUT + np.abs(layer.bias.astype(np.int64))).max()
+    return np.float32 if largest < 1 << 24 else np.float64
 
 
 def requantise(accumulator: np.ndarray, scale: np.ndarray | np.float32) -> np.ndarray:

@@ -1,22 +1,53 @@
-"""Restore an image, a folder of images or a video into files; unreadable ones are listed at the end."""
+"""Restore an image, a folder of images or a video into files; what was not restored is listed at the end."""
 
+import errno
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgedeblur.data.images import list_images, read_image, write_image
+import numpy as np
+
 from edgedeblur.errors import UserError
 from edgedeblur.progress import Progress
+from edgedeblur.restore.encode import FORMATS, check_writable, write_photograph
+from edgedeblur.restore.folder import images_and_others
 from edgedeblur.restore.open import Restorer
+from edgedeblur.restore.photograph import in_kind, read_photograph
 from edgedeblur.restore.video import deblur_video, is_video
 
+_NO_MORE_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
-@dataclass(frozen=True)
+
+class _NothingCanBeWritten(UserError):
+    """A full disk, or a folder that cannot be written: the next file would fail like this one."""
+
+
+@dataclass
 class DeblurResult:
-    """written: output files. failed: (input, why). notes: what the user should know, such as dropped audio."""
+    """written: output files. failed: (input, why). left_out: files that are no pictures by their names, and why. notes:
+    (input, what of it is not kept). images, pixels, seconds: restored images or frames, and the time in the model."""
 
     written: list[Path] = field(default_factory=list)
     failed: list[tuple[Path, str]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    left_out: list[tuple[Path, str]] = field(default_factory=list)
+    notes: list[tuple[Path, str]] = field(default_factory=list)
+    images: int = 0
+    pixels: int = 0
+    seconds: float = 0.0
+
+    def timed(self, restore: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+        """`restore`, counted in images, pixels and seconds."""
+
+        def run(image: np.ndarray) -> np.ndarray:
+            start = time.perf_counter()
+            restored = restore(image)
+            self.seconds += time.perf_counter() - start
+            self.images += 1
+            self.pixels += image.shape[0] * image.shape[1]
+            return restored
+
+        return run
 
 
 def deblur(source: Path, destination: Path, restorer: Restorer, progress: Progress) -> DeblurResult:
@@ -24,8 +55,9 @@ def deblur(source: Path, destination: Path, restorer: Restorer, progress: Progre
 
     Args:
         source: an image, a video or a folder of images.
-        destination: for a folder: a folder, where outputs keep the names of the inputs. For a file: a file, or a
-            folder (an existing one, or a name without suffix) that gets a file of the same name.
+        destination: for a folder: a folder, where outputs keep the names of the inputs (JPEG for a format that is only
+            read). For a file: a file, or a folder (an existing one, or a name without suffix) that gets a file of the
+            same name.
         restorer: the model.
         progress: called after each image or frame.
 
@@ -34,37 +66,90 @@ def deblur(source: Path, destination: Path, restorer: Restorer, progress: Progre
     """
     if not source.exists():
         raise UserError(f"no image, folder or video {source}", "check the path")
+    result = DeblurResult()
+    restore = result.timed(restorer.restore)
     if source.is_dir():
-        return _deblur_folder(source, destination, restorer, progress)
+        _deblur_folder(source, destination, restore, progress, result)
+        return result
     if destination.is_dir() or not destination.suffix:
-        destination = destination / source.name
+        destination = destination / (source.name if is_video(source) else _output_name(source.name))
     _refuse_same(source, destination)
     if is_video(source):
-        notes = deblur_video(source, destination, restorer.restore, lambda frames: progress(source.name, frames, None))
-        return DeblurResult([destination], notes=notes)
-    write_image(destination, restorer.restore(read_image(source)))
-    progress(source.name, 1, 1)
-    return DeblurResult([destination])
+        notes, failure = deblur_video(source, destination, restore, lambda done: progress(source.name, done, None))
+        result.notes += [(source, note) for note in notes]
+        result.failed += [(source, failure)] if failure else []
+        result.written.append(destination)
+    else:
+        check_writable(destination)
+        _deblur_image(source, destination, restore, result)
+        progress(source.name, 1, 1)
+    return result
 
 
-def _deblur_folder(source: Path, destination: Path, restorer: Restorer, progress: Progress) -> DeblurResult:
+def grouped(listed: list[tuple[Path, str]]) -> Iterator[str]:
+    """A line for each text: the first file that it is about, how many more, and the text."""
+    for text in dict.fromkeys(text for _, text in listed):
+        first, *others = [path for path, other in listed if other == text]
+        yield f"{first}{f' and {len(others)} more' if others else ''}: {text}"
+
+
+def speed_sentence(result: DeblurResult, restorer: Restorer) -> str:
+    """How fast which model was, and what computed it."""
+    megapixels, images = result.pixels / 1e6, max(result.images, 1)
+    seconds = max(result.seconds, 1e-9)
+    return (
+        f"{result.images} images, {megapixels:,.2f} megapixels in {result.seconds:,.1f} s: "
+        f"{megapixels / seconds:,.2f} megapixels/s, {1e3 * seconds / images:,.0f} ms per image "
+        f"(reading and writing not counted); {restorer.name} in {restorer.runs_in}"
+    )
+
+
+def _deblur_image(source: Path, destination: Path, restore: Callable, result: DeblurResult) -> None:
+    photograph = read_photograph(source)
+    samples = in_kind(photograph, restore(photograph.rgb))
+    try:
+        notes = write_photograph(destination, samples, photograph.alpha, photograph.properties)
+    except UserError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in _NO_MORE_WRITES:
+            raise _NothingCanBeWritten(error.message, error.mend, error.exit_code) from error
+        raise
+    result.notes += [(source, note) for note in (*photograph.notes, *notes)]
+    result.written.append(destination)
+
+
+def _deblur_folder(
+    source: Path, destination: Path, restore: Callable, progress: Progress, result: DeblurResult
+) -> None:
     if destination.exists() and not destination.is_dir():
         raise UserError(f"{source} is a folder, {destination} is a file", "give a folder for the output", exit_code=2)
     _refuse_same(source, destination)
-    images = list_images(source)
-    result = DeblurResult()
-    for index, path in enumerate(images, start=1):
-        target = destination / path.relative_to(source)
+    images, missed, result.left_out = images_and_others(source)
+    result.failed += missed
+    for index, path in enumerate(images):
+        target = destination / _output_name(path.name)
         try:
-            image = read_image(path)
-        except UserError as error:
-            result.failed.append((path, error.message))
-        else:
             _refuse_same(path, target)
-            write_image(target, restorer.restore(image))
-            result.written.append(target)
-        progress(path.name, index, len(images))
-    return result
+            _deblur_image(path, target, restore, result)
+        except Exception as error:  # a decoder may raise anything, and one picture does not end a folder
+            result.failed.append((path, _reason(error)))
+            if isinstance(error, _NothingCanBeWritten):
+                result.failed += [(rest, "not tried: the output cannot be written") for rest in images[index + 1 :]]
+                break
+        progress(path.name, index + 1, len(images))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UserError):
+        return error.message
+    if isinstance(error, MemoryError):
+        return "out of memory"
+    return f"{type(error).__name__}: {error}"
+
+
+def _output_name(name: str) -> str:
+    """An output's name for an input's: the same where the format is written, else with .jpg behind it, so that `a.heic`
+    and `a.jpg` in one folder get two outputs."""
+    return name if Path(name).suffix.lower() in FORMATS else f"{name}.jpg"
 
 
 def _refuse_same(source: Path, destination: Path) -> None:

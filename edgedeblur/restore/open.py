@@ -13,6 +13,7 @@ from edgedeblur.restore.kinds import Kind, model_kind
 from edgedeblur.restore.tiling import RunExact, restore_any_size
 
 GMAC_SIDE = 512
+_TORCH = "PyTorch, float32"
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Restorer:
         fixed_size: (height, width) when `run` takes this size only.
         run: uint8 [h, w, 3] RGB of such a size -> the same shape.
         notes: what a user should know of how it runs, e.g. what a teacher's normalisation mode means.
+        runs_in: what computes it: PyTorch, the integer interpreter in NumPy, the compiled artefact or a simulator.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Restorer:
     fixed_size: tuple[int, int] | None
     run: RunExact
     notes: tuple[str, ...] = ()
+    runs_in: str = ""
 
     def restore(self, image: np.ndarray) -> np.ndarray:
         """Restore a uint8 [H, W, 3] RGB image of any size; padded and tiled as the model needs."""
@@ -113,7 +116,8 @@ def _open_student(path: Path) -> Restorer:
 
     spec = student.spec
     gmac = spec.macs(GMAC_SIDE, GMAC_SIDE) / 1e9
-    return Restorer(path.stem, "student", path, digest(path), spec.parameters, gmac, spec.multiple, None, run)
+    facts = (path.stem, "student", path, digest(path), spec.parameters, gmac, spec.multiple, None)
+    return Restorer(*facts, run, runs_in=_TORCH)
 
 
 def _open_quantised(path: Path) -> Restorer:
@@ -127,7 +131,8 @@ def _open_quantised(path: Path) -> Restorer:
     def run(image: np.ndarray) -> np.ndarray:
         return interpreter.run(network, image)
 
-    return Restorer(path.stem, "quantised", path, digest(path), spec.parameters, gmac, spec.multiple, None, run)
+    facts = (path.stem, "quantised", path, digest(path), spec.parameters, gmac, spec.multiple, None)
+    return Restorer(*facts, run, runs_in="the integer interpreter in NumPy, int8, exact but slow")
 
 
 def _open_teacher(path: Path, own_padding: bool, options: dict) -> Restorer:
@@ -144,9 +149,8 @@ def _open_teacher(path: Path, own_padding: bool, options: dict) -> Restorer:
     info = generator.info
     # The generator pads by its own rule, which belongs to its result, so it takes any size.
     fixed = info.padding.fixed
-    return Restorer(
-        path.stem, "teacher", path, generator.digest(), info.parameters, cost, 1, fixed, generator.restore, info.notes
-    )
+    facts = (path.stem, "teacher", path, generator.digest(), info.parameters, cost, 1, fixed)
+    return Restorer(*facts, generator.restore, info.notes, _TORCH)
 
 
 def _open_artefact(path: Path, threads: int | None) -> Restorer:
@@ -158,9 +162,11 @@ def _open_artefact(path: Path, threads: int | None) -> Restorer:
 
     info = load_artefact(path)
     if info.library is not None and not info.target.is_android and info.target.architecture == cpu.architecture():
-        run = Session(info, threads).run
+        session = Session(info, threads)
+        run, runs_in = session.run, f"the compiled artefact, int8, {session.threads} threads"
     else:
-        runner_for(info)  # says now, not at the first image, that nothing here runs it
+        runner = runner_for(info)  # says now, not at the first image, that nothing here runs it
+        runs_in = f"the compiled artefact in {runner[0] if runner else 'a process'}, int8"
 
         def run(image: np.ndarray) -> np.ndarray:
             return run_program(info, image, runs=1, warmup=0, threads=threads).output
@@ -176,6 +182,7 @@ def _open_artefact(path: Path, threads: int | None) -> Restorer:
         multiple=spec.multiple,
         fixed_size=(info.height, info.width),
         run=run,
+        runs_in=runs_in,
     )
 
 

@@ -1,4 +1,4 @@
-"""Video frame by frame through OpenCV: size and frame rate are kept, audio is not."""
+"""Video frame by frame through OpenCV: size and frame rate are kept, audio is not; frames that are missing are told."""
 
 import mmap
 import os
@@ -15,6 +15,8 @@ from edgedeblur.files import atomic_path
 CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
 READABLE = (*CODECS, ".webm", ".mpg", ".mpeg", ".3gp", ".ts")
 
+_COUNTED = (".mp4", ".m4v", ".mov", ".3gp", ".avi")  # containers whose header counts the frames; others are estimates
+
 # A sound track's declaration in MP4/MOV (ISO 14496-12, hdlr box), AVI (strh chunk) and Matroska (CodecID element).
 _AUDIO = re.compile(rb"hdlr.{8}soun|strh.{4}auds|\x86.A_[A-Z]", re.DOTALL)
 
@@ -26,7 +28,9 @@ def is_video(path: Path) -> bool:
     return path.suffix.lower() in READABLE
 
 
-def deblur_video(source: Path, destination: Path, restore: Restore, frame_done: Callable[[int], None]) -> list[str]:
+def deblur_video(
+    source: Path, destination: Path, restore: Restore, frame_done: Callable[[int], None]
+) -> tuple[list[str], str | None]:
     """Restore every frame.
 
     Args:
@@ -36,7 +40,7 @@ def deblur_video(source: Path, destination: Path, restore: Restore, frame_done: 
         frame_done: called with the number of finished frames.
 
     Returns:
-        Notes for the user: dropped audio, an unknown frame rate.
+        Notes for the user (dropped audio, no frame rate or a changing one), and which frames are not in the output.
 
     Raises:
         UserError: not a video, a container that cannot be written, or no frame in it.
@@ -45,24 +49,40 @@ def deblur_video(source: Path, destination: Path, restore: Restore, frame_done: 
 
     if destination.suffix.lower() not in CODECS:
         raise UserError(f"cannot write video {destination}: its suffix must be one of {', '.join(CODECS)}", exit_code=2)
-    notes = [f"{source.name}: the audio track is not copied"] if has_audio(source) else []
+    notes = ["the audio track is not copied"] if has_audio(source) else []
     with _capture(source) as capture, atomic_path(destination) as temporary:
         rate = capture.get(cv2.CAP_PROP_FPS)
         if not 0 < rate < 1000:
             rate = 30.0
-            notes.append(f"{source.name}: no frame rate recorded, 30 taken")
-        writer = None
-        count = 0
-        for count, frame in enumerate(_frames(capture), start=1):
+            notes.append("no frame rate recorded, 30 taken")
+        declared = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if source.suffix.lower() in _COUNTED else 0
+        writer, shape, good, odd, seconds = None, (), 0, 0, 0.0
+        for frame in _frames(capture):
+            seconds = capture.get(cv2.CAP_PROP_POS_MSEC) / 1e3
             if writer is None:
-                writer = _writer(temporary, rate, frame.shape)
+                writer, shape = _writer(temporary, rate, frame.shape), frame.shape
+            if frame.shape != shape:  # which the writer would drop without a word
+                odd += 1
+                continue
             restored = restore(np.ascontiguousarray(frame[:, :, ::-1]))
             writer.write(np.ascontiguousarray(restored[:, :, ::-1]))
-            frame_done(count)
+            good += 1
+            frame_done(good)
         if writer is None:
             raise UserError(f"{source} has no frame that can be read")
         writer.release()
-    return notes
+    if abs(seconds - (good + odd - 1) / rate) > 2 / rate:
+        notes.append(f"its frames are not evenly spaced in time; in the output they are, {rate:g} a second")
+    return notes, _missing(declared, good, odd)
+
+
+def _missing(declared: int, good: int, odd: int) -> str | None:
+    reasons = []
+    if declared > good + odd:
+        reasons.append(f"{declared - good - odd} of {declared} frames cannot be read")
+    if odd:
+        reasons.append(f"{odd} frames have another size than the first")
+    return f"{' and '.join(reasons)}; they are missing in the output" if reasons else None
 
 
 def has_audio(path: Path) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
 from edgedeblur.errors import UserError
@@ -44,10 +44,10 @@ class Reporter:
         with contextlib.ExitStack() as stack:
             if self.console is not None and self.console.is_terminal:
                 columns = (
-                    "{task.description}",
+                    TextColumn("{task.description}", markup=False),
                     BarColumn(),
-                    "{task.percentage:.0f} %",
-                    "{task.fields[state]}",
+                    TextColumn("{task.percentage:.0f} %", markup=False),
+                    TextColumn("{task.fields[state]}", markup=False),  # names of groups of pairs stand in brackets
                 )
                 progress = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=self.console)
                 self._progress = stack.enter_context(progress)

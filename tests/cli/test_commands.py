@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from artefacts import compiled
 from click.testing import CliRunner
@@ -16,6 +17,9 @@ from model_files import photo, write_bad_models, write_odd_images, write_quantis
 from edgedeblur.cli.main import cli
 from edgedeblur.data.images import read_image, write_image
 from edgedeblur.quantize.edq import load_edq
+from edgedeblur.quantize.interpreter import run as interpret
+from edgedeblur.restore.tiling import restore_any_size
+from edgedeblur.shipped import shipped_network
 
 BAD_MODELS = ["text.txt", "empty.pth", "photo.png", "json.safetensors", "cut.edq", "empty-folder", "missing"]
 MODEL_COMMANDS = {
@@ -145,6 +149,16 @@ def test_deblur_lists_what_it_skipped_and_exits_with_one(here):
     result = run("deblur", "in", "out", code=1)
     assert "5 images in out" in result.stdout and "skipped in/broken.png" in result.stderr
     assert "model: edgedeblur-work/quantised.edq" in result.stderr
+
+
+def test_without_a_work_directory_the_shipped_int8_network_restores_and_the_speed_says_where(inputs):
+    result = run("deblur", "photo.png", "out.png", code=0)
+    assert re.search(r"model: .*student-small.edq \(quantised\), in the integer interpreter", result.stderr)
+    assert re.search(r"1 images, 0.00 megapixels in .* megapixels/s, .* ms per image .*interpreter", result.stderr)
+    restored = restore_any_size(photo(), lambda image: interpret(load_edq(shipped_network("small")), image), 16)
+    np.testing.assert_array_equal(read_image(inputs / "out.png"), restored)
+    compiled_one = run("deblur", "photo.png", "second.png", "-m", compiled("host").path, code=0)
+    assert re.search(r"ms per image .* in the compiled artefact, int8, \d+ threads", compiled_one.stderr)
 
 
 @pytest.mark.parametrize("arguments", [["photo.png", "photo.png"], ["missing.png", "o.png"], ["empty", "out"]])

@@ -88,13 +88,13 @@ def test_requantisation_rounds_to_float32_and_then_halves_to_even(accumulator, s
     assert requantise(np.array([accumulator], np.int32), np.float32(scale))[0] == expected
 
 
-def test_accumulators_are_exact_at_their_largest():
-    channels = 7000
+@pytest.mark.parametrize("channels, bias", [(518, 1), (519, 2), (7000, 1)])  # 2^24 is between 518 and 519 channels
+def test_accumulators_are_exact_at_their_largest(channels, bias):
     spec = ConvSpec("layer", "image", channels, 1, 1)
     weight = np.full((1, 1, 1, channels), 127, np.int8)
-    layer = QuantisedConv(spec, weight, np.array([1], np.int32), np.ones(1, np.float32), np.ones(1, np.float32))
+    layer = QuantisedConv(spec, weight, np.array([bias], np.int32), np.ones(1, np.float32), np.ones(1, np.float32))
     source = np.full((1, 1, channels), 255, np.int16)
-    assert convolve(source, layer)[0, 0, 0] == channels * 127 * 255 + 1
+    assert convolve(source, layer)[0, 0, 0] == channels * 127 * 255 + bias
 
 
 def test_wide_images_are_computed_in_bands_with_the_same_result(monkeypatch):
