@@ -1,17 +1,20 @@
 """`edgedeblur doctor`."""
 
+from dataclasses import asdict
+
 import click
 from rich.markup import escape
 from rich.table import Table
 
 from edgedeblur.cli import options
-from edgedeblur.cli.output import show
+from edgedeblur.cli.output import json_option, show_result
 from edgedeblur.workdir import WorkDir
 
 _COLOURS = {"ok": "green", "missing": "red", "optional": "yellow"}
 
 
 @click.command("doctor", short_help="Check this machine, and say how to mend it.")
+@json_option
 @options.workdir
 @click.pass_context
 def command(context: click.Context, workdir: WorkDir) -> None:
@@ -26,5 +29,5 @@ def command(context: click.Context, workdir: WorkDir) -> None:
     for check in checks:
         status = f"[{_COLOURS[check.status]}]{check.status}[/]"
         table.add_row(status, check.name, escape(check.found), escape(check.mend or ""))
-    show(table)
+    show_result({"checks": [asdict(check) for check in checks]}, table)
     context.exit(1 if any(check.status == "missing" for check in checks) else 0)

@@ -80,7 +80,6 @@ init = click.option(
     help="The student to start from: the shipped one of the tier, fresh weights, or a file; small also for large.",
 )
 data = click.option("--data", multiple=True, help="FOLDER, or photos:, pairs: or frames:FOLDER; again for more.")
-json_file = click.option("--json", "json_path", type=PATH, help="Also write the result as JSON to this file.")
 model = click.option(
     "-m",
     "--model",

@@ -13,6 +13,7 @@ from edgedeblur.restore.kinds import Kind, model_kind
 from edgedeblur.restore.tiling import RunExact, restore_any_size
 
 GMAC_SIDE = 512
+NUMPY = "NumPy interpreter"  # the definition of the arithmetic, not a fast way to run it
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Restorer:
         fixed_size: (height, width) when `run` takes this size only.
         run: uint8 [h, w, 3] RGB of such a size -> the same shape.
         notes: what a user should know of how it runs, e.g. what a teacher's normalisation mode means.
+        runs_in: what executes it, with its threads; times of one and another are not to be compared without a word.
+        simulated: whether that is a simulator, whose time says nothing.
     """
 
     name: str
@@ -42,6 +45,8 @@ class Restorer:
     fixed_size: tuple[int, int] | None
     run: RunExact
     notes: tuple[str, ...] = ()
+    runs_in: str = ""
+    simulated: bool = False
 
     def restore(self, image: np.ndarray) -> np.ndarray:
         """Restore a uint8 [H, W, 3] RGB image of any size; padded and tiled as the model needs."""
@@ -113,7 +118,8 @@ def _open_student(path: Path) -> Restorer:
 
     spec = student.spec
     gmac = spec.macs(GMAC_SIDE, GMAC_SIDE) / 1e9
-    return Restorer(path.stem, "student", path, digest(path), spec.parameters, gmac, spec.multiple, None, run)
+    facts = (digest(path), spec.parameters, gmac, spec.multiple, None)
+    return Restorer(path.stem, "student", path, *facts, run, runs_in=_pytorch())
 
 
 def _open_quantised(path: Path) -> Restorer:
@@ -127,7 +133,8 @@ def _open_quantised(path: Path) -> Restorer:
     def run(image: np.ndarray) -> np.ndarray:
         return interpreter.run(network, image)
 
-    return Restorer(path.stem, "quantised", path, digest(path), spec.parameters, gmac, spec.multiple, None, run)
+    facts = (digest(path), spec.parameters, gmac, spec.multiple, None)
+    return Restorer(path.stem, "quantised", path, *facts, run, runs_in=NUMPY)
 
 
 def _open_teacher(path: Path, own_padding: bool, options: dict) -> Restorer:
@@ -144,9 +151,14 @@ def _open_teacher(path: Path, own_padding: bool, options: dict) -> Restorer:
     info = generator.info
     # The generator pads by its own rule, which belongs to its result, so it takes any size.
     fixed = info.padding.fixed
-    return Restorer(
-        path.stem, "teacher", path, generator.digest(), info.parameters, cost, 1, fixed, generator.restore, info.notes
-    )
+    facts = (generator.digest(), info.parameters, cost, 1, fixed)
+    return Restorer(path.stem, "teacher", path, *facts, generator.restore, info.notes, runs_in=_pytorch())
+
+
+def _pytorch() -> str:
+    import torch
+
+    return f"PyTorch float32, {torch.get_num_threads()} threads"
 
 
 def _open_artefact(path: Path, threads: int | None) -> Restorer:
@@ -156,11 +168,11 @@ def _open_artefact(path: Path, threads: int | None) -> Restorer:
     from edgedeblur.runtime.program import run_program, runner_for
     from edgedeblur.runtime.session import Session
 
-    info = load_artefact(path)
+    info, simulator = load_artefact(path), ()
     if info.library is not None and not info.target.is_android and info.target.architecture == cpu.architecture():
         run = Session(info, threads).run
     else:
-        runner_for(info)  # says now, not at the first image, that nothing here runs it
+        simulator = runner_for(info)  # says now, not at the first image, that nothing here runs it
 
         def run(image: np.ndarray) -> np.ndarray:
             return run_program(info, image, runs=1, warmup=0, threads=threads).output
@@ -176,6 +188,8 @@ def _open_artefact(path: Path, threads: int | None) -> Restorer:
         multiple=spec.multiple,
         fixed_size=(info.height, info.width),
         run=run,
+        runs_in=f"simulator {simulator[0]}" if simulator else f"compiled, {threads or info.target.threads} threads",
+        simulated=bool(simulator),
     )
 
 
