@@ -47,5 +47,5 @@ def command(
         say(f"note: {note}")
     click.echo(result.written[0] if len(result.written) == 1 else f"{len(result.written)} images in {destination}")
     for path, why in result.failed:
-        say(f"skipped {path}: {why}")
+        click.echo(f"skipped {path}: {why}", err=True)  # with -q too: it is why the exit code is 1
     context.exit(1 if result.failed else 0)
