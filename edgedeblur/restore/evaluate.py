@@ -223,11 +223,12 @@ def _aligned_mean(scores: Sequence[Aligned]) -> Aligned:
 
 
 def _distinct_names(restorers: Sequence[Restorer]) -> list[str]:
-    """Each model's name, with its folder where two models have the same."""
+    """Each model's name; where two have the same, their folders' too, else the files' suffixes."""
     names = [restorer.name for restorer in restorers]
+    folders = [f"{restorer.path.absolute().parent.name}/{restorer.name}" for restorer in restorers]
     return [
-        f"{restorer.path.absolute().parent.name}/{name}" if names.count(name) > 1 else name
-        for restorer, name in zip(restorers, names, strict=True)
+        name if names.count(name) == 1 else folder if folders.count(folder) == 1 else restorer.path.name
+        for restorer, name, folder in zip(restorers, names, folders, strict=True)
     ]
 
 

@@ -57,7 +57,7 @@ def test_sharp_pictures_are_noted_with_their_measure(sharp):
 def test_few_pictures_and_many_of_the_same_are_noted(blurred):
     assert any("only 3 different calibration pictures of 3" in note for note in calibration_notes(blurred[:3]))
     noise = np.random.default_rng(0)
-    frames = [np.roll(image, step, axis=1) for image in blurred[:9] for step in range(4)]
+    frames = [image for image in blurred[:9] for _ in range(4)]
     frames = [np.clip(image + noise.normal(0, 2, image.shape), 0, 255).astype(np.uint8) for image in frames]
     (note,) = calibration_notes(frames)
     thumbnails = [
