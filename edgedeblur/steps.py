@@ -6,8 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from edgedeblur.bench.measure import BenchOptions, bench
 from edgedeblur.bench.quality import recorded_quality
 from edgedeblur.bench.report import Report, write_report
@@ -16,10 +14,6 @@ from edgedeblur.compile.artefact import ArtefactInfo, compile_network, load_arte
 from edgedeblur.compile.target import Target, database_name, load_target
 from edgedeblur.data.blur import BlurRecipe
 from edgedeblur.data.contact_sheet import write_contact_sheet
-from edgedeblur.data.default_set import default_set
-from edgedeblur.data.images import image_or_folder, read_image
-from edgedeblur.data.pairs import find_pairs, has_pairs
-from edgedeblur.data.sources import Photos
 from edgedeblur.data.synth import EVERY_MODEL, SynthOptions, write_pairs
 from edgedeblur.data.training_data import open_training_data
 from edgedeblur.digests import digest
@@ -28,9 +22,12 @@ from edgedeblur.distill.recipe import DistillRecipe
 from edgedeblur.errors import UserError
 from edgedeblur.files import write_json
 from edgedeblur.progress import Progress, silent
+from edgedeblur.quantize.calibration_notes import calibration_notes
+from edgedeblur.quantize.calibration_set import calibration_images, held_back_images
 from edgedeblur.quantize.edq import load_edq, save_edq
 from edgedeblur.quantize.network import QuantisedNetwork
 from edgedeblur.quantize.pipeline import QuantiseOptions, quantise_student
+from edgedeblur.quantize.quality import QuantiseQuality, measure_quality
 from edgedeblur.restore.evaluate import Evaluation, Pair, PairInMemory, evaluate, evaluation_json
 from edgedeblur.restore.open import Restorer, open_model
 from edgedeblur.shipped import shipped_student, shipped_teacher
@@ -45,8 +42,6 @@ if TYPE_CHECKING:
 Log = Callable[[str], None]
 
 DEFAULT_MINUTES = 2.0
-_CALIBRATION_IMAGES = 64  # crops of the default photographs, and at most of a folder
-_DEFAULT_CROP_SIZE = 256
 
 
 def distill_options(
@@ -120,28 +115,27 @@ def quantise_step(
         "calibration": described,
         "seed": options.seed,
     }
-    quantised = quantise_student(network, images, options, provenance, progress=progress)
+    for note in calibration_notes(images):
+        log(f"note: {note}")
+    quantised = quantise_student(network, images, options, provenance, progress=progress, log=log)
     save_edq(quantised, output)
     return quantised
 
 
-def calibration_images(folder: Path | None, seed: int) -> tuple[list[np.ndarray], str]:
-    """Blurred images (uint8 [H, W, 3] RGB) and what they are; at most 64, spread evenly over a larger folder.
+def int8_cost(
+    student: Path, network: QuantisedNetwork, calibration: Path | None, seed: int, progress: Progress = silent
+) -> tuple[QuantiseQuality, str]:
+    """What int8 costs on pictures that calibration did not see, and which these are.
+
+    Args:
+        calibration, seed: as the network was quantised with.
 
     Raises:
-        UserError: no such folder, or nothing in it that is an image.
+        UserError: no student, or pictures that cannot be read.
     """
-    if folder is None:
-        photos = default_set()
-        source = Photos(photos.training, from_table(photos.blur, BlurRecipe))
-        draws = (np.random.default_rng((seed, index)) for index in range(_CALIBRATION_IMAGES))
-        return [source.draw(rng, _DEFAULT_CROP_SIZE)[0] for rng in draws], "default set"
-    if folder.is_dir() and has_pairs(folder):
-        paths = [pair.blur for pair in find_pairs(folder)]
-    else:
-        paths = image_or_folder(folder)
-    stride = max(1, -(-len(paths) // _CALIBRATION_IMAGES))
-    return [read_image(path) for path in paths[::stride]], folder.name
+    held_back, (loaded, _) = held_back_images(calibration, seed), load_student(student)
+    quality = measure_quality(network, loaded, held_back.blurred, held_back.sharp, progress)
+    return quality, held_back.described
 
 
 def compile_step(

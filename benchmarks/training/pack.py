@@ -2,8 +2,8 @@
 
     python benchmarks/training/pack.py ../shared/material build/gpu-data --limit-mib 32
 
-Every picture is stored as WebP at the highest quality of a short list at which the whole fits. Photographs are all taken; of
-ready pairs and video frames, which are nearly the same picture many times over, an even choice.
+Every picture is stored as WebP, at the highest quality of a short list at which the whole fits. Photographs are all
+taken; of ready pairs and video frames, which are nearly the same picture many times over, an even choice.
 """
 
 import argparse
@@ -21,7 +21,7 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 @dataclass(frozen=True)
 class Part:
-    """A folder of the material. every: of its pairs, one of this many is taken. runs: of video frames, this many runs."""
+    """A folder of the material. every: one of so many of its pairs is taken. runs: so many runs of video frames are."""
 
     folder: str
     every: int = 1

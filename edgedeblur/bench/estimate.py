@@ -105,6 +105,14 @@ def artefact_loops(artefact: ArtefactInfo) -> tuple[str, list[LoopRow]]:
     return name, [LoopRow(k.layer.name, operations[k.layer.name], loop) for k, loop in zip(kernels, loops, strict=True)]
 
 
+def loops_json(processor: str, rows: list[LoopRow]) -> dict:
+    """What `artefact_loops` gives, as JSON values."""
+    loops = [
+        {"layer": row.layer, "op": row.op, **asdict(row.loop), "mac_per_cycle": row.loop.mac_per_cycle} for row in rows
+    ]
+    return {"processor": processor, "loops": loops}
+
+
 def _kernels(artefact: ArtefactInfo) -> tuple:
     """The artefact's kernels and their assembly, compiled again with the schedules of its manifest."""
     from edgedeblur.compile.build import layer_kernels  # loads TVM, which whoever only runs artefacts does without

@@ -207,7 +207,12 @@ class Report:
 def write_report(report: Report, *paths: Path) -> None:
     """Write the same JSON to every path."""
     for path in paths:
-        write_json(path, asdict(report))
+        write_json(path, report_json(report))
+
+
+def report_json(report: Report) -> dict:
+    """A report as JSON values, as in report.json."""
+    return asdict(report)
 
 
 def read_report(path: Path) -> Report:

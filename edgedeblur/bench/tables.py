@@ -1,6 +1,7 @@
 """Reports and layers as tables for a terminal; the numbers come ready from the report."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from rich.table import Table
 from rich.text import Text
@@ -117,6 +118,18 @@ def loops_table(processor: str, rows: Sequence[LoopRow]) -> Table:
     return table
 
 
+def target_facts(target: Target) -> dict:
+    """A target as JSON values, with how it runs here."""
+    facts = {**asdict(target), "isas": [one.isa for one in target.kernel_sets]}
+    return {name: value for name, value in facts.items() if name != "isa"} | {"runs_here": _runs_here(target)}
+
+
+def _runs_here(target: Target) -> str:
+    if any(runs_here(one.isa) for one in target.kernel_sets):
+        return "natively"
+    return f"in {target.runner[0]}" if target.runner else "no"
+
+
 def targets_table(targets: Sequence[Target]) -> Table:
     """What artefacts can be compiled for."""
     table = Table("target", "what", "kernels", "threads", "cores", "budget", "runs here")
@@ -126,8 +139,8 @@ def targets_table(targets: Sequence[Target]) -> Table:
         )
         budget = f"p90 {target.latency_budget_ms:g} ms, {target.memory_budget_mb:g} MB"
         isas = [one.isa for one in target.kernel_sets]
-        here = "natively" if any(map(runs_here, isas)) else f"in {target.runner[0]}" if target.runner else "no"
-        table.add_row(target.name, target.description, ", ".join(isas), str(target.threads), cores, budget, here)
+        cells = (target.description, ", ".join(isas), str(target.threads), cores, budget, _runs_here(target))
+        table.add_row(target.name, *cells)
     return table
 
 

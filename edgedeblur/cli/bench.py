@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgedeblur.cli import options
-from edgedeblur.cli.output import show, tell
+from edgedeblur.cli.output import json_option, show_result
 from edgedeblur.cli.phone_options import PhoneChoice, phone_options
 from edgedeblur.cli.progress import Progress, say
 from edgedeblur.workdir import WorkDir
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 @click.option("--estimate", is_flag=True, help="Estimate the latency too, and print the error of the estimate.")
 @click.option("--pairs", type=options.PATH, help="Evaluate on these pairs first, for the report's quality.")
 @phone_options
+@json_option
 @options.workdir
 @click.pass_context
 def command(
@@ -65,6 +66,7 @@ def command(
     use, 1 on other errors.
     """
     from edgedeblur.bench.measure import BenchOptions
+    from edgedeblur.bench.report import report_json
     from edgedeblur.bench.tables import report_tables
     from edgedeblur.bench.verdict import estimate_sentence, exit_code, sentence
     from edgedeblur.compile.artefact import NETWORK
@@ -81,11 +83,9 @@ def command(
     if phones.every:
         context.exit(_on_every_phone(folder, settings, phones, workdir))
     report = _on_phone(folder, settings, phones, workdir) if phones.any else bench_step(folder, settings, workdir, say)
-    show(*report_tables(report))
-    tell(f"{workdir.report}")
-    if report.estimate is not None:
-        tell(estimate_sentence(report.estimate, report.budget.latency_ms))
-    tell(sentence(report.budget, report.latency_ms, report.memory_mb, report.provenance))
+    estimated = [] if report.estimate is None else [estimate_sentence(report.estimate, report.budget.latency_ms)]
+    verdict = sentence(report.budget, report.latency_ms, report.memory_mb, report.provenance)
+    show_result(report_json(report), *report_tables(report), str(workdir.report), *estimated, verdict)
     context.exit(exit_code(report.budget))
 
 
@@ -101,14 +101,15 @@ def _on_phone(folder: Path, settings: "BenchOptions", phones: PhoneChoice, workd
 def _on_every_phone(folder: Path, settings: "BenchOptions", phones: PhoneChoice, workdir: WorkDir) -> int:
     from edgedeblur.bench.phone import PhoneOptions
     from edgedeblur.bench.phone_tables import phones_table
+    from edgedeblur.bench.report import report_json
     from edgedeblur.phone_steps import PhoneSettings, bench_phones_step
 
     with Progress("phone") as progress:
         how = PhoneSettings(settings, PhoneOptions(**phones.settings), say, progress)
         outcome = bench_phones_step(folder, how, workdir)
-    if outcome.reports:
-        show(phones_table(outcome.reports))
-        tell(f"{workdir.report} (the slowest phone's); each phone's: {workdir.root}/report-<target>-<serial>.json")
+    files = f"{workdir.report} (the slowest phone's); each phone's: {workdir.root}/report-<target>-<serial>.json"
+    document = {"reports": [report_json(report) for report in outcome.reports], "failures": list(outcome.failures)}
+    show_result(document, *([phones_table(outcome.reports), files] if outcome.reports else []))
     for failure in outcome.failures:
         say(f"not measured: {failure}")
     return outcome.exit_code

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from edgedeblur.cli import options
-from edgedeblur.cli.output import tell
+from edgedeblur.cli.output import tell, warn
 from edgedeblur.cli.progress import Progress, say
 from edgedeblur.workdir import WorkDir
 
@@ -56,5 +56,5 @@ def command(
     for line in grouped(result.left_out):
         say(f"left out {line}")
     for path, why in result.failed:
-        say(f"skipped {path}: {why}")
+        warn(f"skipped {path}: {why}")  # with -q too: it is why the exit code is 1
     context.exit(1 if result.failed else 0)

@@ -1,17 +1,20 @@
 """`edgedeblur doctor`."""
 
+from dataclasses import asdict
+
 import click
 from rich.table import Table
 from rich.text import Text
 
 from edgedeblur.cli import options
-from edgedeblur.cli.output import show
+from edgedeblur.cli.output import json_option, show_result
 from edgedeblur.workdir import WorkDir
 
 _COLOURS = {"ok": "green", "missing": "red", "optional": "yellow"}
 
 
 @click.command("doctor", short_help="Check this machine, and say how to mend it.")
+@json_option
 @options.workdir
 @click.pass_context
 def command(context: click.Context, workdir: WorkDir) -> None:
@@ -26,5 +29,5 @@ def command(context: click.Context, workdir: WorkDir) -> None:
     for check in checks:
         status = Text(check.status, style=_COLOURS[check.status])
         table.add_row(status, check.name, check.found, check.mend or "")
-    show(table)
+    show_result({"checks": [asdict(check) for check in checks]}, table)
     context.exit(1 if any(check.status == "missing" for check in checks) else 0)

@@ -5,8 +5,9 @@ from pathlib import Path
 import click
 
 from edgedeblur.cli import options
-from edgedeblur.cli.output import show
+from edgedeblur.cli.output import json_option, show_result
 from edgedeblur.cli.progress import Progress, say
+from edgedeblur.cli.verbosity import is_verbose
 from edgedeblur.workdir import WorkDir
 
 
@@ -22,10 +23,11 @@ from edgedeblur.workdir import WorkDir
 )
 @click.option(
     "--protocol",
-    type=click.Choice(["standard", "deblurganv2"]),
+    type=click.Choice(["standard", "aligned", "deblurganv2"]),
     default="standard",
     show_default=True,
-    help="deblurganv2: as upstream's test_metrics.py, padded to 736x1280.",
+    help="aligned: standard, and beside it after a homography to the sharp image, as RealBlur's. deblurganv2: as "
+    "upstream's test_metrics.py, padded to 736x1280.",
 )
 @click.option(
     "--ssim",
@@ -34,7 +36,7 @@ from edgedeblur.workdir import WorkDir
 )
 @options.threads
 @options.teacher_options
-@options.json_file
+@json_option
 @options.workdir
 def command(
     pairs: Path,
@@ -43,21 +45,22 @@ def command(
     ssim: str | None,
     threads: int | None,
     teacher_options: dict,
-    json_path: Path | None,
     workdir: WorkDir,
 ) -> None:
     """Measure PSNR and SSIM of models on PAIRS: a folder with blur/ and sharp/, or with such folders in it.
 
-    RGB, full frame, uint8, no border crop. Several groups get a mean each. With the work directory's own models and
-    the standard protocol the result is also kept there as evaluation.json, from which `bench` takes the report's
-    quality.
+    RGB, full frame, uint8, no border crop. Several groups get a mean each; inputs that are nearly sharp already are
+    summed up once more by themselves. With the work directory's own models and the standard or the aligned protocol the
+    result is also kept there as evaluation.json, from which `bench` takes the report's quality. With -v every pair is
+    shown.
     """
     from edgedeblur.data.pairs import find_pairs
     from edgedeblur.files import write_json
-    from edgedeblur.restore.evaluate import evaluate, evaluation_json
+    from edgedeblur.restore.evaluate import evaluate, evaluation_json, failed_alignments
+    from edgedeblur.restore.nearly_sharp import nearly_sharp, nearly_sharp_lines
     from edgedeblur.restore.open import open_models
     from edgedeblur.restore.protocol import PROTOCOLS
-    from edgedeblur.restore.tables import evaluation_table
+    from edgedeblur.restore.tables import evaluation_table, pairs_table
     from edgedeblur.steps import models_to_evaluate
 
     found, chosen = find_pairs(pairs), PROTOCOLS[protocol]
@@ -70,6 +73,9 @@ def command(
     with Progress("evaluate") as progress:
         evaluation = evaluate(found, restorers, progress, chosen, ssim)
     kept = None if models or chosen.padded or evaluation.ssim != chosen.ssim else workdir.evaluation
-    for path in filter(None, (json_path, kept)):
-        write_json(path, evaluation_json(evaluation))
-    show(evaluation_table(evaluation))
+    document = evaluation_json(evaluation)
+    if kept is not None:
+        write_json(kept, document)
+    lines = nearly_sharp_lines(nearly_sharp(evaluation.pairs), [model.name for model in evaluation.models])
+    every = [pairs_table(evaluation)] if is_verbose() else []
+    show_result(document, *every, evaluation_table(evaluation), *lines, *failed_alignments(evaluation))

@@ -1,12 +1,11 @@
 """`edgedeblur inspect`."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from edgedeblur.cli import options
-from edgedeblur.cli.output import show, tell
+from edgedeblur.cli.output import json_option, show_result
 from edgedeblur.workdir import WorkDir
 
 
@@ -14,9 +13,9 @@ from edgedeblur.workdir import WorkDir
 @click.argument("model", type=options.PATH, required=False)
 @click.option("--loops", is_flag=True, help="Of an artefact: cycles of each kernel's inner loop by llvm-mca.")
 @options.teacher_options
-@options.json_file
+@json_option
 @options.workdir
-def command(model: Path | None, loops: bool, teacher_options: dict, json_path: Path | None, workdir: WorkDir) -> None:
+def command(model: Path | None, loops: bool, teacher_options: dict, workdir: WorkDir) -> None:
     """Show what is in a MODEL file or artefact, and the proof that int8 is int8.
 
     Default: the work directory's artefact, else its quantised network, else its student.
@@ -28,21 +27,18 @@ def command(model: Path | None, loops: bool, teacher_options: dict, json_path: P
     dot-product instructions counted in the machine code of each kernel; with --loops only what a round of each inner
     loop takes on the target's cores.
     """
-    from edgedeblur.bench.estimate import artefact_loops
+    from edgedeblur.bench.estimate import artefact_loops, loops_json
     from edgedeblur.bench.tables import loops_table
     from edgedeblur.compile.artefact import load_artefact
-    from edgedeblur.files import write_json
     from edgedeblur.restore.choose import default_model
-    from edgedeblur.restore.facts import model_facts
+    from edgedeblur.restore.facts import facts_json, model_facts
     from edgedeblur.restore.tables import facts_table, layer_facts_table
 
     path = model or default_model(workdir)
     if loops:
-        show(loops_table(*artefact_loops(load_artefact(path))))
+        processor, rows = artefact_loops(load_artefact(path))
+        show_result(loops_json(processor, rows), loops_table(processor, rows))
         return
     facts = model_facts(path, **teacher_options)
-    if json_path is not None:
-        write_json(json_path, asdict(facts))
-    show(facts_table(facts), *([layer_facts_table(facts)] if facts.layers else []))
-    for line in facts.proof:
-        tell(line)
+    layers = [layer_facts_table(facts)] if facts.layers else []
+    show_result(facts_json(facts), facts_table(facts), *layers, *facts.proof)

@@ -14,6 +14,7 @@ import click
 
 import edgedeblur
 from edgedeblur.cli.output import plain, tell_error, warn
+from edgedeblur.cli.verbosity import add_options, say_what_it_took
 from edgedeblur.errors import INTERRUPTED, UserError
 
 # In the order of the work, each the name of a module of edgedeblur.cli. A module is imported when its command is used,
@@ -46,7 +47,7 @@ class Commands(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        return importlib.import_module(f"edgedeblur.cli.{name}").command
+        return add_options(importlib.import_module(f"edgedeblur.cli.{name}").command)
 
     def resolve_command(self, context: click.Context, args: list[str]):
         try:
@@ -71,6 +72,8 @@ class Commands(click.Group):
                     warn(traceback.format_exc().rstrip())
                 lost = interrupts and not isinstance(error, UserError)
                 context.exit(_report(KeyboardInterrupt() if lost else error))
+            finally:
+                say_what_it_took()
 
 
 @contextlib.contextmanager

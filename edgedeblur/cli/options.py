@@ -85,7 +85,6 @@ shake = click.option(
     type=PATH,
     help="Folder of a phone's angular rates (CSV) for recorded blur; default: a model fitted to such.",
 )
-json_file = click.option("--json", "json_path", type=PATH, help="Also write the result as JSON to this file.")
 model = click.option(
     "-m",
     "--model",

@@ -1,13 +1,15 @@
-"""The one place that prints: lines and tables, with text from outside made harmless.
+"""The one place that prints: lines and tables, with text from outside made harmless, and the same as JSON by --json.
 
 File names, metadata of models and pictures, what a phone answers and the messages of libraries may hold escape
 sequences, rich's markup or line breaks. Everything that a command prints goes through `tell`, `show` or a
 `PlainConsole`: markup and emoji codes are off, and control characters are shown as `\\x1b`.
 """
 
+import json
 import re
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TextIO
 
 import click
@@ -16,6 +18,8 @@ from rich.segment import Segment
 from rich.text import Text
 
 _WIDTH_WITHOUT_TERMINAL = 160
+_CHOSEN = "edgedeblur.json"
+_STDOUT = Path("-")
 
 # C0 but line break and tab, DEL, C1; what changes the direction or ends a line in Unicode; bytes that are not UTF-8
 # (file names hold them as lone surrogates).
@@ -50,12 +54,48 @@ def tell_error(message: str, fix: str | None) -> None:
 
 
 def show(*renderables: RenderableType) -> None:
-    """Print tables and text to stdout; not cut to 80 columns where there is no terminal."""
+    """Print tables and lines of text to stdout; not cut to 80 columns where there is no terminal."""
     console = PlainConsole(file=sys.stdout)
     if not console.is_terminal:
         console = PlainConsole(file=sys.stdout, width=_WIDTH_WITHOUT_TERMINAL)
     for renderable in renderables:
-        console.print(renderable)
+        if isinstance(renderable, str):
+            tell(renderable)
+        else:
+            console.print(renderable)
+
+
+def _remember(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
+    if path is not None:
+        context.meta[_CHOSEN] = path
+
+
+json_option = click.option(
+    "--json",
+    type=click.Path(path_type=Path, allow_dash=True),
+    expose_value=False,
+    callback=_remember,
+    metavar="FILE",
+    help="Also write the result as JSON to this file; with - to stdout, in place of the tables.",
+)
+"""For every command that ends in `show_result`."""
+
+
+def show_result(document: object, *shown: RenderableType) -> None:
+    """A command's result: tables (and lines of text) on stdout, and `document` where --json asks for it.
+
+    Args:
+        document: JSON values, units in the names.
+    """
+    path = click.get_current_context().meta.get(_CHOSEN)
+    if path == _STDOUT:
+        _write(json.dumps(document, indent=2, allow_nan=False), sys.stdout)
+        return
+    if path is not None:
+        from edgedeblur.files import write_json
+
+        write_json(path, document)
+    show(*shown)
 
 
 class PlainConsole(Console):

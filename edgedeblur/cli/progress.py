@@ -1,4 +1,5 @@
-"""Progress of long work: a bar on a terminal, otherwise a plain line now and then. Both go to stderr."""
+"""Progress of long work: a bar on a terminal, otherwise a plain line now and then. Both go to stderr; with -q there is
+neither, with -v a line for every piece."""
 
 import time
 from types import TracebackType
@@ -7,8 +8,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from edgedeblur.cli.output import PlainConsole, plain_line, warn
+from edgedeblur.cli.output import PlainConsole, plain_line
+from edgedeblur.cli.verbosity import is_quiet, is_verbose, say
 
+__all__ = ["Progress", "say", "training_console"]
 _SECONDS_BETWEEN_LINES = 5.0
 
 
@@ -17,7 +20,8 @@ class Progress:
 
     def __init__(self, title: str):
         self.title = title
-        self._console = PlainConsole(stderr=True)
+        self._console = PlainConsole(stderr=True, quiet=is_quiet())
+        self._every = is_verbose()
         self._last_line = time.monotonic()
         self._bars: Bars | None = None
         self._task: TaskID | None = None
@@ -29,11 +33,11 @@ class Progress:
         self._stop()
 
     def __call__(self, what: str, done: int, total: int | None) -> None:
-        if self._console.is_terminal:
+        if self._console.is_terminal and not self._every:
             self._draw(what, done, total)
-        elif time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
+        elif self._every or time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
-            warn(f"{self.title} {plain_line(what)}: {done}" + (f" of {total}" if total else ""))
+            say(f"{self.title} {plain_line(what)}: {done}" + (f" of {total}" if total else ""))
 
     def _draw(self, what: str, done: int, total: int | None) -> None:
         """The bar stands only while there is work, so that other work can draw its own."""
@@ -55,9 +59,4 @@ class Progress:
 
 def training_console() -> Console:
     """Where training reports: stderr, as everything about the work."""
-    return PlainConsole(stderr=True)
-
-
-def say(line: str) -> None:
-    """One line about the work, on stderr, so that results on stdout can be piped."""
-    warn(line)
+    return PlainConsole(stderr=True, quiet=is_quiet())

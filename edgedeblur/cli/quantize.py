@@ -1,11 +1,12 @@
 """`edgedeblur quantize`."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from edgedeblur.cli import options
-from edgedeblur.cli.output import tell
+from edgedeblur.cli.output import json_option, show_result
 from edgedeblur.cli.progress import Progress, say
 from edgedeblur.workdir import WorkDir
 
@@ -25,6 +26,7 @@ from edgedeblur.workdir import WorkDir
 @click.option("--bias-correction/--no-bias-correction", default=True, show_default=True)
 @options.finetune_steps
 @options.seed
+@json_option
 @options.workdir
 def command(
     student: Path | None,
@@ -37,9 +39,16 @@ def command(
     seed: int,
     workdir: WorkDir,
 ) -> None:
-    """Make the int8 network of a STUDENT (default: student.safetensors in the work directory)."""
+    """Make the int8 network of a STUDENT (default: student.safetensors in the work directory).
+
+    Says which observer was chosen, by how many dB its int8 output is near the float one's, and at the end what int8
+    costs on pictures that calibration did not see: others of a calibration folder of more than 64, else the default
+    photographs that are held back.
+    """
     from edgedeblur.quantize.pipeline import QuantiseOptions
-    from edgedeblur.steps import quantise_step
+    from edgedeblur.quantize.quality import quality_sentence
+    from edgedeblur.restore.readable import readable
+    from edgedeblur.steps import int8_cost, quantise_step
 
     source, destination = workdir.need_student(student), output or workdir.quantised
     recipe = QuantiseOptions(
@@ -47,4 +56,7 @@ def command(
     )
     with Progress("quantize") as progress:
         network = quantise_step(source, calibration, destination, recipe, say, progress)
-    tell(f"{destination}: {len(network.layers)} of {len(network.layers)} convolutions int8")
+        quality, described = int8_cost(source, network, calibration, seed, progress)
+    written = f"{destination}: {len(network.layers)} of {len(network.layers)} convolutions int8"
+    document = {"network": str(destination), "recipe": network.recipe, "held_back": described, **asdict(quality)}
+    show_result(document, f"recipe: {readable(network.recipe)}", quality_sentence(quality, described), written)

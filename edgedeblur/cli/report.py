@@ -5,24 +5,27 @@ from pathlib import Path
 import click
 
 from edgedeblur.cli import options
-from edgedeblur.cli.output import tell
+from edgedeblur.cli.output import json_option, show_result
 from edgedeblur.workdir import WorkDir
 
 
 @click.command("report", short_help="HTML page from report.json.")
 @click.argument("report", type=options.PATH, required=False)
 @click.option("-o", "--output", type=options.PATH, help="The page; default: the report's name with .html.")
+@json_option
 @options.workdir
 def command(report: Path | None, output: Path | None, workdir: WorkDir) -> None:
-    """Make an HTML page of a REPORT (default: report.json in the work directory).
+    """Make an HTML page of a REPORT (default: report.json in the work directory), and show its summary.
 
     The page needs no other file; the before/after picture of the work directory is inside it.
     """
     from edgedeblur.bench.html import write_html
-    from edgedeblur.bench.report import read_report
+    from edgedeblur.bench.report import read_report, report_json
+    from edgedeblur.bench.tables import summary_table
 
     source = report or workdir.report
     destination = output or source.with_suffix(".html")
     picture = source.parent / workdir.before_after.name
-    write_html(read_report(source), destination, picture if picture.is_file() else None)
-    tell(destination)
+    found = read_report(source)
+    write_html(found, destination, picture if picture.is_file() else None)
+    show_result({"page": str(destination), "report": report_json(found)}, summary_table(found), str(destination))

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from edgedeblur.cli import options
-from edgedeblur.cli.output import show, tell
+from edgedeblur.cli.output import json_option, show_result
 from edgedeblur.cli.progress import Progress, say
 from edgedeblur.workdir import WorkDir
 
@@ -24,6 +24,7 @@ from edgedeblur.workdir import WorkDir
 @options.seed
 @options.size
 @options.threads
+@json_option
 @options.workdir
 @click.pass_context
 def command(
@@ -49,6 +50,7 @@ def command(
     interruption the same command goes on. Leaves student.safetensors, quantised.edq, artefact-<target>/,
     evaluation.json, before-after.png, report.json and report-<target>.json in the work directory. Exits as `bench`.
     """
+    from edgedeblur.bench.report import report_json
     from edgedeblur.bench.tables import summary_table
     from edgedeblur.bench.verdict import exit_code, sentence
     from edgedeblur.cli.progress import training_console
@@ -62,7 +64,7 @@ def command(
     settings = RunOptions(distill, calibration, quantise, target, size, threads)
     with Progress("run") as progress:
         report = run_all(settings, workdir, Reporting(say, progress, training_console()))
-    show(summary_table(report))
-    tell(f"before and after: {workdir.before_after}; report: {workdir.report}")
-    tell(sentence(report.budget, report.latency_ms, report.memory_mb, report.provenance))
+    verdict = sentence(report.budget, report.latency_ms, report.memory_mb, report.provenance)
+    files = f"before and after: {workdir.before_after}; report: {workdir.report}"
+    show_result(report_json(report), summary_table(report), files, verdict)
     context.exit(exit_code(report.budget))

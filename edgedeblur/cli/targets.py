@@ -2,16 +2,17 @@
 
 import click
 
-from edgedeblur.cli.output import show
+from edgedeblur.cli.output import json_option, show_result
 
 
 @click.command("targets", short_help="List the targets that ship with edgedeblur.")
+@json_option
 def command() -> None:
     """List the targets that ship with edgedeblur.
 
     `compile --target` also takes the path of a TOML file of your own, of the same form.
     """
-    from edgedeblur.bench.tables import targets_table
+    from edgedeblur.bench.tables import target_facts, targets_table
     from edgedeblur.compile.target import list_targets, load_target
     from edgedeblur.errors import UserError
 
@@ -21,4 +22,5 @@ def command() -> None:
             targets.append(load_target(name))
         except UserError as error:  # `host` on a processor without kernels
             missing.append(f"{name}: {error.message}")
-    show(targets_table(targets), *missing)
+    document = {"targets": [target_facts(target) for target in targets], "missing": missing}
+    show_result(document, targets_table(targets), *missing)

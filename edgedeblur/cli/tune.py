@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from edgedeblur.cli import options
-from edgedeblur.cli.output import show, tell
+from edgedeblur.cli.output import json_option, show_result
 from edgedeblur.cli.progress import Progress, say
 from edgedeblur.workdir import WorkDir
 
@@ -34,6 +34,7 @@ from edgedeblur.workdir import WorkDir
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Begin no more shapes after so many minutes.")
 @click.option("--again", is_flag=True, help="Tune shapes anew that the database has.")
 @options.seed
+@json_option
 @options.workdir
 def command(
     network: Path | None,
@@ -57,7 +58,7 @@ def command(
     database yet.
     """
     from edgedeblur.steps import tune_step
-    from edgedeblur.tune.tables import comparison_sentence, tuning_table
+    from edgedeblur.tune.tables import comparison_sentence, tuning_json, tuning_table
     from edgedeblur.tune.tuning import TuneOptions
 
     settings = TuneOptions(layers, trials, minutes, seed, again)
@@ -65,6 +66,5 @@ def command(
         path, tuning = tune_step(
             workdir.need_quantised(network), target, size, threads, serial, database, settings, workdir, say, progress
         )
-    show(tuning_table(tuning))
-    tell(comparison_sentence(tuning))
-    tell(f"{path}: used by edgedeblur compile --target {target}")
+    used = f"{path}: used by edgedeblur compile --target {target}"
+    show_result(tuning_json(tuning, path), tuning_table(tuning), comparison_sentence(tuning), used)

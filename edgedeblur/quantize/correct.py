@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from edgedeblur.progress import Progress, silent
 from edgedeblur.quantize.fold import fold_layer
 from edgedeblur.quantize.interpreter import from_image, run_layer, source_integers
 from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork, TensorScale
@@ -27,6 +28,7 @@ def fold_network_corrected(
     tensors: dict[str, TensorScale],
     statistics: dict[str, TensorStatistics],
     images: Iterable[np.ndarray],
+    progress: Progress = silent,
 ) -> QuantisedNetwork:
     """All layers folded, with the mean shift of every convolution's channels taken out of its bias.
 
@@ -46,6 +48,7 @@ def fold_network_corrected(
             known[spec.name] = run_layer(network, layers[-1], known)
             for name in [name for name in known if last_use[name] <= index]:
                 del known[name]
+        progress("correct biases, layer", index + 1, len(student.spec.layers))
     return QuantisedNetwork(student.spec, tuple(layers), tensors)
 
 

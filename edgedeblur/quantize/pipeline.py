@@ -2,7 +2,7 @@
 folder's files; `quantise_student` calls them in order."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from edgedeblur import __version__
 from edgedeblur.errors import UserError
-from edgedeblur.progress import Progress, silent
+from edgedeblur.progress import Log, Progress, silent, unheard, watched
 from edgedeblur.quantize.check import check_network
 from edgedeblur.quantize.correct import fold_network, fold_network_corrected
 from edgedeblur.quantize.decide import Observer, decide_tensors
@@ -61,6 +61,7 @@ def quantise_student(
     provenance: dict[str, Any] | None = None,
     statistics: dict[str, Any] | None = None,
     progress: Progress = silent,
+    log: Log = unheard,
 ) -> QuantisedNetwork:
     """The int8 network of a float student.
 
@@ -69,38 +70,50 @@ def quantise_student(
         provenance: facts to keep in the network, as JSON values (student file, image names, seed).
         statistics: of an earlier calibration of the same student on the same images (`network.statistics`), to try
             other options without running the student again.
-        progress: told of every step of fine-tuning.
+        progress: told of every stage, image by image, layer by layer or step by step.
+        log: told what each decision was made of: the candidates in dB, and whether fine-tuning brought anything.
 
     Raises:
         UserError: bad options, bad images, a student that is not finite, or accumulators that could overflow int32.
     """
+    work = _Work(student, images, progress, log)
     rounded = _nearest_to_float if options.observer == AUTO else _rounded
-    network = rounded(student, images, options, statistics)
+    network = rounded(work, options, statistics)
     if options.finetune_steps:
-        network = _finetuned(student, network, images, options, progress)
+        network = _finetuned(work, network, options)
     made_by = {"calibration_images": len(images), "edgedeblur_version": __version__}
     return dataclasses.replace(network, provenance={**(provenance or {}), **made_by})
 
 
-def _rounded(
-    student: Student,
-    images: Sequence[np.ndarray],
-    options: QuantiseOptions,
-    statistics: dict[str, Any] | None,
-) -> QuantisedNetwork:
+@dataclass(frozen=True)
+class _Work:
+    """What every stage is made from, and whom it tells."""
+
+    student: Student
+    images: Sequence[np.ndarray]
+    progress: Progress
+    log: Log
+
+    def seen(self, stage: str) -> Iterator[np.ndarray]:
+        """The images, for a stage that takes one after the other."""
+        return watched(self.images, f"{stage}, image", self.progress)
+
+
+def _rounded(work: _Work, options: QuantiseOptions, statistics: dict[str, Any] | None) -> QuantisedNetwork:
     """Without fine-tuning, by one observer."""
+    student = work.student
     options = dataclasses.replace(options, equalise=options.equalise is not False)
     calibration = None if statistics is None else _known_calibration(student, options, statistics)
     maxima = calibration.channel_maxima if calibration else None
     if options.equalise:
-        maxima = collect_channel_maxima(student, images) if maxima is None else maxima
+        maxima = collect_channel_maxima(student, work.seen("equalise")) if maxima is None else maxima
         student = equalise_student(student, maxima)
     if calibration is None:
-        calibration = Calibration(maxima, collect_statistics(student, images))
+        calibration = Calibration(maxima, collect_statistics(student, work.seen("observe")))
     tensors = decide_tensors(student.spec, calibration.tensors, options.observer, options.percentile)
     if options.bias_correction:
-        cropped = crop_images(images, student.spec.multiple)
-        network = fold_network_corrected(student, tensors, calibration.tensors, cropped)
+        cropped = crop_images(work.images, student.spec.multiple)
+        network = fold_network_corrected(student, tensors, calibration.tensors, cropped, work.progress)
     else:
         network = fold_network(student, tensors)
     network = dataclasses.replace(
@@ -112,12 +125,7 @@ def _rounded(
     return network
 
 
-def _nearest_to_float(
-    student: Student,
-    images: Sequence[np.ndarray],
-    options: QuantiseOptions,
-    statistics: dict[str, Any] | None,
-) -> QuantisedNetwork:
+def _nearest_to_float(work: _Work, options: QuantiseOptions, statistics: dict[str, Any] | None) -> QuantisedNetwork:
     """Of the networks that the tried options give, the one whose output comes nearest to the float student's.
 
     Which that is cannot be told from a tensor alone: a range that cuts rare large values is right for one student and
@@ -135,41 +143,49 @@ def _nearest_to_float(
         for observer in _TRIED_OBSERVERS:
             tried = dataclasses.replace(options, observer=observer, equalise=equalise)
             try:
-                networks.append(_rounded(student, images, tried, known))
+                networks.append(_rounded(work, tried, known))
             except UserError as error:  # of these options alone, where others give a network
                 refused.append(error)
             else:
                 known = networks[-1].statistics
     if not networks:
         raise refused[0]
-    return _nearest(networks, student, images)
+    closeness = _closeness(networks, work)
+    best = closeness.index(max(closeness))
+    said = [f"{_named(network)} {db:.2f} dB" for network, db in zip(networks, closeness, strict=True)]
+    work.log(f"observer: {_named(networks[best])}, int8 nearest to float of: {', '.join(said)}")
+    return networks[best]
 
 
-def _finetuned(
-    student: Student,
-    network: QuantisedNetwork,
-    images: Sequence[np.ndarray],
-    options: QuantiseOptions,
-    progress: Progress,
-) -> QuantisedNetwork:
+def _finetuned(work: _Work, network: QuantisedNetwork, options: QuantiseOptions) -> QuantisedNetwork:
     """The fine-tuned network; the given one where that is nearer to the student or an accumulator could overflow."""
     maxima = calibration_from_json(network.statistics).channel_maxima
-    folded = student if maxima is None else equalise_student(student, maxima)
-    tuned = finetune_network(folded, network, images, options.finetune_steps, options.seed, progress)
+    folded = work.student if maxima is None else equalise_student(work.student, maxima)
+    tuned = finetune_network(folded, network, work.images, options.finetune_steps, options.seed, work.progress)
     tuned = dataclasses.replace(tuned, recipe={**network.recipe, "finetune_steps": options.finetune_steps})
     try:
         check_network(tuned)
-    except UserError:
+    except UserError as error:
+        work.log(f"fine-tuning is not kept: {error.message}")
         return network
-    return _nearest([network, tuned], student, images)
+    before, after = _closeness([network, tuned], work)
+    kept = "" if after > before else ", not kept"
+    work.log(
+        f"fine-tuned by {options.finetune_steps} steps{kept}: int8 to float {before:.2f} dB before, {after:.2f} after"
+    )
+    return network if kept else tuned
 
 
-def _nearest(networks: Sequence[QuantisedNetwork], student: Student, images: Sequence[np.ndarray]) -> QuantisedNetwork:
-    """The one whose output comes nearest to the float student's on a few of the images."""
-    if len(networks) == 1:
-        return networks[0]
-    judged = images[:: -(-len(images) // _JUDGED_IMAGES)]
-    return max(networks, key=lambda network: measure_quality(network, student, judged).int8_to_float_db)
+def _closeness(networks: Sequence[QuantisedNetwork], work: _Work) -> list[float]:
+    """By how many dB each one's output is near the float student's, on a few of the images."""
+    judged = work.images[:: -(-len(work.images) // _JUDGED_IMAGES)]
+    return [
+        measure_quality(network, work.student, judged, progress=work.progress).int8_to_float_db for network in networks
+    ]
+
+
+def _named(network: QuantisedNetwork) -> str:
+    return f"{network.recipe['observer']} {'equalised' if network.recipe['equalise'] else 'as it is'}"
 
 
 def _known_calibration(student: Student, options: QuantiseOptions, statistics: dict[str, Any]) -> Calibration:

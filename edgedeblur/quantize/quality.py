@@ -7,6 +7,7 @@ import numpy as np
 
 from edgedeblur.errors import UserError
 from edgedeblur.metrics import psnr
+from edgedeblur.progress import Progress, silent
 from edgedeblur.quantize.interpreter import run
 from edgedeblur.quantize.network import QuantisedNetwork
 from edgedeblur.quantize.observe import crop_images, float_activations
@@ -34,6 +35,7 @@ def measure_quality(
     student: Student,
     blurred: Sequence[np.ndarray],
     sharp: Sequence[np.ndarray] | None = None,
+    progress: Progress = silent,
 ) -> QuantiseQuality:
     """Runs both networks on held-back images, uint8 [H, W, 3] RGB, cropped at the centre as for calibration.
 
@@ -46,14 +48,28 @@ def measure_quality(
         raise UserError("there are no held-back images to measure quantisation on")
     _check_pairs(blurred, sharp)
     inputs = list(crop_images(blurred, network.spec.multiple))
-    floats = [float_image(student, image) for image in inputs]
-    int8s = [run(network, image) for image in inputs]
+    floats, int8s = [], []
+    for index, image in enumerate(inputs, start=1):
+        floats.append(float_image(student, image))
+        int8s.append(run(network, image))
+        progress("int8 against float, image", index, len(inputs))
     to_float = _mean_psnr(int8s, floats)
     if sharp is None:
         return QuantiseQuality(len(inputs), to_float)
     targets = list(crop_images(sharp, network.spec.multiple))
     return QuantiseQuality(
         len(inputs), to_float, _mean_psnr(inputs, targets), _mean_psnr(floats, targets), _mean_psnr(int8s, targets)
+    )
+
+
+def quality_sentence(quality: QuantiseQuality, described: str) -> str:
+    """What int8 costs, in words; `described` says which pictures it was measured on."""
+    said = f"int8 against float: {quality.int8_to_float_db:.2f} dB on {quality.images} {described}"
+    if quality.int8_db is None:
+        return said
+    return (
+        f"{said}; to the sharp pictures blurred {quality.blurred_db:.2f}, float {quality.float_db:.2f}, int8 "
+        f"{quality.int8_db:.2f} dB: int8 costs {quality.float_db - quality.int8_db:.2f} dB"
     )
 
 

@@ -4,13 +4,16 @@ import math
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
 from edgedeblur.metrics import psnr, ssim
 from edgedeblur.progress import Progress
+from edgedeblur.restore.align import Aligned, aligned_score
+from edgedeblur.restore.nearly_sharp import nearly_sharp
 from edgedeblur.restore.open import Restorer
 from edgedeblur.restore.protocol import STANDARD, EvaluationProtocol
 
@@ -42,11 +45,13 @@ class PairInMemory:
 
 @dataclass(frozen=True)
 class Score:
-    """psnr_db is infinite for equal images. ms: time for the image, tiling included; None for the blurred input."""
+    """psnr_db is infinite for equal images. ms: time for the image, tiling included; None for the blurred input and in
+    a simulation. aligned: the same image after alignment, where the protocol has it."""
 
     psnr_db: float
     ssim: float
     ms: float | None = None
+    aligned: Aligned | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,8 @@ class PairScores:
 
 @dataclass(frozen=True)
 class EvaluatedModel:
-    """sha256: of the file; for an artefact, of the quantised network that it was compiled from."""
+    """sha256: of the file; for an artefact, of the quantised network that it was compiled from. runs_in: what `ms` is
+    the time of, as in Restorer."""
 
     name: str
     kind: str
@@ -71,6 +77,7 @@ class EvaluatedModel:
     sha256: str
     parameters: int
     gmac: float | None
+    runs_in: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,12 +92,17 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class GroupMeans:
-    """Means over a group's pairs; ms is the median, which one slow first image does not move."""
+    """Means over a group's pairs; ms is the median, which one slow first image does not move.
+
+    aligned_pairs: those whose blurred image and every model's could be aligned; the aligned means are over these alone,
+    so that they can be compared. None without alignment.
+    """
 
     group: str
     pairs: int
     blurred: Score
     models: list[Score]
+    aligned_pairs: int | None = None
 
 
 def evaluate(
@@ -114,12 +126,16 @@ def evaluate(
     for index, pair in enumerate(pairs, start=1):
         blur, sharp = pair.read()
         blurred = measure.score(blur, sharp)
-        models = [measure.restored(restorer, blur, sharp) for restorer in restorers]
+        restored = [_timed(restorer, blur) for restorer in restorers]
+        models = [measure.score(image, sharp, ms) for image, ms in restored]
+        if protocol.aligned:
+            images = [blur, *(image for image, _ in restored)]
+            blurred, *models = _with_alignment([blurred, *models], images, sharp)
         scores.append(PairScores(pair.group, pair.name, *blur.shape[:2], blurred, models))
         progress(f"{pair.group}/{pair.name}", index, len(pairs))
     names = _distinct_names(restorers)
     models = [
-        EvaluatedModel(name, r.kind, str(r.path), r.sha256, r.parameters, r.gmac)
+        EvaluatedModel(name, r.kind, str(r.path), r.sha256, r.parameters, r.gmac, r.runs_in)
         for name, r in zip(names, restorers, strict=True)
     ]
     return Evaluation(models, scores, protocol.name, measure.ssim)
@@ -139,8 +155,20 @@ def evaluation_json(evaluation: Evaluation) -> dict:
         "ssim": evaluation.ssim,
         "models": [asdict(model) for model in evaluation.models],
         "means": [_finite(asdict(means)) for means in group_means(evaluation)],
+        "nearly_sharp": asdict(nearly_sharp(evaluation.pairs)),
         "pairs": [_finite(asdict(pair)) for pair in evaluation.pairs],
     }
+
+
+def failed_alignments(evaluation: Evaluation) -> list[str]:
+    """A line for every image that could not be aligned, with the reason."""
+    names = ["blurred", *(model.name for model in evaluation.models)]
+    return [
+        f"not aligned: {pair.group}/{pair.name}, {name}: {score.aligned.failed}"
+        for pair in evaluation.pairs
+        for name, score in zip(names, [pair.blurred, *pair.models], strict=True)
+        if score.aligned is not None and score.aligned.failed is not None
+    ]
 
 
 @dataclass(frozen=True)
@@ -151,15 +179,31 @@ class _Measure:
     def score(self, image: np.ndarray, sharp: np.ndarray, ms: float | None = None) -> Score:
         return Score(min(psnr(image, sharp), self.protocol.equal_db), ssim(image, sharp, self.ssim), ms)
 
-    def restored(self, restorer: Restorer, blur: np.ndarray, sharp: np.ndarray) -> Score:
-        start = time.perf_counter()
-        restored = restorer.restore(blur)
-        return self.score(restored, sharp, (time.perf_counter() - start) * 1e3)
+
+def _timed(restorer: Restorer, blur: np.ndarray) -> tuple[np.ndarray, float | None]:
+    """The restored image and the milliseconds that it took; None in a simulation, whose time says nothing."""
+    start = time.perf_counter()
+    restored = restorer.restore(blur)
+    return restored, None if restorer.simulated else (time.perf_counter() - start) * 1e3
+
+
+def _with_alignment(scores: Sequence[Score], images: Sequence[np.ndarray], sharp: np.ndarray) -> list[Score]:
+    with ThreadPoolExecutor() as pool:  # OpenCV's part of it releases the interpreter's lock
+        aligned = pool.map(lambda image: aligned_score(image, sharp), images)
+        return [replace(score, aligned=one) for score, one in zip(scores, aligned, strict=True)]
 
 
 def _means(group: str, pairs: Sequence[PairScores]) -> GroupMeans:
-    columns = zip(*(pair.models for pair in pairs), strict=True)
-    return GroupMeans(group, len(pairs), _mean([pair.blurred for pair in pairs]), [_mean(list(c)) for c in columns])
+    rows = [[pair.blurred, *pair.models] for pair in pairs]
+    blurred, *models = (_mean(column) for column in zip(*rows, strict=True))
+    if rows[0][0].aligned is None:
+        return GroupMeans(group, len(pairs), blurred, models)
+    whole = [[score.aligned for score in row] for row in rows if all(score.aligned.failed is None for score in row)]
+    columns = zip(*whole, strict=True) if whole else [()] * len(rows[0])
+    blurred, *models = (
+        replace(score, aligned=_aligned_mean(column)) for score, column in zip([blurred, *models], columns, strict=True)
+    )
+    return GroupMeans(group, len(pairs), blurred, models, len(whole))
 
 
 def _mean(scores: Sequence[Score]) -> Score:
@@ -171,12 +215,20 @@ def _mean(scores: Sequence[Score]) -> Score:
     )
 
 
+def _aligned_mean(scores: Sequence[Aligned]) -> Aligned:
+    if not scores:
+        return Aligned(failed="no pair of the group could be aligned")
+    names = ("psnr_db", "ssim", "displacement_px", "centre_x_px", "centre_y_px")
+    return Aligned(**{name: statistics.fmean(getattr(score, name) for score in scores) for name in names})
+
+
 def _distinct_names(restorers: Sequence[Restorer]) -> list[str]:
-    """Each model's name, with its folder where two models have the same."""
+    """Each model's name; where two have the same, their folders' too, else the files' suffixes."""
     names = [restorer.name for restorer in restorers]
+    folders = [f"{restorer.path.absolute().parent.name}/{restorer.name}" for restorer in restorers]
     return [
-        f"{restorer.path.absolute().parent.name}/{name}" if names.count(name) > 1 else name
-        for restorer, name in zip(restorers, names, strict=True)
+        name if names.count(name) == 1 else folder if folders.count(folder) == 1 else restorer.path.name
+        for restorer, name, folder in zip(restorers, names, folders, strict=True)
     ]
 
 

@@ -1,17 +1,19 @@
-"""What is in a model file or artefact, as label and value, and layer by layer: the data of `inspect`."""
+"""What is in a model file or artefact, as text and as values, and layer by layer: the data of `inspect`."""
 
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgedeblur.compile.manifest import describe_op
+from edgedeblur.compile.manifest import count_sources, describe_op
 from edgedeblur.errors import UserError
 from edgedeblur.quantize.network import QuantisedConv
 from edgedeblur.restore.kinds import Kind, model_kind
+from edgedeblur.restore.readable import readable, readable_rows
 from edgedeblur.student import StudentSpec
 
 if TYPE_CHECKING:
+    from edgedeblur.compile.artefact import ArtefactInfo
     from edgedeblur.generators.generator import Generator
 
 
@@ -37,12 +39,30 @@ class LayerFacts:
 
 
 @dataclass(frozen=True)
+class Fact:
+    """One thing to show, and the JSON values that it says, by names that have their units in them.
+
+    text: None for the values as they are, a row each.
+    """
+
+    label: str
+    values: dict
+    text: str | None = None
+
+    def rows(self) -> list[tuple[str, str]]:
+        """(label, text) for people."""
+        if self.text is not None:
+            return [(self.label, self.text)]
+        return [row for value in self.values.values() for row in readable_rows(self.label, value)]
+
+
+@dataclass(frozen=True)
 class Facts:
-    """rows: (label, value) in the order to show. proof: sentences on whether, and how, the arithmetic is int8."""
+    """known: in the order to show. proof: sentences on whether, and how, the arithmetic is int8."""
 
     path: str
     kind: Kind
-    rows: list[tuple[str, str]]
+    known: list[Fact]
     layers: list[LayerFacts] = field(default_factory=list)
     proof: list[str] = field(default_factory=list)
 
@@ -58,45 +78,58 @@ def model_facts(path: Path, **teacher_options) -> Facts:
     """
     kind = model_kind(path)
     if kind == "teacher":
-        return Facts(str(path), kind, _teacher_rows(path, teacher_options), proof=["float32 throughout"])
-    rows, layers, proof = _DESCRIBE[kind](path)
-    return Facts(str(path), kind, rows, layers, proof)
+        return Facts(str(path), kind, _teacher_facts(path, teacher_options), proof=["float32 throughout"])
+    known, layers, proof = _DESCRIBE[kind](path)
+    return Facts(str(path), kind, known, layers, proof)
 
 
-def _teacher_rows(path: Path, options: dict) -> list[tuple[str, str]]:
+def facts_json(facts: Facts) -> dict:
+    """Everything as JSON values: numbers are numbers, in the unit that their name says."""
+    values = {name: value for fact in facts.known for name, value in fact.values.items()}
+    layers = [dataclasses.asdict(layer) for layer in facts.layers]
+    return {"path": facts.path, "kind": facts.kind, "facts": values, "layers": layers, "proof": facts.proof}
+
+
+def _teacher_facts(path: Path, options: dict) -> list[Fact]:
     from edgedeblur.generators.load import load_generator
     from edgedeblur.generators.normalisation import BN_MODES
 
     generator = load_generator(path, **options)
     info = generator.info
+    counts = {"parameters": info.parameters, "live_parameters": info.live_parameters}
+    rounding = "truncated" if info.truncates else "rounded to nearest"
+    other_modes = {mode: text for mode, text in BN_MODES.items() if info.options.get("bn", mode) != mode}
     return [
-        ("network", f"{info.family}, {info.variant}"),
-        ("parameters", f"{info.parameters:,} in the file, {info.live_parameters:,} that run"),
-        ("GMAC", _teacher_gmac(generator)),
-        ("input", info.normalisation),
-        ("uint8 output", "truncated" if info.truncates else "rounded to nearest"),
-        *((name, str(value)) for name, value in info.options.items()),
-        *(("note", note) for note in info.notes),
-        *((f"with --bn {mode}", meaning) for mode, meaning in BN_MODES.items() if info.options.get("bn", mode) != mode),
+        Fact("network", {"family": info.family, "variant": info.variant}, f"{info.family}, {info.variant}"),
+        Fact("parameters", counts, f"{info.parameters:,} in the file, {info.live_parameters:,} that run"),
+        _teacher_gmac(generator),
+        Fact("input", {"input": info.normalisation, "multiple_px": info.multiple}, info.normalisation),
+        Fact("uint8 output", {"uint8_output": rounding, "notes": list(info.notes)}, rounding),
+        Fact("", {"options": dict(info.options)}),
+        *(Fact("note", {}, note) for note in info.notes),
+        *(Fact(f"with --bn {mode}", {}, text) for mode, text in other_modes.items()),
     ]
 
 
-def _teacher_gmac(generator: "Generator") -> str:
+def _teacher_gmac(generator: "Generator") -> Fact:
     """At 256x256 and 512x512, alone and with the padding that the generator's own rule adds."""
     from edgedeblur.generators.cost import gmac
 
     fixed = generator.info.padding.fixed
-    texts = []
+    texts, values = [], []
     for height, width in [fixed] if fixed else [(256, 256), (512, 512)]:
         padded = generator.padded_size(height, width)
         try:
-            text = f"{gmac(generator, height, width):.3f} at {height}x{width}"
+            cost = {"height_px": height, "width_px": width, "gmac": gmac(generator, height, width)}
+            text = f"{cost['gmac']:.3f} at {height}x{width}"
             if padded != generator.info.padding.network_size(height, width):
-                text += f" ({gmac(generator, *padded):.3f} as padded to {padded[0]}x{padded[1]})"
+                cost["padded_gmac"] = gmac(generator, *padded)
+                text += f" ({cost['padded_gmac']:.3f} as padded to {padded[0]}x{padded[1]})"
         except UserError as error:
-            return f"not known: {error.message}"
+            return Fact("GMAC", {"cost": None}, f"not known: {error.message}")
         texts.append(text)
-    return ", ".join(texts)
+        values.append(cost)
+    return Fact("GMAC", {"cost": values}, ", ".join(texts))
 
 
 def _describe_student(path: Path) -> tuple:
@@ -104,56 +137,30 @@ def _describe_student(path: Path) -> tuple:
 
     student, metadata = load_student(path)
     spec = student.spec
-    rows = [*_spec_rows(spec), *((name, str(value)) for name, value in metadata.items())]
+    known = [*_spec_facts(spec), Fact("", {"metadata": metadata})]
     layers = [
         LayerFacts(layer.name, describe_op(layer), layer.parameters, macs, "float32", "float32", "float32")
         for layer, macs in zip(spec.layers, layer_macs(spec, 512, 512), strict=True)
     ]
-    return rows, layers, ["float32 throughout"]
+    return known, layers, ["float32 throughout"]
 
 
 def _describe_quantised(path: Path) -> tuple:
     from edgedeblur.quantize.edq import load_edq
 
     network = load_edq(path)
-    rows = [
-        *_spec_rows(network.spec),
-        *((f"recipe: {name}", str(value)) for name, value in network.recipe.items()),
-        *(
-            (f"from: {name}", "not recorded" if value is None else str(value))
-            for name, value in network.provenance.items()
-        ),
-    ]
+    known = [*_spec_facts(network.spec), *_origin(network.recipe, network.provenance)]
     macs = layer_macs(network.spec, 512, 512)
     layers = [_quantised_layer(layer, count) for layer, count in zip(network.layers, macs, strict=True)]
-    return rows, layers, [_stored_proof(layers)]
+    return known, layers, [_stored_proof(layers)]
 
 
 def _describe_artefact(path: Path) -> tuple:
     from edgedeblur.compile.artefact import load_artefact
-    from edgedeblur.compile.manifest import count_sources
 
     artefact = load_artefact(path)  # checks every file's digest
     manifest, target = artefact.manifest, artefact.target
-    rows = [
-        ("model", f"{manifest['name']}: {manifest['parameters']:,} parameters, {manifest['macs'] / 1e9:.3f} GMAC"),
-        ("input", f"RGB, {artefact.height}x{artefact.width} (height x width)"),
-        (
-            "target",
-            f"{target.name}: {target.triple}, {target.cpu} {' '.join(target.features)}, {target.threads} threads",
-        ),
-        ("library", artefact.library.name if artefact.library else "none: compiled for Android without an NDK"),
-        ("arena / weights", f"{manifest['arena_bytes']:,} / {manifest['weights_bytes']:,} bytes"),
-        ("workspace", f"{manifest['workspace_bytes']:,} bytes per thread"),
-        ("schedules", count_sources([layer.get("schedule_source", "default") for layer in manifest["layers"]])),
-        ("files", f"{len(manifest['files'])}, {artefact.bytes:,} bytes, every SHA-256 as in the manifest"),
-        ("made by", ", ".join(f"{tool} {version}" for tool, version in manifest["tool_versions"].items())),
-        *((f"recipe: {name}", str(value)) for name, value in manifest["recipe"].items()),
-        *(
-            (f"from: {name}", "not recorded" if value is None else str(value))
-            for name, value in manifest["provenance"].items()
-        ),
-    ]
+    known = _artefact_facts(artefact)
     network = artefact.network()
     compiled = {layer["name"]: layer for layer in manifest["layers"]}
     layers = [
@@ -179,7 +186,39 @@ def _describe_artefact(path: Path) -> tuple:
             for entry in manifest["fallbacks"]
         ),
     ]
-    return rows, layers, proof
+    return known, layers, proof
+
+
+def _artefact_facts(artefact: "ArtefactInfo") -> list[Fact]:
+    manifest, target = artefact.manifest, artefact.target
+    sizes = {name: manifest[name] for name in ("arena_bytes", "weights_bytes")}
+    described = f"{target.triple}, {target.cpu} {' '.join(target.features)}, {target.threads} threads"
+    model = {"name": manifest["name"], "parameters": manifest["parameters"], "gmac": manifest["macs"] / 1e9}
+    names = ("name", "triple", "cpu", "features", "isa", "threads")
+    size = {"height_px": artefact.height, "width_px": artefact.width}
+    library = artefact.library.name if artefact.library else None
+    sources = count_sources([layer.get("schedule_source", "default") for layer in manifest["layers"]])
+    files = {"files": len(manifest["files"]), "files_bytes": artefact.bytes}
+    return [
+        Fact("model", model, f"{model['name']}: {model['parameters']:,} parameters, {model['gmac']:.3f} GMAC"),
+        Fact("input", size, f"RGB, {artefact.height}x{artefact.width} (height x width)"),
+        Fact("target", {"target": {name: getattr(target, name) for name in names}}, f"{target.name}: {described}"),
+        Fact("library", {"library": library}, library or "none: compiled for Android without an NDK"),
+        Fact("arena / weights", sizes, f"{sizes['arena_bytes']:,} / {sizes['weights_bytes']:,} bytes"),
+        Fact(
+            "workspace",
+            {"workspace_bytes_per_thread": manifest["workspace_bytes"]},
+            f"{manifest['workspace_bytes']:,} bytes per thread",
+        ),
+        Fact("schedules", {"schedules": sources}),
+        Fact("files", files, f"{files['files']}, {files['files_bytes']:,} bytes, every SHA-256 as in the manifest"),
+        Fact("made by", {"tool_versions": manifest["tool_versions"]}, readable(manifest["tool_versions"])),
+        *_origin(manifest["recipe"], manifest["provenance"]),
+    ]
+
+
+def _origin(recipe: dict, provenance: dict) -> list[Fact]:
+    return [Fact("recipe", {"recipe": recipe}), Fact("from", {"provenance": provenance})]
 
 
 def _winograd_proof(layers: list[dict]) -> list[str]:
@@ -207,12 +246,13 @@ def layer_macs(spec: StudentSpec, height: int, width: int) -> list[int]:
     return [layer.macs(*sizes[layer.source]) for layer in spec.layers]
 
 
-def _spec_rows(spec: StudentSpec) -> list[tuple[str, str]]:
+def _spec_facts(spec: StudentSpec) -> list[Fact]:
+    gmac = spec.macs() / 1e9
     return [
-        ("student", spec.name),
-        ("parameters", f"{spec.parameters:,}"),
-        ("GMAC at 512x512", f"{spec.macs() / 1e9:.3f}"),
-        ("input", f"RGB, height and width multiples of {spec.multiple}"),
+        Fact("student", {"student": spec.name}),
+        Fact("parameters", {"parameters": spec.parameters}),
+        Fact("GMAC at 512x512", {"gmac_512x512": gmac}, f"{gmac:.3f}"),
+        Fact("input", {"multiple_px": spec.multiple}, f"RGB, height and width multiples of {spec.multiple}"),
     ]
 
 

@@ -13,7 +13,7 @@ from edgedeblur.restore.kinds import Kind, model_kind
 from edgedeblur.restore.tiling import RunExact, restore_any_size
 
 GMAC_SIDE = 512
-_TORCH = "PyTorch, float32"
+NUMPY = "NumPy interpreter"  # the definition of the arithmetic, not a fast way to run it
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class Restorer:
         fixed_size: (height, width) when `run` takes this size only.
         run: uint8 [h, w, 3] RGB of such a size -> the same shape.
         notes: what a user should know of how it runs, e.g. what a teacher's normalisation mode means.
-        runs_in: what computes it: PyTorch, the integer interpreter in NumPy, the compiled artefact or a simulator.
+        runs_in: what executes it, with its threads; times of one and another are not to be compared without a word.
+        simulated: whether that is a simulator, whose time says nothing.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Restorer:
     run: RunExact
     notes: tuple[str, ...] = ()
     runs_in: str = ""
+    simulated: bool = False
 
     def restore(self, image: np.ndarray) -> np.ndarray:
         """Restore a uint8 [H, W, 3] RGB image of any size; padded and tiled as the model needs."""
@@ -116,8 +118,8 @@ def _open_student(path: Path) -> Restorer:
 
     spec = student.spec
     gmac = spec.macs(GMAC_SIDE, GMAC_SIDE) / 1e9
-    facts = (path.stem, "student", path, digest(path), spec.parameters, gmac, spec.multiple, None)
-    return Restorer(*facts, run, runs_in=_TORCH)
+    facts = (digest(path), spec.parameters, gmac, spec.multiple, None)
+    return Restorer(path.stem, "student", path, *facts, run, runs_in=_pytorch())
 
 
 def _open_quantised(path: Path) -> Restorer:
@@ -131,8 +133,8 @@ def _open_quantised(path: Path) -> Restorer:
     def run(image: np.ndarray) -> np.ndarray:
         return interpreter.run(network, image)
 
-    facts = (path.stem, "quantised", path, digest(path), spec.parameters, gmac, spec.multiple, None)
-    return Restorer(*facts, run, runs_in="the integer interpreter in NumPy, int8, exact but slow")
+    facts = (digest(path), spec.parameters, gmac, spec.multiple, None)
+    return Restorer(path.stem, "quantised", path, *facts, run, runs_in=NUMPY)
 
 
 def _open_teacher(path: Path, own_padding: bool, options: dict) -> Restorer:
@@ -149,8 +151,14 @@ def _open_teacher(path: Path, own_padding: bool, options: dict) -> Restorer:
     info = generator.info
     # The generator pads by its own rule, which belongs to its result, so it takes any size.
     fixed = info.padding.fixed
-    facts = (path.stem, "teacher", path, generator.digest(), info.parameters, cost, 1, fixed)
-    return Restorer(*facts, generator.restore, info.notes, _TORCH)
+    facts = (generator.digest(), info.parameters, cost, 1, fixed)
+    return Restorer(path.stem, "teacher", path, *facts, generator.restore, info.notes, runs_in=_pytorch())
+
+
+def _pytorch() -> str:
+    import torch
+
+    return f"PyTorch float32, {torch.get_num_threads()} threads"
 
 
 def _open_artefact(path: Path, threads: int | None) -> Restorer:
@@ -160,13 +168,13 @@ def _open_artefact(path: Path, threads: int | None) -> Restorer:
     from edgedeblur.runtime.program import run_program, runner_for
     from edgedeblur.runtime.session import Session
 
-    info = load_artefact(path)
+    info, simulator = load_artefact(path), ()
     if info.library is not None and not info.target.is_android and info.target.architecture == cpu.architecture():
         session = Session(info, threads)
-        run, runs_in = session.run, f"the compiled artefact, int8, {session.threads} threads"
+        run, runs_in = session.run, f"compiled, {session.threads} threads"
     else:
-        runner = runner_for(info)  # says now, not at the first image, that nothing here runs it
-        runs_in = f"the compiled artefact in {runner[0] if runner else 'a process'}, int8"
+        simulator = runner_for(info)  # says now, not at the first image, that nothing here runs it
+        runs_in = f"simulator {simulator[0]}" if simulator else "the artefact's own program"
 
         def run(image: np.ndarray) -> np.ndarray:
             return run_program(info, image, runs=1, warmup=0, threads=threads).output
@@ -183,6 +191,7 @@ def _open_artefact(path: Path, threads: int | None) -> Restorer:
         fixed_size=(info.height, info.width),
         run=run,
         runs_in=runs_in,
+        simulated=bool(simulator),
     )
 
 

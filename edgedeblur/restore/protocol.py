@@ -1,4 +1,5 @@
-"""How models are measured: the standard protocol, and that of DeblurGAN-v2's own test script.
+"""How models are measured: the standard protocol, the same with a second measurement after alignment (align.py), and
+that of DeblurGAN-v2's own test script.
 
 `deblurganv2` is what upstream's test_metrics.py does: the blurred image is padded to 736x1280 with its own reflection,
 half on each side, and the result is cropped from the middle; the network stays in training mode, so that every
@@ -25,13 +26,15 @@ BLOCK = 32
 @dataclass(frozen=True)
 class EvaluationProtocol:
     """name; ssim: the kind of `edgedeblur.metrics.ssim` that it reports; described: in words, for tables; equal_db: the
-    PSNR of equal images; padded: whether images are padded by reflection, and a teacher's own padding left out."""
+    PSNR of equal images; padded: whether images are padded by reflection, and a teacher's own padding left out;
+    aligned: whether every image is also measured after alignment."""
 
     name: str
     ssim: str
     described: str
     equal_db: float = float("inf")
     padded: bool = False
+    aligned: bool = False
 
     def restorer(self, restorer: Restorer) -> Restorer:
         """A model as this protocol runs it."""
@@ -54,7 +57,13 @@ DEBLURGANV2 = EvaluationProtocol(
     equal_db=100.0,
     padded=True,
 )
-PROTOCOLS = {protocol.name: protocol for protocol in (STANDARD, DEBLURGANV2)}
+ALIGNED = EvaluationProtocol(
+    "aligned",
+    "gaussian",
+    "RGB, full frame, uint8; beside it after alignment by a homography, as RealBlur's (Rim et al., ECCV 2020)",
+    aligned=True,
+)
+PROTOCOLS = {protocol.name: protocol for protocol in (STANDARD, ALIGNED, DEBLURGANV2)}
 
 
 def in_reflection(run: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:

@@ -1,7 +1,11 @@
 """What tuning found, as tables for a terminal."""
 
+from dataclasses import asdict
+from pathlib import Path
+
 from rich.table import Table
 
+from edgedeblur.compile.tuned import TunedLayer
 from edgedeblur.tune.tuning import TunedShape, Tuning
 
 _SAID = {
@@ -22,6 +26,29 @@ def tuning_table(tuning: Tuning) -> Table:
     for shape in tuning.shapes:
         table.add_row(_names(shape), _SAID[shape.status], *_cells(shape))
     return table
+
+
+def tuning_json(tuning: Tuning, database: Path) -> dict:
+    """The outcome as JSON values; `schedule` is null where the default one is kept."""
+    shapes = [
+        {
+            "layers": list(shape.names),
+            "status": shape.status,
+            **({} if shape.entry is None else _entry_json(shape.entry)),
+        }
+        for shape in tuning.shapes
+    ]
+    comparison = tuning.comparison and {
+        "default_ms": tuning.comparison.default_ms,
+        "tuned_ms": tuning.comparison.tuned_ms,
+    }
+    return {"database": str(database), "shapes": shapes, "network": comparison}
+
+
+def _entry_json(entry: TunedLayer) -> dict:
+    names = ("provenance", "measured_by", "default_ms", "tuned_ms", "trials")
+    schedule = None if entry.schedule is None else asdict(entry.schedule)
+    return {"schedule": schedule, **{name: getattr(entry, name) for name in names}}
 
 
 def comparison_sentence(tuning: Tuning) -> str:

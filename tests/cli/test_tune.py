@@ -44,7 +44,8 @@ def test_tune_then_compile_then_inspect(work):
     assert {entry.measured_by for entry in database.layers} == {cpu.cpu_model()}
     for name in ("enc0.0.b", "up0", "default ms", "tuned ms", "gain", "x86-64-v3.toml"):
         assert name in result.stdout
-    again = run(*TUNE, "--layers", "up0")
+    again = run(*TUNE, "--layers", "up0", "--json", "again.json")
+    assert json.loads((work.parent / "again.json").read_text())["shapes"][0]["layers"] == ["up0"]
     assert again.stdout.count("tuned before") + again.stdout.count("slower in the network") == 1
     compiled = run("compile", "--target", "x86-64-v3", "--size", "32x48")
     assert "schedules: 6 default, 2 tuned" in compiled.stdout

@@ -25,6 +25,8 @@ TARGETS = [
 def test_an_image_of_its_own_size_gives_the_interpreters_bytes(target):
     restorer = open_model(compiled(target).path)
     assert restorer.kind == "artefact" and restorer.fixed_size == (HEIGHT, WIDTH)
+    assert restorer.simulated == (target != "host")
+    assert restorer.runs_in.startswith("simulator qemu" if restorer.simulated else "compiled, ")
     np.testing.assert_array_equal(restorer.restore(noise()), expected())
 
 

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,7 @@ import torch
 from click.testing import CliRunner
 from hypothesis import example, given
 from hypothesis import strategies as st
-from model_files import photo, write_student
+from model_files import photo, write_quantised, write_student
 from rich.console import Console
 from skimage.metrics import peak_signal_noise_ratio
 
@@ -87,6 +88,26 @@ def test_equal_images_are_null_in_json():
 def test_models_of_the_same_name_are_told_apart_by_their_folder():
     models = [model("m", lambda x: x, folder) for folder in ("first", "second")]
     assert [m.name for m in evaluate(pairs()[:1], models, lambda *call: None).models] == ["first/m", "second/m"]
+
+
+def test_two_files_of_one_folder_are_told_apart_by_their_suffix():
+    models = [replace(model("m", lambda x: x), path=Path(f"models/m.{suffix}")) for suffix in ("edq", "safetensors")]
+    assert [m.name for m in evaluate(pairs()[:1], models, quiet).models] == ["m.edq", "m.safetensors"]
+
+
+def test_every_time_says_what_it_is_the_time_of_and_a_simulation_has_none(tmp_path):
+    paths = write_student(tmp_path / "s.safetensors"), write_quantised(tmp_path / "q.edq")
+    simulated = replace(model("a", lambda x: x), runs_in="simulator qemu-aarch64", simulated=True)
+    result = evaluate(pairs()[:1], [*open_models(paths), simulated], quiet)
+    student, quantised, artefact = result.models
+    assert student.runs_in.startswith("PyTorch float32, ") and quantised.runs_in == "NumPy interpreter"
+    assert [score.ms is None for score in result.pairs[0].models] == [False, False, True]
+    console = Console(width=200, no_color=True)
+    with console.capture() as capture:
+        console.print(evaluation_table(result))
+    assert "simulator qemu-aarch64" in capture.get() and "are no speed" in capture.get()
+    assert evaluation_json(result)["models"][1]["runs_in"] == "NumPy interpreter"
+    assert evaluation_table(evaluate(pairs()[:1], [simulated], quiet)).caption is None
 
 
 def quiet(*call) -> None:
