@@ -5,7 +5,9 @@ from pathlib import Path
 import click
 
 from edgedeblur.cli import options
+from edgedeblur.cli.interruption import goes_on_where
 from edgedeblur.cli.progress import Progress
+from edgedeblur.storage.locks import lock_of_folder, locked
 from edgedeblur.workdir import WorkDir
 
 _KINDS = ["shake", "linear", "turn", "defocus", "object", "scene", "still"]
@@ -48,7 +50,8 @@ def command(
     from edgedeblur.steps import synth_step
 
     folder = output or workdir.root / "pairs"
-    with Progress("synth") as progress:
+    goes_on_where((folder / RECORDS).exists)
+    with Progress("synth") as progress, locked(lock_of_folder(folder), folder, "choose another folder"):
         records = synth_step(folder, data, recipe, kinds, count, size, seed, contact_sheet, progress)
     click.echo(f"{folder}: {len(records)} pairs; {HEADER} and {RECORDS} say how they were made")
     if contact_sheet is not None:

@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from edgedeblur.data.defocus import aperture_kernel
@@ -28,8 +27,6 @@ from edgedeblur.data.trajectory import (
     shake_path,
 )
 from edgedeblur.data.turning import turn_blur
-
-cv2.setNumThreads(1)  # one image per loader thread; OpenCV's own pool would fight with torch's
 
 UNRESTS = (0.01, 0.007, 0.005, 0.003, 0.001, 0.0005, 0.0001)  # DeblurGAN's
 VIDEO_FRAMES = tuple(range(MIN_FRAMES, MAX_FRAMES + 1, 2))  # odd numbers have a middle, which is the sharp frame
