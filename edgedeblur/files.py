@@ -1,14 +1,21 @@
-"""Outputs appear whole or not at all: written under a temporary name, then renamed."""
+"""Outputs appear whole or not at all: written under a temporary name, brought to the disk, then renamed.
+
+Without `fsync` before the rename, a power cut may leave the new name with an empty file behind it.
+"""
 
 import contextlib
+import ctypes
+import errno
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from edgedeblur.errors import UserError
+from edgedeblur.storage.failures import cannot_write
+from edgedeblur.storage.temporary import new_file, new_folder, remove, remove_leftovers
+
+_CURRENT_FOLDER, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of renameat2(2)
 
 
 @contextlib.contextmanager
@@ -16,49 +23,68 @@ def atomic_path(destination: str | Path) -> Iterator[Path]:
     """A temporary path beside `destination`, renamed onto it when the block ends without an error.
 
     Raises:
-        UserError: the folder cannot be written, or the disk is full.
+        UserError: the folder cannot be written, the name is too long, or the disk is full.
     """
-    destination = Path(destination)
-    temporary = None
+    destination, temporary = Path(destination), None
     try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            prefix=f".{destination.stem}.", suffix=destination.suffix, dir=destination.parent
-        )
-        os.close(handle)
-        temporary = Path(name)
+        _prepare(destination)
+        if destination.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        temporary = new_file(destination.parent, destination.suffix)
         yield temporary
-        temporary.chmod(0o666 & ~_umask())
+        _sync(temporary)
         temporary.replace(destination)
+        _sync(destination.parent)
     except OSError as error:
-        raise _cannot_write(destination, error) from error
+        raise _explained(destination, error, temporary) from error
     finally:
         if temporary is not None:
-            temporary.unlink(missing_ok=True)
+            remove(temporary)
 
 
 @contextlib.contextmanager
 def atomic_folder(destination: str | Path) -> Iterator[Path]:
-    """As `atomic_path` for a whole folder; an existing folder of that name is replaced at the end."""
-    destination = Path(destination)
-    temporary = None
+    """As `atomic_path` for a whole folder; an existing folder of that name is replaced at the end.
+
+    The two change places in one step, where the file system can (those of Linux can, NFS cannot: there a process that
+    is killed between two renames leaves neither).
+    """
+    destination, temporary = Path(destination), None
     try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", dir=destination.parent))
-        temporary.chmod(0o777 & ~_umask())
+        _prepare(destination)
+        temporary = new_folder(destination.parent)
         yield temporary
-        old = None
-        if destination.exists():
-            old = temporary.with_name(temporary.name + ".old")
+        for folder, _, names in os.walk(temporary):
+            for name in names:
+                _sync(Path(folder, name))
+            _sync(Path(folder))
+        if not os.path.lexists(destination):
+            temporary.rename(destination)
+        elif not _exchange(temporary, destination):
+            old = new_folder(destination.parent)
             destination.rename(old)
-        temporary.rename(destination)
-        if old is not None:
-            shutil.rmtree(old)
+            temporary.rename(destination)
+            temporary = old
+        _sync(destination.parent)
     except OSError as error:
-        raise _cannot_write(destination, error) from error
+        raise _explained(destination, error, None) from error
     finally:
         if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+            remove(temporary)
+
+
+def require_writable(destination: str | Path) -> None:
+    """Says before long work what would prevent its result from being written at the end.
+
+    Raises:
+        UserError: the folder cannot be made or written, or the name is too long.
+    """
+    destination = Path(destination)
+    try:
+        _prepare(destination)
+        remove(new_file(destination.parent))
+    except OSError as error:
+        raise cannot_write(destination, error) from error
 
 
 def write_bytes(destination: str | Path, data: bytes | memoryview) -> None:
@@ -75,14 +101,51 @@ def write_json(destination: str | Path, value: object) -> None:
     write_text(destination, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _prepare(destination: Path) -> None:
+    """Makes the folder, without leftovers of killed processes; OSError where the name is too long."""
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(destination.parent)
+    with contextlib.suppress(FileNotFoundError):
+        destination.lstat()
 
 
-def _cannot_write(destination: Path, error: OSError) -> UserError:
-    reason = error.strerror or str(error)
-    return UserError(
-        f"cannot write {destination}: {reason}", "free some room or choose another --workdir / output path"
-    )
+def _sync(path: Path) -> None:
+    """Waits until the file, or the folder's list of names, is on the disk.
+
+    Raises:
+        OSError: it does not get there; network file systems tell only now that the disk is full.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except PermissionError:
+        return  # a folder may be written but not read
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):  # this file system has no such thing
+            raise
+    finally:
+        os.close(handle)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Gives each the other's name in one step; False where the system or the file system cannot."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    if rename(_CURRENT_FOLDER, os.fsencode(one), _CURRENT_FOLDER, os.fsencode(other), _EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+        return False
+    raise OSError(number, os.strerror(number), str(other))
+
+
+def _explained(destination: Path, error: OSError, temporary: Path | None) -> UserError | OSError:
+    """The error as a message about the output, unless it names a file elsewhere."""
+    if isinstance(error.filename, str | bytes):
+        place = Path(os.path.abspath(os.fsdecode(error.filename)))
+        folder = Path(os.path.abspath(destination.parent))
+        if folder != place and folder not in place.parents and place not in folder.parents:
+            return error
+    return cannot_write(destination, error, temporary)

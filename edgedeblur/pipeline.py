@@ -1,7 +1,7 @@
 """`edgedeblur run`: distil, quantise, compile, evaluate, bench in one work directory, going on where it stopped."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -12,7 +12,6 @@ from edgedeblur.bench.report import Report, read_report
 from edgedeblur.compile.target import Target, database_name, load_target, shipped_database
 from edgedeblur.digests import stamp
 from edgedeblur.distill.distillation import DistillOptions, distill
-from edgedeblur.errors import INTERRUPTED, UserError
 from edgedeblur.progress import Progress
 from edgedeblur.quantize.pipeline import QuantiseOptions
 from edgedeblur.restore.evaluate import Evaluation, PairInMemory
@@ -25,7 +24,8 @@ from edgedeblur.steps import (
     held_back_pairs,
     quantise_step,
 )
-from edgedeblur.train.session import state_path
+from edgedeblur.train.saved_state import path_to_resume, state_path
+from edgedeblur.train.state import OtherRunError
 from edgedeblur.workdir import WorkDir
 
 
@@ -48,11 +48,13 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class Reporting:
-    """Where the way tells of itself: lines, steps of fine-tuning and evaluated pairs, training's console."""
+    """Where the way tells of itself: lines, steps of fine-tuning and evaluated pairs, training's console, and the names
+    of the steps that are finished."""
 
     log: Callable[[str], None]
     progress: Progress
     console: Console
+    finished: list[str] = field(default_factory=list)
 
 
 def run_all(options: RunOptions, workdir: WorkDir, reporting: Reporting) -> Report:
@@ -61,7 +63,7 @@ def run_all(options: RunOptions, workdir: WorkDir, reporting: Reporting) -> Repo
     Raises:
         UserError: whatever a step raises; the steps before it stay finished.
     """
-    run_steps(workdir.root, steps(options, workdir, reporting), reporting.log)
+    run_steps(workdir.root, steps(options, workdir, reporting), reporting.log, reporting.finished)
     return read_report(workdir.target_report(load_target(options.target).name))
 
 
@@ -104,7 +106,7 @@ def _quantize(way: _Way) -> Step:
 
 def _compile(way: _Way) -> Step:
     work, options = way.workdir, way.options
-    key = {"target": asdict(way.target), "size": options.size}
+    key = {"target": _target_key(way.target), "size": options.size}
 
     def run(begun: bool) -> None:
         compile_step(work.quantised, options.target, options.size, work, way.reporting.log)
@@ -138,13 +140,13 @@ def _bench(way: _Way) -> Step:
 
 def _run_distillation(options: DistillOptions, begun: bool, console: Console) -> None:
     """Distil, going on from the saved state where the same distillation was broken off after saving one."""
-    resume = begun and state_path(options.output).exists()
+    resume = begun and path_to_resume(options.output).exists()
     try:
         distill(replace(options, resume=resume), console)
-    except UserError as error:
-        if error.exit_code != INTERRUPTED:
+    except OtherRunError:
+        if state_path(options.output).exists():
             raise
-        raise UserError(error.message, "the same command goes on from there", INTERRUPTED) from None
+        distill(replace(options, resume=False), console)  # what was there is of a finished run with other options
 
 
 def _distillation_key(options: DistillOptions) -> dict:
@@ -153,6 +155,14 @@ def _distillation_key(options: DistillOptions) -> dict:
     values = {name: value for name, value in asdict(options).items() if name not in left_out}
     folders = {"data": _stamps(options.data), "validation": _stamps(options.validation)}
     return values | folders | {"shake": stamp(options.shake)}
+
+
+def _target_key(target: Target) -> dict:
+    """What the artefact depends on: of cores that were detected only their number, since clocks drift."""
+    values = asdict(target)
+    if target.detected:
+        values["clusters"] = sum(cluster.count for cluster in target.clusters)
+    return values
 
 
 def _stamps(sources: Sequence[str]) -> list[list[str | None]]:

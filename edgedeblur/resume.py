@@ -32,8 +32,13 @@ class Step:
     run: Callable[[bool], None]
 
 
-def run_steps(root: Path, steps: Sequence[Step], log: Callable[[str], None]) -> list[str]:
+def run_steps(
+    root: Path, steps: Sequence[Step], log: Callable[[str], None], finished: list[str] | None = None
+) -> list[str]:
     """Run what is not finished, in order; returns the names of the steps that ran.
+
+    Args:
+        finished: gets the name of each step that is finished, as soon as it is.
 
     A step is finished when it ran with the same options and input contents and its outputs are still what it made.
     A later step notices by itself: its inputs are the earlier one's outputs. The state is written when a step begins
@@ -41,12 +46,13 @@ def run_steps(root: Path, steps: Sequence[Step], log: Callable[[str], None]) -> 
     """
     state_file = root / STATE_FILE
     state = _read_state(state_file)
-    ran = []
+    ran, finished = [], [] if finished is None else finished
     for index, step in enumerate(steps, start=1):
         label = f"[{index}/{len(steps)}] {step.name}"
         key = _key(step)
         if state.get(step.name) == {"key": key, "outputs": _digests(step.outputs)} and _complete(step):
             log(f"{label}: finished before, kept")
+            finished.append(step.name)
             continue
         begun = state.get(step.name) == {"key": key, "outputs": None}
         log(f"{label}: goes on" if begun else label)
@@ -54,6 +60,7 @@ def run_steps(root: Path, steps: Sequence[Step], log: Callable[[str], None]) -> 
         step.run(begun)
         _record(state_file, state, step.name, key, _digests(step.outputs))
         ran.append(step.name)
+        finished.append(step.name)
     return ran
 
 

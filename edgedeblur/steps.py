@@ -20,7 +20,7 @@ from edgedeblur.digests import digest
 from edgedeblur.distill.distillation import DEFAULT_RECIPE, DistillOptions
 from edgedeblur.distill.recipe import DistillRecipe
 from edgedeblur.errors import UserError
-from edgedeblur.files import write_json
+from edgedeblur.files import require_writable, write_json
 from edgedeblur.progress import Progress, silent
 from edgedeblur.quantize.calibration_notes import calibration_notes
 from edgedeblur.quantize.calibration_set import calibration_images, held_back_images
@@ -108,6 +108,7 @@ def quantise_step(
     """
     network, metadata = load_student(student)
     images, described = calibration_images(calibration, options.seed)
+    require_writable(output)
     log(f"quantising {student} with {len(images)} calibration images ({described})")
     provenance = {
         "student_sha256": digest(student),

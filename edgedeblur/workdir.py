@@ -1,10 +1,12 @@
 """The work directory: where each command leaves its output and the next one finds it."""
 
 import re
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgedeblur.errors import UserError
+from edgedeblur.storage.locks import lock_of_file, lock_of_folder, locked
 
 DEFAULT = "edgedeblur-work"
 
@@ -41,6 +43,16 @@ class WorkDir:
     @property
     def before_after(self) -> Path:
         return self.root / "before-after.png"
+
+    def lock(self, output: Path | None = None) -> AbstractContextManager[None]:
+        """Keeps other commands from writing to the work directory, or to `output` where that lies elsewhere.
+
+        Raises:
+            UserError: when the block is entered: another process is at work on it.
+        """
+        if output is None or output.absolute().parent == self.root.absolute():
+            return locked(lock_of_folder(self.root), self.root, "choose another --workdir")
+        return locked(lock_of_file(output), output, "name another output")
 
     def artefact(self, target: str) -> Path:
         return self.root / f"artefact-{target}"

@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from edgedeblur.compile.mca import Processor, host_cpu
 from edgedeblur.compile.target import Target
 from edgedeblur.errors import UserError
 from edgedeblur.resources import resource_folder
+from edgedeblur.storage.temporary import scratch_folder
 
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 _DEFAULT_KIB = {1: 32, 2: 512, 3: 8192}  # where the system does not tell
@@ -42,11 +42,11 @@ def measure_host(target: Target) -> HostMachine:
         UserError: zig or llvm-mca is missing, or the probe does not run.
     """
     cpu, sizes = host_cpu(), cache_kib()
-    with tempfile.TemporaryDirectory(prefix="edgedeblur-") as folder:
-        shutil.copyfile(resource_folder("bench") / "probe.c", Path(folder) / "probe.c")
+    with scratch_folder() as folder:
+        shutil.copyfile(resource_folder("bench") / "probe.c", folder / "probe.c")
         compiler = [*link.zig_cc(target.zig_target), "-O2", "-mcpu=native", "-pthread", "-static"]
-        link.run_compiler([*compiler, "probe.c", "-o", "probe"], Path(folder))
-        found = _run(Path(folder) / "probe", sizes)
+        link.run_compiler([*compiler, "probe.c", "-o", "probe"], folder)
+        found = _run(folder / "probe", sizes)
     core = CoreModel(
         cpu=cpu,
         cores=1,

@@ -5,7 +5,6 @@ core from it, and its first run, whose data has left the caches, is not counted.
 all of them alike.
 """
 
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from edgedeblur.bench.report import Peer
 from edgedeblur.compile.cpu import cpu_flags
 from edgedeblur.errors import UserError
 from edgedeblur.quantize.network import QuantisedNetwork
+from edgedeblur.storage.temporary import scratch_folder
 
 ROUNDS = 10
 BLOCK = 5
@@ -54,8 +54,8 @@ def compare(network: QuantisedNetwork, ours: Run, names: Sequence[str], image: n
         UserError: no such peer, or its package is not installed.
     """
     check_names(names)
-    with tempfile.TemporaryDirectory() as folder:
-        peers = [PEERS[name](network, image.shape[:2], threads, Path(folder)) for name in names]
+    with scratch_folder() as folder:
+        peers = [PEERS[name](network, image.shape[:2], threads, folder) for name in names]
         times = take_turns([ours, *(peer.run for peer in peers)], image)
     medians = [percentile(samples, 50) for samples in times]
     return [

@@ -28,7 +28,9 @@ def command(
     from edgedeblur.compile.manifest import count_sources
     from edgedeblur.steps import compile_step
 
-    artefact = compile_step(workdir.need_quantised(network), target, size, workdir, say, database, tuned)
+    source = workdir.need_quantised(network)
+    with workdir.lock():
+        artefact = compile_step(source, target, size, workdir, say, database, tuned)
     int8 = artefact.manifest["int8"]
     sources = count_sources(layer["schedule_source"] for layer in artefact.manifest["layers"])
     tell(

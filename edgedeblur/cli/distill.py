@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from edgedeblur.cli import options
+from edgedeblur.cli.interruption import goes_on_where
 from edgedeblur.cli.output import tell
 from edgedeblur.workdir import WorkDir
 
@@ -36,6 +37,10 @@ def command(
     from edgedeblur.cli.progress import training_console
     from edgedeblur.distill.distillation import distill
     from edgedeblur.steps import distill_options
+    from edgedeblur.train.saved_state import path_to_resume
 
     given = {**training, "recipe": recipe, "teacher_options": teacher_options}
-    tell(distill(distill_options(workdir, teacher, tier, init, output, **given), training_console()))
+    settings = distill_options(workdir, teacher, tier, init, output, **given)
+    goes_on_where(path_to_resume(settings.output).exists)
+    with workdir.lock(settings.output):
+        tell(distill(settings, training_console()))

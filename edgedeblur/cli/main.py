@@ -9,13 +9,19 @@ import sys
 import threading
 import traceback
 import warnings
+from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
 import edgedeblur
+from edgedeblur import command_line
+from edgedeblur.cli.interruption import interrupted_message
 from edgedeblur.cli.output import plain, tell_error, warn
 from edgedeblur.cli.verbosity import add_options, say_what_it_took
 from edgedeblur.errors import INTERRUPTED, UserError
+from edgedeblur.storage.failures import describe
+from edgedeblur.storage.places import settle_without_home
 
 # In the order of the work, each the name of a module of edgedeblur.cli. A module is imported when its command is used,
 # and it imports torch or TVM when it works, so that help and mistakes in the command line answer at once.
@@ -56,6 +62,11 @@ class Commands(click.Group):
             error.message = f"no command {args[0]!r}; there are {', '.join(COMMANDS)}"
             raise
 
+    def main(self, args: Sequence[str] | None = None, *others, **named):
+        words = sys.argv[1:] if args is None else args
+        with command_line.running(words):
+            return super().main(args, *others, **named)
+
     def make_context(self, *args, **kwargs) -> click.Context:
         with _plain_usage_errors():
             return super().make_context(*args, **kwargs)
@@ -71,7 +82,7 @@ class Commands(click.Group):
                 if context.params["debug"] and not isinstance(error, UserError):
                     warn(traceback.format_exc().rstrip())
                 lost = interrupts and not isinstance(error, UserError)
-                context.exit(_report(KeyboardInterrupt() if lost else error))
+                context.exit(_report(KeyboardInterrupt() if lost else error, context))
             finally:
                 say_what_it_took()
 
@@ -88,32 +99,35 @@ def _plain_usage_errors():
 
 @contextlib.contextmanager
 def _noted_interrupts():
-    """Gives a list that is not empty after Ctrl-C: TVM turns a KeyboardInterrupt inside its callbacks into an error."""
+    """SIGTERM and SIGHUP end the work as Ctrl-C does, so that it is cleaned up after.
+
+    Gives a list that is not empty after any of them: TVM turns a KeyboardInterrupt inside its callbacks into an error.
+    """
     seen: list[int] = []
+    before = {}
 
     def note(number, frame):
         seen.append(number)
         raise KeyboardInterrupt
 
-    main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield seen
-        return
-    signal.signal(signal.SIGINT, note)
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL):  # nohup's and others' stay
+                before[number] = signal.signal(number, note)
     try:
         yield seen
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _report(error: BaseException) -> int:
+def _report(error: BaseException, context: click.Context) -> int:
     """Print a failure to stderr; returns the exit code."""
-    command = shlex.join(["edgedeblur", *sys.argv[1:]])
     mend, code = None, 1
     if isinstance(error, UserError):
         message, mend, code = error.message, error.mend, error.exit_code
     elif isinstance(error, KeyboardInterrupt):
-        warn(f"interrupted; what is finished is kept; resume with: {command}")
+        warn(interrupted_message(context))
         return INTERRUPTED
     elif isinstance(error, MemoryError):
         message, mend = f"out of memory: {error}", "use a smaller --size or batch, or close other programs"
@@ -130,8 +144,9 @@ def _report(error: BaseException) -> int:
 
 def _file_error(error: OSError) -> tuple[str, str | None]:
     place = f"{error.filename}: " if error.filename else ""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"{place}the disk is full", "free some room or choose another --workdir"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):  # others may come from reading
+        reason, mend = describe(error.errno, Path(str(error.filename or ".")).parent)
+        return f"{place}{reason}", mend
     return f"{place}{error.strerror or error}", None
 
 
@@ -151,6 +166,7 @@ def cli(debug: bool) -> None:
 def main() -> None:
     """Entry point of the `edgedeblur` program."""
     warnings.showwarning = lambda message, category, *_: warn(f"{category.__name__}: {message}")
+    settle_without_home()
     cli(prog_name="edgedeblur")
 
 

@@ -54,7 +54,7 @@ def command(
     recipe = QuantiseOptions(
         observer, percentile, bias_correction=bias_correction, finetune_steps=finetune_steps, seed=seed
     )
-    with Progress("quantize") as progress:
+    with Progress("quantize") as progress, workdir.lock(destination):
         network = quantise_step(source, calibration, destination, recipe, say, progress)
         quality, described = int8_cost(source, network, calibration, seed, progress)
     written = f"{destination}: {len(network.layers)} of {len(network.layers)} convolutions int8"

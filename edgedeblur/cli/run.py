@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from edgedeblur.cli import options
+from edgedeblur.cli.interruption import goes_on_where
 from edgedeblur.cli.output import json_option, show_result
 from edgedeblur.cli.progress import Progress, say
 from edgedeblur.workdir import WorkDir
@@ -57,13 +58,16 @@ def command(
     from edgedeblur.pipeline import Reporting, RunOptions, run_all
     from edgedeblur.quantize.pipeline import QuantiseOptions
     from edgedeblur.steps import distill_options
+    from edgedeblur.train.saved_state import state_path
 
     given = {"teacher_options": teacher_options, "data": data, "minutes": minutes, "steps": steps, "seed": seed}
     distill = distill_options(workdir, teacher, tier, init, **given)
     quantise = QuantiseOptions(finetune_steps=finetune_steps, seed=seed)
     settings = RunOptions(distill, calibration, quantise, target, size, threads)
-    with Progress("run") as progress:
-        report = run_all(settings, workdir, Reporting(say, progress, training_console()))
+    with Progress("run") as progress, workdir.lock():
+        reporting = Reporting(say, progress, training_console())
+        goes_on_where(lambda: bool(reporting.finished) or state_path(workdir.student).exists())
+        report = run_all(settings, workdir, reporting)
     verdict = sentence(report.budget, report.latency_ms, report.memory_mb, report.provenance)
     files = f"before and after: {workdir.before_after}; report: {workdir.report}"
     show_result(report_json(report), summary_table(report), files, verdict)

@@ -5,8 +5,10 @@ from pathlib import Path
 import click
 
 from edgedeblur.cli import options
+from edgedeblur.cli.interruption import goes_on_where
 from edgedeblur.cli.output import tell
 from edgedeblur.cli.progress import Progress
+from edgedeblur.storage.locks import lock_of_folder, locked
 from edgedeblur.workdir import WorkDir
 
 _KINDS = ["shake", "linear", "turn", "defocus", "object", "scene", "recorded", "still"]
@@ -52,7 +54,8 @@ def command(
     from edgedeblur.steps import synth_step
 
     folder = output or workdir.root / "pairs"
-    with Progress("synth") as progress:
+    goes_on_where((folder / RECORDS).exists)
+    with Progress("synth") as progress, locked(lock_of_folder(folder), folder, "choose another folder"):
         records = synth_step(folder, data, recipe, kinds, count, size, seed, shake, contact_sheet, progress)
     tell(f"{folder}: {len(records)} pairs; {HEADER} and {RECORDS} say how they were made")
     if contact_sheet is not None:

@@ -1,10 +1,12 @@
 """`edgedeblur train`."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
 
 from edgedeblur.cli import options
+from edgedeblur.cli.interruption import goes_on_where
 from edgedeblur.cli.output import tell
 from edgedeblur.workdir import WorkDir
 
@@ -47,8 +49,13 @@ def command(
     """
     from edgedeblur.cli.progress import training_console
     from edgedeblur.train.generator import TrainOptions, train_generator
+    from edgedeblur.train.processes import launched_beside_the_first
+    from edgedeblur.train.saved_state import path_to_resume
 
     chosen = {"recipe": recipe, "network": network, "vgg": vgg, "encoder": encoder, "init": init}
-    written = train_generator(TrainOptions(output=output or workdir.teacher, **chosen, **training), training_console())
+    settings = TrainOptions(output=output or workdir.teacher, **chosen, **training)
+    goes_on_where(path_to_resume(settings.output).exists)
+    with nullcontext() if launched_beside_the_first() else workdir.lock(settings.output):
+        written = train_generator(settings, training_console())
     if written is not None:
         tell(written)

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from edgedeblur.cli import options
+from edgedeblur.cli.interruption import goes_on_where
 from edgedeblur.cli.output import json_option, show_result
 from edgedeblur.cli.progress import Progress, say
 from edgedeblur.workdir import WorkDir
@@ -57,14 +58,19 @@ def command(
     shape by shape, and `edgedeblur compile` uses it. An interrupted search goes on with the shapes that are not in the
     database yet.
     """
+    from edgedeblur.compile.target import database_name, load_target
+    from edgedeblur.digests import digest
     from edgedeblur.steps import tune_step
     from edgedeblur.tune.tables import comparison_sentence, tuning_json, tuning_table
     from edgedeblur.tune.tuning import TuneOptions
 
     settings = TuneOptions(layers, trials, minutes, seed, again)
-    with Progress("tune") as progress:
-        path, tuning = tune_step(
-            workdir.need_quantised(network), target, size, threads, serial, database, settings, workdir, say, progress
-        )
+    source = workdir.need_quantised(network)
+    path = database or workdir.tuned(database_name(load_target(target)))
+    before = digest(path)
+    left = "name the layers that are left with --layers; --again would tune all of them anew"
+    goes_on_where(lambda: digest(path) != before and (left if again else True))
+    with Progress("tune") as progress, workdir.lock(path):
+        path, tuning = tune_step(source, target, size, threads, serial, path, settings, workdir, say, progress)
     used = f"{path}: used by edgedeblur compile --target {target}"
     show_result(tuning_json(tuning, path), tuning_table(tuning), comparison_sentence(tuning), used)

@@ -18,7 +18,7 @@ from edgedeblur.compile.emit import CONSTANTS, MODEL_C, ModelFacts, emit_model_c
 from edgedeblur.compile.manifest import damaged
 from edgedeblur.compile.target import Target, parse_target
 from edgedeblur.errors import UserError
-from edgedeblur.files import atomic_folder
+from edgedeblur.files import atomic_folder, require_writable
 from edgedeblur.quantize.edq import load_edq, save_edq
 from edgedeblur.quantize.network import QuantisedNetwork
 
@@ -89,6 +89,7 @@ def compile_network(
 
     output = Path(output)
     _check_output(output)
+    require_writable(output)
     sets, chosen = [], {}
     for one in target.kernel_sets:
         log(f"compiling {len(network.layers)} kernels for {target.name} ({one.cpu}, {one.isa})")

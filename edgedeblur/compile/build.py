@@ -8,10 +8,8 @@
 """
 
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import tvm
 
@@ -28,6 +26,7 @@ from edgedeblur.compile.target import Target
 from edgedeblur.compile.workspace import workspace_bytes
 from edgedeblur.errors import UserError
 from edgedeblur.quantize.network import QuantisedNetwork
+from edgedeblur.storage.temporary import scratch_folder
 
 # LLVM would unroll a 1x1 convolution's inner loop whole, move its weights out of the loop over pixels, and spill them.
 _KEEP_SHORT_LOOPS = "-unroll-threshold-aggressive:uint=150"
@@ -170,7 +169,7 @@ def _calls(kernels: tuple[LayerKernel, ...], memory: MemoryPlan) -> tuple[Kernel
 
 def object_code(compiled: tvm.runtime.Module) -> bytes:
     """A compiled module as a relocatable object."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "kernels.o"
+    with scratch_folder() as folder:
+        path = folder / "kernels.o"
         compiled.write_to_file(str(path))
         return path.read_bytes()

@@ -16,6 +16,7 @@ from edgedeblur.compile.bionic import check_bionic
 from edgedeblur.compile.target import Target
 from edgedeblur.errors import UserError
 from edgedeblur.resources import resource_folder
+from edgedeblur.storage.places import cache_folder
 
 BENCH = "edgedeblur-bench"
 LIBRARY = "libedgedeblur_model.so"
@@ -204,8 +205,7 @@ def zig_cache() -> Path:
     """Where zig keeps the C libraries that it has built: a minute the first time, nothing after."""
     if "ZIG_GLOBAL_CACHE_DIR" in os.environ:
         return Path(os.environ["ZIG_GLOBAL_CACHE_DIR"])
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return caches / "edgedeblur" / "zig"
+    return cache_folder() / "zig"
 
 
 def _library_arguments(output: str, *more_sources: str) -> list[str]:

@@ -6,7 +6,6 @@ what is lost otherwise is for its caller to add.
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import sqlite3
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgedeblur.errors import UserError
+from edgedeblur.storage.places import cache_folder
 
 PACKAGE = "llvm-22"
 _ITERATIONS = (6, 18)  # the first fill the pipelines; the difference is the steady state
@@ -115,8 +115,7 @@ def block_cycles(blocks: Sequence[Sequence[str]], processor: Processor, cache: P
 
 def default_cache() -> Path:
     """Beside zig's: in the user's cache folder."""
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return caches / "edgedeblur" / "mca.sqlite"
+    return cache_folder() / "mca.sqlite"
 
 
 def _corrected(line: str, cpu: str) -> str:

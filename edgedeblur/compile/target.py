@@ -70,6 +70,7 @@ class Target:
     fallbacks: other kernels in the same artefact, the better first; the first set that the processor has runs.
     android_api: the lowest API level that the library for apps runs on; of Android targets only.
     estimate: what an estimate of the latency needs to know of the cores, None where that was not written down.
+    detected: whether the cores are this machine's and were read just now: a clock may be another one next time.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Target:
     fallbacks: tuple[Fallback, ...] = ()
     android_api: int | None = None
     estimate: CoreModel | None = None
+    detected: bool = False
 
     @property
     def kernel_sets(self) -> tuple["Target", ...]:
@@ -280,6 +282,7 @@ def _detect_host(path: Path, table: dict) -> Target:
         threads=min(len(cores), MAX_THREADS),
         clusters=_host_clusters(cores),
         runner=(),
+        detected=True,
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from edgedeblur.data.opencv_threads import one_opencv_thread
 from edgedeblur.data.sources import Source
 
 MAX_REUSE = 64
@@ -78,7 +79,7 @@ class Stock:
 
 def batches(stock: Stock, first_step: int, threads: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
     """The batches from `first_step` on without end; a resumed run sees the batches the first would have seen."""
-    with ThreadPoolExecutor(threads, thread_name_prefix="batches") as pool:
+    with one_opencv_thread(), ThreadPoolExecutor(threads, thread_name_prefix="batches") as pool:
         waiting: deque[Future] = deque()
         step = first_step
         try:

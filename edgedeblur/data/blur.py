@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from edgedeblur.data.blur_recipe import KINDS, SLIGHT, BlurRecipe
@@ -23,8 +22,6 @@ from edgedeblur.data.sensor import jpeg, photon_noise, read_noise
 from edgedeblur.data.shake_model import shipped_shake
 from edgedeblur.data.trajectory import draw_change, exposures_of, frames_kernel, linear_path, path_kernel, shake_path
 from edgedeblur.data.turning import turn_blur
-
-cv2.setNumThreads(1)  # one image per loader thread; OpenCV's own pool would fight with torch's
 
 VIDEO_FRAMES = tuple(range(MIN_FRAMES, MAX_FRAMES + 1, 2))  # odd numbers have a middle, which is the sharp frame
 OPEN_SHUTTER = 33  # exposures that stand for an open shutter where frames are put together one by one

@@ -18,6 +18,7 @@ import numpy as np
 from edgedeblur import __version__
 from edgedeblur.data.blur import KINDS, BlurRecipe
 from edgedeblur.data.images import write_image
+from edgedeblur.data.opencv_threads import one_opencv_thread
 from edgedeblur.data.sources import Mixture, Pairs, Photos, Source
 from edgedeblur.data.training_data import open_data
 from edgedeblur.errors import UserError
@@ -79,7 +80,7 @@ def write_pairs(options: SynthOptions, progress: Progress) -> list[dict]:
     _check_source(source, options)
     records = _begin(options, described)
     missing = [index for index in range(options.count) if _name(index) not in records]
-    with (options.output / RECORDS).open("a", encoding="utf-8") as log:
+    with one_opencv_thread(), (options.output / RECORDS).open("a", encoding="utf-8") as log:
         for done, index in enumerate(missing, start=options.count - len(missing) + 1):
             record = _write_pair(options, source, index)
             records[record["name"]] = record

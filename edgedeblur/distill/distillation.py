@@ -24,7 +24,8 @@ from edgedeblur.student import Student, StudentSpec, build_student, student_spec
 from edgedeblur.train.device import Compute, choose_compute
 from edgedeblur.train.recipe import RECIPES, read_recipe
 from edgedeblur.train.recipe_table import to_table
-from edgedeblur.train.session import SessionOptions, fitting_of, new_optimiser, run_session
+from edgedeblur.train.saved_state import mark_finished
+from edgedeblur.train.session import SessionOptions, check_output, fitting_of, new_optimiser, run_session
 from edgedeblur.train.state import TrainingState
 from edgedeblur.train.validation import RestoreImage, mean_psnr, restore_image
 
@@ -59,6 +60,7 @@ def distill(options: DistillOptions, console: Console | None = None) -> Path:
         UserError: bad options, recipe, teacher or data; nothing to resume from; interrupted (resumable).
     """
     spec = student_spec(options.tier)
+    check_output(options)
     compute = choose_compute(options.device, options.precision)
     recipe = _recipe(options, compute.device)
     teacher = load_generator(options.teacher, **options.teacher_options).to(compute.device).requires_grad_(False)
@@ -77,7 +79,9 @@ def distill(options: DistillOptions, console: Console | None = None) -> Path:
     step_function = distill_step(state, teacher, recipe, compute)
     restore = _restore(state, compute)
     result = run_session(options, "distilling", state, recipe.fitting, data, step_function, restore, console)
-    return _write(options, recipe, teacher, state, data, result, compute)
+    written = _write(options, recipe, teacher, state, data, result, compute)
+    mark_finished(options.output)
+    return written
 
 
 def _recipe(options: DistillOptions, device: torch.device) -> DistillRecipe:

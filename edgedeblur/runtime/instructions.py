@@ -1,8 +1,6 @@
 """How many instructions an image takes, counted by QEMU as it simulates the target's processor."""
 
-import os
 import subprocess
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +9,10 @@ from edgedeblur.compile import cpu, link
 from edgedeblur.compile.artefact import ArtefactInfo
 from edgedeblur.digests import digest
 from edgedeblur.errors import UserError
+from edgedeblur.files import write_bytes
 from edgedeblur.resources import resource_folder
 from edgedeblur.runtime.program import run_program, runner_for
+from edgedeblur.storage.temporary import scratch_folder
 
 _SOURCE = "count_instructions.c"
 _IMAGES = 2  # that the program runs: the first, and one that it measures
@@ -29,8 +29,8 @@ def count_instructions(artefact: ArtefactInfo, image: np.ndarray) -> int:
     """
     runner = runner_for(artefact)
     _check_runner(artefact, runner)
-    with tempfile.TemporaryDirectory(prefix="edgedeblur-") as folder:
-        result = Path(folder) / "instructions"
+    with scratch_folder() as folder:
+        result = folder / "instructions"
         plugin = ("-plugin", f"{_plugin()},out={result}")
         run_program(artefact, image, runs=1, warmup=0, threads=1, runner=(runner[0], *plugin, *runner[1:]))
         return int(result.read_text()) // _IMAGES
@@ -56,9 +56,8 @@ def _plugin() -> Path:
     source = resource_folder("runtime") / _SOURCE
     kept = link.zig_cache().parent / f"{_SOURCE}-{digest(source)[:16]}.so"
     if not kept.is_file():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
+        with scratch_folder() as folder:
             compiler = link.zig_cc(f"{cpu.architecture()}-linux-gnu.{_GLIBC}")
-            link.run_compiler([*compiler, "-O2", "-shared", "-fPIC", str(source), "-o", "plugin.so"], Path(folder))
-            os.replace(Path(folder) / "plugin.so", kept)
+            link.run_compiler([*compiler, "-O2", "-shared", "-fPIC", str(source), "-o", "plugin.so"], folder)
+            write_bytes(kept, (folder / "plugin.so").read_bytes())
     return kept

@@ -4,7 +4,6 @@ import json
 import shutil
 import signal
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from edgedeblur.compile import cpu
 from edgedeblur.compile.artefact import ArtefactInfo, load_artefact
 from edgedeblur.errors import UserError
 from edgedeblur.runtime.session import check_image
+from edgedeblur.storage.temporary import scratch_folder
 
 _SCHEMA_VERSION = 1
 
@@ -97,8 +97,8 @@ def run_program(
     options += ["--threads", str(threads)] if threads is not None else []
     options += ["--cores", cores] if cores is not None else []
     options += ["--profile"] if profile else []
-    with tempfile.TemporaryDirectory(prefix="edgedeblur-") as folder:
-        source, restored = Path(folder) / "input.rgb", Path(folder) / "output.rgb"
+    with scratch_folder() as folder:
+        source, restored = folder / "input.rgb", folder / "output.rgb"
         source.write_bytes(np.ascontiguousarray(image).tobytes())
         command = [*runner, str(info.bench.resolve()), "--input", str(source), "--output", str(restored), *options]
         text = run_bench(command, timeout_s)

@@ -20,7 +20,8 @@ from edgedeblur.train.perceptual import VggFeatures, load_vgg
 from edgedeblur.train.processes import Processes, joined_processes
 from edgedeblur.train.recipe import GeneratorRecipe, find_recipe, read_recipe
 from edgedeblur.train.recipe_table import to_table
-from edgedeblur.train.session import SessionOptions, fitting_of, new_optimiser, run_session
+from edgedeblur.train.saved_state import mark_finished
+from edgedeblur.train.session import SessionOptions, check_output, fitting_of, new_optimiser, run_session
 from edgedeblur.train.state import TrainingState
 from edgedeblur.train.step import adversarial_step, build_discriminator
 from edgedeblur.train.validation import RestoreImage, mean_psnr, restore_image
@@ -60,6 +61,8 @@ def train_generator(options: TrainOptions, console: Console | None = None) -> Pa
     compute = choose_compute(options.device, options.precision)
     with joined_processes(compute.device) as processes:
         with processes.failing_together():
+            if processes.first:
+                check_output(options)
             run = _prepare(options, compute, processes)
         if console is not None and processes.first:
             for line in run.remarks():
@@ -69,7 +72,11 @@ def train_generator(options: TrainOptions, console: Console | None = None) -> Pa
         result = run_session(
             options, "training", run.state, run.recipe.fitting, run.data, step_function, restore, console
         )
-        return _write(options, run, result) if processes.first else None
+        if not processes.first:
+            return None
+        written = _write(options, run, result)
+        mark_finished(options.output)
+        return written
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from edgedeblur.command_line import how_to_resume
 from edgedeblur.errors import INTERRUPTED, UserError
 from edgedeblur.train.processes import Processes
 from edgedeblur.train.progress import Reporter
@@ -140,7 +141,7 @@ class _Saver:
         self.state.processes.wait_for_all()  # torchrun ends all when the first process is gone
         return UserError(
             f"stopped at step {self.state.step}; the state is in {self.path}",
-            "the same command with --resume goes on from there",
+            how_to_resume(),
             exit_code=INTERRUPTED,
         )
 
@@ -168,11 +169,11 @@ def _without_denormals() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _interruption() -> Iterator[Callable[[], bool]]:
-    """Within the block the first SIGINT or SIGTERM is only noted, so that a step can end and be saved."""
+    """Within the block the first SIGINT, SIGTERM or SIGHUP is only noted, so that a step can end and be saved."""
     seen: list[int] = []
     previous = {}
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             previous[number] = signal.signal(number, lambda caught, _: seen.append(caught))
     except ValueError:
         pass  # not the main thread: its owner handles signals

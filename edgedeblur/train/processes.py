@@ -117,6 +117,11 @@ def launched() -> bool:
     return distributed.is_torchelastic_launched() and int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
+def launched_beside_the_first() -> bool:
+    """Whether torchrun started this process, and not as the one that writes."""
+    return launched() and os.environ.get("RANK") != "0"
+
+
 def local_rank() -> int:
     """Which of this machine's processes this is, so which of its GPUs it takes; 0 without torchrun."""
     return int(os.environ.get("LOCAL_RANK", "0")) if launched() else 0

@@ -12,11 +12,13 @@ from edgedeblur.data.batches import Stock, batches
 from edgedeblur.data.gpu_stock import GpuStock, made_on_gpu
 from edgedeblur.data.training_data import TrainingData
 from edgedeblur.errors import UserError
+from edgedeblur.files import require_writable
 from edgedeblur.train.loop import Batch, LoopOptions, StepFunction, run_loop
 from edgedeblur.train.muon import Muon
 from edgedeblur.train.processes import launched
 from edgedeblur.train.progress import Reporter, tensorboard_folder
 from edgedeblur.train.recipe import Fitting
+from edgedeblur.train.saved_state import path_to_resume, refuse_to_replace, state_path
 from edgedeblur.train.schedule import Budget
 from edgedeblur.train.state import TrainingState
 from edgedeblur.train.validation import RestoreImage, mean_psnr, to_tensor
@@ -26,7 +28,7 @@ from edgedeblur.train.validation import RestoreImage, mean_psnr, to_tensor
 class SessionOptions:
     """What the options of `train` and `distill` share.
 
-    output: the model file to write; the state for --resume is kept beside it as `<name>.state.pt`.
+    output: the model file to write; the state for --resume is kept beside it, see `train.saved_state`.
     data: folders to learn from, each `FOLDER` or `KIND:FOLDER` with KIND photos, pairs or frames; none: default photos.
     shake: recordings of angular rates for the recipe's recorded blur; None: the model of them that ships.
     validation: folders of pairs to measure on; none: a part of the data is held back.
@@ -58,9 +60,17 @@ class SessionOptions:
     validate_minutes: float = 10.0
 
 
-def state_path(output: Path) -> Path:
-    """Where the state of a run that writes `output` is kept."""
-    return output.with_suffix(".state.pt")
+def check_output(options: SessionOptions) -> None:
+    """Says before the work begins that its files could not be written, or would replace what must not be lost.
+
+    Raises:
+        UserError: the folder cannot be written, a name is too long, or the state of an interrupted run is there and
+            the options are not to go on from it.
+    """
+    if not options.resume:
+        refuse_to_replace(options.output)
+    for path in (options.output, state_path(options.output)):
+        require_writable(path)
 
 
 def fitting_of(options: SessionOptions, fitting: Fitting, device: torch.device) -> Fitting:
@@ -123,7 +133,7 @@ def run_session(
     if launched() and processes.count == 1:
         raise UserError("only training runs in several processes", "start this command without torchrun", exit_code=2)
     if options.resume:
-        state.restore(state_path(options.output))
+        state.restore(path_to_resume(options.output))
     reporter = _reporter(options, title, console) if processes.first else Reporter(None, title)
 
     def draw_from(step: int) -> Iterator[Batch]:

@@ -4,6 +4,7 @@ import copy
 import io
 import math
 import pickle
+import shlex
 from pathlib import Path
 
 import torch
@@ -15,8 +16,11 @@ from edgedeblur.errors import UserError
 from edgedeblur.files import write_bytes
 from edgedeblur.train.processes import ALONE, Processes
 from edgedeblur.train.recipe_table import to_table
+from edgedeblur.train.saved_state import command_to_keep
 
-_MEND_FRESH = "train afresh: leave out --resume"
+
+class OtherRunError(UserError):
+    """The state is sound, and of a run with other settings."""
 
 
 class RunningAverage:
@@ -115,6 +119,7 @@ class TrainingState:
             "networks": {name: network.state_dict() for name, network in self.networks.items()},
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
             "scaler": self.scaler.state_dict(),
+            "command": command_to_keep(),
         }
         buffer = io.BytesIO()  # torch itself reports a full disk as an inner error of its archive
         torch.save(content, buffer)
@@ -131,14 +136,14 @@ class TrainingState:
         differing = [name for name, value in _without_rates(self.identity).items() if saved.get(name) != value]
         if differing:
             was = content["identity"].get(differing[0])
-            raise UserError(
+            raise OtherRunError(
                 f"{path} is from a run with another {differing[0]}: {was!r}, now {self.identity[differing[0]]!r}",
-                _MEND_FRESH,
+                _begin_anew(path),
             )
         try:
             self._load(content)
         except (KeyError, ValueError, RuntimeError, TypeError) as error:
-            raise UserError(f"{path} does not fit this run: {error}", _MEND_FRESH) from error
+            raise UserError(f"{path} does not fit this run: {error}", _begin_anew(path)) from error
 
     def _load(self, content: dict) -> None:
         self.averaged.load_state_dict(content["averaged"])
@@ -185,11 +190,15 @@ def parse_training_state(path: Path, data: bytes) -> dict[str, dict[str, Tensor]
             raise ValueError("keys are missing")
     except (pickle.UnpicklingError, RuntimeError, ValueError, AttributeError, EOFError, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"{path} is not a training state: {reason}", _MEND_FRESH) from error
+        raise UserError(f"{path} is not a training state: {reason}", _begin_anew(path)) from error
     return content
 
 
 def _state_bytes(path: Path) -> bytes:
     if not Path(path).is_file():
-        raise UserError(f"there is no training state {path} to resume from", _MEND_FRESH)
+        raise UserError(f"there is no training state {path} to resume from", "begin anew: leave out --resume")
     return Path(path).read_bytes()
+
+
+def _begin_anew(path: Path) -> str:
+    return f"begin anew: rm {shlex.quote(str(path))}, and the command without --resume"

@@ -25,8 +25,10 @@ from edgedeblur.compile.schedule import Schedule, default_schedule
 from edgedeblur.compile.target import Target
 from edgedeblur.compile.tuned import TunedLayer
 from edgedeblur.errors import UserError
+from edgedeblur.files import require_writable
 from edgedeblur.progress import Progress
 from edgedeblur.quantize.network import QuantisedNetwork
+from edgedeblur.storage.temporary import scratch_folder
 from edgedeblur.tune.database import keep, open_database
 from edgedeblur.tune.devices import Device
 from edgedeblur.tune.network import Comparison, compare_networks
@@ -87,14 +89,15 @@ def tune(
     """
     check_size(network, *size)
     check_ranges(network)
+    require_writable(database)
     shapes = distinct_shapes(network, *size, options.layers)
     deadline = float("inf") if options.minutes is None else time.monotonic() + 60 * options.minutes
     known = open_database(database)
     for note in known.notes:
         log(f"note: {note}")
     results = []
-    with tempfile.TemporaryDirectory(prefix="edgedeblur-tune-") as folder:
-        tuner = _Tuner(network, target, device, database, options, deadline, Path(folder), log, progress)
+    with scratch_folder() as folder:
+        tuner = _Tuner(network, target, device, database, options, deadline, folder, log, progress)
         for done, shape in enumerate(shapes):
             before = None if options.again else known.find(shape.shape, target.isa, target.threads)
             if before is not None and tuner.fits(shape, before):

@@ -137,7 +137,10 @@ def test_an_interruption_later_keeps_the_steps_before_it(light, monkeypatch):
     bench_step = pipeline.bench_step
     monkeypatch.setattr(pipeline, "bench_step", interrupt)
     result = run()
-    assert result.exit_code == 130 and "resume with: edgedeblur" in result.stderr
+    assert (
+        result.exit_code == 130
+        and "what is finished is kept; to go on: edgedeblur run --teacher teacher.safetensors" in result.stderr
+    )
     monkeypatch.setattr(pipeline, "bench_step", bench_step)
     assert steps_done(run()) == ["bench"]
 

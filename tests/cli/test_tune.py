@@ -1,6 +1,7 @@
 """`tune` as it is typed: on a tiny network within seconds, and compile and inspect with what it found."""
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -68,7 +69,10 @@ def test_ctrl_c_ends_it_with_a_message_and_keeps_what_is_finished(work):
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
-    assert "interrupted; what is finished is kept; resume with: edgedeblur tune" in stderr and "Traceback" not in stderr
+    assert (
+        f"interrupted; what is finished is kept; to go on: {shlex.join(command)}" in stderr
+        and "Traceback" not in stderr
+    )
     assert read_database(database).layers
 
 

@@ -157,7 +157,7 @@ def test_without_a_batch_a_cpu_takes_the_recipes_smaller_one(run, recorded):
     options = run("deblurgan-v2", steps=1, batch=None)
     train_generator(options)
     recipe = read_recipe(options.recipe, GeneratorRecipe).fitting
-    used = read_training_state(options.output.with_suffix(".state.pt"))["identity"]["recipe"]["fitting"]["batch"]
+    used = read_training_state(options.output.with_suffix(".finished.pt"))["identity"]["recipe"]["fitting"]["batch"]
     assert used == recipe.cpu_batch < recipe.batch
     with pytest.raises(UserError, match="another recipe"):
         train_generator(dataclasses.replace(options, batch=recipe.batch, resume=True))

@@ -53,7 +53,7 @@ def test_a_run_writes_a_generator_that_loads(tmp_path, photos, pairs, kind):
     facts = read_model(path).metadata
     assert facts["steps"] == 4 and facts["data"] == ["4 photos of photos"]
     assert facts["psnr_db"]["blurred"].keys() == facts["psnr_db"]["restored"].keys() == {"pairs", "mean"}
-    state = read_training_state(tmp_path / "t.state.pt")
+    state = read_training_state(tmp_path / "t.finished.pt")
     assert ("discriminator" in state["networks"]) == (kind != "none")
 
 
@@ -102,7 +102,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, photos, pairs, monkeyp
     resumed = train_generator(options(tmp_path, photos, pairs, "part.safetensors", steps=6, resume=True))
     expected, got = read_model(whole).state, read_model(resumed).state
     assert all(torch.equal(expected[name], got[name]) for name in expected)
-    first, second = (read_training_state(path.with_suffix(".state.pt")) for path in (whole, resumed))
+    first, second = (read_training_state(path.with_suffix(".finished.pt")) for path in (whole, resumed))
     for name, tensor in first["networks"]["discriminator"].items():
         assert torch.equal(tensor, second["networks"]["discriminator"][name])
 

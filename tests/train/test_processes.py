@@ -125,6 +125,6 @@ def test_only_the_first_process_tells_and_writes(tmp_path, photos, pairs):
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.split() == [settings["output"]]
     assert done.stderr.count("step 2, validation") == 1
-    assert read_training_state(tmp_path / "t.state.pt")["step"] == 2
+    assert read_training_state(tmp_path / "t.finished.pt")["step"] == 2
     failed = torchrun(*train, *words, "--recipe", "deblurgan-v3")
     assert failed.returncode != 0 and failed.stderr.count("no recipe 'deblurgan-v3'") == 1
