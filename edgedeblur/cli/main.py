@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import importlib
+import os
 import shlex
 import signal
 import sys
@@ -12,7 +13,7 @@ import traceback
 import click
 
 import edgedeblur
-from edgedeblur.errors import INTERRUPTED, UserError
+from edgedeblur.errors import INTERRUPTED, Terminated, UserError
 
 # In the order of the work, each the name of a module of edgedeblur.cli. A module is imported when its command is used,
 # and it imports torch or TVM when it works, so that help and mistakes in the command line answer at once.
@@ -54,7 +55,7 @@ class Commands(click.Group):
             raise
 
     def invoke(self, context: click.Context):
-        with _noted_interrupts() as interrupts:
+        with _noted_signals() as signals:
             try:
                 return super().invoke(context)
             except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
@@ -62,28 +63,45 @@ class Commands(click.Group):
             except BaseException as error:
                 if context.params["debug"] and not isinstance(error, UserError):
                     traceback.print_exc()
-                lost = interrupts and not isinstance(error, UserError)
-                context.exit(_report(KeyboardInterrupt() if lost else error))
+                lost = signals and not isinstance(error, UserError)
+                context.exit(_report(_exception_of(signals[0]) if lost else error))
+
+
+# What a signal does where nobody has chosen otherwise, as `nohup` does with SIGHUP; only there it becomes an exception.
+_DEFAULTS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL, signal.SIGHUP: signal.SIG_DFL}
 
 
 @contextlib.contextmanager
-def _noted_interrupts():
-    """Gives a list that is not empty after Ctrl-C: TVM turns a KeyboardInterrupt inside its callbacks into an error."""
+def _noted_signals():
+    """Ctrl-C, SIGTERM and SIGHUP as exceptions, which end child processes and remove temporary files on their way.
+
+    Gives a list of those that have come: TVM turns such an exception inside its callbacks into an error. A second
+    SIGTERM or SIGHUP does not interrupt the cleaning up.
+    """
     seen: list[int] = []
+    process = os.getpid()
 
     def note(number, frame):
-        seen.append(number)
-        raise KeyboardInterrupt
+        if os.getpid() != process:  # a forked child has inherited this
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        if number == signal.SIGINT or not seen:
+            seen.append(number)
+            raise _exception_of(number)
 
     main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield seen
-        return
-    signal.signal(signal.SIGINT, note)
+    taken = [number for number, default in _DEFAULTS.items() if main and signal.getsignal(number) is default]
+    for number in taken:
+        signal.signal(number, note)
     try:
         yield seen
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number in taken:
+            signal.signal(number, _DEFAULTS[number])
+
+
+def _exception_of(number: int) -> BaseException:
+    return KeyboardInterrupt() if number == signal.SIGINT else Terminated(number)
 
 
 def _report(error: BaseException) -> int:
@@ -95,6 +113,10 @@ def _report(error: BaseException) -> int:
     elif isinstance(error, KeyboardInterrupt):
         click.echo(f"interrupted; what is finished is kept; resume with: {command}", err=True)
         return INTERRUPTED
+    elif isinstance(error, Terminated):
+        with contextlib.suppress(OSError):  # after SIGHUP there may be no terminal
+            click.echo(f"ended by {error}; what is finished is kept", err=True)
+        return error.exit_code
     elif isinstance(error, MemoryError):
         message, mend = f"out of memory: {error}", "use a smaller --size or batch, or close other programs"
     elif isinstance(error, OSError):

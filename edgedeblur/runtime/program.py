@@ -3,16 +3,17 @@
 import json
 import shutil
 import signal
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import TimeoutExpired
 
 import numpy as np
 
 from edgedeblur.compile import cpu
 from edgedeblur.compile.artefact import ArtefactInfo, load_artefact
 from edgedeblur.errors import UserError
+from edgedeblur.processes import run_to_end
 from edgedeblur.runtime.session import check_image
 
 _SCHEMA_VERSION = 1
@@ -155,8 +156,8 @@ def run_bench(command: list[str], timeout_s: float | None = None) -> str:
         UserError: it cannot start, fails, or is out of time.
     """
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout_s)
-    except subprocess.TimeoutExpired:
+        done = run_to_end(command, timeout_s=timeout_s)
+    except TimeoutExpired:
         raise UserError(f"edgedeblur-bench did not end within {timeout_s:g} s", "fewer runs") from None
     except OSError as error:
         raise UserError(f"cannot start {command[0]}: {error.strerror}") from None
