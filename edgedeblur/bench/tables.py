@@ -11,6 +11,7 @@ from edgedeblur.bench.phone_tables import phone_facts
 from edgedeblur.bench.report import Estimate, Report
 from edgedeblur.compile.cpu import runs_here
 from edgedeblur.compile.target import Target
+from edgedeblur.runtime.program import NoRunner, target_runner
 
 _COLOURS = {"pass": "green", "fail": "red", "unknown": "yellow"}
 
@@ -126,9 +127,31 @@ def targets_table(targets: Sequence[Target]) -> Table:
         )
         budget = f"p90 {target.latency_budget_ms:g} ms, {target.memory_budget_mb:g} MB"
         isas = [one.isa for one in target.kernel_sets]
-        here = "natively" if any(map(runs_here, isas)) else f"in {target.runner[0]}" if target.runner else "no"
+        here = _where_it_runs(target)
         table.add_row(target.name, target.description, ", ".join(isas), str(target.threads), cores, budget, here)
     return table
+
+
+def _where_it_runs(target: Target) -> str:
+    if any(runs_here(one.isa) for one in target.kernel_sets):
+        return "natively"
+    try:
+        runner = target_runner(target)
+    except NoRunner:
+        return "no"
+    return f"in {runner[0]}" if runner else "no"
+
+
+def missing_simulators(targets: Sequence[Target]) -> list[str]:
+    """A line for each simulator that is not installed: which targets it would run, and the command that installs it."""
+    names: dict[str, list[str]] = {}
+    for target in targets:
+        try:
+            target_runner(target)
+        except NoRunner as missing:
+            if target.runner:
+                names.setdefault(str(missing), []).append(target.name)
+    return [f"{', '.join(group)}: {missing}" for missing, group in names.items()]
 
 
 def _facts(report: Report) -> list[tuple[str, str | Text]]:

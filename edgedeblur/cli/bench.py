@@ -58,8 +58,8 @@ def command(
 
     An artefact for another processor runs in its simulator: output and memory only, never time, and the verdict on
     latency is "unknown"; beside it stands an estimate from the machine code, labelled as one (docs/estimate.md), for
-    targets with an [estimate] table. With --adb it runs on a phone. The output must be the integer interpreter's, byte
-    for byte, or there is no report.
+    targets with an [estimate] table. Without the simulator there is only the estimate, and the verdict is "unknown".
+    With --adb it runs on a phone. The output must be the integer interpreter's, byte for byte, or there is no report.
 
     Writes report.json and report-<target>.json. Exits with 0 on pass and where time is unknown, 3 on fail, 2 on bad
     use, 1 on other errors.
@@ -82,7 +82,9 @@ def command(
         context.exit(_on_every_phone(folder, settings, phones, workdir))
     report = _on_phone(folder, settings, phones, workdir) if phones.any else bench_step(folder, settings, workdir, say)
     show(*report_tables(report))
-    click.echo(f"{workdir.report}")
+    click.echo(f"report: {workdir.target_report(report.target.name)}")
+    for reason in report.unknown or []:
+        click.echo(reason)
     if report.estimate is not None:
         click.echo(estimate_sentence(report.estimate, report.budget.latency_ms))
     click.echo(sentence(report.budget, report.latency_ms, report.memory_mb, report.provenance))

@@ -50,7 +50,7 @@ def command(
     evaluation.json, before-after.png, report.json and report-<target>.json in the work directory. Exits as `bench`.
     """
     from edgedeblur.bench.tables import summary_table
-    from edgedeblur.bench.verdict import exit_code, sentence
+    from edgedeblur.bench.verdict import estimate_sentence, exit_code, sentence
     from edgedeblur.cli.progress import training_console
     from edgedeblur.pipeline import Reporting, RunOptions, run_all
     from edgedeblur.quantize.pipeline import QuantiseOptions
@@ -63,6 +63,10 @@ def command(
     with Progress("run") as progress:
         report = run_all(settings, workdir, Reporting(say, progress, training_console()))
     show(summary_table(report))
-    click.echo(f"before and after: {workdir.before_after}; report: {workdir.report}")
+    click.echo(f"before and after: {workdir.before_after}; report: {workdir.target_report(report.target.name)}")
+    for reason in report.unknown or []:
+        click.echo(reason)
+    if report.estimate is not None:
+        click.echo(estimate_sentence(report.estimate, report.budget.latency_ms))
     click.echo(sentence(report.budget, report.latency_ms, report.memory_mb, report.provenance))
     context.exit(exit_code(report.budget))

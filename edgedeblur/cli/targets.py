@@ -11,7 +11,7 @@ def command() -> None:
 
     `compile --target` also takes the path of a TOML file of your own, of the same form.
     """
-    from edgedeblur.bench.tables import targets_table
+    from edgedeblur.bench.tables import missing_simulators, targets_table
     from edgedeblur.compile.target import list_targets, load_target
     from edgedeblur.errors import UserError
 
@@ -21,4 +21,4 @@ def command() -> None:
             targets.append(load_target(name))
         except UserError as error:  # `host` on a processor without kernels
             missing.append(f"{name}: {error.message}")
-    show(targets_table(targets), *missing)
+    show(targets_table(targets), *missing, *missing_simulators(targets))

@@ -83,7 +83,7 @@ def need_mca() -> Path:
     if program is None:
         raise UserError(
             f"llvm-mca {_OLDEST} or newer is not installed; it knows how many cycles machine code takes",
-            f"apt-get install {PACKAGE}",
+            f"apt-get install {PACKAGE}, or the newest from llvm-{_OLDEST} on that this system has",
         )
     return program
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from edgedeblur.compile import cpu
 from edgedeblur.compile.artefact import ArtefactInfo, load_artefact
+from edgedeblur.compile.target import Target
 from edgedeblur.errors import UserError
 from edgedeblur.processes import run_to_end
 from edgedeblur.runtime.session import check_image
@@ -109,24 +110,32 @@ def run_program(
     return ProgramRun(parse_bench_output(text), output, simulated=bool(runner))
 
 
+class NoRunner(UserError):
+    """The program is for another architecture, and nothing here simulates that."""
+
+
 def runner_for(info: ArtefactInfo) -> tuple[str, ...]:
     """The command prefix that runs the artefact's program here: empty where it is native.
 
     Raises:
-        UserError: another architecture and no runner, or the runner is not installed.
+        NoRunner: another architecture and no runner, or the runner is not installed.
     """
-    target = info.target
+    return target_runner(info.target)
+
+
+def target_runner(target: Target) -> tuple[str, ...]:
+    """As `runner_for`, of all artefacts for a target."""
     if target.architecture == cpu.architecture():
         return ()
     if not target.runner:
-        raise UserError(
-            f"{info.path} is for {target.architecture}, and target {target.name} names no runner for this machine",
+        raise NoRunner(
+            f"target {target.name} is for {target.architecture} and names no runner for this machine",
             'add runner = ["qemu-...", ...] to the target\'s TOML and compile again, or run it there',
         )
     if shutil.which(target.runner[0]) is None:
         is_qemu = Path(target.runner[0]).name.startswith("qemu-")
         mend = "apt-get install qemu-user" if is_qemu else f"install {target.runner[0]}"
-        raise UserError(f"{target.runner[0]} is not installed; it runs {target.architecture} programs here", mend)
+        raise NoRunner(f"{target.runner[0]} is not installed; it runs {target.architecture} programs here", mend)
     return target.runner
 
 
