@@ -1,6 +1,24 @@
 """The one exception that reaches the user as a message instead of a traceback."""
 
+import signal
+
 INTERRUPTED = 130  # exit code of work that the user stopped, 128 + SIGINT as shells have it
+
+
+class Terminated(BaseException):
+    """SIGTERM or SIGHUP came; raised where the program is, so that child processes and temporary files are cleaned up.
+
+    Attributes:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int):
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+    @property
+    def exit_code(self) -> int:
+        return 128 + self.number  # as shells have it
 
 
 class UserError(Exception):

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from edgedeblur.bench.before_after import write_before_after
 from edgedeblur.bench.measure import BenchOptions
-from edgedeblur.bench.report import Report, read_report
+from edgedeblur.bench.report import Report, read_report, write_report
 from edgedeblur.compile.target import Target, database_name, load_target, shipped_database
 from edgedeblur.digests import stamp
 from edgedeblur.distill.distillation import DistillOptions, distill
@@ -17,6 +17,7 @@ from edgedeblur.quantize.pipeline import QuantiseOptions
 from edgedeblur.restore.evaluate import Evaluation, PairInMemory
 from edgedeblur.restore.open import Restorer
 from edgedeblur.resume import Step, run_steps
+from edgedeblur.sizes import check_sides
 from edgedeblur.steps import (
     bench_step,
     compile_step,
@@ -24,6 +25,7 @@ from edgedeblur.steps import (
     held_back_pairs,
     quantise_step,
 )
+from edgedeblur.student import student_spec
 from edgedeblur.train.saved_state import path_to_resume, state_path
 from edgedeblur.train.state import OtherRunError
 from edgedeblur.workdir import WorkDir
@@ -61,10 +63,13 @@ def run_all(options: RunOptions, workdir: WorkDir, reporting: Reporting) -> Repo
     """Every step that is not finished, in order; the report of the last.
 
     Raises:
-        UserError: whatever a step raises; the steps before it stay finished.
+        UserError: a size that the tier does not take; whatever a step raises; the steps before it stay finished.
     """
+    check_sides(*options.size, student_spec(options.distill.tier).multiple)
     run_steps(workdir.root, steps(options, workdir, reporting), reporting.log, reporting.finished)
-    return read_report(workdir.target_report(load_target(options.target).name))
+    report = read_report(workdir.target_report(load_target(options.target).name))
+    write_report(report, workdir.report)  # which may be another target's where this one's bench was finished before
+    return report
 
 
 def steps(options: RunOptions, workdir: WorkDir, reporting: Reporting) -> list[Step]:

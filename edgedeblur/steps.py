@@ -147,18 +147,21 @@ def compile_step(
     log: Log,
     database: Path | None = None,
     tuned: bool = True,
+    threads: int | None = None,
 ) -> ArtefactInfo:
     """`.edq` to `artefact-<target>/` in the work directory.
 
     Args:
         database: of tuned schedules; None for the work directory's. The shipped one is asked after it.
         tuned: whether to use any.
+        threads: of the artefact where its caller does not say; None for the target's number.
 
     Raises:
         UserError: no network, no such target, a size that does not fit, a tool that is missing or fails, a database
             that is missing or damaged.
     """
     described, loaded = load_target(target), load_edq(network)
+    described = replace(described, threads=threads or described.threads)
     if database is not None and not database.exists():
         raise UserError(f"no {database}", f"make it with: edgedeblur tune --database {database}")
 

@@ -2,14 +2,15 @@
 
 import os
 import platform
-import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
+from subprocess import SubprocessError
 
 from edgedeblur.bench.report import Environment
 from edgedeblur.compile.cpu import cpu_model
+from edgedeblur.processes import run_to_end
 
 TOOLS = ("apache-tvm", "apache-tvm-ffi", "numpy", "torch", "ziglang")
 _CPU_FREQUENCY = Path("/sys/devices/system/cpu/cpu0/cpufreq")
@@ -52,8 +53,8 @@ def version_of(package: str) -> str | None:
 def program_version(command: Sequence[str]) -> str | None:
     """The first line that a program prints of its version, None where it does not run."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
-    except (OSError, subprocess.SubprocessError):
+        done = run_to_end(command, timeout_s=30, check=True)
+    except (OSError, SubprocessError):
         return None
     return done.stdout.strip().split("\n")[0] or None
 

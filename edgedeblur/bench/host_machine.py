@@ -2,15 +2,16 @@
 
 import json
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import SubprocessError
 
 from edgedeblur.compile import link
 from edgedeblur.compile.cost.machine import KIB, CoreModel, Machine
 from edgedeblur.compile.mca import Processor, host_cpu
 from edgedeblur.compile.target import Target
 from edgedeblur.errors import UserError
+from edgedeblur.processes import run_to_end
 from edgedeblur.resources import resource_folder
 from edgedeblur.storage.temporary import scratch_folder
 
@@ -77,9 +78,7 @@ def _run(program: Path, sizes: dict[int, int]) -> dict:
     memory = min(sizes[3] * KIB * _MEMORY_TIMES_L3, _MOST_MEMORY_BYTES)
     areas = (sizes[2] * KIB // 2, max(sizes[3] * KIB // 4, sizes[2] * KIB * 2), memory)
     try:
-        done = subprocess.run(
-            [program, *map(str, areas)], capture_output=True, text=True, timeout=_TIMEOUT_S, check=True
-        )
+        done = run_to_end([program, *map(str, areas)], timeout_s=_TIMEOUT_S, check=True)
         return json.loads(done.stdout)
-    except (OSError, subprocess.SubprocessError, ValueError) as error:
+    except (OSError, SubprocessError, ValueError) as error:
         raise UserError(f"the probe of this machine did not run: {error}") from None

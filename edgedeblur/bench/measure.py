@@ -8,47 +8,33 @@
 5. other runtimes on the same network        peers.py
 6. an estimate where there is no time        estimate.py
 7. the verdict                               verdict.py
+
+Where the simulator is not installed, only the estimate is made: unmeasured.py.
 """
 
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 import numpy as np
 
-from edgedeblur import __version__
+from edgedeblur.bench.assemble import make_memory, make_report
 from edgedeblur.bench.environment import after, program_version, read_environment
 from edgedeblur.bench.estimate import against, estimate
 from edgedeblur.bench.host_machine import measure_host
 from edgedeblur.bench.latency import MIN_RUNS, UNKNOWN, summarise
 from edgedeblur.bench.layers import cycles_per_ms, layer_rows, unknown_layer_rows
 from edgedeblur.bench.peers import check_names, compare
-from edgedeblur.bench.report import (
-    SCHEMA_VERSION,
-    Environment,
-    Estimate,
-    Int8,
-    Latency,
-    Layer,
-    MeasuredTarget,
-    Memory,
-    Model,
-    Peer,
-    Provenance,
-    Quality,
-    Report,
-)
-from edgedeblur.bench.verdict import judge
+from edgedeblur.bench.report import Estimate, Layer, Peer, Quality, Report
+from edgedeblur.bench.unmeasured import estimate_or_reason, unmeasured_report
 from edgedeblur.compile.artefact import ArtefactInfo
 from edgedeblur.compile.mca import need_mca
 from edgedeblur.errors import UserError
 from edgedeblur.quantize import interpreter
 from edgedeblur.runtime.instructions import count_instructions
-from edgedeblur.runtime.program import ProgramRun, run_program, runner_for
+from edgedeblur.runtime.program import NoRunner, ProgramRun, run_program, runner_for
 from edgedeblur.runtime.session import Session
 
-_MB = 1e6
 _MEND_RUNNER = "give that fallback in the target's TOML a runner whose processor lacks the better sets' instructions"
 PROFILED_RUNS = 20
 MAX_SECONDS = 86400.0  # edgedeblur-bench's own limit
@@ -88,10 +74,16 @@ def bench(artefact: ArtefactInfo, options: BenchOptions, quality: Quality, log: 
     """Measure an artefact by the steps above.
 
     Raises:
-        UserError: nothing here runs it, peers under simulation or not installed, or output that is not the integer
-            interpreter's: such an artefact has no report.
+        UserError: nothing here runs it and more than an estimate was asked for, peers under simulation or not
+            installed, or output that is not the integer interpreter's: such an artefact has no report.
     """
-    simulated = bool(runner_for(artefact))
+    try:
+        simulated = bool(runner_for(artefact))
+    except NoRunner as missing:
+        _check_tools(options, simulated=True)
+        if options.count_instructions:
+            raise
+        return unmeasured_report(artefact, options.threads, quality, missing, log)
     _check_tools(options, simulated)
     image = bench_image(artefact.height, artefact.width)
     environment = read_environment(_runner_version(artefact) if simulated else {})
@@ -113,11 +105,11 @@ def bench(artefact: ArtefactInfo, options: BenchOptions, quality: Quality, log: 
     provenance = "simulated" if simulated else "measured"
     parts = (latency, memory, environment, quality, layers, peers)
     report = make_report(artefact, provenance, result.threads, *parts, isa=result.isa)
-    return replace(
-        report,
-        instructions=_instructions(artefact, image, options, log),
-        estimate=_estimate(artefact, report, options, log),
-    )
+    instructions = _instructions(artefact, image, options, log)
+    if simulated:
+        estimated, reason = estimate_or_reason(artefact, options.threads, log)
+        return replace(report, instructions=instructions, estimate=estimated, unknown=[reason] if reason else None)
+    return replace(report, instructions=instructions, estimate=_estimate(artefact, report, options, log))
 
 
 def _instructions(
@@ -224,70 +216,8 @@ def _peers(
 def _estimate(
     artefact: ArtefactInfo, report: Report, options: BenchOptions, log: Callable[[str], None]
 ) -> Estimate | None:
-    """Of a simulated run, where something is known of the target's cores; of a measured one, where it is asked for."""
-    if report.provenance == "measured":
-        if not options.estimate:
-            return None
-        log("estimating the same, to hold it against the measurement")
-        return against(estimate(artefact, report.target.threads, measure_host(artefact.target)), report.latency_ms)
-    try:
-        log("estimating the latency from the machine code")
-        return estimate(artefact, options.threads)
-    except UserError as error:
-        log(f"no estimate: {error.message}" + (f" ({error.mend})" if error.mend else ""))
+    """Of a measured run, where it is asked for."""
+    if not options.estimate:
         return None
-
-
-def make_report(
-    artefact: ArtefactInfo,
-    provenance: Provenance,
-    threads: int,
-    latency: Latency,
-    memory: Memory,
-    environment: Environment,
-    quality: Quality,
-    layers: list[Layer],
-    peers: list[Peer],
-    isa: str | None = None,
-) -> Report:
-    """A report of the artefact as of now, judged against its target's budget.
-
-    isa: whose kernels ran, of an artefact with several; None for the target's own.
-    """
-    manifest, target = artefact.manifest, artefact.target
-    ran = next((one for one in target.kernel_sets if one.isa == isa), target)
-    kernels = next((entry for entry in manifest["fallbacks"] if entry["isa"] == isa), manifest)
-    return Report(
-        schema_version=SCHEMA_VERSION,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        edgedeblur_version=__version__,
-        model=Model(
-            name=artefact.name,
-            parameters=manifest["parameters"],
-            macs=manifest["macs"],
-            input_shape=manifest["input_shape"],
-            teacher=manifest["provenance"].get("teacher"),
-            recipe=manifest["recipe"],
-        ),
-        target=MeasuredTarget(target.name, target.triple, ran.cpu, list(ran.features), threads),
-        environment=environment,
-        provenance=provenance,
-        latency_ms=latency,
-        memory_mb=memory,
-        quality_db=quality,
-        int8=Int8(**kernels["int8"]),
-        layers=layers,
-        peers=peers,
-        budget=judge(latency, memory, target.latency_budget_ms, target.memory_budget_mb),
-    )
-
-
-def make_memory(artefact: ArtefactInfo, peak_rss_kb: int | None) -> Memory:
-    """What the program used, and what the artefact's plan says."""
-    shipped = artefact.library or artefact.bench
-    return Memory(
-        peak_rss=None if peak_rss_kb is None else peak_rss_kb * 1024 / _MB,
-        arena=artefact.manifest["arena_bytes"] / _MB,
-        weights=artefact.manifest["weights_bytes"] / _MB,
-        artefact=shipped.stat().st_size / _MB,
-    )
+    log("estimating the same, to hold it against the measurement")
+    return against(estimate(artefact, report.target.threads, measure_host(artefact.target)), report.latency_ms)

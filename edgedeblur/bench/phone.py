@@ -35,6 +35,7 @@ from edgedeblur.device.watch import Watch
 from edgedeblur.errors import UserError
 from edgedeblur.progress import Progress
 from edgedeblur.quantize import interpreter
+from edgedeblur.runtime.program import check_layers
 
 MIN_SECONDS = 10.0
 MAX_MINUTES = 24 * 60.0
@@ -192,7 +193,7 @@ def _go_on(work: _Work, image: np.ndarray, findings: Findings) -> ContactLost | 
     """Everything after the timed runs; why it was broken off, if it was."""
     try:
         findings.after = read_condition(work.phone)
-        output = np.frombuffer(pull(work.phone, f"{work.folder}/{_OUTPUT}", work.phone_options.timeout_s), np.uint8)
+        output = np.frombuffer(_pull_output(work, image.nbytes), np.uint8)
         work.log("comparing its output with the integer interpreter")
         _check_output(work, output, image)
         findings.output_identical = True
@@ -208,6 +209,10 @@ def _go_on(work: _Work, image: np.ndarray, findings: Findings) -> ContactLost | 
     return None
 
 
+def _pull_output(work: _Work, size: int) -> bytes:
+    return pull(work.phone, f"{work.folder}/{_OUTPUT}", size, work.phone_options.timeout_s)
+
+
 def _check_output(work: _Work, output: np.ndarray, image: np.ndarray) -> None:
     if output.size != image.size:
         raise UserError(f"phone {work.phone.serial} wrote an image of {output.size:,} bytes, not {image.size:,}")
@@ -221,6 +226,7 @@ def _layers(work: _Work) -> list[Layer]:
     )
     if profiled.failure is not None:
         raise profiled.failure
+    check_layers(work.artefact, profiled.result)
     return layer_rows(work.artefact, profiled.result, cycles_per_ms(work.facts.cores, work.placement.cores))
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from edgedeblur.bench.assemble import make_memory, make_report
 from edgedeblur.bench.environment import read_environment, version_of
 from edgedeblur.bench.latency import MIN_RUNS, UNKNOWN, summarise
-from edgedeblur.bench.measure import make_memory, make_report
 from edgedeblur.bench.phone_schema import Device, PhoneBattery, PhoneCore, Sustained, Zone
 from edgedeblur.bench.report import Environment, Latency, Layer, Quality, Report
 from edgedeblur.compile.artefact import ArtefactInfo

@@ -181,8 +181,11 @@ class Estimate:
 @dataclass(frozen=True)
 class Report:
     """device: null but for a phone. sustained: null where there was no sustained run. instructions: that one thread
-    executes for an image, null where they were not counted. estimate: beside a simulation, and beside a measurement
-    where it was asked for. Reports of before lack these."""
+    executes for an image, null where they were not counted. estimate: beside a simulation, instead of one where there
+    is no simulator, and beside a measurement where it was asked for. unknown: what could not be found out, why, and the
+    command that changes it; null where there is nothing. Reports of before lack these.
+
+    provenance "estimated": nothing was run, so latency_ms and memory_mb.peak_rss are null, and `estimate` may be."""
 
     schema_version: int
     created: str
@@ -202,6 +205,7 @@ class Report:
     sustained: Sustained | None = None
     instructions: int | None = None
     estimate: Estimate | None = None
+    unknown: list[str] | None = None
 
 
 def write_report(report: Report, *paths: Path) -> None:

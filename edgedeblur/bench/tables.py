@@ -12,6 +12,7 @@ from edgedeblur.bench.phone_tables import phone_facts
 from edgedeblur.bench.report import Estimate, Report
 from edgedeblur.compile.cpu import runs_here
 from edgedeblur.compile.target import Target
+from edgedeblur.runtime.program import NoRunner, target_runner
 
 _COLOURS = {"pass": "green", "fail": "red", "unknown": "yellow"}
 
@@ -121,13 +122,7 @@ def loops_table(processor: str, rows: Sequence[LoopRow]) -> Table:
 def target_facts(target: Target) -> dict:
     """A target as JSON values, with how it runs here."""
     facts = {**asdict(target), "isas": [one.isa for one in target.kernel_sets]}
-    return {name: value for name, value in facts.items() if name != "isa"} | {"runs_here": _runs_here(target)}
-
-
-def _runs_here(target: Target) -> str:
-    if any(runs_here(one.isa) for one in target.kernel_sets):
-        return "natively"
-    return f"in {target.runner[0]}" if target.runner else "no"
+    return {name: value for name, value in facts.items() if name != "isa"} | {"runs_here": _where_it_runs(target)}
 
 
 def targets_table(targets: Sequence[Target]) -> Table:
@@ -139,9 +134,31 @@ def targets_table(targets: Sequence[Target]) -> Table:
         )
         budget = f"p90 {target.latency_budget_ms:g} ms, {target.memory_budget_mb:g} MB"
         isas = [one.isa for one in target.kernel_sets]
-        cells = (target.description, ", ".join(isas), str(target.threads), cores, budget, _runs_here(target))
+        cells = (target.description, ", ".join(isas), str(target.threads), cores, budget, _where_it_runs(target))
         table.add_row(target.name, *cells)
     return table
+
+
+def _where_it_runs(target: Target) -> str:
+    if any(runs_here(one.isa) for one in target.kernel_sets):
+        return "natively"
+    try:
+        runner = target_runner(target)
+    except NoRunner:
+        return "no"
+    return f"in {runner[0]}" if runner else "no"
+
+
+def missing_simulators(targets: Sequence[Target]) -> list[str]:
+    """A line for each simulator that is not installed: which targets it would run, and the command that installs it."""
+    names: dict[str, list[str]] = {}
+    for target in targets:
+        try:
+            target_runner(target)
+        except NoRunner as missing:
+            if target.runner:
+                names.setdefault(str(missing), []).append(target.name)
+    return [f"{', '.join(group)}: {missing}" for missing, group in names.items()]
 
 
 def _facts(report: Report) -> list[tuple[str, str | Text]]:

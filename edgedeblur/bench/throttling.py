@@ -65,10 +65,12 @@ def _windows(
         return []
     count = max(_MIN_WINDOWS, round(at_s[-1] / _WINDOW_S))
     length = at_s[-1] / count
+    runs_in: list[list[float]] = [[] for _ in range(count)]
+    for at, ms in zip(at_s, samples, strict=True):
+        runs_in[_index(at, length, count)].append(ms)
     windows = []
-    for index in range(count):
+    for index, inside in enumerate(runs_in):
         from_s, to_s = index * length, (index + 1) * length
-        inside = [ms for at, ms in zip(at_s, samples, strict=True) if _index(at, length, count) == index]
         if not inside:
             continue
         there = _readings_in(readings, from_s, to_s)
@@ -91,7 +93,7 @@ def _readings_in(readings: Sequence[SustainedReading], from_s: float, to_s: floa
 
 
 def _index(at_s: float, length: float, count: int) -> int:
-    return min(int(at_s / length), count - 1)
+    return max(0, min(int(at_s / length), count - 1)) if length > 0 else 0
 
 
 def _judged(windows: list[SustainedWindow]) -> list[SustainedWindow]:

@@ -3,6 +3,7 @@
 from edgedeblur.bench.report import Budget, Estimate, Latency, Memory, Outcome
 
 EXIT_CODES = {"pass": 0, "unknown": 0, "fail": 3}
+_NO_TIME = {"simulated": "simulated: no time can be taken", "estimated": "nothing was run"}
 
 
 def judge(latency: Latency, memory: Memory, budget_ms: float, budget_mb: float) -> Budget:
@@ -22,7 +23,7 @@ def exit_code(budget: Budget) -> int:
 def sentence(budget: Budget, latency: Latency, memory: Memory, provenance: str) -> str:
     """The verdict in words, with its numbers."""
     time = (
-        f"latency unknown ({provenance}: no time can be taken)"
+        f"latency unknown ({_NO_TIME.get(provenance, 'too few runs')})"
         if latency.p90 is None
         else f"p90 {latency.p90:.1f} ms of {budget.latency_ms:g} ms"
     )

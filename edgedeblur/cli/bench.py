@@ -59,8 +59,8 @@ def command(
 
     An artefact for another processor runs in its simulator: output and memory only, never time, and the verdict on
     latency is "unknown"; beside it stands an estimate from the machine code, labelled as one (docs/estimate.md), for
-    targets with an [estimate] table. With --adb it runs on a phone. The output must be the integer interpreter's, byte
-    for byte, or there is no report.
+    targets with an [estimate] table. Without the simulator there is only the estimate, and the verdict is "unknown".
+    With --adb it runs on a phone. The output must be the integer interpreter's, byte for byte, or there is no report.
 
     Writes report.json and report-<target>.json. Exits with 0 on pass and where time is unknown, 3 on fail, 2 on bad
     use, 1 on other errors.
@@ -85,7 +85,8 @@ def command(
     report = _on_phone(folder, settings, phones, workdir) if phones.any else bench_step(folder, settings, workdir, say)
     estimated = [] if report.estimate is None else [estimate_sentence(report.estimate, report.budget.latency_ms)]
     verdict = sentence(report.budget, report.latency_ms, report.memory_mb, report.provenance)
-    show_result(report_json(report), *report_tables(report), str(workdir.report), *estimated, verdict)
+    lines = (f"report: {workdir.target_report(report.target.name)}", *(report.unknown or []), *estimated, verdict)
+    show_result(report_json(report), *report_tables(report), *lines)
     context.exit(exit_code(report.budget))
 
 

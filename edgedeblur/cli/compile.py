@@ -14,15 +14,23 @@ from edgedeblur.workdir import WorkDir
 @click.argument("network", type=options.PATH, required=False)
 @options.target
 @options.size
+@options.threads
 @options.database
 @click.option("--tuned/--no-tuned", default=True, show_default=True, help="Use tuned schedules where there are some.")
 @options.workdir
 def command(
-    network: Path | None, target: str, size: tuple[int, int], database: Path | None, tuned: bool, workdir: WorkDir
+    network: Path | None,
+    target: str,
+    size: tuple[int, int],
+    threads: int | None,
+    database: Path | None,
+    tuned: bool,
+    workdir: WorkDir,
 ) -> None:
     """Compile a quantised NETWORK (default: quantised.edq in the work directory) to artefact-<target>/.
 
     The artefact holds the library with its header, the program edgedeblur-bench, and everything they were built from.
+    It uses --threads where its caller names no number, and schedules are chosen for so many.
     Schedules that `edgedeblur tune` found for a layer's shape are used, and those that ship with edgedeblur.
     """
     from edgedeblur.compile.manifest import count_sources
@@ -30,7 +38,7 @@ def command(
 
     source = workdir.need_quantised(network)
     with workdir.lock():
-        artefact = compile_step(source, target, size, workdir, say, database, tuned)
+        artefact = compile_step(source, target, size, workdir, say, database, tuned, threads)
     int8 = artefact.manifest["int8"]
     sources = count_sources(layer["schedule_source"] for layer in artefact.manifest["layers"])
     tell(

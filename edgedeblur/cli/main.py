@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import importlib
+import os
 import shlex
 import signal
 import sys
@@ -19,7 +20,7 @@ from edgedeblur import command_line
 from edgedeblur.cli.interruption import interrupted_message
 from edgedeblur.cli.output import plain, tell_error, warn
 from edgedeblur.cli.verbosity import add_options, say_what_it_took
-from edgedeblur.errors import INTERRUPTED, UserError
+from edgedeblur.errors import INTERRUPTED, Terminated, UserError
 from edgedeblur.storage.failures import describe
 from edgedeblur.storage.places import settle_without_home
 
@@ -72,7 +73,7 @@ class Commands(click.Group):
             return super().make_context(*args, **kwargs)
 
     def invoke(self, context: click.Context):
-        with _noted_interrupts() as interrupts:
+        with _noted_signals() as signals:
             try:
                 with _plain_usage_errors():
                     return super().invoke(context)
@@ -81,8 +82,8 @@ class Commands(click.Group):
             except BaseException as error:
                 if context.params["debug"] and not isinstance(error, UserError):
                     warn(traceback.format_exc().rstrip())
-                lost = interrupts and not isinstance(error, UserError)
-                context.exit(_report(KeyboardInterrupt() if lost else error, context))
+                lost = signals and not isinstance(error, UserError)
+                context.exit(_report(_exception_of(signals[0]) if lost else error, context))
             finally:
                 say_what_it_took()
 
@@ -97,28 +98,41 @@ def _plain_usage_errors():
         raise
 
 
-@contextlib.contextmanager
-def _noted_interrupts():
-    """SIGTERM and SIGHUP end the work as Ctrl-C does, so that it is cleaned up after.
+# What a signal does where nobody has chosen otherwise, as `nohup` does with SIGHUP; only there it becomes an exception.
+_DEFAULTS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL, signal.SIGHUP: signal.SIG_DFL}
 
-    Gives a list that is not empty after any of them: TVM turns a KeyboardInterrupt inside its callbacks into an error.
+
+@contextlib.contextmanager
+def _noted_signals():
+    """Ctrl-C, SIGTERM and SIGHUP as exceptions, which end child processes and remove temporary files on their way.
+
+    Gives a list of those that have come: TVM turns such an exception inside its callbacks into an error. A second
+    SIGTERM or SIGHUP does not interrupt the cleaning up.
     """
     seen: list[int] = []
-    before = {}
+    process = os.getpid()
 
     def note(number, frame):
-        seen.append(number)
-        raise KeyboardInterrupt
+        if os.getpid() != process:  # a forked child has inherited this
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        if number == signal.SIGINT or not seen:
+            seen.append(number)
+            raise _exception_of(number)
 
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL):  # nohup's and others' stay
-                before[number] = signal.signal(number, note)
+    main = threading.current_thread() is threading.main_thread()
+    taken = [number for number, default in _DEFAULTS.items() if main and signal.getsignal(number) is default]
+    for number in taken:
+        signal.signal(number, note)
     try:
         yield seen
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number in taken:
+            signal.signal(number, _DEFAULTS[number])
+
+
+def _exception_of(number: int) -> BaseException:
+    return KeyboardInterrupt() if number == signal.SIGINT else Terminated(number)
 
 
 def _report(error: BaseException, context: click.Context) -> int:
@@ -129,6 +143,10 @@ def _report(error: BaseException, context: click.Context) -> int:
     elif isinstance(error, KeyboardInterrupt):
         warn(interrupted_message(context))
         return INTERRUPTED
+    elif isinstance(error, Terminated):
+        with contextlib.suppress(OSError):  # after SIGHUP there may be no terminal
+            warn(f"ended by {error}; {interrupted_message(context).removeprefix('interrupted; ')}")
+        return error.exit_code
     elif isinstance(error, MemoryError):
         message, mend = f"out of memory: {error}", "use a smaller --size or batch, or close other programs"
     elif isinstance(error, OSError):

@@ -53,7 +53,7 @@ def command(
     """
     from edgedeblur.bench.report import report_json
     from edgedeblur.bench.tables import summary_table
-    from edgedeblur.bench.verdict import exit_code, sentence
+    from edgedeblur.bench.verdict import estimate_sentence, exit_code, sentence
     from edgedeblur.cli.progress import training_console
     from edgedeblur.pipeline import Reporting, RunOptions, run_all
     from edgedeblur.quantize.pipeline import QuantiseOptions
@@ -68,7 +68,9 @@ def command(
         reporting = Reporting(say, progress, training_console())
         goes_on_where(lambda: bool(reporting.finished) or state_path(workdir.student).exists())
         report = run_all(settings, workdir, reporting)
+    estimated = [] if report.estimate is None else [estimate_sentence(report.estimate, report.budget.latency_ms)]
     verdict = sentence(report.budget, report.latency_ms, report.memory_mb, report.provenance)
-    files = f"before and after: {workdir.before_after}; report: {workdir.report}"
-    show_result(report_json(report), summary_table(report), files, verdict)
+    files = f"before and after: {workdir.before_after}; report: {workdir.target_report(report.target.name)}"
+    lines = (files, *(report.unknown or []), *estimated, verdict)
+    show_result(report_json(report), summary_table(report), *lines)
     context.exit(exit_code(report.budget))

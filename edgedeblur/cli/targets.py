@@ -12,7 +12,7 @@ def command() -> None:
 
     `compile --target` also takes the path of a TOML file of your own, of the same form.
     """
-    from edgedeblur.bench.tables import target_facts, targets_table
+    from edgedeblur.bench.tables import missing_simulators, target_facts, targets_table
     from edgedeblur.compile.target import list_targets, load_target
     from edgedeblur.errors import UserError
 
@@ -23,4 +23,4 @@ def command() -> None:
         except UserError as error:  # `host` on a processor without kernels
             missing.append(f"{name}: {error.message}")
     document = {"targets": [target_facts(target) for target in targets], "missing": missing}
-    show_result(document, targets_table(targets), *missing)
+    show_result(document, targets_table(targets), *missing, *missing_simulators(targets))

@@ -24,8 +24,8 @@ from edgedeblur.compile.ranges import check_ranges
 from edgedeblur.compile.schedule import Schedule, check_schedule, default_schedule, input_passes
 from edgedeblur.compile.target import Target
 from edgedeblur.compile.workspace import workspace_bytes
-from edgedeblur.errors import UserError
 from edgedeblur.quantize.network import QuantisedNetwork
+from edgedeblur.sizes import check_sides
 from edgedeblur.storage.temporary import scratch_folder
 
 # LLVM would unroll a 1x1 convolution's inner loop whole, move its weights out of the loop over pixels, and spill them.
@@ -96,12 +96,7 @@ def build_plan(
 
 def check_size(network: QuantisedNetwork, height: int, width: int) -> None:
     """Raises UserError unless the network can take images of that size."""
-    multiple = network.spec.multiple
-    if height <= 0 or width <= 0 or height % multiple or width % multiple:
-        raise UserError(
-            f"the network takes no {height}x{width} images; height and width must be positive multiples of {multiple}",
-            exit_code=2,
-        )
+    check_sides(height, width, network.spec.multiple)
 
 
 def llvm_target(target: Target) -> tvm.target.Target:

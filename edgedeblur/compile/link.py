@@ -7,7 +7,6 @@ their bytes depend on where the folder is.
 import importlib.util
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 from edgedeblur.compile.bionic import check_bionic
 from edgedeblur.compile.target import Target
 from edgedeblur.errors import UserError
+from edgedeblur.processes import run_to_end
 from edgedeblur.resources import resource_folder
 from edgedeblur.storage.places import cache_folder
 
@@ -193,7 +193,7 @@ def run_compiler(command: list[str], folder: Path, cache: Path | None = None) ->
     if cache is not None:
         environment["ZIG_LOCAL_CACHE_DIR"] = str(cache)
     try:
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, errors="replace")
+        done = run_to_end(command, folder=folder, environment=environment)
     except OSError as error:
         raise UserError(f"cannot start {command[0]}: {error.strerror}") from None
     if done.returncode != 0:

@@ -9,13 +9,14 @@ import json
 import re
 import shutil
 import sqlite3
-import subprocess
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import SubprocessError, TimeoutExpired
 
 from edgedeblur.errors import UserError
+from edgedeblur.processes import run_to_end
 from edgedeblur.storage.places import cache_folder
 
 PACKAGE = "llvm-22"
@@ -54,8 +55,8 @@ def find_mca() -> Path | None:
 def version(program: Path) -> str | None:
     """Its version, None where it does not run or is too old."""
     try:
-        text = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=30, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
+        text = run_to_end([program, "--version"], timeout_s=30, check=True).stdout
+    except (OSError, SubprocessError):
         return None
     found = _VERSION.search(text)
     return found[0].removeprefix("LLVM version ") if found and int(found[1]) >= _OLDEST else None
@@ -67,7 +68,7 @@ def host_cpu() -> str:
     Raises:
         UserError: llvm-mca is not installed.
     """
-    text = subprocess.run([need_mca(), "--version"], capture_output=True, text=True, timeout=30, check=True).stdout
+    text = run_to_end([need_mca(), "--version"], timeout_s=30, check=True).stdout
     found = re.search(r"Host CPU: (\S+)", text)
     return found[1] if found else "generic"
 
@@ -82,7 +83,7 @@ def need_mca() -> Path:
     if program is None:
         raise UserError(
             f"llvm-mca {_OLDEST} or newer is not installed; it knows how many cycles machine code takes",
-            f"apt-get install {PACKAGE}",
+            f"apt-get install {PACKAGE}, or the newest from llvm-{_OLDEST} on that this system has",
         )
     return program
 
@@ -140,8 +141,8 @@ def _cycles(program: Path, assembly: str, processor: Processor, iterations: int)
     ]
     command += [f"-iterations={iterations}", "-json", "-instruction-info=0", "-resource-pressure=0"]
     try:
-        done = subprocess.run(command, input=assembly, capture_output=True, text=True, timeout=_TIMEOUT_S)
-    except (OSError, subprocess.TimeoutExpired) as error:
+        done = run_to_end(command, given=assembly, timeout_s=_TIMEOUT_S)
+    except (OSError, TimeoutExpired) as error:
         raise UserError(f"{program} failed: {error}") from None
     try:
         regions = json.loads(done.stdout)["CodeRegions"]

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from edgedeblur.device.facts import parse_files, read_files, whole_number
+from edgedeblur.device.facts import decimal_number, parse_files, read_files, whole_number
 from edgedeblur.device.shell import Phone, run
 
 ZONES = "/sys/class/thermal/thermal_zone*"
@@ -65,7 +65,7 @@ def zone_reader(phone: Phone) -> tuple[str, Callable[[str], dict[str, float]]]:
 
 def zone_names(files: Mapping[str, str]) -> dict[str, str]:
     """{folder of a zone: its type}, a type that several zones have with the folder's number."""
-    types = {path.rpartition("/")[0]: text for path, text in files.items() if path.endswith("/type")}
+    types = {path.rpartition("/")[0]: text[:64] for path, text in files.items() if path.endswith("/type")}
     kinds = list(types.values())
     return {
         zone: kind if kinds.count(kind) == 1 else f"{kind}.{zone.rpartition('thermal_zone')[2]}"
@@ -93,23 +93,25 @@ def hottest_cpu(temperatures_c: Mapping[str, float]) -> float | None:
 def parse_thermal_service(text: str) -> dict[str, float]:
     """Current temperatures in what `dumpsys thermalservice` prints (Android 10 on)."""
     current = text.partition("Current temperatures from HAL:")[2].partition("Current cooling devices")[0]
-    found = re.findall(r"mValue=(-?[\d.]+), mType=-?\d+, mName=([^,}]+)", current)
-    return {
-        name: float(value) for value, name in sorted(found, key=lambda pair: pair[1]) if _is_plausible(float(value))
-    }
+    found = re.findall(r"mValue=(-?[\d.]{1,20}), mType=-?\d{1,9}, mName=([^,}]{1,64})", current)
+    readings = ((name, decimal_number(value)) for value, name in sorted(found, key=lambda pair: pair[1]))
+    return {name: degrees for name, degrees in readings if degrees is not None and _is_plausible(degrees)}
 
 
 def parse_battery(text: str) -> Battery | None:
-    """What `dumpsys battery` prints; None where there is no battery service."""
-    fields = dict(line.strip().split(": ", 1) for line in text.splitlines() if ": " in line)
+    """What `dumpsys battery` prints; None where there is no battery service. A field may be empty ("technology:")."""
+    lines = (line.partition(":") for line in text.splitlines())
+    fields = {name.strip(): value.strip() for name, colon, value in lines if colon}
     if "status" not in fields:
         return None
     level, scale, tenths = (whole_number(fields.get(key)) for key in ("level", "scale", "temperature"))
     sources = ("AC", "USB", "Wireless", "Dock")
     source = next((name for name in sources if fields.get(f"{name} powered") == "true"), None)
+    percent = None if level is None else 100 * level / (scale or 100)
+    degrees = None if tenths is None else tenths / 10
     return Battery(
-        level=None if level is None else 100 * level / (scale or 100),
-        temperature_c=None if tenths is None else tenths / 10,
+        level=percent if percent is not None and 0 <= percent <= 100 else None,
+        temperature_c=degrees if degrees is not None and _is_plausible(degrees) else None,
         charging=fields["status"] == _CHARGING or (fields["status"] == _FULL and source is not None),
         source=source if source in (None, "AC", "USB") else source.lower(),
     )

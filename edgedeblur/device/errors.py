@@ -26,6 +26,13 @@ class PhoneSilent(ContactLost):
         )
 
 
+class BadAnswer(ContactLost):
+    """It answers what no phone answers: too much, for too long, or not by the protocol."""
+
+    def __init__(self, serial: str, what: str):
+        super().__init__(f"phone {serial} {what}", "restart the phone, then adb: adb kill-server; try again")
+
+
 class ProgramEnded(ContactLost):
     """Something on the phone ended the program."""
 

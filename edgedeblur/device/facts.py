@@ -8,6 +8,9 @@ from edgedeblur.errors import UserError
 
 _CPU = "/sys/devices/system/cpu"
 _PER_CORE = ("cpufreq/cpuinfo_max_freq", "cpufreq/scaling_governor", "cpu_capacity")
+_PROPERTY = re.compile(r"\[([^\]]+)\]: \[")
+_PROPERTY_CHARACTERS = 1000
+_MOST_CORES = 1024
 _ABIS = {"aarch64": "arm64-v8a", "x86_64": "x86_64"}  # by LLVM's architecture
 
 
@@ -56,7 +59,7 @@ def read_facts(phone: Phone) -> PhoneFacts:
     properties = parse_properties(run(phone, "getprop").output)
     files = read_files(phone, "/proc/meminfo", f"{_CPU}/online", *(f"{_CPU}/cpu[0-9]*/{name}" for name in _PER_CORE))
     kernel = run(phone, "uname -r").output.strip()
-    online = parse_core_list(files.get(f"{_CPU}/online", ""))
+    online = sorted(set(parse_core_list(files.get(f"{_CPU}/online", ""))))
     if not online:
         raise UserError(f"phone {phone.serial} does not say which cores it has ({_CPU}/online)")
     return PhoneFacts(
@@ -108,8 +111,20 @@ def parse_files(text: str) -> dict[str, str]:
 
 
 def parse_properties(text: str) -> dict[str, str]:
-    """What `getprop` prints: "[name]: [value]" lines; a value may go on over several."""
-    return dict(re.findall(r"^\[([^\]]+)\]: \[(.*?)\]$", text.replace("\r", ""), re.MULTILINE | re.DOTALL))
+    """What `getprop` prints: "[name]: [value]" lines; a value may go on over several. Longer ones are cut."""
+    properties = {}
+    name, lines = None, []
+    for line in text.replace("\r", "").split("\n"):
+        if name is None:
+            found = _PROPERTY.match(line)
+            if found is None:
+                continue
+            name, lines, line = found[1], [], line[found.end() :]
+        lines.append(line.removesuffix("]"))
+        if line.endswith("]"):
+            properties[name] = "\n".join(lines)[:_PROPERTY_CHARACTERS]
+            name = None
+    return properties
 
 
 def _soc(properties: dict[str, str]) -> str:
@@ -121,7 +136,7 @@ def _soc(properties: dict[str, str]) -> str:
 
 
 def _memory_mb(meminfo: str) -> float | None:
-    found = re.search(r"^MemTotal:\s+(\d+) kB", meminfo, re.MULTILINE)
+    found = re.search(r"^MemTotal:\s+(\d{1,15}) kB", meminfo, re.MULTILINE)
     return int(found[1]) * 1024 / 1e6 if found else None
 
 
@@ -133,7 +148,12 @@ def _core(files: dict[str, str], number: int) -> Core:
 
 def whole_number(text: str | None) -> int | None:
     """What a file of the kernel or a property counts; None where it is not there or no number."""
-    return int(text) if text is not None and re.fullmatch(r"\s*-?\d{1,15}\s*", text) else None
+    return int(text) if text is not None and re.fullmatch(r"\s*-?[0-9]{1,15}\s*", text) else None
+
+
+def decimal_number(text: str) -> float | None:
+    """A number such as "-38.25"; None where it is none."""
+    return float(text) if re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]{1,15})?", text) else None
 
 
 def parse_core_list(text: str) -> list[int]:
@@ -144,4 +164,6 @@ def parse_core_list(text: str) -> list[int]:
         if found is None:
             return []
         numbers += range(int(found[1]), int(found[2] or found[1]) + 1)
+        if len(numbers) > _MOST_CORES:
+            return []
     return numbers

@@ -13,20 +13,25 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from edgedeblur.device.errors import ContactLost, Interrupted, PhoneSilent, ProgramEnded
+from edgedeblur.device.errors import BadAnswer, ContactLost, Interrupted, PhoneSilent, ProgramEnded
 from edgedeblur.device.shell import Phone, RunningCommand, run
 from edgedeblur.errors import UserError
 from edgedeblur.runtime.program import BenchResult, parse_bench_output
 
 PROGRAM = "edgedeblur-bench"
 _POLL_S = 0.25
-_PID_LINE = re.compile(r"pid (\d+)")
-_RUN_LINE = re.compile(r"run (\d+\.\d+) (\d+\.\d+)")
+_PID_LINE = re.compile(r"pid (\d{1,9})")
+_RUN_LINE = re.compile(r"run (\d{1,12}\.\d{1,9}) (\d{1,12}\.\d{1,9})")
 _SIGNALLED = 128  # a shell's status for a program that signal N ended is 128 + N
 _GRACE_S = 10.0  # for the program to end and print after SIGINT
+# How much a program may say: its runs as fast as small networks can be, and its result.
+_MOST_BYTES, _MOST_BYTES_PER_S = 1 << 24, 1 << 18
+_LINE_BYTES = 1 << 16
+_CLOCK_SLACK, _CLOCK_SLACK_S = 2.0, 60.0  # of the phone's clock by this machine's
+_COMPLAINTS, _COMPLAINT_CHARACTERS = 20, 500  # that are kept
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TimedRun:
     """One measured run: when it ended, in seconds since the phone's boot, and how long it took."""
 
@@ -62,11 +67,14 @@ def run_program_on(
         program: its path on the phone.
         options: of edgedeblur-bench, besides --cores and --stream.
         cores: "4-7": run there only.
-        timeout_s: longest time without a sign from it.
+        timeout_s: longest time without a sign from it: its first words, a run, or its end after the last run.
         on_run: told the number of runs so far.
 
     Returns:
         The runs; broken off by unplugging, a time limit, Ctrl-C or a signal, those until then, with the reason.
+
+    A program that goes on after the runs and seconds in `options`, or says more than it can have to say, is broken off
+    too.
 
     Raises:
         UserError: the program refuses its options, or does not run on this phone.
@@ -74,9 +82,9 @@ def run_program_on(
     """
     words = [program, *options, "--stream", *(["--cores", cores] if cores is not None else [])]
     with _CtrlC() as ctrl_c, RunningCommand(phone, f"echo pid $$ >&2; exec {shlex.join(words)}") as command:
-        listener = _Listener(on_run)
+        listener = _Listener(phone.serial, on_run)
         try:
-            _listen(command, listener, timeout_s, ctrl_c)
+            _listen(command, listener, _Asked(options), timeout_s, ctrl_c)
         except ContactLost as failure:
             with contextlib.suppress(ContactLost):
                 _end(phone, command, listener)
@@ -84,16 +92,28 @@ def run_program_on(
     return _outcome(phone.serial, command.status, listener)
 
 
-def _listen(command: RunningCommand, listener: "_Listener", timeout_s: float, ctrl_c: "_CtrlC") -> None:
-    last = time.monotonic()
+class _Asked:
+    """The runs and seconds that edgedeblur-bench's options ask for; without them, its own defaults."""
+
+    def __init__(self, options: Sequence[str]):
+        values = dict(zip(options, options[1:], strict=False))
+        self.runs, self.seconds = int(values.get("--runs", "50")), float(values.get("--min-seconds", "0"))
+
+
+def _listen(command: RunningCommand, listener: "_Listener", asked: _Asked, timeout_s: float, ctrl_c: "_CtrlC") -> None:
+    begin = last = time.monotonic()
+    signs = 0
     while command.status is None:
-        packets = command.poll(min(_POLL_S, timeout_s))
-        for is_error, data in packets:
+        for is_error, data in command.poll(min(_POLL_S, timeout_s)):
             listener.hear(is_error, data)
         now = time.monotonic()
-        last = now if packets else last
+        is_over = len(listener.runs) >= asked.runs and now - begin > asked.seconds
+        if listener.signs > signs and not is_over:
+            signs, last = listener.signs, now
         if ctrl_c.pressed.is_set():
             raise Interrupted(command.serial)
+        if listener.heard_bytes > _MOST_BYTES + _MOST_BYTES_PER_S * (now - begin):
+            raise BadAnswer(command.serial, f"sent {listener.heard_bytes:,} bytes of a program's output")
         if now - last > timeout_s:
             raise PhoneSilent(command.serial, timeout_s)
 
@@ -144,19 +164,26 @@ def _result_of(listener: "_Listener") -> BenchResult | None:
 class _Listener:
     """Sorts what the program says: its process, its runs, its result, its complaints."""
 
-    def __init__(self, on_run: Callable[[int], None] | None):
+    def __init__(self, serial: str, on_run: Callable[[int], None] | None):
+        self._serial = serial
         self.output = bytearray()
+        self.heard_bytes = 0
+        self.signs = 0  # of life: its first words, and runs
         self.runs: list[TimedRun] = []
         self.pid: int | None = None
         self._on_run = on_run
+        self._begin = time.monotonic()
         self._errors = b""
         self._complaints: list[str] = []
 
     def hear(self, is_error: bool, data: bytes) -> None:
+        self.heard_bytes += len(data)
         if not is_error:
             self.output += data
             return
         *lines, self._errors = (self._errors + data).split(b"\n")
+        if len(self._errors) > _LINE_BYTES:
+            raise BadAnswer(self._serial, f"sent a line of more than {_LINE_BYTES:,} bytes")
         for line in lines:
             self._understand(line.decode(errors="replace"))
 
@@ -166,12 +193,22 @@ class _Listener:
     def _understand(self, line: str) -> None:
         if self.pid is None and (found := _PID_LINE.fullmatch(line)):
             self.pid = int(found[1])
+            self.signs += 1
         elif found := _RUN_LINE.fullmatch(line):
-            self.runs.append(TimedRun(float(found[1]), float(found[2])))
-            if self._on_run is not None:
-                self._on_run(len(self.runs))
-        else:
-            self._complaints.append(line.strip())
+            self._count(TimedRun(float(found[1]), float(found[2])))
+        elif len(self._complaints) < _COMPLAINTS:
+            self._complaints.append(line.strip()[:_COMPLAINT_CHARACTERS])
+
+    def _count(self, run: TimedRun) -> None:
+        """Runs come in order, within the time that has passed here: what reads them makes windows of that time."""
+        first = self.runs[0].at_s if self.runs else run.at_s
+        passed = _CLOCK_SLACK * (time.monotonic() - self._begin) + _CLOCK_SLACK_S
+        if not (self.runs[-1].at_s if self.runs else 0.0) <= run.at_s <= first + passed or run.ms > 1e3 * passed:
+            raise BadAnswer(self._serial, f"says that a run took {run.ms:g} ms and ended at {run.at_s:g} s")
+        self.runs.append(run)
+        self.signs += 1
+        if self._on_run is not None:
+            self._on_run(len(self.runs))
 
 
 class _CtrlC:

@@ -1,6 +1,7 @@
 """Commands on a phone: adb's shell protocol, version 2, with separate output and errors, exit status and time limits.
 
-adbutils opens the connections. Its own shell calls cannot be read while they run, nor be given up.
+adbutils opens the connections. Its own shell calls cannot be read while they run, nor be given up. Whatever a phone
+sends is bounded in bytes and in time.
 Protocol: packets of [1 byte kind][4 bytes length, little endian][data], platform/packages/modules/adb/shell_protocol.h.
 """
 
@@ -12,16 +13,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from edgedeblur.device.errors import PhoneGone, PhoneSilent
+from edgedeblur.device.errors import BadAnswer, PhoneGone, PhoneSilent
 
 if TYPE_CHECKING:
     import adbutils
 
-ANSWER_S = 30.0  # within which a phone answers a question
+ANSWER_S = 30.0  # within which a phone answers a question, to the end of its answer
+ANSWER_BYTES = 1 << 20  # the longest answer to a question is that of getprop, a tenth of it
 _STDOUT, _STDERR, _EXIT = 1, 2, 3
 _HEADER = struct.Struct("<BI")
 _READ_BYTES = 1 << 16
-_MAX_PACKET = 1 << 24  # far above what any daemon sends
+_MAX_PACKET = 1 << 22  # adbd's buffer has 1 MiB
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class RunningCommand:
     def __init__(self, phone: Phone, script: str, answer_s: float = ANSWER_S):
         self.serial = phone.serial
         self.status: int | None = None
-        self._buffer = b""
+        self._buffer = bytearray()
         with contextlib.ExitStack() as opening, reaching(self.serial, answer_s):
             self._connection = phone.device.open_transport(timeout=answer_s)
             opening.callback(self.close)
@@ -67,8 +69,10 @@ class RunningCommand:
     def poll(self, seconds: float) -> list[tuple[bool, bytes]]:
         """Waits for at most `seconds`; what has come since, as (on stderr?, bytes). Sets `status` at the end.
 
+        Empty packets count as nothing, so an empty list may come early.
+
         Raises:
-            PhoneGone: the connection ended and the command had not.
+            PhoneGone: the connection ended and the command had not. BadAnswer: what came is not the shell protocol.
         """
         socket = self._connection.conn
         with reaching(self.serial, seconds):
@@ -90,18 +94,21 @@ class RunningCommand:
         self.close()
 
     def _packets(self) -> Iterator[tuple[bool, bytes]]:
-        while len(self._buffer) >= _HEADER.size:
-            kind, length = _HEADER.unpack_from(self._buffer)
-            if length > _MAX_PACKET:
-                raise PhoneGone(self.serial, "its adb daemon does not speak the shell protocol")
-            end = _HEADER.size + length
+        """The whole packets in the buffer, up to the one that ends the command."""
+        begin = 0
+        while self.status is None and len(self._buffer) - begin >= _HEADER.size:
+            kind, length = _HEADER.unpack_from(self._buffer, begin)
+            if length > _MAX_PACKET or (kind == _EXIT and length != 1):
+                raise BadAnswer(self.serial, "has an adb daemon that does not speak the shell protocol")
+            end = begin + _HEADER.size + length
             if len(self._buffer) < end:
-                return
-            data, self._buffer = self._buffer[_HEADER.size : end], self._buffer[end:]
+                break
+            data, begin = bytes(self._buffer[begin + _HEADER.size : end]), end
             if kind == _EXIT:
                 self.status = data[0]
-            elif kind in (_STDOUT, _STDERR):
+            elif kind in (_STDOUT, _STDERR) and data:
                 yield kind == _STDERR, data
+        del self._buffer[:begin]
 
 
 def run(phone: Phone, script: str, timeout_s: float = ANSWER_S) -> Answer:
@@ -109,16 +116,21 @@ def run(phone: Phone, script: str, timeout_s: float = ANSWER_S) -> Answer:
 
     Raises:
         PhoneGone, PhoneSilent: nothing came for `timeout_s`.
+        BadAnswer: the answer is longer than ANSWER_BYTES, or not whole after `timeout_s`.
     """
     texts = (bytearray(), bytearray())
-    last = time.monotonic()
     with RunningCommand(phone, script, timeout_s) as command:
+        end = time.monotonic() + timeout_s
         while command.status is None:
-            for is_error, data in command.poll(timeout_s):
+            for is_error, data in command.poll(max(0.0, end - time.monotonic())):
                 texts[is_error].extend(data)
-                last = time.monotonic()
-            if time.monotonic() - last >= timeout_s:
-                raise PhoneSilent(phone.serial, timeout_s)
+            size = sum(map(len, texts))
+            if size > ANSWER_BYTES:
+                raise BadAnswer(phone.serial, f"sent more than {ANSWER_BYTES:,} bytes in answer to: {script[:60]}")
+            if command.status is None and time.monotonic() >= end:
+                if not size:
+                    raise PhoneSilent(phone.serial, timeout_s)
+                raise BadAnswer(phone.serial, f"had not ended its answer after {timeout_s:g} s to: {script[:60]}")
     output, errors = (text.decode(errors="replace") for text in texts)
     return Answer(output, errors, command.status)
 

@@ -14,16 +14,23 @@ import struct
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from edgedeblur.device.errors import BadAnswer
 from edgedeblur.device.shell import ANSWER_S, Phone, reaching, run
 from edgedeblur.errors import UserError
 from edgedeblur.progress import Progress
 
+if TYPE_CHECKING:
+    import adbutils
+
 REMOTE_ROOT = "/data/local/tmp/edgedeblur"
+IMAGE_BYTES = 1 << 28  # more than any image that is restored on a phone
 _BLOCK = 1 << 16  # the protocol's largest
 _PART = ".part"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _FREE_MARGIN = 4 << 20
+_REASON_CHARACTERS = 300  # of a phone's message that are shown
 
 
 def remote_folder(name: str) -> str:
@@ -69,23 +76,37 @@ def push(
     return changed
 
 
-def pull(phone: Phone, path: str, timeout_s: float = ANSWER_S) -> bytes:
+def pull(phone: Phone, path: str, most_bytes: int = IMAGE_BYTES, timeout_s: float = ANSWER_S) -> bytes:
     """The content of a file on the phone.
 
+    Args:
+        most_bytes: that it may have.
+        timeout_s: longest wait for a block of 64 KiB.
+
     Raises:
-        UserError: it is not there or cannot be read.
+        UserError: it is not there, cannot be read or is larger.
         PhoneGone, PhoneSilent.
+        BadAnswer: not the protocol, or all of it takes longer than so many blocks may.
     """
-    blocks = []
+    content = bytearray()
+    end = time.monotonic() + timeout_s * (2 + most_bytes // _BLOCK)
     with _sync(phone, "RECV", path, timeout_s) as connection:
         while True:
-            kind, length = _reply(connection)
+            kind, length = _reply(phone, connection, timeout_s)
             if kind == b"DONE":
-                return b"".join(blocks)
-            data = connection.read_exact(length)
+                return bytes(content)
+            data = _read(phone, connection, length, timeout_s)
+            if kind == b"FAIL":
+                raise UserError(f"phone {phone.serial} cannot read {path}: {_reason(data)}")
             if kind != b"DATA":
-                raise UserError(f"phone {phone.serial} cannot read {path}: {data.decode(errors='replace')}")
-            blocks.append(data)
+                raise BadAnswer(phone.serial, f"sent {kind!r} while {path} was read")
+            if not data:
+                raise BadAnswer(phone.serial, f"sent an empty block of {path}")
+            content += data
+            if len(content) > most_bytes:
+                raise UserError(f"{path} on phone {phone.serial} has more than the {most_bytes:,} bytes expected")
+            if time.monotonic() > end:
+                raise BadAnswer(phone.serial, f"had sent {len(content):,} bytes of {path} when its time was up")
 
 
 def remove_all(phone: Phone) -> None:
@@ -143,6 +164,7 @@ def _send(phone: Phone, path: str, data: bytes, timeout_s: float) -> Iterator[in
     """Sends one file; yields the bytes sent so far."""
     part = path + _PART
     mode = stat.S_IFREG | 0o755
+    reason = None
     with _sync(phone, "SEND", f"{part},{mode}", timeout_s) as connection:
         socket = connection.conn
         for start in range(0, len(data), _BLOCK):
@@ -153,8 +175,11 @@ def _send(phone: Phone, path: str, data: bytes, timeout_s: float) -> Iterator[in
             yield start + len(block)
         else:
             socket.sendall(b"DONE" + struct.pack("<I", int(time.time())))
-        kind, length = _reply(connection)
-        reason = connection.read_exact(length).decode(errors="replace") if kind == b"FAIL" else None
+        kind, length = _reply(phone, connection, timeout_s)
+        if kind == b"FAIL":
+            reason = _reason(_read(phone, connection, length, timeout_s))
+        elif kind != b"OKAY":
+            raise BadAnswer(phone.serial, f"answered {kind!r} when it had been sent {path}")
     if reason is not None:
         run(phone, f"rm -f {shlex.quote(part)}")
         raise _refusal(phone, path, reason)
@@ -174,13 +199,36 @@ def _sync(phone: Phone, request: str, argument: str, timeout_s: float) -> Iterat
         yield connection
 
 
-def _reply(connection) -> tuple[bytes, int]:
-    header = connection.read_exact(8)
+def _reply(phone: Phone, connection: "adbutils.AdbConnection", timeout_s: float) -> tuple[bytes, int]:
+    header = _read(phone, connection, 8, timeout_s)
     return header[:4], int.from_bytes(header[4:], "little")
 
 
+def _read(phone: Phone, connection: "adbutils.AdbConnection", count: int, timeout_s: float) -> bytes:
+    """Exactly so many bytes, all of them within the time: adbutils waits as long again for every single one."""
+    if count > _BLOCK:
+        raise BadAnswer(phone.serial, f"sent a block of {count:,} bytes; the protocol's largest has {_BLOCK:,}")
+    data = bytearray()
+    end = time.monotonic() + timeout_s
+    while len(data) < count:
+        left = end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        connection.conn.settimeout(left)
+        piece = connection.conn.recv(count - len(data))
+        if not piece:
+            raise EOFError("the connection ended while a file was read or written")
+        data += piece
+    connection.conn.settimeout(timeout_s)
+    return bytes(data)
+
+
+def _reason(data: bytes) -> str:
+    return " ".join(data.decode(errors="replace").split())[:_REASON_CHARACTERS]
+
+
 def _refusal(phone: Phone, path: str, reason: str) -> UserError:
-    reason = " ".join(reason.split())
+    reason = " ".join(reason.split())[:_REASON_CHARACTERS]
     if "no space left" in reason.lower() or "enospc" in reason.lower():
         return _no_room(phone, reason)
     return UserError(f"phone {phone.serial} did not take {path}: {reason}")

@@ -15,6 +15,7 @@ _CLOCK_PATH = re.compile(r"/sys/devices/system/cpu/cpu(\d+)/cpufreq/scaling_cur_
 _SECONDS = re.compile(r"\d{1,12}\.\d+")
 _END = "=== end"
 _POLL_S = 0.2
+_READING_BYTES = 1 << 18  # some hundred zones and cores take a tenth
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Reading:
 class Watch:
     """Reads once a second from entering to leaving; then `readings` has all of them.
 
-    Losing the phone ends the readings without an error: whatever the phone works on notices too.
+    Losing the phone ends the readings without an error: whatever the phone works on notices too. So does a phone that
+    sends more than its loop can.
 
     Args:
         longest_s: after which the loop on the phone ends by itself, should nobody end it.
@@ -44,6 +46,7 @@ class Watch:
             f"grep -Hs '' {_UPTIME} {_CLOCKS}; {read_zones}; echo '{_END}'; n=$((n+1)); sleep 1; done"
         )
         self._phone = phone
+        self._most = int(longest_s) + 1
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._read, daemon=True)
         self.readings: list[Reading] = []
@@ -57,7 +60,7 @@ class Watch:
         self._thread.join()
 
     def _read(self) -> None:
-        text = ""
+        text, heard = "", 0
         try:
             with RunningCommand(self._phone, self._script) as command:
                 while not self._stop.is_set() and command.status is None:
@@ -65,6 +68,9 @@ class Watch:
                         text += "" if is_error else data.decode(errors="replace")
                     *blocks, text = text.split(_END + "\n")
                     self.readings += filter(None, map(self._parse, blocks))
+                    heard += len(blocks)
+                    if len(text) > _READING_BYTES or heard > self._most:
+                        return
         except ContactLost:
             return
 

@@ -22,6 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edgedeblur.errors import UserError
 from edgedeblur.files import atomic_path
 from edgedeblur.quantize.network import IMAGE_SCALE, QuantisedConv, QuantisedNetwork, TensorScale
+from edgedeblur.sizes import check_sides
 from edgedeblur.student import IMAGE
 
 Form = Literal["qdq", "qlinear", "float"]
@@ -78,7 +79,7 @@ def onnx_model(network: QuantisedNetwork, height: int, width: int, form: Form = 
     """As `export_onnx`, in memory."""
     if form not in FORMS:
         raise UserError(f"no ONNX form {form!r}; there are {', '.join(FORMS)}", exit_code=2)
-    check_size(height, width, network.spec.multiple)
+    check_sides(height, width, network.spec.multiple)
     graph = _Graph(network.spec.sizes(height, width))
     names = {IMAGE: graph.add("Transpose", [IMAGE], "image.nchw", perm=[0, 3, 1, 2])}
     if form == "float":
@@ -100,12 +101,6 @@ def onnx_model(network: QuantisedNetwork, height: int, width: int, form: Form = 
         opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid("com.microsoft", 1)],
         ir_version=IR_VERSION,
     )
-
-
-def check_size(height: int, width: int, multiple: int) -> None:
-    """Raises UserError unless both are positive multiples."""
-    if height < 1 or width < 1 or height % multiple or width % multiple:
-        raise UserError(f"the size is {height}x{width}; height and width must be multiples of {multiple}", exit_code=2)
 
 
 def _qdq_layer(graph: _Graph, network: QuantisedNetwork, layer: QuantisedConv, names: dict[str, str]) -> str:

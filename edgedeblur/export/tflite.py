@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from edgedeblur.errors import UserError
-from edgedeblur.export.onnx import RESTORED, check_size, convolved_scale
+from edgedeblur.export.onnx import RESTORED, convolved_scale
 from edgedeblur.files import write_bytes
 from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork, TensorScale, image_scale
+from edgedeblur.sizes import check_sides
 from edgedeblur.student import IMAGE
 
 try:
@@ -41,7 +42,7 @@ def tflite_model(network: QuantisedNetwork, height: int, width: int) -> bytes:
     """As `export_tflite`, in memory."""
     if schema is None:
         raise UserError("TFLite export needs the package ai-edge-litert", 'pip install "edgedeblur[peers]"')
-    check_size(height, width, network.spec.multiple)
+    check_sides(height, width, network.spec.multiple)
     graph = _Graph(network.spec.sizes(height, width))
     pixels = TensorScale(image_scale().scale, 0)
     image = graph.tensor(IMAGE, (height, width, 3), pixels, "UINT8")

@@ -1,6 +1,5 @@
 """How many instructions an image takes, counted by QEMU as it simulates the target's processor."""
 
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ from edgedeblur.compile.artefact import ArtefactInfo
 from edgedeblur.digests import digest
 from edgedeblur.errors import UserError
 from edgedeblur.files import write_bytes
+from edgedeblur.processes import run_to_end
 from edgedeblur.resources import resource_folder
 from edgedeblur.runtime.program import run_program, runner_for
 from edgedeblur.storage.temporary import scratch_folder
@@ -43,7 +43,7 @@ def _check_runner(artefact: ArtefactInfo, runner: tuple[str, ...]) -> None:
             "bench an artefact for another processor, or leave out --count-instructions",
             exit_code=2,
         )
-    options = subprocess.run([runner[0], "-help"], capture_output=True, text=True, errors="replace").stdout
+    options = run_to_end([runner[0], "-help"]).stdout
     if not Path(runner[0]).name.startswith("qemu-") or "-plugin" not in options:
         raise UserError(
             f"{runner[0]} takes no plugins, so it cannot count instructions",

@@ -1,17 +1,21 @@
 """Runs an artefact in a process of its own: edgedeblur-bench, here or under the target's simulator."""
 
+import dataclasses
 import json
 import shutil
 import signal
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import TimeoutExpired
+from typing import Any, get_args, get_origin
 
 import numpy as np
 
 from edgedeblur.compile import cpu
 from edgedeblur.compile.artefact import ArtefactInfo, load_artefact
+from edgedeblur.compile.target import Target
 from edgedeblur.errors import UserError
+from edgedeblur.processes import run_to_end
 from edgedeblur.runtime.session import check_image
 from edgedeblur.storage.temporary import scratch_folder
 
@@ -106,24 +110,32 @@ def run_program(
     return ProgramRun(parse_bench_output(text), output, simulated=bool(runner))
 
 
+class NoRunner(UserError):
+    """The program is for another architecture, and nothing here simulates that."""
+
+
 def runner_for(info: ArtefactInfo) -> tuple[str, ...]:
     """The command prefix that runs the artefact's program here: empty where it is native.
 
     Raises:
-        UserError: another architecture and no runner, or the runner is not installed.
+        NoRunner: another architecture and no runner, or the runner is not installed.
     """
-    target = info.target
+    return target_runner(info.target)
+
+
+def target_runner(target: Target) -> tuple[str, ...]:
+    """As `runner_for`, of all artefacts for a target."""
     if target.architecture == cpu.architecture():
         return ()
     if not target.runner:
-        raise UserError(
-            f"{info.path} is for {target.architecture}, and target {target.name} names no runner for this machine",
+        raise NoRunner(
+            f"target {target.name} is for {target.architecture} and names no runner for this machine",
             'add runner = ["qemu-...", ...] to the target\'s TOML and compile again, or run it there',
         )
     if shutil.which(target.runner[0]) is None:
         is_qemu = Path(target.runner[0]).name.startswith("qemu-")
         mend = "apt-get install qemu-user" if is_qemu else f"install {target.runner[0]}"
-        raise UserError(f"{target.runner[0]} is not installed; it runs {target.architecture} programs here", mend)
+        raise NoRunner(f"{target.runner[0]} is not installed; it runs {target.architecture} programs here", mend)
     return target.runner
 
 
@@ -134,18 +146,52 @@ def parse_bench_output(text: str) -> BenchResult:
         UserError: it is not that.
     """
     try:
-        fields = json.loads(text)
+        fields = json.loads(text, parse_constant=_no_number)
         version = fields.pop("schema_version")
         if version != _SCHEMA_VERSION:
             raise UserError(
                 f"edgedeblur-bench printed schema_version {version!r}, not {_SCHEMA_VERSION}", "compile again"
             )
-        layers = tuple(
-            LayerTime(**layer | {"samples_ms": tuple(layer["samples_ms"])}) for layer in fields.pop("layers")
-        )
-        return BenchResult(**fields | {"samples_ms": tuple(fields["samples_ms"]), "layers": layers})
-    except (ValueError, TypeError, KeyError, AttributeError):
+        result = _value(BenchResult, fields)
+        if any(len(layer.samples_ms) not in (0, len(result.samples_ms)) for layer in result.layers):
+            raise ValueError("layers with other runs than the whole")
+        return result
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise UserError(f"edgedeblur-bench printed no result but {text[-500:]!r}", "edgedeblur compile") from None
+
+
+def check_layers(artefact: ArtefactInfo, result: BenchResult) -> None:
+    """Raises UserError unless the result has the artefact's layers, in their order."""
+    if [layer.name for layer in result.layers] != [layer["name"] for layer in artefact.manifest["layers"]]:
+        raise UserError(f"edgedeblur-bench timed other layers than those of {artefact.path}", "edgedeblur compile")
+
+
+_MOST = 2.0**53  # of any number that is printed: the last that float64 has exactly
+
+
+def _value(declared: Any, value: Any) -> Any:
+    """A field, checked: of the declared type, and numbers as a measurement has them, finite and not below 0.
+
+    Raises:
+        ValueError, TypeError, KeyError, AttributeError: it is not.
+    """
+    if dataclasses.is_dataclass(declared):
+        types = {field.name: field.type for field in dataclasses.fields(declared)}
+        return declared(**{name: _value(types[name], item) for name, item in value.items()})
+    if get_origin(declared) is tuple and isinstance(value, list):
+        return tuple(_value(get_args(declared)[0], item) for item in value)
+    if declared == float | None:
+        return None if value is None else _value(float, value)
+    allowed = (int, float) if declared is float else declared
+    if not isinstance(value, allowed) or isinstance(value, bool) != (declared is bool):
+        raise TypeError(f"{value!r} is no {declared.__name__}")
+    if not isinstance(value, str) and not 0 <= value <= _MOST:
+        raise ValueError(f"{value!r} is out of range")
+    return value
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no number")
 
 
 def run_bench(command: list[str], timeout_s: float | None = None) -> str:
@@ -155,8 +201,8 @@ def run_bench(command: list[str], timeout_s: float | None = None) -> str:
         UserError: it cannot start, fails, or is out of time.
     """
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout_s)
-    except subprocess.TimeoutExpired:
+        done = run_to_end(command, timeout_s=timeout_s)
+    except TimeoutExpired:
         raise UserError(f"edgedeblur-bench did not end within {timeout_s:g} s", "fewer runs") from None
     except OSError as error:
         raise UserError(f"cannot start {command[0]}: {error.strerror}") from None

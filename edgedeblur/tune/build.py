@@ -29,6 +29,7 @@ from edgedeblur.compile.plan import ALIGNMENT, KernelCall, Operand, Plan
 from edgedeblur.compile.schedule import Schedule
 from edgedeblur.compile.target import Target
 from edgedeblur.compile.workspace import workspace_bytes
+from edgedeblur.errors import UserError
 from edgedeblur.tune.trial import LayerOnTrial
 
 _COMPARE, _COLLECT = "compare", "collect"
@@ -83,7 +84,13 @@ def link_program(batch: Batch, indices: Sequence[int], target: Target, folder: P
 
 
 def differing(output: bytes, indices: Sequence[int]) -> list[int]:
-    """The candidates whose output was not the interpreter's, from what a checking program wrote."""
+    """The candidates whose output was not the interpreter's, from what a checking program wrote.
+
+    Raises:
+        UserError: it wrote too little.
+    """
+    if len(output) <= max(indices):
+        raise UserError(f"the checking program wrote {len(output)} bytes for {len(indices)} candidates")
     return [index for index in indices if output[index] != 0]
 
 

@@ -77,7 +77,7 @@ def check_outputs(
 
 def _samples(result: BenchResult, index: int) -> Samples:
     found = next((layer for layer in result.layers if layer.name == candidate_name(index)), None)
-    if found is None:
+    if found is None or not found.samples_ms:
         raise UserError(f"edgedeblur-bench printed no times of {candidate_name(index)}")
     return found.samples_ms
 

@@ -213,10 +213,10 @@ def test_bench_with_pairs_reports_the_quality_of_the_artefacts_own_network(input
 
 
 def test_a_failed_verdict_is_exit_code_three(here, monkeypatch):
-    from edgedeblur.bench import measure
+    from edgedeblur.bench import assemble
 
-    judge = measure.judge
-    monkeypatch.setattr(measure, "judge", lambda latency, memory, ms, mb: judge(latency, memory, 1e-6, mb))
+    judge = assemble.judge
+    monkeypatch.setattr(assemble, "judge", lambda latency, memory, ms, mb: judge(latency, memory, 1e-6, mb))
     result = run("bench", compiled("host").path, "--runs", "50", "--warmup", "0", "--no-profile", code=3)
     assert "verdict: fail" in result.stdout
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedeblur.device.errors import PhoneGone, PhoneSilent
+from edgedeblur.device.errors import BadAnswer, PhoneGone, PhoneSilent
 from edgedeblur.device.shell import Phone, RunningCommand, run
 
 
@@ -96,5 +96,5 @@ def test_what_is_not_the_shell_protocol_is_not_waited_for():
     wire = Wire()
     with RunningCommand(phone_on(wire), "true") as command:
         wire.far.sendall(b"Permission denied")
-        with pytest.raises(PhoneGone, match="does not speak the shell protocol"):
+        with pytest.raises(BadAnswer, match="does not speak the shell protocol"):
             command.poll(5)

@@ -3,9 +3,10 @@
 import os
 import stat
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from adbd.hostile import Answer
 from adbd.wire import Stream
 
 FEATURES = ("stat_v2", "ls_v2", "fixed_push_mkdir", "sendrecv_v2")
@@ -14,18 +15,24 @@ _STAT_2 = struct.Struct("<4sIQQIIIIQqqq")
 _NO_ENTRY, _NO_SPACE = 2, "write failed: No space left on device"
 
 
-def serve_files(stream: Stream, place: Callable[[str], Path], reserve: Callable[[int], bool]) -> None:
+def serve_files(
+    stream: Stream, place: Callable[[str], Path], reserve: Callable[[int], bool], hostile: Mapping[bytes, Answer]
+) -> None:
     """Answers requests until QUIT or the stream's end.
 
     Args:
         place: the path here of a path on the phone.
         reserve: told the bytes that are to be written; whether there is room for them.
+        hostile: what is sent instead of an answer to these requests.
     """
     while True:
         request, length = _head(stream)
         if request == b"QUIT":
             return
         argument = stream.read(length).decode()
+        if request in hostile:
+            hostile[request](stream)
+            return
         if request in (b"STAT", b"STA2", b"LST2"):
             _tell(stream, request, place(argument))
         elif request in (b"LIST", b"LIS2"):

@@ -5,10 +5,11 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from adbd import files, shell
+from adbd.hostile import Answer
 from adbd.sandbox import Build, make_sandbox
 from adbd.wire import AUTH_TOKEN, Closed, Multiplexer, Packet, Stream, read_packet, write_packet
 
@@ -21,6 +22,8 @@ class Faults:
 
     vanish_after_pushed: it is unplugged when so many bytes have been pushed. storage_bytes: room for pushed files.
     bytes_per_second: of the link. unauthorised: it accepts no key. offline: its daemon never answers.
+    shell: what it sends instead of running a command: {part of the command: hostile answer}. sync: likewise, after
+    which request: {b"RECV": hostile answer}.
     """
 
     vanish_after_pushed: int | None = None
@@ -28,6 +31,8 @@ class Faults:
     bytes_per_second: float | None = None
     unauthorised: bool = False
     offline: bool = False
+    shell: dict[str, Answer] = field(default_factory=dict)
+    sync: dict[bytes, Answer] = field(default_factory=dict)
 
 
 class FakePhone:
@@ -133,7 +138,9 @@ class FakePhone:
         self.services.append(service)
         stream.accept()
         if service == "sync:":
-            files.serve_files(stream, self.place, self._reserve)
+            files.serve_files(stream, self.place, self._reserve, self.faults.sync)
+        elif hostile := next((answer for part, answer in self.faults.shell.items() if part in service), None):
+            hostile(stream)
         else:
             shell.serve_shell(stream, service, self.root, self._hear)
 
