@@ -18,6 +18,7 @@ import tvm
 from edgedeblur.compile.assembly import dot_instructions, inner_loop, kernel_bodies
 from edgedeblur.compile.kernels import instruction_set
 from edgedeblur.compile.kernels.layer import conv_layers
+from edgedeblur.compile.llvm_names import check_llvm_names
 from edgedeblur.compile.lower import CONSTANTS, LayerKernel, kernel_module, lower, plan_memory
 from edgedeblur.compile.memory import MemoryPlan, aligned, read_memory_plan
 from edgedeblur.compile.pack import pack_constants
@@ -82,12 +83,13 @@ def build_plan(
     """
     check_size(network, height, width)
     check_ranges(network)
+    described = llvm_target(target)
     kernels = layer_kernels(network, height, width, target, schedules or {})
     module = lower(kernels)
     constants, offsets = _pack(network, kernels)
     memory = read_memory_plan(plan_memory(module), offsets)
     functions = kernel_module(module)
-    compiled = tvm.compile(functions, target=llvm_target(target)).mod
+    compiled = tvm.compile(functions, target=described).mod
     bodies = kernel_bodies(compiled.inspect_source("asm"))
     report = tuple(_describe(kernel, functions[kernel.symbol], bodies[kernel.symbol]) for kernel in kernels)
     scratch = max(kernel.workspace_bytes for kernel in report)
@@ -106,7 +108,12 @@ def check_size(network: QuantisedNetwork, height: int, width: int) -> None:
 
 
 def llvm_target(target: Target) -> tvm.target.Target:
-    """TVM's form of a target."""
+    """TVM's form of a target.
+
+    Raises:
+        UserError: LLVM does not know its cpu or a feature, or they lack what its isa needs.
+    """
+    check_llvm_names(target)
     described = {"kind": "llvm", "mtriple": target.triple, "mcpu": target.cpu, "mattr": list(target.features)}
     if target.architecture == "aarch64":
         described["cl-opt"] = [_KEEP_SHORT_LOOPS]

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from edgedeblur import __version__
 from edgedeblur.compile.target import Target, target_table
 from edgedeblur.errors import UserError
-from edgedeblur.quantize.network import QuantisedNetwork
-from edgedeblur.student import ConvSpec
 
 if TYPE_CHECKING:
     from edgedeblur.compile.build import CompiledKernel, CompiledKernels
     from edgedeblur.compile.choose import Chosen
+    from edgedeblur.quantize.network import QuantisedNetwork
+    from edgedeblur.student import ConvSpec
 
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
@@ -47,7 +47,7 @@ _TYPES = {
 
 
 def make_manifest(
-    network: QuantisedNetwork,
+    network: "QuantisedNetwork",
     sets: "list[tuple[str, CompiledKernels]]",
     schedules: "dict[str, dict[str, Chosen]]",
     target: Target,
@@ -86,7 +86,7 @@ def make_manifest(
 
 
 def _fallback_entry(
-    network: QuantisedNetwork, isa: str, compiled: "CompiledKernels", schedules: "dict[str, Chosen]"
+    network: "QuantisedNetwork", isa: str, compiled: "CompiledKernels", schedules: "dict[str, Chosen]"
 ) -> dict:
     """What differs from the target's own kernels, under the same names."""
     layers = _layer_entries(network, compiled, schedules)
@@ -99,7 +99,7 @@ def _fallback_entry(
 
 
 def _layer_entries(
-    network: QuantisedNetwork, compiled: "CompiledKernels", schedules: "dict[str, Chosen]"
+    network: "QuantisedNetwork", compiled: "CompiledKernels", schedules: "dict[str, Chosen]"
 ) -> list[dict]:
     symbols = {call.layer: call.symbol for call in compiled.plan.calls}
     return [
@@ -108,7 +108,7 @@ def _layer_entries(
     ]
 
 
-def artefact_name(network: QuantisedNetwork, height: int, width: int) -> str:
+def artefact_name(network: "QuantisedNetwork", height: int, width: int) -> str:
     """The model's name in the library and in reports: "small-512x512", height first."""
     return f"{network.spec.name}-{height}x{width}"
 
@@ -162,7 +162,7 @@ def damaged(path: Path, reason: str) -> UserError:
     return UserError(f"{path} is damaged: {reason}", "compile it again: edgedeblur compile")
 
 
-def _layer_entry(spec: ConvSpec, kernel: "CompiledKernel", symbol: str, chosen: "Chosen") -> dict:
+def _layer_entry(spec: "ConvSpec", kernel: "CompiledKernel", symbol: str, chosen: "Chosen") -> dict:
     return {
         "name": spec.name,
         "op": describe_op(spec),
@@ -183,7 +183,7 @@ def count_sources(sources: Iterable[str]) -> str:
     return ", ".join(f"{count} {source}" for source, count in Counter(sources).most_common())
 
 
-def describe_op(spec: ConvSpec) -> str:
+def describe_op(spec: "ConvSpec") -> str:
     """What one kernel does, in order: "space_to_depth4+conv3x3s2+depth_to_space2+residual+relu"."""
     parts = [f"conv{spec.kernel}x{spec.kernel}" + (f"s{spec.stride}" if spec.stride > 1 else "")]
     if spec.space_to_depth > 1:
