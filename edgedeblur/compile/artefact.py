@@ -122,6 +122,8 @@ def load_artefact(path: str | Path) -> ArtefactInfo:
     target = _read_target(where, dict(entries["target"]))
     height, width = _read_shape(where, entries["input_shape"])
     _check_files(path, entries["files"])
+    if entries["files"][NETWORK].get("sha256") != entries["network_sha256"]:
+        raise damaged(where, f"network_sha256 is not that of {NETWORK}")
     info = ArtefactInfo(path, entries, target, entries["name"], height, width)
     for file in filter(None, (info.bench, info.library, path / link.OBJECT)):
         _check_machine(file, target)
