@@ -18,13 +18,14 @@ import tvm
 from edgedeblur.compile.assembly import dot_instructions, inner_loop, kernel_bodies
 from edgedeblur.compile.kernels import instruction_set
 from edgedeblur.compile.kernels.layer import conv_layers
+from edgedeblur.compile.limits import check_memory, check_tensors
 from edgedeblur.compile.llvm_names import check_llvm_names
 from edgedeblur.compile.lower import CONSTANTS, LayerKernel, kernel_module, lower, plan_memory
 from edgedeblur.compile.memory import MemoryPlan, aligned, read_memory_plan
 from edgedeblur.compile.pack import pack_constants
 from edgedeblur.compile.plan import KernelCall, Plan
 from edgedeblur.compile.ranges import check_ranges
-from edgedeblur.compile.schedule import Schedule, check_schedule, default_schedule, input_passes
+from edgedeblur.compile.schedule import Schedule, check_schedule, default_schedule, input_passes, scratch_bytes
 from edgedeblur.compile.target import Target
 from edgedeblur.compile.workspace import workspace_bytes
 from edgedeblur.errors import UserError
@@ -89,22 +90,24 @@ def build_plan(
     constants, offsets = _pack(network, kernels)
     memory = read_memory_plan(plan_memory(module), offsets)
     functions = kernel_module(module)
+    scratch = max(workspace_bytes(functions[kernel.symbol]) for kernel in kernels)
+    check_memory(height, width, arena=memory.arena_bytes, workspace=scratch, weights=len(constants))
     compiled = tvm.compile(functions, target=described).mod
     bodies = kernel_bodies(compiled.inspect_source("asm"))
     report = tuple(_describe(kernel, functions[kernel.symbol], bodies[kernel.symbol]) for kernel in kernels)
-    scratch = max(kernel.workspace_bytes for kernel in report)
     plan = Plan(_calls(kernels, memory), height, width, memory.arena_bytes, scratch, constants)
     return CompiledKernels(object_code(compiled), plan, report)
 
 
 def check_size(network: QuantisedNetwork, height: int, width: int) -> None:
-    """Raises UserError unless the network can take images of that size."""
+    """Raises UserError unless the network can take images of that size, and kernels can index its tensors."""
     multiple = network.spec.multiple
     if height <= 0 or width <= 0 or height % multiple or width % multiple:
         raise UserError(
             f"the network takes no {height}x{width} images; height and width must be positive multiples of {multiple}",
             exit_code=2,
         )
+    check_tensors(conv_layers(network, height, width), multiple)
 
 
 def llvm_target(target: Target) -> tvm.target.Target:
@@ -130,6 +133,7 @@ def layer_kernels(
         conv = network.layers[index].spec
         schedule = schedules.get(layer.name) or default_schedule(layer, isa, target.threads)
         check_schedule(layer, isa, schedule)
+        check_memory(height, width, **{f"scratch for layer {layer.name}": scratch_bytes(layer, isa, schedule)})
         symbol = f"{isa.name}_conv{index}_{re.sub(r'[^A-Za-z0-9]', '_', layer.name)}"
         kernels.append(LayerKernel(layer, schedule, isa, symbol, conv.source, conv.residual))
     return tuple(kernels)
