@@ -16,6 +16,8 @@ from pathlib import Path
 import tvm
 
 from edgedeblur.compile.assembly import dot_instructions, inner_loop, kernel_bodies
+from edgedeblur.compile.int8_evidence import int8_evidence
+from edgedeblur.compile.int8_proof import Int8Evidence
 from edgedeblur.compile.kernels import instruction_set
 from edgedeblur.compile.kernels.layer import conv_layers
 from edgedeblur.compile.limits import check_memory, check_tensors
@@ -43,7 +45,7 @@ class CompiledKernel:
     fused: what is done in the same pass over memory as the convolution, in order. input_passes: how often its input is
     read for it; its output is written once.
     dot_instructions: int8 dot products in its machine code. loop_dots of loop_instructions: of one round of its inner
-    loop. workspace_bytes: scratch of one thread.
+    loop. workspace_bytes: scratch of one thread. int8: what the machine code multiplies.
     """
 
     layer: str
@@ -55,6 +57,7 @@ class CompiledKernel:
     loop_dots: int
     loop_instructions: int
     workspace_bytes: int
+    int8: Int8Evidence
 
 
 @dataclass(frozen=True)
@@ -94,8 +97,13 @@ def build_plan(
     check_memory(height, width, arena=memory.arena_bytes, workspace=scratch, weights=len(constants))
     compiled = tvm.compile(functions, target=described).mod
     bodies = kernel_bodies(compiled.inspect_source("asm"))
-    report = tuple(_describe(kernel, functions[kernel.symbol], bodies[kernel.symbol]) for kernel in kernels)
-    plan = Plan(_calls(kernels, memory), height, width, memory.arena_bytes, scratch, constants)
+    calls = _calls(kernels, memory)
+    by_layer = {call.layer: call for call in calls}
+    report = tuple(
+        _describe(kernel, functions[kernel.symbol], bodies[kernel.symbol], target, by_layer[kernel.layer.name])
+        for kernel in kernels
+    )
+    plan = Plan(calls, height, width, memory.arena_bytes, scratch, constants)
     return CompiledKernels(object_code(compiled), plan, report)
 
 
@@ -139,8 +147,11 @@ def layer_kernels(
     return tuple(kernels)
 
 
-def _describe(kernel: LayerKernel, function: tvm.tirx.PrimFunc, body: list[str]) -> CompiledKernel:
+def _describe(
+    kernel: LayerKernel, function: tvm.tirx.PrimFunc, body: list[str], target: Target, call: KernelCall
+) -> CompiledKernel:
     loop = inner_loop(body, kernel.isa)
+    dtypes = tuple(operand.dtype for operand in call.operands)
     return CompiledKernel(
         layer=kernel.layer.name,
         schedule=kernel.schedule,
@@ -151,6 +162,7 @@ def _describe(kernel: LayerKernel, function: tvm.tirx.PrimFunc, body: list[str])
         loop_dots=dot_instructions(loop, kernel.isa),
         loop_instructions=len(loop),
         workspace_bytes=workspace_bytes(function),
+        int8=int8_evidence(kernel, body, target.architecture, dtypes),
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedeblur import __version__
+from edgedeblur.compile.int8_proof import why_not_int8
 from edgedeblur.compile.target import Target, target_table
 from edgedeblur.errors import UserError
 
@@ -175,6 +176,7 @@ def _layer_entry(spec: "ConvSpec", kernel: "CompiledKernel", symbol: str, chosen
         "schedule_note": chosen.note,
         "workspace_bytes": kernel.workspace_bytes,
         "dot_instructions": kernel.dot_instructions,
+        "int8": dataclasses.asdict(kernel.int8),
     }
 
 
@@ -198,11 +200,11 @@ def describe_op(spec: "ConvSpec") -> str:
 
 
 def _int8_proof(layers: list[dict]) -> dict:
-    """How many convolutions multiply int8 by int8 in machine code, counted in the assembly, and why others do not."""
-    without = [layer["name"] for layer in layers if layer["dot_instructions"] == 0]
+    """How many convolutions are int8 by what their machine code executes, and why others are not."""
+    reasons = {layer["name"]: why_not_int8(layer["name"], layer["int8"]) for layer in layers}
     return {
         "convolutions": len(layers),
-        "int8_convolutions": len(layers) - len(without),
+        "int8_convolutions": sum(not found for found in reasons.values()),
         "dot_instructions": sum(layer["dot_instructions"] for layer in layers),
-        "reasons": [f"{name}: its machine code has no int8 dot-product instruction" for name in without],
+        "reasons": [reason for found in reasons.values() for reason in found],
     }
