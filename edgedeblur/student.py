@@ -172,7 +172,8 @@ class Student(nn.Module):
     def __init__(self, spec: StudentSpec):
         super().__init__()
         self.spec = spec
-        self.convs = nn.ModuleDict({_key(layer.name): _conv(layer) for layer in spec.layers})
+        self._keys = _module_keys([layer.name for layer in spec.layers])
+        self.convs = nn.ModuleDict({self._keys[layer.name]: _conv(layer) for layer in spec.layers})
         self._initialise()
 
     def _initialise(self) -> None:
@@ -186,12 +187,11 @@ class Student(nn.Module):
                 conv.weight.data.mul_(0.1)
 
     def conv(self, name: str) -> nn.Conv2d:
-        return self.convs[_key(name)]
+        return self.convs[self._keys[name]]
 
-    @staticmethod
-    def module_name(name: str) -> str:
+    def module_name(self, name: str) -> str:
         """Where a layer's convolution is, as `get_submodule` takes it."""
-        return f"convs.{_key(name)}"
+        return f"convs.{self._keys[name]}"
 
     def forward(self, image: Tensor) -> Tensor:
         return self.activations(image)[self.spec.layers[-1].name]
@@ -212,8 +212,17 @@ class Student(nn.Module):
         return tensors
 
 
-def _key(name: str) -> str:
-    return name.replace(".", "_")  # ModuleDict keys may not contain dots
+def _module_keys(names: list[str]) -> dict[str, str]:
+    """A key of a ModuleDict for each layer: no dots, no two alike ("a.b" and "a_b"), no attribute of it."""
+    keys: dict[str, str] = {}
+    taken = set(dir(nn.ModuleDict()))
+    for name in names:
+        key = name.replace(".", "_")
+        while key in taken:
+            key += "_"
+        keys[name] = key
+        taken.add(key)
+    return keys
 
 
 def _conv(layer: ConvSpec) -> nn.Conv2d:

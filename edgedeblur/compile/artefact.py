@@ -19,13 +19,12 @@ from edgedeblur.compile.manifest import damaged
 from edgedeblur.compile.target import Target, parse_target
 from edgedeblur.errors import UserError
 from edgedeblur.files import atomic_folder, require_writable
-from edgedeblur.quantize.edq import load_edq, save_edq
-from edgedeblur.quantize.network import QuantisedNetwork
 
 if TYPE_CHECKING:
     from edgedeblur.compile.build import CompiledKernels
     from edgedeblur.compile.choose import Chosen
     from edgedeblur.compile.tuned import Database
+    from edgedeblur.quantize.network import QuantisedNetwork
 
 NETWORK = "network.edq"
 _REQUIRED_FILES = (link.BENCH, link.HEADER, link.OBJECT, MODEL_C, CONSTANTS, NETWORK)
@@ -59,13 +58,15 @@ class ArtefactInfo:
         """Of all files."""
         return sum(entry["bytes"] for entry in self.manifest["files"].values())
 
-    def network(self) -> QuantisedNetwork:
+    def network(self) -> "QuantisedNetwork":
         """The quantised network that it was compiled from."""
+        from edgedeblur.quantize.edq import load_edq
+
         return load_edq(self.path / NETWORK)
 
 
 def compile_network(
-    network: QuantisedNetwork,
+    network: "QuantisedNetwork",
     target: Target,
     height: int = 512,
     width: int = 512,
@@ -85,7 +86,8 @@ def compile_network(
     Raises:
         UserError: a size that the network cannot take, a folder in the way, a tool that is missing or fails.
     """
-    from edgedeblur.compile.build import build_plan  # loads TVM, which whoever only runs artefacts does without
+    from edgedeblur.compile.build import build_plan  # loads TVM and torch, which running an artefact does without
+    from edgedeblur.quantize.edq import save_edq
 
     output = Path(output)
     _check_output(output)
@@ -121,6 +123,8 @@ def load_artefact(path: str | Path) -> ArtefactInfo:
     target = _read_target(where, dict(entries["target"]))
     height, width = _read_shape(where, entries["input_shape"])
     _check_files(path, entries["files"])
+    if entries["files"][NETWORK].get("sha256") != entries["network_sha256"]:
+        raise damaged(where, f"network_sha256 is not that of {NETWORK}")
     info = ArtefactInfo(path, entries, target, entries["name"], height, width)
     for file in filter(None, (info.bench, info.library, path / link.OBJECT)):
         _check_machine(file, target)
@@ -128,7 +132,7 @@ def load_artefact(path: str | Path) -> ArtefactInfo:
 
 
 def _choose_schedules(
-    network: QuantisedNetwork,
+    network: "QuantisedNetwork",
     height: int,
     width: int,
     target: Target,

@@ -14,14 +14,18 @@ from dataclasses import dataclass
 import tvm
 
 from edgedeblur.compile.assembly import dot_instructions, inner_loop, kernel_bodies
+from edgedeblur.compile.int8_evidence import int8_evidence
+from edgedeblur.compile.int8_proof import Int8Evidence
 from edgedeblur.compile.kernels import instruction_set
 from edgedeblur.compile.kernels.layer import conv_layers
+from edgedeblur.compile.limits import check_memory, check_tensors
+from edgedeblur.compile.llvm_names import check_llvm_names
 from edgedeblur.compile.lower import CONSTANTS, LayerKernel, kernel_module, lower, plan_memory
 from edgedeblur.compile.memory import MemoryPlan, aligned, read_memory_plan
 from edgedeblur.compile.pack import pack_constants
 from edgedeblur.compile.plan import KernelCall, Plan
 from edgedeblur.compile.ranges import check_ranges
-from edgedeblur.compile.schedule import Schedule, check_schedule, default_schedule, input_passes
+from edgedeblur.compile.schedule import Schedule, check_schedule, default_schedule, input_passes, scratch_bytes
 from edgedeblur.compile.target import Target
 from edgedeblur.compile.workspace import workspace_bytes
 from edgedeblur.quantize.network import QuantisedNetwork
@@ -40,7 +44,7 @@ class CompiledKernel:
     fused: what is done in the same pass over memory as the convolution, in order. input_passes: how often its input is
     read for it; its output is written once.
     dot_instructions: int8 dot products in its machine code. loop_dots of loop_instructions: of one round of its inner
-    loop. workspace_bytes: scratch of one thread.
+    loop. workspace_bytes: scratch of one thread. int8: what the machine code multiplies.
     """
 
     layer: str
@@ -52,6 +56,7 @@ class CompiledKernel:
     loop_dots: int
     loop_instructions: int
     workspace_bytes: int
+    int8: Int8Evidence
 
 
 @dataclass(frozen=True)
@@ -81,26 +86,39 @@ def build_plan(
     """
     check_size(network, height, width)
     check_ranges(network)
+    described = llvm_target(target)
     kernels = layer_kernels(network, height, width, target, schedules or {})
     module = lower(kernels)
     constants, offsets = _pack(network, kernels)
     memory = read_memory_plan(plan_memory(module), offsets)
     functions = kernel_module(module)
-    compiled = tvm.compile(functions, target=llvm_target(target)).mod
+    scratch = max(workspace_bytes(functions[kernel.symbol]) for kernel in kernels)
+    check_memory(height, width, arena=memory.arena_bytes, workspace=scratch, weights=len(constants))
+    compiled = tvm.compile(functions, target=described).mod
     bodies = kernel_bodies(compiled.inspect_source("asm"))
-    report = tuple(_describe(kernel, functions[kernel.symbol], bodies[kernel.symbol]) for kernel in kernels)
-    scratch = max(kernel.workspace_bytes for kernel in report)
-    plan = Plan(_calls(kernels, memory), height, width, memory.arena_bytes, scratch, constants)
+    calls = _calls(kernels, memory)
+    by_layer = {call.layer: call for call in calls}
+    report = tuple(
+        _describe(kernel, functions[kernel.symbol], bodies[kernel.symbol], target, by_layer[kernel.layer.name])
+        for kernel in kernels
+    )
+    plan = Plan(calls, height, width, memory.arena_bytes, scratch, constants)
     return CompiledKernels(object_code(compiled), plan, report)
 
 
 def check_size(network: QuantisedNetwork, height: int, width: int) -> None:
-    """Raises UserError unless the network can take images of that size."""
+    """Raises UserError unless the network can take images of that size, and kernels can index its tensors."""
     check_sides(height, width, network.spec.multiple)
+    check_tensors(conv_layers(network, height, width), network.spec.multiple)
 
 
 def llvm_target(target: Target) -> tvm.target.Target:
-    """TVM's form of a target."""
+    """TVM's form of a target.
+
+    Raises:
+        UserError: LLVM does not know its cpu or a feature, or they lack what its isa needs.
+    """
+    check_llvm_names(target)
     described = {"kind": "llvm", "mtriple": target.triple, "mcpu": target.cpu, "mattr": list(target.features)}
     if target.architecture == "aarch64":
         described["cl-opt"] = [_KEEP_SHORT_LOOPS]
@@ -117,13 +135,17 @@ def layer_kernels(
         conv = network.layers[index].spec
         schedule = schedules.get(layer.name) or default_schedule(layer, isa, target.threads)
         check_schedule(layer, isa, schedule)
+        check_memory(height, width, **{f"scratch for layer {layer.name}": scratch_bytes(layer, isa, schedule)})
         symbol = f"{isa.name}_conv{index}_{re.sub(r'[^A-Za-z0-9]', '_', layer.name)}"
         kernels.append(LayerKernel(layer, schedule, isa, symbol, conv.source, conv.residual))
     return tuple(kernels)
 
 
-def _describe(kernel: LayerKernel, function: tvm.tirx.PrimFunc, body: list[str]) -> CompiledKernel:
+def _describe(
+    kernel: LayerKernel, function: tvm.tirx.PrimFunc, body: list[str], target: Target, call: KernelCall
+) -> CompiledKernel:
     loop = inner_loop(body, kernel.isa)
+    dtypes = tuple(operand.dtype for operand in call.operands)
     return CompiledKernel(
         layer=kernel.layer.name,
         schedule=kernel.schedule,
@@ -134,6 +156,7 @@ def _describe(kernel: LayerKernel, function: tvm.tirx.PrimFunc, body: list[str])
         loop_dots=dot_instructions(loop, kernel.isa),
         loop_instructions=len(loop),
         workspace_bytes=workspace_bytes(function),
+        int8=int8_evidence(kernel, body, target.architecture, dtypes),
     )
 
 

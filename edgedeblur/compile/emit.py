@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgedeblur.compile.plan import ALIGNMENT, KernelCall, Operand, Plan
+from edgedeblur.compile.plan import ALIGNMENT, MAX_BYTES, KernelCall, Operand, Plan
 
 MODEL_C = "model.c"
 CONSTANTS = "constants.bin"
@@ -168,6 +168,8 @@ def _check_call(call: KernelCall, plan: Plan) -> None:
         "arena": plan.arena_bytes,
         "constant": len(plan.constants),
     }
+    if max(room.values()) > MAX_BYTES:
+        raise ValueError(f"a plan of {room} bytes; kernels index at most {MAX_BYTES:,}")
     for operand in call.operands:
         if operand.place not in room or operand.dtype not in _DTYPES or not 0 < len(operand.shape) < 256:
             raise ValueError(f"layer {call.layer}: the runtime cannot serve {operand}")

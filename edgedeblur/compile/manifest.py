@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedeblur import __version__
+from edgedeblur.compile.int8_proof import why_not_int8
 from edgedeblur.compile.target import Target, target_table
 from edgedeblur.errors import UserError
-from edgedeblur.quantize.network import QuantisedNetwork
-from edgedeblur.student import ConvSpec
 
 if TYPE_CHECKING:
     from edgedeblur.compile.build import CompiledKernel, CompiledKernels
     from edgedeblur.compile.choose import Chosen
+    from edgedeblur.quantize.network import QuantisedNetwork
+    from edgedeblur.student import ConvSpec
 
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
@@ -47,7 +48,7 @@ _TYPES = {
 
 
 def make_manifest(
-    network: QuantisedNetwork,
+    network: "QuantisedNetwork",
     sets: "list[tuple[str, CompiledKernels]]",
     schedules: "dict[str, dict[str, Chosen]]",
     target: Target,
@@ -86,7 +87,7 @@ def make_manifest(
 
 
 def _fallback_entry(
-    network: QuantisedNetwork, isa: str, compiled: "CompiledKernels", schedules: "dict[str, Chosen]"
+    network: "QuantisedNetwork", isa: str, compiled: "CompiledKernels", schedules: "dict[str, Chosen]"
 ) -> dict:
     """What differs from the target's own kernels, under the same names."""
     layers = _layer_entries(network, compiled, schedules)
@@ -99,7 +100,7 @@ def _fallback_entry(
 
 
 def _layer_entries(
-    network: QuantisedNetwork, compiled: "CompiledKernels", schedules: "dict[str, Chosen]"
+    network: "QuantisedNetwork", compiled: "CompiledKernels", schedules: "dict[str, Chosen]"
 ) -> list[dict]:
     symbols = {call.layer: call.symbol for call in compiled.plan.calls}
     return [
@@ -108,7 +109,7 @@ def _layer_entries(
     ]
 
 
-def artefact_name(network: QuantisedNetwork, height: int, width: int) -> str:
+def artefact_name(network: "QuantisedNetwork", height: int, width: int) -> str:
     """The model's name in the library and in reports: "small-512x512", height first."""
     return f"{network.spec.name}-{height}x{width}"
 
@@ -162,7 +163,7 @@ def damaged(path: Path, reason: str) -> UserError:
     return UserError(f"{path} is damaged: {reason}", "compile it again: edgedeblur compile")
 
 
-def _layer_entry(spec: ConvSpec, kernel: "CompiledKernel", symbol: str, chosen: "Chosen") -> dict:
+def _layer_entry(spec: "ConvSpec", kernel: "CompiledKernel", symbol: str, chosen: "Chosen") -> dict:
     return {
         "name": spec.name,
         "op": describe_op(spec),
@@ -175,6 +176,7 @@ def _layer_entry(spec: ConvSpec, kernel: "CompiledKernel", symbol: str, chosen: 
         "schedule_note": chosen.note,
         "workspace_bytes": kernel.workspace_bytes,
         "dot_instructions": kernel.dot_instructions,
+        "int8": dataclasses.asdict(kernel.int8),
     }
 
 
@@ -183,7 +185,7 @@ def count_sources(sources: Iterable[str]) -> str:
     return ", ".join(f"{count} {source}" for source, count in Counter(sources).most_common())
 
 
-def describe_op(spec: ConvSpec) -> str:
+def describe_op(spec: "ConvSpec") -> str:
     """What one kernel does, in order: "space_to_depth4+conv3x3s2+depth_to_space2+residual+relu"."""
     parts = [f"conv{spec.kernel}x{spec.kernel}" + (f"s{spec.stride}" if spec.stride > 1 else "")]
     if spec.space_to_depth > 1:
@@ -198,11 +200,11 @@ def describe_op(spec: ConvSpec) -> str:
 
 
 def _int8_proof(layers: list[dict]) -> dict:
-    """How many convolutions multiply int8 by int8 in machine code, counted in the assembly, and why others do not."""
-    without = [layer["name"] for layer in layers if layer["dot_instructions"] == 0]
+    """How many convolutions are int8 by what their machine code executes, and why others are not."""
+    reasons = {layer["name"]: why_not_int8(layer["name"], layer["int8"]) for layer in layers}
     return {
         "convolutions": len(layers),
-        "int8_convolutions": len(layers) - len(without),
+        "int8_convolutions": sum(not found for found in reasons.values()),
         "dot_instructions": sum(layer["dot_instructions"] for layer in layers),
-        "reasons": [f"{name}: its machine code has no int8 dot-product instruction" for name in without],
+        "reasons": [reason for found in reasons.values() for reason in found],
     }

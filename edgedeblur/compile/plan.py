@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 ALIGNMENT = 64
+MAX_BYTES = 2**31 - 1  # of a tensor, the arena, the workspace or the constants: kernels compute indices in 32 bits
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ def register_tiles(layer: ConvLayer, isa: InstructionSet, columns: int) -> Itera
     """Every (tile_width, block_vectors) for `columns` that divides the layer's channels and fits the registers."""
     vectors = channel_vectors(layer, isa)
     for block_vectors in (n for n in range(1, vectors + 1) if vectors % n == 0):
-        for tile_width in range(1, columns + 1):
+        for tile_width in range(1, min(columns, isa.registers) + 1):
             if fits_registers(isa, tile_width, block_vectors):
                 yield tile_width, block_vectors
 

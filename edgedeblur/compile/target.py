@@ -15,12 +15,17 @@ MAX_THREADS = 64
 MIN_ANDROID_API, MAX_ANDROID_API = 21, 99  # the first with AArch64
 
 # What LLVM must be allowed to use for the kernels of an instruction set.
-_ISA_FEATURES = {
+ISA_FEATURES = {
     "avx2": ("+avx2", "+fma"),
     "vnni": ("+avx512f", "+avx512bw", "+avx512dq", "+avx512vl", "+avx512vnni"),
     "sdot": ("+neon", "+dotprod"),
     "i8mm": ("+neon", "+i8mm"),
     "neon": ("+neon",),
+}
+# By what a triple for LLVM, or a target of zig's, may end; LLVM would take any other word and say nothing.
+_SYSTEMS = {
+    "triple": {"gnu": "gnu", "musl": "musl", "android": r"android\d*"},
+    "zig_target": {"musl": "musl", "gnu": r"gnu(\.\d+)*"},
 }
 _KEYS = {
     "description": str,
@@ -157,7 +162,7 @@ def override_isa(target: Target, isa: str) -> Target:
         raise UserError(
             f"no {isa!r} kernels for {target.architecture}; there are {', '.join(allowed)}", "choose --isa", exit_code=2
         )
-    missing = tuple(feature for feature in _ISA_FEATURES[isa] if feature not in target.features)
+    missing = tuple(feature for feature in ISA_FEATURES[isa] if feature not in target.features)
     return dataclasses.replace(target, isa=isa, features=target.features + missing, fallbacks=())
 
 
@@ -235,12 +240,11 @@ def _check_values(path: Path, target: Target) -> None:
     if target.isa not in cpu.ISA_ARCHITECTURE:
         raise bad_file(path, f"isa = {target.isa!r}; there are kernels for {', '.join(cpu.ISA_ARCHITECTURE)}")
     architecture = cpu.ISA_ARCHITECTURE[target.isa]
-    for key in ("triple", "zig_target"):
+    for key, endings in _SYSTEMS.items():
         value = getattr(target, key)
-        if value.split("-")[0] != architecture or "-linux-" not in value:
-            raise bad_file(
-                path, f"{key} = {value!r}; isa {target.isa!r} needs one that starts with {architecture}-linux-"
-            )
+        if not re.fullmatch(f"{architecture}-(unknown-|pc-)?linux-({'|'.join(endings.values())})", value):
+            allowed = ", ".join(f"{architecture}-linux-{ending}" for ending in endings)
+            raise bad_file(path, f"{key} = {value!r}; for isa {target.isa!r} there are {allowed}")
     for feature in target.features:
         if feature[:1] not in ("+", "-"):
             raise bad_file(path, f"feature {feature!r}; LLVM's features begin with + or -")

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgedeblur.compile.int8_proof import why_not_int8
 from edgedeblur.compile.manifest import count_sources, describe_op
 from edgedeblur.errors import UserError
-from edgedeblur.quantize.network import QuantisedConv
+from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork
 from edgedeblur.restore.kinds import Kind, model_kind
 from edgedeblur.restore.readable import readable, readable_rows
 from edgedeblur.student import StudentSpec
@@ -22,7 +23,8 @@ class LayerFacts:
     """One convolution as stored.
 
     weight, bias, activation: dtypes. Of its compiled kernel: dot_instructions; input_passes, how often it reads its
-    input from memory (it writes its output once); where its schedule is from (compile/choose.py), what measured it.
+    input from memory (it writes its output once); where its schedule is from (compile/choose.py), what measured it;
+    int8, what its machine code multiplies for one image (compile/int8_proof.py).
     """
 
     name: str
@@ -36,6 +38,7 @@ class LayerFacts:
     input_passes: int | None = None
     schedule_source: str | None = None
     schedule_note: str | None = None
+    int8: dict | None = None
 
 
 @dataclass(frozen=True)
@@ -151,7 +154,7 @@ def _describe_quantised(path: Path) -> tuple:
     network = load_edq(path)
     known = [*_spec_facts(network.spec), *_origin(network.recipe, network.provenance)]
     macs = layer_macs(network.spec, 512, 512)
-    layers = [_quantised_layer(layer, count) for layer, count in zip(network.layers, macs, strict=True)]
+    layers = [_quantised_layer(network, layer, count) for layer, count in zip(network.layers, macs, strict=True)]
     return known, layers, [_stored_proof(layers)]
 
 
@@ -164,27 +167,13 @@ def _describe_artefact(path: Path) -> tuple:
     network = artefact.network()
     compiled = {layer["name"]: layer for layer in manifest["layers"]}
     layers = [
-        dataclasses.replace(
-            _quantised_layer(layer, compiled[layer.spec.name]["macs"]),
-            dot_instructions=compiled[layer.spec.name]["dot_instructions"],
-            input_passes=compiled[layer.spec.name].get("input_passes"),
-            schedule_source=compiled[layer.spec.name].get("schedule_source", "default"),
-            schedule_note=compiled[layer.spec.name].get("schedule_note"),
-        )
+        _compiled_layer(_quantised_layer(network, layer, compiled[layer.spec.name]["macs"]), compiled[layer.spec.name])
         for layer in network.layers
     ]
-    int8 = manifest["int8"]
+    sets = [(target.isa, manifest), *((entry["isa"], entry) for entry in manifest["fallbacks"])]
     proof = [
         _stored_proof(layers),
-        f"{int8['int8_convolutions']} of {int8['convolutions']} compiled kernels multiply with integer dot-product "
-        f"instructions; {int8['dot_instructions']:,} are in the machine code ({target.isa})",
-        *_winograd_proof(manifest["layers"]),
-        *int8["reasons"],
-        *(
-            f"{entry['int8']['int8_convolutions']} of {entry['int8']['convolutions']} by its {entry['isa']} kernels, "
-            f"with {entry['int8']['dot_instructions']:,}"
-            for entry in manifest["fallbacks"]
-        ),
+        *(sentence for isa, entry in sets for sentence in machine_code_proof(isa, entry["layers"])),
     ]
     return known, layers, proof
 
@@ -221,6 +210,36 @@ def _origin(recipe: dict, provenance: dict) -> list[Fact]:
     return [Fact("recipe", {"recipe": recipe}), Fact("from", {"provenance": provenance})]
 
 
+def _compiled_layer(stored: LayerFacts, entry: dict) -> LayerFacts:
+    """What is stored of a layer, with what the manifest's entry says of its kernel."""
+    evidence = entry.get("int8")
+    return dataclasses.replace(
+        stored,
+        activation=evidence["operands"]["out"] if evidence else stored.activation,
+        dot_instructions=entry["dot_instructions"],
+        input_passes=entry.get("input_passes"),
+        schedule_source=entry.get("schedule_source", "default"),
+        schedule_note=entry.get("schedule_note"),
+        int8=evidence,
+    )
+
+
+def machine_code_proof(isa: str, layers: list[dict]) -> list[str]:
+    """Whether one set of kernels is int8, from the numbers of each of its layers in the manifest."""
+    if not all("int8" in layer for layer in layers):
+        return [f"{isa}: compiled before edgedeblur counted what machine code multiplies; compile again for the proof"]
+    reasons = [why_not_int8(layer["name"], layer["int8"]) for layer in layers]
+    total = {key: sum(layer["int8"][key] for layer in layers) for key in ("products", "float_products")}
+    return [
+        f"{sum(not found for found in reasons)} of {len(layers)} compiled kernels multiply with integer dot-product "
+        f"instructions; {sum(layer['dot_instructions'] for layer in layers):,} are in the machine code ({isa}), which "
+        f"make {total['products']:,} products for an image of {sum(layer['macs'] for layer in layers):,} "
+        f"multiply-accumulates, and {total['float_products']:,} floats are multiplied to requantise",
+        *_winograd_proof(layers),
+        *(reason for found in reasons for reason in found),
+    ]
+
+
 def _winograd_proof(layers: list[dict]) -> list[str]:
     count = sum(layer["schedule"]["method"] == "winograd" for layer in layers)
     if not count:
@@ -228,15 +247,18 @@ def _winograd_proof(layers: list[dict]) -> list[str]:
     return [f"{count} of them by Winograd's method: int16 products of transformed int8 values, exact in int32"]
 
 
-def _quantised_layer(layer: QuantisedConv, macs: int) -> LayerFacts:
+def _quantised_layer(network: QuantisedNetwork, layer: QuantisedConv, macs: int) -> LayerFacts:
     spec = layer.spec
-    return LayerFacts(
-        spec.name, describe_op(spec), spec.parameters, macs, str(layer.weight.dtype), str(layer.bias.dtype), "int8"
-    )
+    scales = [network.tensors[name] for name in (spec.source, spec.name)]
+    activation = "int8" if all(-128 <= scale.zero_point <= 127 for scale in scales) else "unknown"
+    weight, bias = layer.weight.dtype.name, layer.bias.dtype.name
+    return LayerFacts(spec.name, describe_op(spec), spec.parameters, macs, weight, bias, activation)
 
 
 def _stored_proof(layers: list[LayerFacts]) -> str:
-    int8 = sum(layer.weight == layer.activation == "int8" for layer in layers)
+    int8 = sum(
+        (layer.weight, layer.bias) == ("int8", "int32") and layer.activation in ("int8", "uint8") for layer in layers
+    )
     return f"{int8} of {len(layers)} convolutions have int8 weights and int8 activations in the file"
 
 

@@ -89,8 +89,9 @@ def facts_table(facts: Facts) -> Table:
 
 
 def layer_facts_table(facts: Facts) -> Table:
-    """Each convolution as stored, with its dtypes in the file; of its kernel the dot products, how often it reads and
-    writes a tensor in memory ("1 + 1": all is done in one pass), and its schedule's source."""
+    """Each convolution as stored, with its dtypes in the file; of its kernel the dot-product instructions, the products
+    that they make of those that int8 needs, the floats multiplied of those that requantising takes, how often it reads
+    and writes a tensor in memory ("1 + 1": all is done in one pass), and its schedule's source."""
     table = Table("layer", "operation", title="convolutions", title_justify="left")
     compiled = any(layer.dot_instructions is not None for layer in facts.layers)
     for heading in (
@@ -99,13 +100,19 @@ def layer_facts_table(facts: Facts) -> Table:
         "weight",
         "bias",
         "activation",
-        *(("dot instructions", "passes", "schedule") if compiled else ()),
+        *(("dot instructions", "int8 M / needed", "float M / allowed", "passes", "schedule") if compiled else ()),
     ):
         table.add_column(heading, justify="right")
     for layer in facts.layers:
         macs = "-" if layer.macs is None else f"{layer.macs / 1e6:,.1f}"
         passes = "-" if layer.input_passes is None else f"{layer.input_passes} + 1"
-        kernel = (str(layer.dot_instructions), passes, layer.schedule_source) if compiled else ()
+        products = (_millions(layer.int8, "products", "products_needed"),)
+        products += (_millions(layer.int8, "float_products", "float_products_allowed"),)
+        kernel = (str(layer.dot_instructions), *products, passes, layer.schedule_source) if compiled else ()
         cells = (f"{layer.parameters:,}", macs, layer.weight, layer.bias, layer.activation, *kernel)
         table.add_row(layer.name, layer.op, *cells)
     return table
+
+
+def _millions(evidence: dict | None, done: str, due: str) -> str:
+    return "-" if evidence is None else f"{evidence[done] / 1e6:,.3g} / {evidence[due] / 1e6:,.3g}"

@@ -16,7 +16,7 @@ from edgedeblur.compile.artefact import ArtefactInfo, load_artefact
 from edgedeblur.compile.target import Target
 from edgedeblur.errors import UserError
 from edgedeblur.processes import run_to_end
-from edgedeblur.runtime.session import check_image
+from edgedeblur.runtime.session import check_image, check_library
 from edgedeblur.storage.temporary import scratch_folder
 
 _SCHEMA_VERSION = 1
@@ -91,11 +91,11 @@ def run_program(
         runner: instead of the target's.
 
     Raises:
-        UserError: not an artefact, an image of another size, no runner for its architecture or not installed, a
-            processor without its instructions, bad options, out of time.
+        UserError: not an artefact, an image of another size, a manifest of another program, no runner for its
+            architecture or not installed, a processor without its instructions, bad options, out of time.
     """
     info = artefact if isinstance(artefact, ArtefactInfo) else load_artefact(artefact)
-    check_image(info, image)
+    check_image(image, info.height, info.width)
     runner = runner_for(info) if runner is None else runner
     options = ["--runs", str(runs), "--warmup", str(warmup), "--min-seconds", str(min_seconds)]
     options += ["--threads", str(threads)] if threads is not None else []
@@ -105,9 +105,10 @@ def run_program(
         source, restored = folder / "input.rgb", folder / "output.rgb"
         source.write_bytes(np.ascontiguousarray(image).tobytes())
         command = [*runner, str(info.bench.resolve()), "--input", str(source), "--output", str(restored), *options]
-        text = run_bench(command, timeout_s)
+        result = parse_bench_output(run_bench(command, timeout_s))
+        check_library(info, {"name": result.model, "input_shape": [result.height, result.width, 3]})
         output = np.fromfile(restored, np.uint8).reshape(image.shape)
-    return ProgramRun(parse_bench_output(text), output, simulated=bool(runner))
+    return ProgramRun(result, output, simulated=bool(runner))
 
 
 class NoRunner(UserError):

@@ -8,7 +8,10 @@ import numpy as np
 
 from edgedeblur.compile import cpu
 from edgedeblur.compile.artefact import ArtefactInfo, load_artefact
+from edgedeblur.compile.manifest import MANIFEST, damaged
 from edgedeblur.errors import UserError
+
+_SHOWN_CHARACTERS = 200
 
 
 class _Options(ctypes.Structure):
@@ -27,7 +30,8 @@ class Session:
         threads: the caller's included; None for the target's number.
 
     Raises:
-        UserError: not an artefact, for another architecture or processor, or a number of threads that cannot be had.
+        UserError: not an artefact, for another architecture or processor, a manifest that does not describe its
+            library, or a number of threads that cannot be had.
     """
 
     def __init__(self, artefact: str | Path | ArtefactInfo, threads: int | None = None):
@@ -37,17 +41,20 @@ class Session:
         if threads is not None and threads < 1:
             raise UserError(f"{threads} threads; at least one is needed", exit_code=2)
         self._library = _open_library(self.artefact.library)
+        check_library(self.artefact, library_facts(self._library))
         self._model = self._library.ed_create(ctypes.byref(_Options(threads or 0, 0)))
         if not self._model:
             raise UserError(f"cannot start {self.artefact.path}: {self._last_error()}")
 
     @property
     def height(self) -> int:
-        return self.artefact.height
+        """Of the images that the library takes."""
+        return self._library.ed_height()
 
     @property
     def width(self) -> int:
-        return self.artefact.width
+        """Of the images that the library takes."""
+        return self._library.ed_width()
 
     @property
     def threads(self) -> int:
@@ -65,7 +72,7 @@ class Session:
         Raises:
             UserError: an image of another type or size.
         """
-        check_image(self.artefact, image)
+        check_image(image, self.height, self.width)
         source = np.ascontiguousarray(image)
         restored = np.empty_like(source)
         if self._library.ed_run(self._open_model(), source.ctypes.data, restored.ctypes.data) != 0:
@@ -96,14 +103,51 @@ class Session:
         return self._library.ed_last_error().decode(errors="replace")
 
 
-def check_image(artefact: ArtefactInfo, image: np.ndarray) -> None:
-    """Raises UserError unless the image is of the size and type that the artefact takes."""
-    shape = (artefact.height, artefact.width, 3)
+def check_image(image: np.ndarray, height: int, width: int) -> None:
+    """Raises UserError unless the image is of the type and size that the artefact takes."""
+    shape = (height, width, 3)
     if image.dtype != np.uint8 or image.shape != shape:
         raise UserError(
             f"an image {image.dtype} {list(image.shape)} for an artefact that takes uint8 {list(shape)}",
             f"compile for its size: edgedeblur compile --size {'x'.join(map(str, image.shape[:2]))}",
         )
+
+
+def library_facts(library: ctypes.CDLL) -> dict:
+    """What a library says of the network in it, by the manifest's keys.
+
+    `input_shape` is what `ed_run` reads and writes, whatever a manifest says.
+    """
+    layers = range(library.ed_layer_count())
+    return {
+        "name": _text(library.ed_name()),
+        "edgedeblur_version": _text(library.ed_version()),
+        "input_shape": [library.ed_height(), library.ed_width(), 3],
+        "arena_bytes": library.ed_arena_bytes(),
+        "layers": [[_text(library.ed_layer_name(index)), library.ed_layer_macs(index)] for index in layers],
+    }
+
+
+def check_library(artefact: ArtefactInfo, facts: dict) -> None:
+    """Raises UserError unless the manifest says of the network what the library (`library_facts`) or program says."""
+    for key, found in facts.items():
+        said = artefact.manifest[key]
+        if key == "layers":
+            said = [[layer.get("name"), layer.get("macs")] if isinstance(layer, dict) else layer for layer in said]
+        if said != found:
+            raise damaged(
+                artefact.path / MANIFEST,
+                f"it says {key} = {_short(said)}, but what was compiled says {_short(found)}",
+            )
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."
+
+
+def _text(value: bytes) -> str:
+    return value.decode(errors="replace")
 
 
 def _check_machine(artefact: ArtefactInfo) -> None:
@@ -117,19 +161,29 @@ def _check_machine(artefact: ArtefactInfo) -> None:
         raise UserError(f"{artefact.path} has no library for this system", "edgedeblur compile --target host")
 
 
+_FUNCTIONS = {  # of edgedeblur.h: result, arguments
+    "ed_create": (ctypes.c_void_p, ctypes.POINTER(_Options)),
+    "ed_run": (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p),
+    "ed_destroy": (None, ctypes.c_void_p),
+    "ed_threads": (ctypes.c_int, ctypes.c_void_p),
+    "ed_last_error": (ctypes.c_char_p,),
+    "ed_name": (ctypes.c_char_p,),
+    "ed_version": (ctypes.c_char_p,),
+    "ed_height": (ctypes.c_int,),
+    "ed_width": (ctypes.c_int,),
+    "ed_arena_bytes": (ctypes.c_size_t,),
+    "ed_layer_count": (ctypes.c_int,),
+    "ed_layer_name": (ctypes.c_char_p, ctypes.c_int),
+    "ed_layer_macs": (ctypes.c_uint64, ctypes.c_int),
+}
+
+
 def _open_library(path: Path) -> ctypes.CDLL:
     try:
         library = ctypes.CDLL(str(path.resolve()))
     except OSError as error:
         raise UserError(f"cannot load {path}: {error}", "edgedeblur compile --target host") from None
-    library.ed_create.restype = ctypes.c_void_p
-    library.ed_create.argtypes = [ctypes.POINTER(_Options)]
-    library.ed_run.restype = ctypes.c_int
-    library.ed_run.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
-    library.ed_destroy.restype = None
-    library.ed_destroy.argtypes = [ctypes.c_void_p]
-    library.ed_threads.restype = ctypes.c_int
-    library.ed_threads.argtypes = [ctypes.c_void_p]
-    library.ed_last_error.restype = ctypes.c_char_p
-    library.ed_last_error.argtypes = []
+    for name, (result, *arguments) in _FUNCTIONS.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
     return library

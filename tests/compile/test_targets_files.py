@@ -120,9 +120,16 @@ def test_a_missing_file_is_named(tmp_path):
         (
             'isa = "avx2"',
             'isa = "sdot"',
-            "triple = 'x86_64-linux-gnu'; isa 'sdot' needs one that starts with aarch64-linux-",
+            "triple = 'x86_64-linux-gnu'; for isa 'sdot' there are aarch64-linux-gnu, aarch64-linux-musl",
         ),
         ('"x86_64-linux-musl"', '"aarch64-linux-musl"', "zig_target = 'aarch64-linux-musl'"),
+        (
+            '"x86_64-linux-gnu"',
+            '"x86_64-linux-gnus"',
+            "triple = 'x86_64-linux-gnus'; for isa 'avx2' there are",
+        ),
+        ('"x86_64-linux-gnu"', '"x86_64-linux-"', "triple = 'x86_64-linux-'"),
+        ('"x86_64-linux-musl"', '"x86_64-linux-muscle"', "zig_target = 'x86_64-linux-muscle'"),
         ("count = 4", "count = 0", "cluster 'x86-64-v3' has 0 cores"),
         ("latency_ms = 35.0", "latency_ms = -1", "both must be above 0"),
         ("latency_ms = 35.0", "latency_ms = nan", "both must be above 0"),

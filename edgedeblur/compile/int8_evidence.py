@@ -1,0 +1,113 @@
+"""What a kernel multiplies, by its machine code: the products that it executes for one image, integer and float.
+
+Each instruction that multiplies is counted as often as it runs (cost/execution.py) times its products. A convolution is
+int8 where its integer dot products cover its multiply-accumulates and floats are multiplied only to requantise: once
+per output, and once per residual of another scale. Winograd's method takes 36 products where 144 are asked for; its
+operands are int16 sums of int8 values, as AVX2's are int8 values widened.
+"""
+
+import re
+from collections import Counter
+
+from edgedeblur.compile.cost.effects import UnknownControlFlow
+from edgedeblur.compile.cost.execution import Execution
+from edgedeblur.compile.cost.machine_code import Instruction, parallel_body
+from edgedeblur.compile.int8_proof import Int8Evidence
+from edgedeblur.compile.kernels.layer import ConvLayer
+from edgedeblur.compile.lower import LayerKernel
+from edgedeblur.compile.schedule import PATCH, POSITIONS, channel_vectors, patches_per_row, row_columns
+
+_X86_BITS = {"xmm": 128, "ymm": 256, "zmm": 512}
+_X86_DOTS = {r"vpdpb[us]{2}ds?": 8, r"vpdpw[us]{2}ds?": 16, "vpmaddubsw": 8, "vpmaddwd": 16}  # bits of an operand
+_X86_FLOATS = re.compile(r"v?(?:mul|dp|dpbf16|fn?madd\d*|fn?msub\d*|fmaddsub\d*|fmsubadd\d*)(p|s)([shd])$")
+_ARM_DOTS = {r"([us]|us|su)dot": 4, r"([us]|us)mmla": 8}  # products for each 32-bit sum
+_ARM_LONG = re.compile(r"[us]m(ull|lal|lsl)2?$")
+_ARM_FLOATS = re.compile(r"(fn?mul\w*|fn?ml[as]\w*|fn?madd|fn?msub|bf(dot|mmla|mlal[bt]))$")
+_ELEMENT_BITS = {"b": 8, "h": 16, "s": 32, "d": 64}
+
+
+def int8_evidence(kernel: LayerKernel, body: list[str], architecture: str, dtypes: tuple[str, ...]) -> Int8Evidence:
+    """The evidence of one kernel.
+
+    Args:
+        body: its lines of assembly, as `assembly.kernel_bodies` gives them.
+        dtypes: of its operands, in the order of its parameters, as the plan has them.
+    """
+    function = parallel_body(body)
+    products: Counter = Counter()
+    uncounted = ""
+    try:
+        counts = Execution(function, architecture).task(0, 1)
+        for block, runs in counts.blocks.items():
+            for instruction in function.blocks[block].instructions:
+                kind, each = products_of(instruction, architecture)
+                products[kind] += runs * each
+    except UnknownControlFlow as error:
+        uncounted = str(error)
+    needed = _macs_on_pixels(kernel.layer)
+    if kernel.schedule.method == "winograd":
+        needed = needed * POSITIONS // (PATCH * PATCH * kernel.layer.kernel**2)
+    names = [parameter.name for parameter in kernel.parameters]
+    operands = dict(zip(names, dtypes, strict=True))
+    return Int8Evidence(
+        products["integer"], needed, products["float"], _float_products_allowed(kernel), operands, uncounted
+    )
+
+
+def products_of(instruction: Instruction, architecture: str) -> tuple[str, int]:
+    """("integer" or "float", products) of an instruction that multiplies; ("", 0) of another.
+
+    Integer products are counted for dot-product instructions only, and AArch64's widening products, of int8 or int16.
+    """
+    return (_x86_products if architecture == "x86_64" else _arm_products)(instruction)
+
+
+def _x86_products(instruction: Instruction) -> tuple[str, int]:
+    target = instruction.operands[-1].lstrip("%")[:3] if instruction.operands else ""
+    bits = _X86_BITS.get(target, 0)
+    for pattern, operand_bits in _X86_DOTS.items():
+        if re.fullmatch(pattern, instruction.mnemonic):
+            return "integer", bits // operand_bits
+    floats = _X86_FLOATS.match(instruction.mnemonic)
+    if not floats:
+        return "", 0
+    packed, kind = floats.groups()
+    return "float", bits // {"h": 16, "s": 32, "d": 64}[kind] if packed == "p" else 1
+
+
+def _arm_products(instruction: Instruction) -> tuple[str, int]:
+    """Operands are v0.4s (four of 32 bits), z0.s (a scalable vector, counted at its least 128 bits), or s0."""
+    shape = re.match(r"[vz]\d+\.(\d*)([bhsd])", instruction.operands[0]) if instruction.operands else None
+    elements = int(shape[1] or 128 // _ELEMENT_BITS[shape[2]]) if shape else 1
+    for pattern, products in _ARM_DOTS.items():
+        if shape and re.fullmatch(pattern, instruction.mnemonic):
+            return "integer", elements * products
+    if shape and shape[2] in "hs" and _ARM_LONG.match(instruction.mnemonic):
+        return "integer", elements
+    return ("float", elements) if _ARM_FLOATS.match(instruction.mnemonic) else ("", 0)
+
+
+def _macs_on_pixels(layer: ConvLayer) -> int:
+    """The layer's multiply-accumulates without those on padding, which LLVM may compute once or leave out."""
+
+    def taps(length: int, out_length: int) -> int:
+        starts = (position * layer.stride - layer.pad for position in range(out_length))
+        return sum(0 <= start + tap < length for start in starts for tap in range(layer.kernel))
+
+    rows, columns = (taps(*lengths) for lengths in zip(layer.in_size, layer.out_size, strict=True))
+    return rows * columns * layer.in_channels * layer.out_channels
+
+
+def _float_products_allowed(kernel: LayerKernel) -> int:
+    """Outputs with the channels and columns that only fill registers, for bias and residual."""
+    layer, isa = kernel.layer, kernel.isa
+    if kernel.schedule.method == "winograd":
+        columns = patches_per_row(layer) * PATCH
+    else:
+        columns = row_columns(layer, isa) * isa.sums.pixels
+    outputs = layer.out_size[0] * columns * channel_vectors(layer, isa) * isa.lanes
+    return outputs * (2 if _rescales_residual(layer) else 1)
+
+
+def _rescales_residual(layer: ConvLayer) -> bool:
+    return layer.residual is not None and layer.residual.scale != 1.0
