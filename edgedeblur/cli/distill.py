@@ -15,6 +15,7 @@ from edgedeblur.workdir import WorkDir
 @options.init
 @click.option("-o", "--output", type=options.PATH, help="Default: student.safetensors in the work directory.")
 @click.option("--recipe", type=options.PATH, help="TOML file of losses and blur; default: the shipped one.")
+@click.option("--gates", is_flag=True, help="A student with gates from mean features, whatever the recipe says.")
 @options.training
 @options.workdir
 def command(
@@ -24,6 +25,7 @@ def command(
     init: str,
     output: Path | None,
     recipe: Path | None,
+    gates: bool,
     training: dict,
     workdir: WorkDir,
 ) -> None:
@@ -36,5 +38,5 @@ def command(
     from edgedeblur.distill.distillation import distill
     from edgedeblur.steps import distill_options
 
-    given = {**training, "recipe": recipe, "teacher_options": teacher_options}
+    given = {**training, "recipe": recipe, "gates": gates, "teacher_options": teacher_options}
     click.echo(distill(distill_options(workdir, teacher, tier, init, output, **given), training_console()))
