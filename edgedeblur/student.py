@@ -89,9 +89,9 @@ class StudentSpec:
         return any(layer.gate is not None for layer in self.layers)
 
     def gate_channels(self, layer: ConvSpec) -> int:
-        """Channels of the tensor whose mean gates a layer."""
-        (source,) = (other for other in self.layers if other.name == layer.gate)
-        return source.out_channels // source.depth_to_space**2
+        """Channels of the tensor whose mean gates a layer; 0 for a layer without a gate."""
+        sources = (other for other in self.layers if other.name == layer.gate)
+        return next((source.out_channels // source.depth_to_space**2 for source in sources), 0)
 
     def gate_parameters(self, layer: ConvSpec) -> int:
         return 0 if layer.gate is None else (self.gate_channels(layer) + 1) * layer.out_channels
