@@ -8,7 +8,7 @@ readable when the tiers change. Training state, which is nobody's model, is a to
 
 import json
 import math
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from edgedeblur.errors import UserError
 from edgedeblur.files import write_bytes
-from edgedeblur.student import IMAGE, MAX_PARAMETERS, ConvSpec, Student, StudentSpec
+from edgedeblur.student import IMAGE, MAX_PARAMETERS, ConvSpec, Student, StudentSpec, check_gates, layer_record
 
 METADATA_KEY = "edgedeblur"
 FORMAT = 1
@@ -145,7 +145,7 @@ def student_config(spec: StudentSpec) -> dict:
         "tier": spec.name,
         "bottleneck": spec.bottleneck,
         "multiple": spec.multiple,
-        "layers": [asdict(layer) for layer in spec.layers],
+        "layers": [layer_record(layer) for layer in spec.layers],
     }
 
 
@@ -183,6 +183,7 @@ def _check_graph(spec: StudentSpec) -> None:
     """Channels, sizes and order of the layers; raises ValueError saying which layer does not fit."""
     if not 0 < len(spec.layers) <= _MAX_LAYERS or not 0 < spec.multiple <= 256:
         raise ValueError(f"{len(spec.layers)} layers at a multiple of {spec.multiple}")
+    check_gates(spec.layers)
     side = 4 * spec.multiple
     shapes = {IMAGE: (3, side, side)}
     for layer in spec.layers:

@@ -7,9 +7,14 @@ Layout: the image is folded by space-to-depth 2 before the first convolution, so
 levels at 1/2, 1/4, 1/8 and 1/16; residual blocks without normalisation (EDSR, Lim et al., CVPRW 2017); skips by
 addition (LinkNet, Chaurasia & Culurciello, 2017); sub-pixel upsampling (Shi et al., CVPR 2016); the image itself is
 added at the end, so the network learns the difference. docs/student.md has what else was tried, at equal milliseconds.
+
+With gates, each filter also knows the whole image's motion: a factor per channel from the mean of an earlier layer's
+output (squeeze and excitation, Hu et al., CVPR 2018, but of a layer before, so that int8 kernels only read other
+scales). Means are over what the network is given: a crop, a tile or a whole frame.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +36,10 @@ class ConvSpec:
     Channels are counted at the convolution: `in_channels` after space-to-depth, `out_channels` before depth-to-space.
     Both rearrangements keep (dy, dx, channel) order, as TensorFlow's and ONNX's "DCR" mode. Padding is kernel // 2 with
     zeros.
+
+    gate: an earlier layer with ReLU. out is then multiplied, channel by channel, by
+    2 * sigmoid( matrix @ mean of that layer's output over height and width + bias ). Only of a layer with ReLU, without
+    a residual and without depth-to-space: there a positive factor may as well scale the convolution.
     """
 
     name: str
@@ -43,6 +52,7 @@ class ConvSpec:
     depth_to_space: int = 1
     residual: str | None = None
     relu: bool = False
+    gate: str | None = None
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of the output for a source of that size."""
@@ -70,7 +80,21 @@ class StudentSpec:
 
     @property
     def parameters(self) -> int:
-        return sum(layer.parameters for layer in self.layers)
+        gates = sum(self.gate_parameters(layer) for layer in self.layers)
+        return sum(layer.parameters for layer in self.layers) + gates
+
+    @property
+    def gated(self) -> bool:
+        """Whether any layer has a gate."""
+        return any(layer.gate is not None for layer in self.layers)
+
+    def gate_channels(self, layer: ConvSpec) -> int:
+        """Channels of the tensor whose mean gates a layer; 0 for a layer without a gate."""
+        sources = (other for other in self.layers if other.name == layer.gate)
+        return next((source.out_channels // source.depth_to_space**2 for source in sources), 0)
+
+    def gate_parameters(self, layer: ConvSpec) -> int:
+        return 0 if layer.gate is None else (self.gate_channels(layer) + 1) * layer.out_channels
 
     def sizes(self, height: int, width: int) -> dict[str, tuple[int, int]]:
         """(height, width) of every tensor by name, for an image of that size."""
@@ -102,15 +126,18 @@ TIERS = {
 }
 
 
-def student_spec(tier: str) -> StudentSpec:
+def student_spec(tier: str, gates: bool = False) -> StudentSpec:
     """The layers of a tier.
+
+    Args:
+        gates: on the first convolution of every block below the finest level, each from that of the block before it.
 
     Raises:
         UserError: no such tier, or a tier over its own budget.
     """
     if tier not in TIERS:
         raise UserError(f"no student tier {tier!r}; there are {', '.join(TIERS)}", exit_code=2)
-    spec = _build(tier, TIERS[tier])
+    spec = _build(tier, TIERS[tier], gates)
     gmac = spec.macs() / 1e9
     if spec.parameters >= MAX_PARAMETERS or gmac > TIERS[tier].max_gmac:
         raise UserError(
@@ -120,17 +147,21 @@ def student_spec(tier: str) -> StudentSpec:
     return spec
 
 
-def _build(name: str, tier: Tier) -> StudentSpec:
+def _build(name: str, tier: Tier, gates: bool) -> StudentSpec:
     layers: list[ConvSpec] = []
+    first_convolutions: list[str] = []
 
     def add(layer_name: str, source: str, cin: int, cout: int, **fused) -> str:
         layers.append(ConvSpec(layer_name, source, cin, cout, **fused))
         return layer_name
 
-    def blocks(prefix: str, trunk: str, width: int, count: int) -> str:
+    def blocks(prefix: str, level: int, trunk: str, count: int) -> str:
+        width = tier.widths[level]
         for index in range(count):
-            inner = add(f"{prefix}.{index}.a", trunk, width, width, relu=True)
-            trunk = add(f"{prefix}.{index}.b", inner, width, width, residual=trunk)
+            gate = first_convolutions[-1] if gates and level and first_convolutions else None
+            inner = add(f"{prefix}{level}.{index}.a", trunk, width, width, relu=True, gate=gate)
+            first_convolutions.append(inner)
+            trunk = add(f"{prefix}{level}.{index}.b", inner, width, width, residual=trunk)
         return trunk
 
     colours = 3 * FOLD**2
@@ -139,7 +170,7 @@ def _build(name: str, tier: Tier) -> StudentSpec:
     for level, width in enumerate(tier.widths):
         if level:
             trunk = add(f"down{level}", trunk, tier.widths[level - 1], width, stride=2)
-        trunk = blocks(f"enc{level}", trunk, width, tier.down_blocks[level])
+        trunk = blocks("enc", level, trunk, tier.down_blocks[level])
         skips.append(trunk)
     bottleneck = trunk
     for level in reversed(range(len(tier.widths) - 1)):
@@ -147,9 +178,30 @@ def _build(name: str, tier: Tier) -> StudentSpec:
         trunk = add(
             f"up{level}", trunk, tier.widths[level + 1], 4 * width, kernel=1, depth_to_space=2, residual=skips[level]
         )
-        trunk = blocks(f"dec{level}", trunk, width, tier.up_blocks[level])
+        trunk = blocks("dec", level, trunk, tier.up_blocks[level])
     add("head", trunk, tier.widths[0], colours, depth_to_space=FOLD, residual=IMAGE)
     return StudentSpec(name, tuple(layers), bottleneck)
+
+
+def layer_record(layer: ConvSpec) -> dict:
+    """A layer as JSON values, for files. One without a gate has no such key, as in files from before there were any."""
+    record = asdict(layer)
+    if layer.gate is None:
+        del record["gate"]
+    return record
+
+
+def check_gates(layers: Sequence[ConvSpec]) -> None:
+    """Raises ValueError unless every gate is one that `ConvSpec` allows."""
+    rectified: set[str] = set()
+    for layer in layers:
+        if layer.gate is not None:
+            if layer.gate not in rectified:
+                raise ValueError(f"layer {layer.name!r}: its gate {layer.gate!r} is not an earlier layer with ReLU")
+            if not layer.relu or layer.residual is not None or layer.depth_to_space > 1:
+                raise ValueError(f"layer {layer.name!r}: with a gate it needs ReLU, no residual, no depth-to-space")
+        if layer.relu:
+            rectified.add(layer.name)
 
 
 def space_to_depth(x: Tensor, factor: int) -> Tensor:
@@ -175,6 +227,12 @@ class Student(nn.Module):
         self._keys = _module_keys([layer.name for layer in spec.layers])
         self.convs = nn.ModuleDict({self._keys[layer.name]: _conv(layer) for layer in spec.layers})
         self._initialise()
+        gated = {
+            layer.name: nn.Linear(spec.gate_channels(layer), layer.out_channels) for layer in spec.layers if layer.gate
+        }
+        self.gates = nn.ModuleDict({self._keys[name]: gate for name, gate in gated.items()})
+        for parameter in self.gates.parameters():
+            nn.init.zeros_(parameter)  # every factor is one: with gates a network starts as the same without them
 
     def _initialise(self) -> None:
         for layer in self.spec.layers:
@@ -188,6 +246,10 @@ class Student(nn.Module):
 
     def conv(self, name: str) -> nn.Conv2d:
         return self.convs[self._keys[name]]
+
+    def gate(self, name: str) -> nn.Linear:
+        """The matrix and bias of a layer's gate."""
+        return self.gates[self._keys[name]]
 
     def module_name(self, name: str) -> str:
         """Where a layer's convolution is, as `get_submodule` takes it."""
@@ -208,8 +270,17 @@ class Student(nn.Module):
                 x = depth_to_space(x, layer.depth_to_space)
             if layer.residual is not None:
                 x = x + tensors[layer.residual]
-            tensors[layer.name] = F.relu(x) if layer.relu else x
+            if layer.relu:
+                x = F.relu(x)
+            if layer.gate is not None:
+                x = x * self.factors(layer.name, tensors[layer.gate]).to(x.dtype)
+            tensors[layer.name] = x
         return tensors
+
+    def factors(self, name: str, gating: Tensor) -> Tensor:
+        """What a layer's channels are multiplied by, float [N, C, 1, 1] between 0 and 2, for the tensor that gates it.
+        The mean is taken in float32, since a sum of thousands of bfloat16 values loses most of them."""
+        return 2 * torch.sigmoid(self.gate(name)(gating.mean((2, 3), dtype=torch.float32)))[:, :, None, None]
 
 
 def _module_keys(names: list[str]) -> dict[str, str]:
@@ -231,8 +302,8 @@ def _conv(layer: ConvSpec) -> nn.Conv2d:
     )
 
 
-def build_student(tier: str, seed: int = 0) -> Student:
-    """A student of that tier with fresh weights, the same for the same seed."""
+def build_student(tier: str, seed: int = 0, gates: bool = False) -> Student:
+    """A student of that tier with fresh weights, the same for the same seed, with gates or without."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Student(student_spec(tier))
+        return Student(student_spec(tier, gates))

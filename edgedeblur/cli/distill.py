@@ -17,6 +17,7 @@ from edgedeblur.workdir import WorkDir
 @options.init
 @click.option("-o", "--output", type=options.PATH, help="Default: student.safetensors in the work directory.")
 @click.option("--recipe", type=options.PATH, help="TOML file of losses and blur; default: the shipped one.")
+@click.option("--gates", is_flag=True, help="A student with gates from mean features, whatever the recipe says.")
 @options.training
 @options.workdir
 def command(
@@ -26,6 +27,7 @@ def command(
     init: str,
     output: Path | None,
     recipe: Path | None,
+    gates: bool,
     training: dict,
     workdir: WorkDir,
 ) -> None:
@@ -39,7 +41,7 @@ def command(
     from edgedeblur.steps import distill_options
     from edgedeblur.train.saved_state import path_to_resume
 
-    given = {**training, "recipe": recipe, "teacher_options": teacher_options}
+    given = {**training, "recipe": recipe, "gates": gates, "teacher_options": teacher_options}
     settings = distill_options(workdir, teacher, tier, init, output, **given)
     goes_on_where(path_to_resume(settings.output).exists)
     with workdir.lock(settings.output):

@@ -41,12 +41,14 @@ class DistillOptions(SessionOptions):
         `load_generator`.
     tier: nano, small or large.
     recipe: a TOML file; None is the shipped `student.toml`.
+    gates: a student with gates, whatever the recipe says.
     """
 
     teacher: Path
     teacher_options: dict = field(default_factory=dict)
     tier: str = "small"
     recipe: Path | None = None
+    gates: bool = False
 
 
 def distill(options: DistillOptions, console: Console | None = None) -> Path:
@@ -59,7 +61,7 @@ def distill(options: DistillOptions, console: Console | None = None) -> Path:
     Raises:
         UserError: bad options, recipe, teacher or data; nothing to resume from; interrupted (resumable).
     """
-    spec = student_spec(options.tier)
+    student_spec(options.tier)  # a tier that is not there is told before anything is loaded
     check_output(options)
     compute = choose_compute(options.device, options.precision)
     recipe = _recipe(options, compute.device)
@@ -69,13 +71,13 @@ def distill(options: DistillOptions, console: Console | None = None) -> Path:
         options.data, options.validation, recipe.blur, vars(recipe.shares), options.seed, options.shake
     )
     _require_sizes(teacher, recipe, data)
-    student = _initial(options) if options.init is not None else _fresh(options, recipe, data)
+    student = _initial(options, recipe) if options.init is not None else _fresh(options, recipe, data)
     student = student.to(compute.device).train()
-    before = measure_before(data.validation, teacher, student, spec.multiple, compute)
+    before = measure_before(data.validation, teacher, student, student.spec.multiple, compute)
     recipe, seen = decide_teaching(recipe, before)
     state = _new_state(options, recipe, teacher, student, compute)
     if console is not None:
-        _introduce(console, spec, teacher, [*notes, *_plan(options, recipe, data, state), *seen])
+        _introduce(console, student.spec, teacher, [*notes, *_plan(options, recipe, data, state), *seen])
     step_function = distill_step(state, teacher, recipe, compute)
     restore = _restore(state, compute)
     result = run_session(options, "distilling", state, recipe.fitting, data, step_function, restore, console)
@@ -89,7 +91,7 @@ def _recipe(options: DistillOptions, device: torch.device) -> DistillRecipe:
     fitting = fitting_of(options, recipe.fitting, device)
     if options.init is not None and options.rate is None:
         fitting = replace(fitting, rate=fitting.rate * recipe.tuning_rate)
-    return replace(recipe, fitting=fitting)
+    return replace(recipe, fitting=fitting, gates=recipe.gates or options.gates)
 
 
 def _fitting_the_teacher(recipe: DistillRecipe, teacher: Generator) -> tuple[DistillRecipe, list[str]]:
@@ -116,10 +118,11 @@ def _require_sizes(teacher: Generator, recipe: DistillRecipe, data: TrainingData
 
 def _introduce(console: Console, spec: StudentSpec, teacher: Generator, notes: list[str]) -> None:
     info = teacher.info
+    gates = " with gates" if spec.gated else ""
     lines = [
         f"teacher {info.family} {info.variant}: {info.live_parameters:,} parameters; input {info.normalisation}",
         *(f"  {note}" for note in info.notes),
-        f"student {spec.name}: {spec.parameters:,} parameters, {spec.macs() / 1e9:.2f} GMAC at 512x512",
+        f"student {spec.name}{gates}: {spec.parameters:,} parameters, {spec.macs() / 1e9:.2f} GMAC at 512x512",
         *notes,
     ]
     for line in lines:
@@ -159,24 +162,27 @@ def _new_state(
         "data": list(options.data),
         "shake": str(options.shake) if options.shake else None,
         "teacher": teacher.digest(),
-        "recipe": to_table(recipe),
+        "recipe": {key: value for key, value in to_table(recipe).items() if key != "gates"},
     }
+    if student.spec.gated:  # not where there are none, so that states from before there were gates can go on
+        identity["gates"] = True
     return TrainingState(
         networks, {"student": optimiser}, compute.scaler(), fitting.average, json.loads(json.dumps(identity))
     )
 
 
 def _fresh(options: DistillOptions, recipe: DistillRecipe, data: TrainingData) -> Student:
-    student = build_student(options.tier, options.seed)
+    student = build_student(options.tier, options.seed, recipe.gates)
     stock = Stock(data.source, options.seed, _STATISTICS_CROPS, recipe.fitting.crop)
     initialise_from(student, stock.batch(0)[0])
     return student
 
 
-def _initial(options: DistillOptions) -> Student:
+def _initial(options: DistillOptions, recipe: DistillRecipe) -> Student:
     student, _ = load_student(options.init)
-    if student.spec != student_spec(options.tier):
-        wider = widened(student, options.tier, options.seed)
+    gates = recipe.gates or student.spec.gated
+    if student.spec != student_spec(options.tier, gates):
+        wider = widened(student, options.tier, options.seed, gates)
         if wider is not None:
             return wider
         raise UserError(

@@ -56,15 +56,18 @@ def _whiten(student: Student, blurred: Tensor) -> None:
 
 
 @torch.no_grad()
-def widened(student: Student, tier: str, seed: int = 0) -> Student | None:
+def widened(student: Student, tier: str, seed: int = 0, gates: bool = False) -> Student | None:
     """A student of a tier with the same layers, each at least as wide, that computes what the narrower one does (Chen
     et al., "Net2Net: accelerating learning via knowledge transfer", ICLR 2016): its channels come first, further ones
-    are fresh and nothing reads them yet. None where the layers differ."""
-    wide = build_student(tier, seed)
+    are fresh and nothing reads them yet. Gates that the narrower one has not are the identity. None where the layers
+    differ, or where it has a gate that the tier has not."""
+    wide = build_student(tier, seed, gates)
     if [layer.name for layer in wide.spec.layers] != [layer.name for layer in student.spec.layers]:
         return None
     for narrow, layer in zip(student.spec.layers, wide.spec.layers, strict=True):
         if narrow.in_channels > layer.in_channels or narrow.out_channels > layer.out_channels:
+            return None
+        if narrow.gate not in (None, layer.gate):
             return None
         written, read = _places(narrow, layer)
         source, conv = student.conv(layer.name), wide.conv(layer.name)
@@ -72,6 +75,10 @@ def widened(student: Student, tier: str, seed: int = 0) -> Student | None:
         conv.weight[written] = 0
         conv.weight[written[:, None], read[None, :]] = source.weight
         conv.bias[written] = source.bias
+        if narrow.gate is not None:
+            known, gate = student.gate(layer.name), wide.gate(layer.name)
+            gate.weight[: known.out_features, : known.in_features] = known.weight
+            gate.bias[: known.out_features] = known.bias
     return wide
 
 

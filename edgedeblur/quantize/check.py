@@ -6,8 +6,15 @@ import re
 import numpy as np
 
 from edgedeblur.errors import UserError
-from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork, TensorScale, image_scale
-from edgedeblur.student import IMAGE, ConvSpec, StudentSpec
+from edgedeblur.quantize.network import (
+    MAX_FACTOR,
+    MAX_MEAN,
+    QuantisedConv,
+    QuantisedNetwork,
+    TensorScale,
+    image_scale,
+)
+from edgedeblur.student import IMAGE, ConvSpec, StudentSpec, check_gates
 
 MAX_LAYERS = 256
 MAX_CHANNELS = 4096
@@ -29,7 +36,7 @@ def check_network(network: QuantisedNetwork) -> None:
         [layer.spec for layer in network.layers] == list(network.spec.layers), "the layers do not match the student"
     )
     for layer in network.layers:
-        check_arrays(layer)
+        check_arrays(layer, network.spec.gate_channels(layer.spec))
         check_scales(layer, network.tensors)
         check_bounds(layer, network.tensors)
 
@@ -51,6 +58,10 @@ def check_spec(spec: StudentSpec) -> None:
         f"the last layer, {last!r}, must give an image of the input's size; it gives {channels[last]} channels "
         f"of {sizes[last][0]}x{sizes[last][1]} for {spec.multiple}x{spec.multiple}",
     )
+    try:
+        check_gates(spec.layers)
+    except ValueError as error:
+        _require(False, str(error))
     _require(spec.bottleneck in channels, f"the bottleneck {spec.bottleneck!r} is not a layer")
     _require(spec.parameters <= MAX_WEIGHTS, f"{spec.parameters:,} parameters; allowed are {MAX_WEIGHTS:,}")
 
@@ -100,31 +111,50 @@ def check_tensors(spec: StudentSpec, tensors: dict[str, TensorScale]) -> None:
         _require(tensors[name] == image_scale(), f"tensor {name!r} must be an image: scale 1/255, zero point -128")
 
 
-def check_arrays(layer: QuantisedConv) -> None:
+def check_arrays(layer: QuantisedConv, gate_channels: int = 0) -> None:
     """Shapes and types as network.py says, finite positive scales, weights in [-127, 127]."""
     spec = layer.spec
-    for kind, (dtype, shape) in array_forms(spec).items():
-        array = getattr(layer, kind)
+    _require((layer.gate is None) == (spec.gate is None), f"layer {spec.name!r}: a gate without its arrays")
+    for kind, (dtype, shape) in array_forms(spec, gate_channels).items():
+        array = array_of(layer, kind)
         _require(
             array.dtype == dtype and array.shape == shape,
             f"layer {spec.name!r}: {kind} is {array.dtype} {list(array.shape)}; it must be {dtype} {list(shape)}",
         )
-    _require(int(layer.weight.min()) >= -127, f"layer {spec.name!r}: a weight is -128; allowed are -127 to 127")
-    for kind in ("scale", "weight_scale"):
-        values = getattr(layer, kind)
+    gated = layer.gate is not None
+    for weight in (layer.weight, *((layer.gate.weight,) if gated else ())):
+        _require(int(weight.min()) >= -127, f"layer {spec.name!r}: a weight is -128; allowed are -127 to 127")
+    for kind in ("scale", "weight_scale", *(("gate.scale",) if gated else ())):
+        values = array_of(layer, kind)
         bad = int(np.sum(~(np.isfinite(values) & (values > 0))))
         _require(bad == 0, f"layer {spec.name!r}: {kind} of {bad} channels is not a positive number")
 
 
-def array_forms(spec: ConvSpec) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """(dtype, shape) of each array of a layer, by the field's name."""
+def array_forms(spec: ConvSpec, gate_channels: int = 0) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """(dtype, shape) of each array of a layer, by the field's name; those of a gate are `gate.weight` and so on.
+
+    Args:
+        gate_channels: of the tensor that gates it (`StudentSpec.gate_channels`).
+    """
     per_channel = (spec.out_channels,)
+    gate = {
+        "gate.weight": ("int8", (spec.out_channels, gate_channels)),
+        "gate.bias": ("int32", per_channel),
+        "gate.scale": ("float32", per_channel),
+    }
     return {
         "weight": ("int8", (spec.out_channels, spec.kernel, spec.kernel, spec.in_channels)),
         "bias": ("int32", per_channel),
         "scale": ("float32", per_channel),
         "weight_scale": ("float32", per_channel),
+        **({} if spec.gate is None else gate),
     }
+
+
+def array_of(layer: QuantisedConv, kind: str) -> np.ndarray:
+    """The array of a layer that `array_forms` names so."""
+    part, _, name = kind.rpartition(".")
+    return getattr(layer.gate if part else layer, name)
 
 
 def check_scales(layer: QuantisedConv, tensors: dict[str, TensorScale]) -> None:
@@ -158,11 +188,15 @@ def check_bounds(layer: QuantisedConv, tensors: dict[str, TensorScale]) -> None:
         f"layer {name!r}: the accumulator of channel {int(bound.argmax())} can reach {int(bound.max()):,}; "
         f"int32 holds less than {2**31:,}",
     )
-    result = bound * layer.scale.astype(np.float64)
+    result = bound * layer.scale.astype(np.float64) * (1.0 if layer.gate is None else MAX_FACTOR)
     _require(
         float(result.max()) < MAX_RESULT,
         f"layer {name!r}: channel {int(result.argmax())} can requantise to {result.max():.3g}; allowed is {MAX_RESULT}",
     )
+    if layer.gate is not None:
+        products = np.abs(layer.gate.weight.astype(np.int64)).sum(axis=1) * MAX_MEAN
+        largest = int((products + np.abs(layer.gate.bias.astype(np.int64))).max())
+        _require(largest < 2**31, f"layer {name!r}: its gate can reach {largest:,}; int32 holds less than {2**31:,}")
     if layer.residual_scale is not None:
         largest = 255 * float(layer.residual_scale)
         _require(largest < MAX_RESULT, f"layer {name!r}: residual_scale {layer.residual_scale} is too large")

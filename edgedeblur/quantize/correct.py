@@ -76,6 +76,6 @@ def _last_uses(spec: StudentSpec) -> dict[str, int]:
     """Index of the last layer that reads each tensor."""
     uses = {layer.name: index for index, layer in enumerate(spec.layers)}
     for index, layer in enumerate(spec.layers):
-        for name in filter(None, (layer.source, layer.residual)):
+        for name in filter(None, (layer.source, layer.residual, layer.gate)):
             uses[name] = index
     return uses

@@ -13,9 +13,9 @@ import numpy as np
 
 from edgedeblur.errors import UserError
 from edgedeblur.files import atomic_path
-from edgedeblur.quantize.check import array_forms, check_network, check_spec
-from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork, TensorScale
-from edgedeblur.student import ConvSpec, StudentSpec
+from edgedeblur.quantize.check import array_forms, array_of, check_network, check_spec
+from edgedeblur.quantize.network import QuantisedConv, QuantisedGate, QuantisedNetwork, TensorScale
+from edgedeblur.student import ConvSpec, StudentSpec, layer_record
 
 FORMAT = "edgedeblur-quantised-network"
 VERSION = 1
@@ -36,7 +36,7 @@ def save_edq(network: QuantisedNetwork, path: str | Path) -> None:
     members = {"network.json": _to_json(_description(network)), "statistics.json": _to_json(network.statistics, None)}
     for layer in network.layers:
         for kind in array_forms(layer.spec):
-            members[_array_member(layer.spec, kind)] = _to_npy(getattr(layer, kind))
+            members[_array_member(layer.spec, kind)] = _to_npy(array_of(layer, kind))
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         for name, data in members.items():
             entry = zipfile.ZipInfo(name, _EPOCH)
@@ -83,7 +83,7 @@ def _read(archive: zipfile.ZipFile) -> QuantisedNetwork:
         raise UserError(f"the archive's members do not match the network: {different[0]!r} is missing or unexpected")
     network = QuantisedNetwork(
         spec=spec,
-        layers=tuple(_layer(archive, layer, residual_scales) for layer in spec.layers),
+        layers=tuple(_layer(archive, layer, residual_scales, spec.gate_channels(layer)) for layer in spec.layers),
         tensors={name: _tensor(name, value) for name, value in _entry(document, "tensors", dict).items()},
         recipe=_entry(document, "recipe", dict),
         statistics=_member_json(archive, "statistics.json", MAX_STATISTICS_JSON),
@@ -108,7 +108,8 @@ def _description(network: QuantisedNetwork) -> dict:
     return {
         "format": FORMAT,
         "version": VERSION,
-        "student": dataclasses.asdict(network.spec),
+        "student": dataclasses.asdict(network.spec)
+        | {"layers": [layer_record(layer) for layer in network.spec.layers]},
         "tensors": {
             name: {"scale": float(scale.scale), "zero_point": int(scale.zero_point)}
             for name, scale in network.tensors.items()
@@ -164,14 +165,16 @@ def _finite(text: str) -> float:
     return value
 
 
-def _layer(archive: zipfile.ZipFile, spec: ConvSpec, residual_scales: dict) -> QuantisedConv:
+def _layer(archive: zipfile.ZipFile, spec: ConvSpec, residual_scales: dict, gate_channels: int) -> QuantisedConv:
     arrays = {}
-    for kind, (dtype, shape) in array_forms(spec).items():
+    for kind, (dtype, shape) in array_forms(spec, gate_channels).items():
         arrays[kind] = _array(archive, _array_member(spec, kind), np.dtype(dtype).newbyteorder("<"), shape)
     residual = residual_scales.get(spec.name)
     if residual is not None:
         residual = np.float32(_number(residual, f"residual scale of {spec.name!r}"))
-    return QuantisedConv(spec, residual_scale=residual, **arrays)
+    of_gate = {kind.partition(".")[2]: arrays.pop(kind) for kind in list(arrays) if kind.startswith("gate.")}
+    gate = QuantisedGate(**of_gate) if of_gate else None
+    return QuantisedConv(spec, residual_scale=residual, gate=gate, **arrays)
 
 
 def _array(archive: zipfile.ZipFile, member: str, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
@@ -190,8 +193,13 @@ def _array(archive: zipfile.ZipFile, member: str, dtype: np.dtype, shape: tuple[
 
 
 def _spec(value: dict) -> StudentSpec:
-    layers = tuple(_record(ConvSpec, layer, "layer") for layer in _entry(value, "layers", list))
+    layers = tuple(_record(ConvSpec, _with_gate(layer), "layer") for layer in _entry(value, "layers", list))
     return _record(StudentSpec, {**value, "layers": layers}, "student")
+
+
+def _with_gate(layer: Any) -> Any:
+    """A layer's JSON value with what a layer without a gate leaves out."""
+    return {**layer, "gate": layer.get("gate")} if isinstance(layer, dict) else layer
 
 
 def _record(kind: type, value: Any, what: str) -> Any:

@@ -57,6 +57,8 @@ def equalise_student(student: Student, maxima: dict[str, np.ndarray]) -> Student
             read = np.tile(factors[layer.source], layer.space_to_depth**2)
             conv.weight.mul_(torch.from_numpy(made[:, None, None, None] / read[None, :, None, None]))
             conv.bias.mul_(torch.from_numpy(made))
+            if layer.gate is not None:
+                equalised.gate(layer.name).weight.div_(torch.from_numpy(factors[layer.gate]))
     return equalised
 
 

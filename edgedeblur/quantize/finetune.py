@@ -75,11 +75,13 @@ class SimulatedNetwork:
     """A quantised network in float: real values that are multiples of their tensor's scale, and what is learnt of them.
 
     weights, biases: by layer, what is added to the student's and the network's, in steps of the layer's weights and
-    outputs. scales: by tensor, logarithms of the factors of its scale; none for images, whose scale is fixed.
+    outputs. scales: by tensor, logarithms of the factors of its scale; none for images, whose scale is fixed. Gates
+    stay as the student has them.
     """
 
     def __init__(self, student: Student, network: QuantisedNetwork):
-        self.spec, self._student, self._tensors, self._layers = student.spec, student, network.tensors, {}
+        self.spec, self._tensors, self._layers = student.spec, network.tensors, {}
+        self._student = copy.deepcopy(student).requires_grad_(False)
         self.weights: dict[str, Tensor] = {}
         self.biases: dict[str, Tensor] = {}
         self.scales: dict[str, Tensor] = {}
@@ -108,6 +110,8 @@ class SimulatedNetwork:
         scale, zero_point = self._scale(layer.name), self._tensors[layer.name].zero_point
         source = space_to_depth(tensors[layer.source], layer.space_to_depth)
         convolved = F.conv2d(source, weight, bias, layer.stride, layer.kernel // 2)
+        if layer.gate is not None:
+            convolved = convolved * self._student.factors(layer.name, tensors[layer.gate])
         result = depth_to_space(_rounded(convolved / scale), layer.depth_to_space)
         if layer.residual is not None:  # other runtimes need room for the convolution alone (decide.py)
             result = result.clamp(-_MOST, _MOST) + _rounded(tensors[layer.residual] / scale)

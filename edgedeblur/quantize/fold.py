@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from edgedeblur.quantize.network import QuantisedConv, TensorScale
+from edgedeblur.quantize.network import GATE_STEPS, MEAN_STEPS, QuantisedConv, QuantisedGate, TensorScale
 from edgedeblur.student import ConvSpec, Student
 
 _MAX_BIAS = 2**24  # steps; float32 holds them exactly, and int32 has room for the products beside them
@@ -34,6 +34,21 @@ def fold_layer(
         scale=folded_scale(source, weight_scale, out),
         weight_scale=weight_scale,
         residual_scale=None if layer.residual is None else np.float32(tensors[layer.residual].scale) / np.float32(out),
+        gate=None if layer.gate is None else fold_gate(student, layer, tensors[layer.gate].scale),
+    )
+
+
+def fold_gate(student: Student, layer: ConvSpec, source_scale: float) -> QuantisedGate:
+    """The integers of a layer's gate, whose mean features are in steps of `source_scale`, each in MEAN_STEPS parts."""
+    gate = student.gate(layer.name)
+    weight, bias = (tensor.detach().numpy().astype(np.float64) for tensor in (gate.weight, gate.bias))
+    mean_scale = source_scale / MEAN_STEPS
+    steps = weight_scales(weight, bias, mean_scale)
+    integers = np.clip(np.rint(weight / steps[:, None].astype(np.float64)), -127, 127)
+    return QuantisedGate(
+        weight=np.ascontiguousarray(integers, np.int8),
+        bias=np.rint(bias / (mean_scale * steps)).astype(np.int32),
+        scale=(mean_scale * steps.astype(np.float64) * GATE_STEPS).astype(np.float32),
     )
 
 

@@ -10,7 +10,15 @@ from collections.abc import Iterator
 import numpy as np
 
 from edgedeblur.errors import UserError
-from edgedeblur.quantize.network import IMAGE_ZERO_POINT, QuantisedConv, QuantisedNetwork
+from edgedeblur.quantize.network import (
+    GATE_TABLE,
+    IMAGE_ZERO_POINT,
+    MAX_GATE_INDEX,
+    MEAN_STEPS,
+    QuantisedConv,
+    QuantisedGate,
+    QuantisedNetwork,
+)
 from edgedeblur.student import IMAGE, ConvSpec
 
 _BAND_VALUES = 1 << 22  # values of unfolded input held at once: 16 MB of float32
@@ -61,12 +69,25 @@ def run_layer(network: QuantisedNetwork, layer: QuantisedConv, tensors: dict[str
     """One layer's output, int8 [H, W, C], from the int8 [H, W, C] tensors it reads."""
     spec = layer.spec
     accumulator = convolve(source_integers(network, spec, tensors), layer)
-    result = depth_to_space(requantise(accumulator, layer.scale), spec.depth_to_space)
+    scale = layer.scale
+    if layer.gate is not None:
+        scale = scale * gate_factors(layer.gate, tensors[spec.gate], network.tensors[spec.gate].zero_point)
+    result = depth_to_space(requantise(accumulator, scale), spec.depth_to_space)
     if spec.residual is not None:
         residual = tensors[spec.residual].astype(np.int32) - network.tensors[spec.residual].zero_point
         result = result + requantise(residual, layer.residual_scale)
     zero_point = network.tensors[spec.name].zero_point
     return np.clip(result + zero_point, network.low(layer), 127).astype(np.int8)
+
+
+def gate_factors(gate: QuantisedGate, tensor: np.ndarray, zero_point: int) -> np.ndarray:
+    """What a layer's scales are multiplied by, float32 [out], for the int8 [H, W, in] tensor that gates it."""
+    pixels = tensor.shape[0] * tensor.shape[1]
+    total = tensor.sum(axis=(0, 1), dtype=np.int64) - pixels * zero_point
+    mean = (MEAN_STEPS * total + pixels // 2) // pixels
+    products = (gate.weight.astype(np.int64) @ mean + gate.bias).astype(np.int32)
+    index = np.clip(np.rint(products.astype(np.float32) * gate.scale), -MAX_GATE_INDEX, MAX_GATE_INDEX)
+    return GATE_TABLE[index.astype(np.int64) + MAX_GATE_INDEX]
 
 
 def source_integers(network: QuantisedNetwork, spec: ConvSpec, tensors: dict[str, np.ndarray]) -> np.ndarray:

@@ -76,6 +76,7 @@ def list_network(network: QuantisedNetwork, height: int = 512, width: int = 512)
     sizes = network.spec.sizes(height, width)
     layers = tuple(_layer_facts(network, layer, sizes[layer.spec.source]) for layer in network.layers)
     arrays = [array for layer in network.layers for array in (layer.weight, layer.bias, layer.scale)]
+    arrays += [array for layer in network.layers if layer.gate is not None for array in vars(layer.gate).values()]
     return NetworkFacts(network.spec.name, height, width, layers, sum(array.nbytes for array in arrays))
 
 
@@ -88,7 +89,7 @@ def _layer_facts(network: QuantisedNetwork, layer: QuantisedConv, source_size: t
         name=spec.name,
         operation=describe(spec),
         macs=spec.macs(*source_size),
-        parameters=spec.parameters,
+        parameters=spec.parameters + network.spec.gate_parameters(spec),
         weight_type=layer.weight.dtype.name,
         bias_type=layer.bias.dtype.name,
         weight_scale_min=float(scales.min()),
@@ -123,4 +124,6 @@ def describe(spec: ConvSpec) -> str:
         parts.append(f"+ {spec.residual}")
     if spec.relu:
         parts.append("ReLU")
+    if spec.gate is not None:
+        parts.append(f"gate by {spec.gate}")
     return ", ".join(parts)

@@ -12,6 +12,17 @@ Products are rounded to float32 once (no fused multiply-add takes part, so compi
 the source's zero point, that is, real zero. The image is uint8 RGB, HWC; q = pixel - 128 with scale 1/255, zero point
 -128; the last layer's output is the image again, in the same way. This is XNNPACK's fp32 requantisation with its
 residual added after rounding, so that the sum needs no third quantised tensor.
+
+A layer with a gate has another scale for every image, from the mean of an earlier tensor over height and width:
+
+    total[i]  = sum over all pixels of (q_gate - zero_point(gate))                                        integer
+    mean[i]   = floor( (128 * total[i] + floor(pixels / 2)) / pixels )                 0 to 32640, in 1/128 steps
+    z[o]      = gate_bias[o] + sum over i of gate_weight[o, i] * mean[i]                                      int32
+    index[o]  = clamp( rint(float32(z[o]) * gate_scale[o]), -2048, 2048 )                         half to even
+    scale'[o] = scale[o] * GATE_TABLE[index[o] + 2048]                                            one float32 product
+
+and its products are requantised by scale' in place of scale. GATE_TABLE[k + 2048] is 2 / (1 + exp(-k / 256)), rounded
+to 1/16384, which float32 holds exactly.
 """
 
 from dataclasses import dataclass, field
@@ -22,6 +33,13 @@ from edgedeblur.student import IMAGE, ConvSpec, StudentSpec
 
 IMAGE_SCALE = 1.0 / 255.0
 IMAGE_ZERO_POINT = -128
+MEAN_STEPS = 128  # of a mean, to one step of its tensor
+MAX_MEAN = 255 * MEAN_STEPS
+MAX_GATE_INDEX = 2048
+GATE_STEPS = 256  # of the table, to one unit of the sigmoid's argument
+MAX_FACTOR = 2.0  # of a gate
+_INDICES = np.arange(-MAX_GATE_INDEX, MAX_GATE_INDEX + 1)
+GATE_TABLE = (np.rint((1 << 15) / (1 + np.exp(-_INDICES / GATE_STEPS))) / (1 << 14)).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -30,6 +48,20 @@ class TensorScale:
 
     scale: float
     zero_point: int
+
+
+@dataclass(frozen=True)
+class QuantisedGate:
+    """What a layer's gate makes of the means of the tensor that gates it.
+
+    weight: int8 [out, in], symmetric per output channel, in [-127, 127].
+    bias: int32 [out], at the same scale as the products.
+    scale: float32 [out], from products to indices of GATE_TABLE.
+    """
+
+    weight: np.ndarray
+    bias: np.ndarray
+    scale: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -42,6 +74,7 @@ class QuantisedConv:
     weight_scale: float32 [out]; not needed to run, kept for export and inspection.
     residual_scale: float32, the residual tensor's scale / output_scale; None without a residual; 1.0 where both share
         a scale.
+    gate: of a layer that has one; `scale` is then what it is where every factor is one.
     """
 
     spec: ConvSpec
@@ -50,6 +83,7 @@ class QuantisedConv:
     scale: np.ndarray
     weight_scale: np.ndarray
     residual_scale: np.float32 | None = None
+    gate: QuantisedGate | None = None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ It shares no code with the interpreter. A product is rounded to float32 by NumPy
 `round`, which goes to even.
 """
 
+import math
+
 import numpy as np
 
 from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork
@@ -17,19 +19,37 @@ def literal_layer(network: QuantisedNetwork, layer: QuantisedConv, tensors: dict
     fold, shuffle = spec.space_to_depth, spec.depth_to_space
     height, width = source.shape[0] // fold // spec.stride, source.shape[1] // fold // spec.stride
     channels = spec.out_channels // shuffle**2
+    scale = layer.scale if layer.gate is None else _gated_scale(network, layer, tensors[spec.gate])
     out = np.zeros((height * shuffle, width * shuffle, channels), np.int8)
     for y in range(height * shuffle):
         for x in range(width * shuffle):
             for channel in range(channels):
                 o = ((y % shuffle) * shuffle + x % shuffle) * channels + channel
                 acc = _accumulate(layer, source, source_zero, y // shuffle, x // shuffle, o)
-                r = round(float(np.float32(acc) * layer.scale[o]))
+                r = round(float(np.float32(acc) * scale[o]))
                 if spec.residual is not None:
                     other = int(tensors[spec.residual][y, x, channel]) - network.tensors[spec.residual].zero_point
                     r += round(float(np.float32(other) * layer.residual_scale))
                 low = max(-128, out_zero) if spec.relu else -128
                 out[y, x, channel] = min(max(r + out_zero, low), 127)
     return out
+
+
+def _gated_scale(network: QuantisedNetwork, layer: QuantisedConv, gating: np.ndarray) -> list[np.float32]:
+    """The layer's scale for this image: means in 128ths rounded half up, the sigmoid at 256ths to 14 bits."""
+    zero, pixels = network.tensors[layer.spec.gate].zero_point, gating.shape[0] * gating.shape[1]
+    means = []
+    for i in range(gating.shape[2]):
+        total = sum(int(q) - zero for q in gating[:, :, i].ravel())
+        means.append(
+            (256 * total + pixels) // (2 * pixels) if pixels % 2 == 0 else (128 * total + pixels // 2) // pixels
+        )
+    scales = []
+    for o, scale in enumerate(layer.scale):
+        z = int(layer.gate.bias[o]) + sum(int(w) * mean for w, mean in zip(layer.gate.weight[o], means, strict=True))
+        k = min(max(round(float(np.float32(z) * layer.gate.scale[o])), -2048), 2048)
+        scales.append(scale * np.float32(round(2**15 / (1 + math.exp(-k / 256))) / 2**14))
+    return scales
 
 
 def _accumulate(layer: QuantisedConv, source: np.ndarray, zero: int, y: int, x: int, o: int) -> int:

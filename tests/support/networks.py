@@ -2,7 +2,14 @@
 
 import numpy as np
 
-from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork, TensorScale, image_scale, is_image
+from edgedeblur.quantize.network import (
+    QuantisedConv,
+    QuantisedGate,
+    QuantisedNetwork,
+    TensorScale,
+    image_scale,
+    is_image,
+)
 from edgedeblur.student import IMAGE, ConvSpec, StudentSpec
 
 
@@ -19,6 +26,25 @@ def tiny_spec() -> StudentSpec:
         ConvSpec("head", "up0", 8, 48, depth_to_space=4, residual=IMAGE),
     )
     return StudentSpec("tiny", layers, "enc1.0.b", multiple=8)
+
+
+def gated_spec() -> StudentSpec:
+    """A student with gates from finer, equal and coarser levels, and from more and from fewer channels."""
+    layers = (
+        ConvSpec("stem", IMAGE, 48, 8, space_to_depth=4),
+        ConvSpec("enc0.0.a", "stem", 8, 16, relu=True),
+        ConvSpec("enc0.0.b", "enc0.0.a", 16, 8, residual="stem"),
+        ConvSpec("down1", "enc0.0.b", 8, 12, stride=2),
+        ConvSpec("enc1.0.a", "down1", 12, 12, relu=True, gate="enc0.0.a"),
+        ConvSpec("enc1.0.b", "enc1.0.a", 12, 12, residual="down1"),
+        ConvSpec("enc1.1.a", "enc1.0.b", 12, 21, relu=True, gate="enc1.0.a"),
+        ConvSpec("enc1.1.b", "enc1.1.a", 21, 12, residual="enc1.0.b"),
+        ConvSpec("up0", "enc1.1.b", 12, 32, kernel=1, depth_to_space=2, residual="enc0.0.b"),
+        ConvSpec("dec0.0.a", "up0", 8, 8, relu=True, gate="enc1.1.a"),
+        ConvSpec("dec0.0.b", "dec0.0.a", 8, 8, residual="up0"),
+        ConvSpec("head", "dec0.0.b", 8, 48, depth_to_space=4, residual=IMAGE),
+    )
+    return StudentSpec("gated", layers, "enc1.1.b", multiple=8)
 
 
 def single_layer_spec(kernel: int = 3, **fused) -> StudentSpec:
@@ -40,11 +66,13 @@ def random_network(spec: StudentSpec, seed: int = 0) -> QuantisedNetwork:
         zero_point = -128 if layer.relu else int(generator.integers(-20, 21))
         scale = float(generator.uniform(0.02, 0.035))
         tensors[layer.name] = image_scale() if is_image(layer.name, spec) else TensorScale(scale, zero_point)
-    layers = tuple(_random_layer(generator, layer, tensors) for layer in spec.layers)
+    layers = tuple(_random_layer(generator, layer, tensors, spec.gate_channels(layer)) for layer in spec.layers)
     return QuantisedNetwork(spec, layers, tensors, {"observer": "random", "seed": seed}, {}, {"made_by": "a test"})
 
 
-def _random_layer(generator: np.random.Generator, layer: ConvSpec, tensors: dict[str, TensorScale]) -> QuantisedConv:
+def _random_layer(
+    generator: np.random.Generator, layer: ConvSpec, tensors: dict[str, TensorScale], gate_channels: int
+) -> QuantisedConv:
     source, out = tensors[layer.source], tensors[layer.name]
     shape = (layer.out_channels, layer.kernel, layer.kernel, layer.in_channels)
     weight = np.clip(np.rint(generator.normal(0, 40, shape)), -127, 127).astype(np.int8)
@@ -59,4 +87,13 @@ def _random_layer(generator: np.random.Generator, layer: ConvSpec, tensors: dict
     residual = None
     if layer.residual is not None:
         residual = np.float32(tensors[layer.residual].scale) / np.float32(out.scale)
-    return QuantisedConv(layer, weight, bias, scale, weight_scale, residual)
+    gate = None if layer.gate is None else _random_gate(generator, gate_channels, layer.out_channels)
+    return QuantisedConv(layer, weight, bias, scale, weight_scale, residual, gate)
+
+
+def _random_gate(generator: np.random.Generator, inputs: int, outputs: int) -> QuantisedGate:
+    """Factors over most of 0 to 2, for means of some 30 steps."""
+    weight = generator.integers(-127, 128, (outputs, inputs)).astype(np.int8)
+    typical = 70 * 30 * 128 * np.sqrt(inputs)
+    bias = np.rint(generator.normal(0, typical / 2, outputs)).astype(np.int32)
+    return QuantisedGate(weight, bias, (generator.uniform(100, 500, outputs) / typical).astype(np.float32))

@@ -1,5 +1,6 @@
 """A small float student, trained in seconds on drawn pictures: real enough for tests of quantisation."""
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -56,6 +57,22 @@ def _train(student: Student, blurred: torch.Tensor, sharp: torch.Tensor) -> None
         torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
         optimiser.step()
         schedule.step()
+
+
+@functools.cache
+def gated_student() -> Student:
+    """The trained student with a gate, whose factors differ by channel and by image."""
+    plain = trained_student()
+    gates = {"enc1.0.a": "enc0.0.a"}
+    layers = tuple(dataclasses.replace(layer, gate=gates.get(layer.name)) for layer in plain.spec.layers)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        student = Student(dataclasses.replace(plain.spec, layers=layers))
+        student.load_state_dict(plain.state_dict(), strict=False)
+        for gate in student.gates.values():
+            torch.nn.init.normal_(gate.weight, std=1.0)
+            torch.nn.init.normal_(gate.bias, std=0.5)
+    return student.eval()
 
 
 def dead_student() -> Student:
