@@ -55,7 +55,7 @@ def blur_and_record(
     kind = KINDS[rng.choice(len(KINDS), p=shares / shares.sum())]
     gamma = float(rng.choice(recipe.gammas))
     gain = rng.uniform(1, max(1.0, recipe.highlight_gain))
-    length = _length(rng, recipe)
+    length = draw_length(rng, recipe)
     record = {"model": kind, "gamma": gamma}
     light = to_light(sharp, gamma)
     if kind == "scene":
@@ -140,7 +140,7 @@ def _scene(size: tuple[int, int], length: float, recipe: BlurRecipe, rng: np.ran
     """Half of all paths are straight; both layers are exposed at the same times."""
     count = int(rng.choice(VIDEO_FRAMES)) if rng.random() < recipe.video_share else OPEN_SHUTTER
     paths = []
-    for reach in (length, _length(rng, recipe)):
+    for reach in (length, draw_length(rng, recipe)):
         if rng.random() < 0.5:
             path = linear_path(reach, *draw_motion(rng, reach, recipe))
         else:
@@ -171,7 +171,8 @@ def draw_motion(
     return angle, *(draw_change(rng, min(most, limit)) for most in (recipe.max_acceleration, recipe.max_jerk))
 
 
-def _length(rng: np.random.Generator, recipe: BlurRecipe) -> float:
+def draw_length(rng: np.random.Generator, recipe: BlurRecipe) -> float:
+    """Of a path, in pixels, as the recipe says."""
     low, high = math.sqrt(recipe.min_length), math.sqrt(recipe.max_length)
     length = rng.uniform(low, high) ** 2
     if recipe.slight_share > 0 and rng.random() < recipe.slight_share:

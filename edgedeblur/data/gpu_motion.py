@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from edgedeblur.data.blur import KINDS, OPEN_SHUTTER, VIDEO_FRAMES, BlurRecipe
+from edgedeblur.data.blur import KINDS, OPEN_SHUTTER, SLIGHT, VIDEO_FRAMES, BlurRecipe
+from edgedeblur.data.gpu_recorded import RecordedBank, mapped
 from edgedeblur.data.object_motion import LEAST_ASPECT, WAVES
 from edgedeblur.data.scene import MAX_TILT, THING_SHARE, TURNING_SHARE
 from edgedeblur.data.trajectory import JERK, STEPS, shake_path
 
-ON_GPU = ("still", "shake", "linear", "turn", "scene")
+ON_GPU = ("still", "shake", "linear", "turn", "scene", "recorded")
 _PATHS = 4096  # shaken paths, drawn once and used at any rotation
 
 
@@ -25,7 +26,8 @@ _PATHS = 4096  # shaken paths, drawn once and used at any rotation
 class Motions:
     """What moves in N pictures; the fields of `data.scene.Scene` with N in front. count: [N] exposures. camera, thing:
     [N, K, 2], of which the first `count` count. outline: [N, 4 + 2 * waves]: the thing's centre (x, y), radius, aspect,
-    depths and phases of its outline; edge: [N]. A radius of 0 is no thing."""
+    depths and phases of its outline; edge: [N]. A radius of 0 is no thing. maps: [N, K, 3, 3], of `recorded` motion,
+    which has nothing else (`data.recorded.RecordedMotion`); identities for the rest."""
 
     count: np.ndarray
     camera: np.ndarray
@@ -35,6 +37,12 @@ class Motions:
     centre: np.ndarray
     outline: np.ndarray
     edge: np.ndarray
+    maps: np.ndarray
+
+    @property
+    def recorded(self) -> np.ndarray:
+        """Which are, bool [N]."""
+        return (self.maps != np.eye(3)).any(axis=(1, 2, 3))
 
     def take(self, places: np.ndarray) -> "Motions":
         return Motions(**{field.name: getattr(self, field.name)[places] for field in fields(self)})
@@ -56,8 +64,19 @@ class PathBank:
         return np.stack([turned.real, turned.imag], axis=2)
 
 
-def draw_motions(rng: np.random.Generator, recipe: BlurRecipe, bank: PathBank, size: int, count: int) -> Motions:
-    """Motions for `count` pictures of `size` pixels square, by the recipe's shares of the kinds in ON_GPU."""
+def draw_motions(
+    rng: np.random.Generator,
+    recipe: BlurRecipe,
+    bank: PathBank,
+    size: int,
+    count: int,
+    recorded: RecordedBank | None = None,
+) -> Motions:
+    """Motions for `count` pictures of `size` pixels square, by the recipe's shares of the kinds in ON_GPU.
+
+    Args:
+        recorded: what is drawn from where the recipe has such motion.
+    """
     shares = np.array([share if kind in ON_GPU else 0.0 for kind, share in zip(KINDS, recipe.shares, strict=True)])
     kind = np.array(KINDS)[rng.choice(len(KINDS), size=count, p=shares / shares.sum())]
     scene, turn = kind == "scene", kind == "turn"
@@ -72,6 +91,10 @@ def draw_motions(rng: np.random.Generator, recipe: BlurRecipe, bank: PathBank, s
     turning = turn | (scene & (rng.random(count) < TURNING_SHARE))
     outline = _outlines(rng, recipe, size, count)
     outline[:, 2] *= scene & (rng.random(count) < THING_SHARE)
+    maps = np.tile(np.eye(3, dtype=np.float32), (count, OPEN_SHUTTER, 1, 1))
+    if (held := kind == "recorded").any():
+        exposures[held], maps[held] = recorded.draw(rng, held.sum())
+        camera[held] = 0
     return Motions(
         count=exposures,
         camera=camera,
@@ -81,6 +104,7 @@ def draw_motions(rng: np.random.Generator, recipe: BlurRecipe, bank: PathBank, s
         centre=size * rng.uniform(-0.5, 1.5, (count, 2)),
         outline=outline,
         edge=rng.uniform(1.5, 4, count),
+        maps=maps,
     )
 
 
@@ -112,7 +136,10 @@ def _lines(rng: np.random.Generator, recipe: BlurRecipe, time: np.ndarray) -> np
 
 
 def _lengths(rng: np.random.Generator, recipe: BlurRecipe, count: int) -> np.ndarray:
-    return rng.uniform(math.sqrt(recipe.min_length), math.sqrt(recipe.max_length), count) ** 2
+    lengths = rng.uniform(math.sqrt(recipe.min_length), math.sqrt(recipe.max_length), count) ** 2
+    if recipe.slight_share == 0:
+        return lengths
+    return np.where(rng.random(count) < recipe.slight_share, rng.uniform(0, SLIGHT, count), lengths)
 
 
 def _outlines(rng: np.random.Generator, recipe: BlurRecipe, size: int, count: int) -> np.ndarray:
@@ -134,10 +161,11 @@ def expose(light: Tensor, motions: Motions, margin: int = 0) -> Tensor:
     """The mean of the exposures of float32 light [N, 3, H, W], N as in `motions`, without `margin` pixels at each side;
     mirrored at the border."""
     bent = motions.tilt.any(axis=1) | (motions.degrees != 0)
+    recorded = motions.recorded
     whole = slice(margin, light.shape[2] - margin), slice(margin, light.shape[3] - margin)
     total = torch.empty_like(light[:, :, *whole])
-    for alike in (np.flatnonzero(bent), np.flatnonzero(~bent)):  # one shift per pixel costs more than one per picture
-        if len(alike):
+    for kind in (recorded, bent & ~recorded, ~bent & ~recorded):  # a shift per pixel costs more than one per picture
+        if len(alike := np.flatnonzero(kind)):
             alike = alike[np.argsort(-motions.count[alike], kind="stable")]  # those still being exposed come first
             places = torch.from_numpy(alike).to(light.device)
             total[places] = _exposed(light[places], motions.take(alike), whole)
@@ -145,12 +173,13 @@ def expose(light: Tensor, motions: Motions, margin: int = 0) -> Tensor:
 
 
 def _exposed(light: Tensor, motions: Motions, whole: tuple[slice, slice]) -> Tensor:
-    """Pictures in the order of falling numbers of exposures, all of them bent or none."""
+    """Pictures in the order of falling numbers of exposures, all of them recorded, bent or neither."""
     device, pixels = light.device, _pixels(*light.shape[2:], light.device)[whole]
-    camera, thing, tilt, degrees, centre = (
+    camera, thing, tilt, degrees, centre, maps = (
         torch.from_numpy(values.astype(np.float32)).to(device)
-        for values in (motions.camera, motions.thing, motions.tilt, motions.degrees, motions.centre)
+        for values in (motions.camera, motions.thing, motions.tilt, motions.degrees, motions.centre, motions.maps)
     )
+    recorded = bool(motions.recorded.any())
     bent = bool(motions.tilt.any() or motions.degrees.any())
     middle = (light.shape[3] - 1) / 2, (light.shape[2] - 1) / 2
     moving = np.flatnonzero(motions.outline[:, 2] > 0)
@@ -164,7 +193,8 @@ def _exposed(light: Tensor, motions: Motions, whole: tuple[slice, slice]) -> Ten
             time = torch.from_numpy(_times(motions.count[:active], exposure)).to(device)
             near = 1 + torch.einsum("hwc,nc->nhw", pixels - pixels.new_tensor(middle), tilt[:active])
             shift = shift * near[..., None] + _turned(pixels, degrees[:active] * time, centre[:active])
-        frame = sample(light[:active], pixels - shift)
+        places = mapped(pixels, maps[:active, exposure]) if recorded else pixels - shift
+        frame = sample(light[:active], places)
         count = int((moving < active).sum())
         if count:
             which = front[:count]

@@ -17,8 +17,10 @@ from torch.nn import functional as F
 from edgedeblur.data.blur import KINDS
 from edgedeblur.data.gopro import MAX_FRAMES, MIN_FRAMES
 from edgedeblur.data.gpu_motion import ON_GPU, PathBank, assemble_all, draw_motions, expose, sample
+from edgedeblur.data.gpu_recorded import RecordedBank
 from edgedeblur.data.gpu_sensor import add_noise, add_photon_noise, jpeg_all
 from edgedeblur.data.light import HIGHLIGHTS
+from edgedeblur.data.shake_model import shipped_shake
 from edgedeblur.data.sources import Frames, ImageCache, Mixture, Pairs, Photos, Source, draw_reduction
 
 _STOCK_BYTES = 4 << 30
@@ -168,7 +170,9 @@ class _PhotoMaker:
         self.recipe, self.side = photos.recipe, side
         self.wide = side + 2 * photos.recipe.margin
         self.pictures = _Pictures(photos.images, photos.cache, self.wide, device)
-        self.bank = PathBank(photos.recipe, seed)
+        self.bank, self.recorded = PathBank(photos.recipe, seed), None
+        if photos.recipe.recorded_share > 0:
+            self.recorded = RecordedBank(photos.recipe, photos.shake or shipped_shake(), self.wide, seed)
         self.device = device
         self._generator = torch.Generator(device)
 
@@ -178,7 +182,7 @@ class _PhotoMaker:
         drawn = rng.integers(len(self.pictures.sizes), size=count)
         wide = self.pictures.windows(self.pictures.draw_windows(rng, drawn, self.wide), self.wide)
         wide = self._softened(rng, wide) / 255
-        motions = draw_motions(rng, self.recipe, self.bank, self.wide, count)
+        motions = draw_motions(rng, self.recipe, self.bank, self.wide, count, self.recorded)
         gamma = self._column(rng.choice(self.recipe.gammas, count))
         gain = self._column(rng.uniform(1, max(1.0, self.recipe.highlight_gain), count))
         light = wide**gamma

@@ -52,13 +52,14 @@ def hold_back(source: Source, seed: int) -> tuple[Source, Source | None]:
 
 def always_blurred(source: Photos) -> Photos:
     """The same photographs with none left sharp: the PSNR of an untouched picture is as high as one likes, and a single
-    one would decide the mean. And with nothing put in front of them, where the recipe has other blur than scenes."""
+    one would decide the mean, as would one nearly sharp. And with nothing put in front of them, where the recipe has
+    other blur than scenes."""
     recipe = source.recipe
     if sum(recipe.shares) == recipe.still_share:
         return source  # a recipe that leaves everything sharp is measured as it is
     if sum(recipe.shares) > recipe.still_share + recipe.scene_share:
         recipe = replace(recipe, scene_share=0.0)
-    return replace(source, recipe=replace(recipe, still_share=0.0))
+    return replace(source, recipe=replace(recipe, still_share=0.0, slight_share=0.0))
 
 
 def fixed_pairs(source: Source, seed: int) -> list[ValidationPair]:

@@ -135,6 +135,7 @@ def draw_motion_of_one(
 
 def expose_recorded(light: np.ndarray, maps: np.ndarray) -> np.ndarray:
     """The mean of the exposures of float32 [H, W, 3] light, mirrored at the border."""
+    light = np.ascontiguousarray(light)
     total = np.zeros_like(light)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     for matrix in maps:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgedeblur.data.blur import KINDS, VIDEO_FRAMES, BlurRecipe, blur_and_record, blur_image, draw_motion
+from edgedeblur.data.blur import KINDS, VIDEO_FRAMES, BlurRecipe, blur_and_record, blur_image, draw_length, draw_motion
 from edgedeblur.data.gopro import MAX_FRAMES, MIN_FRAMES, average_frames, draw_window
 from edgedeblur.data.light import from_light, stretch_highlights, to_light
 from edgedeblur.data.object_motion import ObjectShape, kernel_blur, shape_mask
@@ -204,6 +204,16 @@ def test_windows_have_7_to_13_frames_inside_the_sequence():
 def test_highlights_are_stretched_beyond_white_and_the_rest_stays():
     light = np.array([0.2, 0.9, 1.0], np.float32)
     assert stretch_highlights(light, 3.0) == pytest.approx([0.2, 0.9, 3.0])
+
+
+def test_slight_paths_are_as_often_as_the_recipe_says_and_change_nothing_where_it_says_never():
+    recipe = dataclasses.replace(CLEAN, min_length=10.0, slight_share=0.3)
+    rng = np.random.default_rng(0)
+    lengths = np.array([draw_length(rng, recipe) for _ in range(2000)])
+    assert np.mean(lengths < 3) == pytest.approx(0.3, abs=0.03) and lengths[lengths > 3].min() > 10
+    first, again = np.random.default_rng(1), np.random.default_rng(1)
+    assert draw_length(first, CLEAN) == again.uniform(math.sqrt(2), math.sqrt(40)) ** 2
+    assert first.random() == again.random()
 
 
 def test_blur_is_a_function_of_its_seed():

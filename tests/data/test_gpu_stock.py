@@ -1,21 +1,27 @@
 """Batches made by torch against what NumPy and OpenCV make of the same motions, one picture at a time."""
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
 import pytest
 import torch
 
+from edgedeblur.data import gpu_recorded
 from edgedeblur.data.blur import OPEN_SHUTTER, VIDEO_FRAMES, BlurRecipe
 from edgedeblur.data.gopro import average_frames
 from edgedeblur.data.gpu_motion import Motions, PathBank, assemble_all, draw_motions, expose
+from edgedeblur.data.gpu_recorded import RecordedBank
 from edgedeblur.data.gpu_sensor import add_noise, jpeg_all
 from edgedeblur.data.gpu_stock import GpuStock, _maker, made_on_gpu
 from edgedeblur.data.images import write_image
 from edgedeblur.data.object_motion import ObjectShape, kernel_blur
+from edgedeblur.data.recorded import expose_recorded
 from edgedeblur.data.scene import Scene, assemble, expose_scene
 from edgedeblur.data.sensor import jpeg
+from edgedeblur.data.shake_log import Segment, ShakeLogs
+from edgedeblur.data.shake_model import shipped_shake
 from edgedeblur.data.sources import Frames, Mixture, Photos, open_source
 from edgedeblur.data.trajectory import frames_kernel, linear_path
 from edgedeblur.metrics import psnr
@@ -143,6 +149,62 @@ def test_long_motions_are_bent_no_farther_in_pixels_than_short_ones():
     assert 0.45 < twisted.max() < 0.6  # 4 pixels * 4 / 3 * (0.5^3 - 2 * 0.25^3)
 
 
+@functools.cache
+def shaken_paths() -> PathBank:
+    return PathBank(dataclasses.replace(CLEAN, max_length=20.0), 0)
+
+
+@pytest.fixture
+def small_bank(monkeypatch):
+    monkeypatch.setattr(gpu_recorded, "_MOTIONS", 512)
+
+
+@pytest.mark.usefixtures("small_bank")
+@pytest.mark.parametrize("max_shutter", [0.0, 0.9])
+def test_recorded_motion_is_exposed_as_one_by_one(max_shutter):
+    """Beside motions of other kinds, whose turn comes in other orders."""
+    recipe = dataclasses.replace(
+        CLEAN, recorded_share=1.0, scene_share=0.5, max_length=20.0, video_share=0.6, max_shutter=max_shutter
+    )
+    bank = RecordedBank(recipe, shipped_shake(), 80, 0)
+    motions = draw_motions(np.random.default_rng(1), recipe, shaken_paths(), 80, 14, bank)
+    light = smooth_light(14, 80)
+    together = expose(as_tensor(light), motions).permute(0, 2, 3, 1).numpy()
+    assert 5 <= motions.recorded.sum() < 14
+    for place in range(14):
+        if motions.recorded[place]:
+            assert not motions.camera[place].any() and motions.outline[place, 2] == 0
+            alone = expose_recorded(light[place], motions.maps[place, : motions.count[place]].astype(np.float64))
+        else:
+            alone = expose_scene(as_scene(motions, place), light[place])
+        assert np.abs(together[place] - alone).max() < 0.02  # OpenCV: 1/32 of a pixel
+
+
+@pytest.mark.usefixtures("small_bank")
+def test_recorded_motions_have_the_recipes_lengths_and_numbers_of_exposures():
+    recipe = dataclasses.replace(
+        CLEAN, scene_share=0.0, recorded_share=1.0, min_length=4.0, max_length=24.0, video_share=0.75, max_shutter=0.0
+    )
+    bank = RecordedBank(recipe, shipped_shake(), 100, 3)
+    count, maps = bank.draw(np.random.default_rng(0), 1000)
+    assert np.mean(count == OPEN_SHUTTER) == pytest.approx(0.25, abs=0.05)
+    assert set(count) == {OPEN_SHUTTER, *VIDEO_FRAMES}
+    middle = maps[np.arange(1000), count // 2]
+    assert np.abs(middle - np.eye(3)).max() < 1e-4
+    corners = np.array([(x, y, 1) for y in (0, 99) for x in (0, 99)], float)
+    seen = np.einsum("nkab,cb->nkca", np.linalg.inv(maps.astype(np.float64)), corners)
+    lengths = np.linalg.norm(np.diff(seen[..., :2] / seen[..., 2:], axis=1), axis=-1).sum(axis=1).max(axis=1)
+    assert 3.9 < lengths.min() < 4.2 and 23 < lengths.max() < 24.5
+    assert np.median(lengths) == pytest.approx(((2 + 24**0.5) / 2) ** 2, rel=0.1)
+
+
+def test_slight_paths_are_as_often_as_the_recipe_says():
+    recipe = dataclasses.replace(CLEAN, scene_share=0.0, linear_share=1.0, min_length=10.0, slight_share=0.3)
+    camera = draw_motions(np.random.default_rng(0), recipe, shaken_paths(), 100, 2000).camera
+    lengths = np.linalg.norm(camera[:, -1] - camera[:, 0], axis=1)
+    assert np.mean(lengths < 3.01) == pytest.approx(0.3, abs=0.03) and not ((lengths > 3.01) & (lengths < 9.9)).any()
+
+
 @pytest.mark.parametrize("quality", [75, 90, 99])
 def test_jpeg_loses_what_libjpeg_loses(quality):
     image = np.uint8(255 * smooth_light(1, 96)[0])
@@ -180,6 +242,16 @@ def test_a_batch_is_a_function_of_seed_and_step():
     blur, sharp = first[0]
     assert blur.shape == sharp.shape == (4, 3, 32, 32) and blur.dtype == torch.float32
     assert blur.min() >= 0 and blur.max() <= 1 and blur.stride(1) == 1
+
+
+@pytest.mark.usefixtures("small_bank")
+def test_recordings_that_are_given_are_what_a_gpu_draws_from():
+    """Of a phone that lay still there is no blur, whatever the length."""
+    times = np.arange(0, 1, 0.005)
+    logs = ShakeLogs(("still.csv",), (Segment(times, np.zeros((200, 3)), 0),))
+    recipe = dataclasses.replace(CLEAN, scene_share=0.0, recorded_share=1.0, min_length=9.0)
+    blur, sharp = stock(Photos((photo(),), recipe, shake=logs)).batch(0)
+    assert torch.equal(blur, sharp)
 
 
 def test_pairs_are_sharp_and_blurred_versions_of_the_same():
@@ -235,6 +307,7 @@ def test_frames_are_averaged_as_one_by_one(tmp_path):
 
 def test_only_models_that_a_gpu_has_are_made_there():
     assert made_on_gpu(Photos((photo(),), CLEAN))
+    assert made_on_gpu(Photos((photo(),), dataclasses.replace(CLEAN, recorded_share=0.5)))
     assert not made_on_gpu(Photos((photo(),), dataclasses.replace(CLEAN, defocus_share=0.1)))
     mixed = Mixture((Photos((photo(),), CLEAN), Photos((photo(),), BlurRecipe(object_share=0.1))), (1, 1))
     assert not made_on_gpu(mixed)

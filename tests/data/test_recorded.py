@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from scipy.spatial.transform import Rotation
 
+from edgedeblur.cli.main import cli
 from edgedeblur.data.blur import KINDS, VIDEO_FRAMES, BlurRecipe, blur_and_record
 from edgedeblur.data.camera_rotation import View, camera_rates, corner_flow, rotations, source_maps, turned_angles
 from edgedeblur.data.object_motion import kernel_blur
@@ -176,6 +178,14 @@ def test_what_was_drawn_is_recorded(video_share):
         seconds = [record["seconds"] for record in records]
         assert 1 / 60 <= min(seconds) < 0.03 and 0.08 < max(seconds) <= LONGEST
         assert all("frames" not in record and record["exposures"] % 2 == 1 for record in records)
+
+
+@pytest.mark.parametrize("command", ["train", "distill"])
+def test_training_takes_recordings(command, tmp_path):
+    (tmp_path / "r.toml").write_text("[blur]\nrecorded_share = 1.0\n")
+    words = [command, "--recipe", tmp_path / "r.toml", "--steps", 1, "--workdir", tmp_path / "work"]
+    result = CliRunner().invoke(cli, [*map(str, words), "--shake", str(tmp_path / "phone")])
+    assert result.exit_code == 1 and f"no {tmp_path / 'phone'}" in result.stderr
 
 
 def test_logs_that_are_given_are_what_is_drawn_from():

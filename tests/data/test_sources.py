@@ -322,6 +322,45 @@ def test_held_back_photographs_are_all_blurred():
     assert all((pair.blur != pair.sharp).any() for pair in fixed_pairs(held, seed=0))
 
 
+def test_held_back_photographs_are_not_nearly_sharp():
+    recipe = BlurRecipe(still_share=0.0, min_length=12.0, slight_share=0.9)
+    _, held = hold_back(Photos((picture(1), picture(2)), recipe), seed=0)
+    lengths = [held.make(np.random.default_rng(seed), 32, 32).record["length"] for seed in range(20)]
+    assert min(lengths) >= 12 and held.recipe.min_length == 12
+
+
+@pytest.fixture
+def recordings(tmp_path):
+    rows = [f"{t:.3f},{np.sin(9 * t)},{np.cos(7 * t)},0.1" for t in np.arange(0, 2, 0.005)]
+    (tmp_path / "phone").mkdir()
+    (tmp_path / "phone" / "walk.csv").write_text("\n".join(["t_s,wx_rad_s,wy_rad_s,wz_rad_s", *rows]))
+    return tmp_path / "phone"
+
+
+RECORDED = BlurRecipe(still_share=0.0, shake_share=0.0, linear_share=0.0, turn_share=0.0, recorded_share=1.0)
+
+
+@pytest.mark.parametrize("with_folder", [False, True])
+def test_recordings_are_what_training_and_validation_draw_from(photo_folder, recordings, with_folder):
+    folders = (str(photo_folder),) if with_folder else ()
+    data = open_training_data(folders, (), RECORDED, SHARES, 0, recordings)
+    assert data.described[1:] == ["1 recordings of phone, 2.0 s"]
+    record = data.source.make(np.random.default_rng(0), 32, 32).record
+    assert record["recording"] == "walk.csv" and 0 <= record["start_seconds"] < 2
+    without = open_training_data(folders, (), RECORDED, SHARES, 0)
+    pairs = zip(data.validation, without.validation, strict=True)
+    assert any(not np.array_equal(own.blur, other.blur) for own, other in pairs)
+
+
+def test_recordings_that_nothing_would_draw_from_are_refused(photo_folder, pairs_folder, recordings):
+    with pytest.raises(UserError, match="recorded_share is 0"):
+        open_training_data((str(photo_folder),), (), RECIPE, SHARES, 0, recordings)
+    with pytest.raises(UserError, match="is for photographs"):
+        open_training_data((str(pairs_folder),), (), RECORDED, SHARES, 0, recordings)
+    with pytest.raises(UserError, match="no .csv file"):
+        open_training_data((), (), RECORDED, SHARES, 0, photo_folder)
+
+
 def test_nothing_is_put_in_front_of_held_back_photographs():
     images = (np.full((300, 300, 3), 10, np.uint8), np.full((300, 300, 3), 200, np.uint8))
     recipe = BlurRecipe(still_share=0.0, shake_share=1.0, linear_share=0.0, turn_share=0.0, scene_share=9.0)

@@ -126,6 +126,21 @@ def test_the_blur_table_of_a_recipe_is_taken(here):
     assert all(record["model"] == "linear" and 33 <= record["length"] <= 60 for record in records("out"))
 
 
+def test_recordings_of_a_phone_are_what_blur_is_drawn_from(here):
+    rows = [f"{t},0,0,{2 + np.sin(20 * t)}" for t in np.arange(0, 1, 0.005)]
+    Path("phone").mkdir()
+    Path("phone/mine.csv").write_text("\n".join(["t_s,wx_rad_s,wy_rad_s,wz_rad_s", *rows]))
+    words = ["--data", "photos", "--count", 2, "--size", "32x32", "--kind", "recorded"]
+    run("out", *words, "--shake", "phone")
+    assert all(record["recording"] == "mine.csv" for record in records("out"))
+    assert json.loads(Path("out/synth.json").read_text())["data"][1] == "1 recordings of phone, 1.0 s"
+    assert "data" in run("out", *words, code=1).stderr  # the model's are other pairs
+    run("modelled", *words)
+    assert all(record["recording"] == "model" for record in records("modelled"))
+    assert "recorded_share is 0" in run("none", *words[:-1], "linear", "--shake", "phone", code=1).stderr
+    assert not Path("none").exists()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from edgedeblur.data.blur_recipe import BlurRecipe
 from edgedeblur.errors import UserError
 from edgedeblur.train.device import choose_compute
 from edgedeblur.train.losses import charbonnier, frequency_loss, harm_loss, log_mse
@@ -101,6 +102,17 @@ def test_a_state_of_other_settings_is_refused_by_name(tmp_path):
     state().save(tmp_path / "run.state.pt")
     with pytest.raises(UserError, match="another seed: 0, now 5"):
         state(identity={"seed": 5}).restore(tmp_path / "run.state.pt")
+
+
+def test_a_state_from_before_blur_had_a_key_goes_on_as_with_its_default(tmp_path):
+    before = {name: value for name, value in to_table(BlurRecipe()).items() if name != "recorded_share"}
+    state(identity={"recipe": {"blur": before}}).save(tmp_path / "run.state.pt")
+    now = to_table(BlurRecipe())
+    state(identity={"recipe": {"blur": now}, "shake": None}).restore(tmp_path / "run.state.pt")
+    with pytest.raises(UserError, match="another recipe"):
+        state(identity={"recipe": {"blur": now | {"recorded_share": 0.5}}}).restore(tmp_path / "run.state.pt")
+    with pytest.raises(UserError, match="another shake"):
+        state(identity={"recipe": {"blur": now}, "shake": "phone"}).restore(tmp_path / "run.state.pt")
 
 
 def test_missing_truncated_and_foreign_states_are_messages(tmp_path):
