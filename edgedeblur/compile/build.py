@@ -8,24 +8,34 @@
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import tvm
 
 from edgedeblur.compile.assembly import dot_instructions, inner_loop, kernel_bodies
 from edgedeblur.compile.int8_evidence import int8_evidence
 from edgedeblur.compile.int8_proof import Int8Evidence
 from edgedeblur.compile.kernels import instruction_set
-from edgedeblur.compile.kernels.layer import conv_layers
+from edgedeblur.compile.kernels.gate import Gate
+from edgedeblur.compile.kernels.instruction_set import InstructionSet
+from edgedeblur.compile.kernels.layer import ConvLayer, conv_layers
 from edgedeblur.compile.limits import check_memory, check_tensors
 from edgedeblur.compile.llvm_names import check_llvm_names
-from edgedeblur.compile.lower import CONSTANTS, LayerKernel, kernel_module, lower, plan_memory
+from edgedeblur.compile.lower import LayerGate, LayerKernel, constant_names, kernel_module, lower, plan_memory
 from edgedeblur.compile.memory import MemoryPlan, aligned, read_memory_plan
-from edgedeblur.compile.pack import pack_constants
+from edgedeblur.compile.pack import pack_constants, pack_gate
 from edgedeblur.compile.plan import KernelCall, Plan
 from edgedeblur.compile.ranges import check_ranges
-from edgedeblur.compile.schedule import Schedule, check_schedule, default_schedule, input_passes, scratch_bytes
+from edgedeblur.compile.schedule import (
+    Schedule,
+    channel_vectors,
+    check_schedule,
+    default_schedule,
+    input_passes,
+    scratch_bytes,
+)
 from edgedeblur.compile.target import Target
 from edgedeblur.compile.workspace import workspace_bytes
 from edgedeblur.quantize.network import QuantisedNetwork
@@ -92,14 +102,17 @@ def build_plan(
     constants, offsets = _pack(network, kernels)
     memory = read_memory_plan(plan_memory(module), offsets)
     functions = kernel_module(module)
-    scratch = max(workspace_bytes(functions[kernel.symbol]) for kernel in kernels)
+    symbols = [one.symbol for kernel in kernels for one in (kernel, kernel.gate) if one is not None]
+    scratch = max(workspace_bytes(functions[symbol]) for symbol in symbols)
     check_memory(height, width, arena=memory.arena_bytes, workspace=scratch, weights=len(constants))
     compiled = tvm.compile(functions, target=described).mod
     bodies = kernel_bodies(compiled.inspect_source("asm"))
     calls = _calls(kernels, memory)
-    by_layer = {call.layer: call for call in calls}
+    by_symbol = {call.symbol: call for call in calls}
     report = tuple(
-        _describe(kernel, functions[kernel.symbol], bodies[kernel.symbol], target, by_layer[kernel.layer.name])
+        _describe(
+            kernel, functions[kernel.symbol], bodies[kernel.symbol], target, by_symbol[ENTRY_PREFIX + kernel.symbol]
+        )
         for kernel in kernels
     )
     plan = Plan(calls, height, width, memory.arena_bytes, scratch, constants)
@@ -131,14 +144,28 @@ def layer_kernels(
     """Every layer with its schedule: the given one, else what the rule chooses for the target."""
     isa = instruction_set(target.isa)
     kernels = []
-    for index, layer in enumerate(conv_layers(network, height, width)):
+    layers = conv_layers(network, height, width)
+    for index, layer in enumerate(layers):
         conv = network.layers[index].spec
         schedule = schedules.get(layer.name) or default_schedule(layer, isa, target.threads)
         check_schedule(layer, isa, schedule)
         check_memory(height, width, **{f"scratch for layer {layer.name}": scratch_bytes(layer, isa, schedule)})
-        symbol = f"{isa.name}_conv{index}_{re.sub(r'[^A-Za-z0-9]', '_', layer.name)}"
-        kernels.append(LayerKernel(layer, schedule, isa, symbol, conv.source, conv.residual))
+        symbol = f"{isa.name}_conv{index}_{_symbol_part(layer.name)}"
+        gate = None if conv.gate is None else _layer_gate(network, layers, index, isa)
+        kernels.append(LayerKernel(layer, schedule, isa, symbol, conv.source, conv.residual, gate))
     return tuple(kernels)
+
+
+def _layer_gate(network: QuantisedNetwork, layers: Sequence[ConvLayer], index: int, isa: InstructionSet) -> LayerGate:
+    layer, source = layers[index], network.layers[index].spec.gate
+    (gating,) = (other for other in layers if other.name == source)
+    scales = channel_vectors(layer, isa) * isa.lanes
+    gate = Gate(gating.out, gating.out_zero_point, layer.out_channels, scales)
+    return LayerGate(gate, f"{isa.name}_gate{index}_{_symbol_part(layer.name)}", source)
+
+
+def _symbol_part(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]", "_", name)
 
 
 def _describe(
@@ -162,26 +189,28 @@ def _describe(
 
 def _pack(network: QuantisedNetwork, kernels: tuple[LayerKernel, ...]) -> tuple[bytes, list[int]]:
     """All constants, each on its own cache line, and where each begins, in the order of `main`'s parameters."""
-    blob, offsets = bytearray(), []
+    packed: dict[tuple[str, str], np.ndarray] = {}
     for conv, kernel in zip(network.layers, kernels, strict=True):
-        packed = pack_constants(conv, kernel.layer, kernel.schedule, kernel.isa)
-        for name in CONSTANTS:
-            offsets.append(len(blob))
-            blob += getattr(packed, name).tobytes()
-            blob += bytes(aligned(len(blob)) - len(blob))
+        arrays = pack_constants(conv, kernel.layer, kernel.schedule, kernel.isa)
+        packed |= {(kernel.symbol, name): array for name, array in vars(arrays).items()}
+        if kernel.gate is not None:
+            packed |= {(kernel.gate.symbol, name): array for name, array in pack_gate(conv.gate).items()}
+    blob, offsets = bytearray(), []
+    for name in constant_names(kernels):
+        offsets.append(len(blob))
+        blob += packed[name].tobytes()
+        blob += bytes(aligned(len(blob)) - len(blob))
     return bytes(blob), offsets
 
 
 def _calls(kernels: tuple[LayerKernel, ...], memory: MemoryPlan) -> tuple[KernelCall, ...]:
-    by_symbol = {kernel.symbol: kernel for kernel in kernels}
+    """The calls in order; that of a gate counts to the layer that it gates, and its products are too few to count."""
+    layers = {kernel.symbol: (kernel.layer.name, kernel.layer.macs) for kernel in kernels}
+    layers |= {kernel.gate.symbol: (kernel.layer.name, 0) for kernel in kernels if kernel.gate is not None}
     return tuple(
-        KernelCall(
-            by_symbol[call.symbol].layer.name,
-            ENTRY_PREFIX + call.symbol,
-            call.operands,
-            by_symbol[call.symbol].layer.macs,
-        )
+        KernelCall(name, ENTRY_PREFIX + call.symbol, call.operands, macs)
         for call in memory.calls
+        for name, macs in [layers[call.symbol]]
     )
 
 

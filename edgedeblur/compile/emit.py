@@ -100,10 +100,10 @@ def _arrays(plan: Plan, suffix: str) -> list[str]:
 
 
 def _layer_macs(plan: Plan) -> dict[str, int]:
-    """Multiply-accumulates by layer; the calls of a layer count together."""
+    """Multiply-accumulates by layer, in the order of the layers' last calls; the calls of a layer count together."""
     macs: dict[str, int] = {}
     for call in plan.calls:
-        macs[call.layer] = macs.get(call.layer, 0) + call.macs
+        macs[call.layer] = macs.pop(call.layer, 0) + call.macs
     return macs
 
 

@@ -6,6 +6,7 @@ import tvm
 from tvm import relax
 
 from edgedeblur.compile.kernels.convolution import conv_kernel
+from edgedeblur.compile.kernels.gate import Gate, gate_kernel, gate_parameters
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer
 from edgedeblur.compile.kernels.signature import Parameter, parameters
@@ -14,6 +15,17 @@ from edgedeblur.student import IMAGE
 
 ENTRY = "main"
 CONSTANTS = ("weight", "bias", "scale")
+GATE_CONSTANTS = ("gate_weight", "gate_bias", "gate_scale")
+GATE_TABLE = "gate_table"  # one for all gates
+
+
+@dataclass(frozen=True)
+class LayerGate:
+    """What computes a layer's scales, the kernel's name, and the tensor that it reads by name."""
+
+    gate: Gate
+    symbol: str
+    source: str
 
 
 @dataclass(frozen=True)
@@ -26,6 +38,7 @@ class LayerKernel:
     symbol: str
     source: str
     residual: str | None = None
+    gate: LayerGate | None = None
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -35,25 +48,40 @@ class LayerKernel:
 def lower(kernels: tuple[LayerKernel, ...]) -> tvm.IRModule:
     """The network as a Relax module.
 
-    `main` takes the image and then every layer's weight, bias and scale, in order, and returns the restored image; the
-    kernels lie beside it as TIR functions under their symbols.
+    `main` takes the image and then the constants in the order of `constant_names`, and returns the restored image; the
+    kernels lie beside it as TIR functions under their symbols. A gate runs right after the layer whose tensor it reads.
     """
     builder = relax.BlockBuilder()
     image = _variable(IMAGE, kernels[0].parameters[0])
     constants = {
-        (kernel.symbol, p.name): _variable(f"{kernel.symbol}_{p.name}", p)
-        for kernel in kernels
-        for p in kernel.parameters
-        if p.name in CONSTANTS
+        (symbol, parameter.name): _variable(f"{symbol}_{parameter.name}", parameter)
+        for symbol, parameter in _constant_parameters(kernels)
     }
     with builder.function(ENTRY, [image, *constants.values()]):
         with builder.dataflow():
             tensors = {IMAGE: image}
+            scales = {(kernel.symbol): constants[kernel.symbol, "scale"] for kernel in kernels}
             for kernel in kernels:
-                tensors[kernel.layer.name] = _emit(builder, kernel, tensors, constants)
+                made = tensors[kernel.layer.name] = _emit(builder, kernel, tensors, constants, scales[kernel.symbol])
+                for gated in kernels:
+                    if gated.gate is not None and gated.gate.source == kernel.layer.name:
+                        scales[gated.symbol] = _emit_gate(builder, gated, made, constants)
             output = builder.emit_output(tensors[kernels[-1].layer.name])
         builder.emit_func_output(output)
     return builder.get()
+
+
+def constant_names(kernels: tuple[LayerKernel, ...]) -> list[tuple[str, str]]:
+    """(symbol of the kernel, name of the parameter) of every constant, in order: every layer's, every gate's, and the
+    gates' table under the symbol of the first."""
+    return [(symbol, parameter.name) for symbol, parameter in _constant_parameters(kernels)]
+
+
+def _constant_parameters(kernels: tuple[LayerKernel, ...]) -> list[tuple[str, Parameter]]:
+    found = [(kernel.symbol, p) for kernel in kernels for p in kernel.parameters if p.name in CONSTANTS]
+    gates = [kernel.gate for kernel in kernels if kernel.gate is not None]
+    found += [(gate.symbol, p) for gate in gates for p in gate_parameters(gate.gate) if p.name in GATE_CONSTANTS]
+    return found + [(gate.symbol, p) for gate in gates[:1] for p in gate_parameters(gate.gate) if p.name == GATE_TABLE]
 
 
 def plan_memory(module: tvm.IRModule) -> tvm.IRModule:
@@ -66,13 +94,25 @@ def kernel_module(module: tvm.IRModule) -> tvm.IRModule:
     return tvm.IRModule({var: f for var, f in module.functions.items() if isinstance(f, tvm.tirx.PrimFunc)})
 
 
-def _emit(builder: relax.BlockBuilder, kernel: LayerKernel, tensors: dict, constants: dict) -> relax.Var:
+def _emit(
+    builder: relax.BlockBuilder, kernel: LayerKernel, tensors: dict, constants: dict, scale: relax.Var
+) -> relax.Var:
     function = conv_kernel(kernel.layer, kernel.schedule, kernel.isa, kernel.symbol)
     symbol = builder.add_func(function, kernel.symbol)
-    arguments = [tensors[kernel.source], *(constants[kernel.symbol, name] for name in CONSTANTS)]
+    arguments = [tensors[kernel.source], *(constants[kernel.symbol, name] for name in CONSTANTS[:-1]), scale]
     if kernel.residual is not None:
         arguments.append(tensors[kernel.residual])
     return builder.emit(relax.call_tir(symbol, arguments, _type(kernel.parameters[-1])))
+
+
+def _emit_gate(builder: relax.BlockBuilder, kernel: LayerKernel, source: relax.Var, constants: dict) -> relax.Var:
+    """The layer's scales for this image."""
+    gate = kernel.gate
+    symbol = builder.add_func(gate_kernel(gate.gate, gate.symbol), gate.symbol)
+    (table,) = (value for (_, name), value in constants.items() if name == GATE_TABLE)
+    own = [constants[gate.symbol, name] for name in GATE_CONSTANTS]
+    arguments = [source, *own, constants[kernel.symbol, "scale"], table]
+    return builder.emit(relax.call_tir(symbol, arguments, _type(gate_parameters(gate.gate)[-1])))
 
 
 def _variable(name: str, parameter: Parameter) -> relax.Var:

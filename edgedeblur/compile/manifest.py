@@ -186,7 +186,7 @@ def count_sources(sources: Iterable[str]) -> str:
 
 
 def describe_op(spec: "ConvSpec") -> str:
-    """What one kernel does, in order: "space_to_depth4+conv3x3s2+depth_to_space2+residual+relu"."""
+    """What one layer does, in order: "space_to_depth4+conv3x3s2+depth_to_space2+residual+relu", "conv3x3+relu+gate"."""
     parts = [f"conv{spec.kernel}x{spec.kernel}" + (f"s{spec.stride}" if spec.stride > 1 else "")]
     if spec.space_to_depth > 1:
         parts.insert(0, f"space_to_depth{spec.space_to_depth}")
@@ -196,6 +196,8 @@ def describe_op(spec: "ConvSpec") -> str:
         parts.append("residual")
     if spec.relu:
         parts.append("relu")
+    if spec.gate is not None:
+        parts.append("gate")
     return "+".join(parts)
 
 

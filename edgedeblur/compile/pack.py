@@ -8,7 +8,7 @@ from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer
 from edgedeblur.compile.kernels.signature import weight_dtype, weight_shape
 from edgedeblur.compile.schedule import Schedule, channel_vectors
-from edgedeblur.quantize.network import QuantisedConv
+from edgedeblur.quantize.network import GATE_TABLE, QuantisedConv, QuantisedGate
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,16 @@ def pack_constants(conv: QuantisedConv, layer: ConvLayer, schedule: Schedule, is
         bias=bias.astype(np.int32),
         scale=np.pad(conv.scale, surplus).astype(np.float32),
     )
+
+
+def pack_gate(gate: QuantisedGate) -> dict[str, np.ndarray]:
+    """A gate's constants by the names of its kernel's parameters (kernels/gate.py)."""
+    return {
+        "gate_weight": gate.weight.reshape(-1),
+        "gate_bias": gate.bias,
+        "gate_scale": gate.scale,
+        "gate_table": GATE_TABLE,
+    }
 
 
 def _inner_loop_order(weight: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -9,6 +9,8 @@ quantize/decide.py) or the sum falls on a tie. Where neither happens the bytes a
 Activations are uint8, q + 128, the same integers: ONNX Runtime has fast x86 kernels for uint8 by int8 only. On x86
 without VNNI those kernels add pairs of products in 16 bits, which saturates; the session option
 `session.x64quantprecision` = "1" makes them exact there and changes nothing elsewhere.
+
+Layers with gates are in integer operators in both integer forms, see onnx_gate.py.
 """
 
 from collections.abc import Sequence
@@ -20,6 +22,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgedeblur.errors import UserError
+from edgedeblur.export.onnx_gate import float_factors, gate_scales, gated_convolution
 from edgedeblur.files import atomic_path
 from edgedeblur.quantize.network import IMAGE_SCALE, QuantisedConv, QuantisedNetwork, TensorScale
 from edgedeblur.sizes import check_sides
@@ -33,7 +36,7 @@ _UNSIGNED = 128  # activations are stored as uint8, q + 128: the same integers
 IR_VERSION = 8
 
 
-class _Graph:
+class Graph:
     """Nodes and constants as they are added."""
 
     def __init__(self, sizes: dict[str, tuple[int, int]]) -> None:
@@ -80,12 +83,13 @@ def onnx_model(network: QuantisedNetwork, height: int, width: int, form: Form = 
     if form not in FORMS:
         raise UserError(f"no ONNX form {form!r}; there are {', '.join(FORMS)}", exit_code=2)
     check_sides(height, width, network.spec.multiple)
-    graph = _Graph(network.spec.sizes(height, width))
+    graph = Graph(network.spec.sizes(height, width))
     names = {IMAGE: graph.add("Transpose", [IMAGE], "image.nchw", perm=[0, 3, 1, 2])}
     if form == "float":
         names[IMAGE] = _pixels_to_real(graph, names[IMAGE])
     for layer in network.layers:
-        names[layer.spec.name] = _LAYER_NODES[form](graph, network, layer, names)
+        nodes = _gated_layer if layer.gate is not None and form != "float" else _LAYER_NODES[form]
+        names[layer.spec.name] = nodes(graph, network, layer, names)
     last = names[network.spec.layers[-1].name]
     graph.add("Transpose", [_real_to_pixels(graph, last) if form == "float" else last], RESTORED, perm=[0, 2, 3, 1])
     shape = [1, height, width, 3]
@@ -103,7 +107,7 @@ def onnx_model(network: QuantisedNetwork, height: int, width: int, form: Form = 
     )
 
 
-def _qdq_layer(graph: _Graph, network: QuantisedNetwork, layer: QuantisedConv, names: dict[str, str]) -> str:
+def _qdq_layer(graph: Graph, network: QuantisedNetwork, layer: QuantisedConv, names: dict[str, str]) -> str:
     """Dequantise, convolve, quantise; then dequantise, add, quantise. Rearrangements move integers."""
     spec, name = layer.spec, layer.spec.name
     source = _folded(graph, layer, names)
@@ -132,7 +136,7 @@ def _qdq_layer(graph: _Graph, network: QuantisedNetwork, layer: QuantisedConv, n
     return graph.add("QuantizeLinear", [y, *out], f"{name}.q")
 
 
-def _qlinear_layer(graph: _Graph, network: QuantisedNetwork, layer: QuantisedConv, names: dict[str, str]) -> str:
+def _qlinear_layer(graph: Graph, network: QuantisedNetwork, layer: QuantisedConv, names: dict[str, str]) -> str:
     """QLinearConv; then com.microsoft's QLinearAdd."""
     spec, name = layer.spec, layer.spec.name
     result = convolved_scale(network, layer)
@@ -161,7 +165,17 @@ def _qlinear_layer(graph: _Graph, network: QuantisedNetwork, layer: QuantisedCon
     return y
 
 
-def _float_layer(graph: _Graph, network: QuantisedNetwork, layer: QuantisedConv, names: dict[str, str]) -> str:
+def _gated_layer(graph: Graph, network: QuantisedNetwork, layer: QuantisedConv, names: dict[str, str]) -> str:
+    """Integer products and this image's scales, in either integer form (onnx_gate.py)."""
+    spec = layer.spec
+    source = [_folded(graph, layer, names), graph.scale(spec.source, network.tensors[spec.source])[1]]
+    out = graph.scale(spec.name, network.tensors[spec.name])[1:]
+    zero_point = network.tensors[spec.gate].zero_point + _UNSIGNED
+    scales = gate_scales(graph, layer, names[spec.gate], zero_point)
+    return gated_convolution(graph, layer, _oihw(layer.weight), source, scales, out, _window(layer))
+
+
+def _float_layer(graph: Graph, network: QuantisedNetwork, layer: QuantisedConv, names: dict[str, str]) -> str:
     """Convolve, add, rectify in float32."""
     spec, name = layer.spec, layer.spec.name
     weight = layer.weight * layer.weight_scale[:, None, None, None]
@@ -174,15 +188,19 @@ def _float_layer(graph: _Graph, network: QuantisedNetwork, layer: QuantisedConv,
     y = _unfolded(graph, layer, graph.add("Conv", inputs, f"{name}.conv", **_window(layer)))
     if spec.residual is not None:
         y = graph.add("Add", [y, names[spec.residual]], f"{name}.sum")
-    return graph.add("Relu", [y], f"{name}.relu") if spec.relu else y
+    y = graph.add("Relu", [y], f"{name}.relu") if spec.relu else y
+    if layer.gate is None:
+        return y
+    factors = float_factors(graph, layer, names[spec.gate], network.tensors[spec.gate])
+    return graph.add("Mul", [y, factors], f"{name}.gated")
 
 
-def _pixels_to_real(graph: _Graph, image: str) -> str:
+def _pixels_to_real(graph: Graph, image: str) -> str:
     x = graph.add("Cast", [image], "image.float", to=TensorProto.FLOAT)
     return graph.add("Mul", [x, graph.constant("image.scale", np.float32(IMAGE_SCALE))], "image.real")
 
 
-def _real_to_pixels(graph: _Graph, restored: str) -> str:
+def _real_to_pixels(graph: Graph, restored: str) -> str:
     y = graph.add("Mul", [restored, graph.constant("restored.scale", np.float32(1 / IMAGE_SCALE))], "restored.scaled")
     ends = [graph.constant("restored.low", np.float32(0)), graph.constant("restored.high", np.float32(255))]
     y = graph.add("Round", [graph.add("Clip", [y, *ends], "restored.clipped")], "restored.rounded")
@@ -207,7 +225,7 @@ def _window(layer: QuantisedConv) -> dict:
     return {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [kernel // 2] * 4}
 
 
-def _folded(graph: _Graph, layer: QuantisedConv, names: dict[str, str]) -> str:
+def _folded(graph: Graph, layer: QuantisedConv, names: dict[str, str]) -> str:
     source, factor = names[layer.spec.source], layer.spec.space_to_depth
     if factor == 1:
         return source
@@ -218,7 +236,7 @@ def _folded(graph: _Graph, layer: QuantisedConv, names: dict[str, str]) -> str:
     return _rearranged(graph, f"{layer.spec.name}.folded", source, split, joined)
 
 
-def _unfolded(graph: _Graph, layer: QuantisedConv, y: str) -> str:
+def _unfolded(graph: Graph, layer: QuantisedConv, y: str) -> str:
     factor = layer.spec.depth_to_space
     if factor == 1:
         return y
@@ -228,7 +246,7 @@ def _unfolded(graph: _Graph, layer: QuantisedConv, y: str) -> str:
     return _rearranged(graph, f"{layer.spec.name}.shuffled", y, split, (height, width, channels))
 
 
-def _rearranged(graph: _Graph, name: str, x: str, split: tuple[int, ...], joined: tuple[int, ...]) -> str:
+def _rearranged(graph: Graph, name: str, x: str, split: tuple[int, ...], joined: tuple[int, ...]) -> str:
     """Space-to-depth and depth-to-space as one transposition in NHWC: ONNX Runtime keeps quantised convolutions in that
     layout, so the outer two cancel there, while its own operators of those names would be wrapped in two more."""
     split_shape = graph.constant(f"{name}.split", np.array([1, *split], np.int64))

@@ -32,8 +32,8 @@ def export_tflite(network: QuantisedNetwork, path: str | Path, height: int = 512
     """Writes the network for images of one size.
 
     Raises:
-        UserError: ai-edge-litert is missing, a size that is not a multiple of `spec.multiple`, or the file cannot be
-            written.
+        UserError: ai-edge-litert is missing, a network with gates, a size that is not a multiple of `spec.multiple`, or
+            the file cannot be written.
     """
     write_bytes(path, tflite_model(network, height, width))
 
@@ -43,6 +43,12 @@ def tflite_model(network: QuantisedNetwork, height: int, width: int) -> bytes:
     if schema is None:
         raise UserError("TFLite export needs the package ai-edge-litert", 'pip install "edgedeblur[peers]"')
     check_sides(height, width, network.spec.multiple)
+    if network.spec.gated:
+        raise UserError(
+            "the network has gates: its convolutions have other scales for every image, and TFLite's int8 ones have "
+            "fixed scales",
+            "export it as ONNX: edgedeblur export --format onnx",
+        )
     graph = _Graph(network.spec.sizes(height, width))
     pixels = TensorScale(image_scale().scale, 0)
     image = graph.tensor(IMAGE, (height, width, 3), pixels, "UINT8")

@@ -1,6 +1,6 @@
 """A layer on trial: its kernel's inputs as random numbers, and the bytes that the integer interpreter makes of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,12 +25,12 @@ class LayerOnTrial:
 def layer_on_trial(
     network: QuantisedNetwork, conv: QuantisedConv, layer: ConvLayer, isa: InstructionSet, seed: int
 ) -> LayerOnTrial:
-    """The layer with activations over all of int8."""
+    """The layer with activations over all of int8; where it has a gate, with every factor one."""
     random = np.random.default_rng(seed)
     tensors = {conv.spec.source: random.integers(-128, 128, layer.source).astype(np.int8)}
     if conv.spec.residual is not None and conv.spec.residual not in tensors:
         tensors[conv.spec.residual] = random.integers(-128, 128, layer.out).astype(np.int8)
-    output = interpreter.run_layer(network, conv, tensors)
+    output = interpreter.run_layer(network, replace(conv, gate=None), tensors)
     residual = None
     if layer.residual is not None:
         residual = _stored(tensors[conv.spec.residual], layer.residual.image)

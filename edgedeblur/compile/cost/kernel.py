@@ -27,6 +27,8 @@ from edgedeblur.errors import UserError
 TASKS_PER_THREAD, MAX_TASKS = 8, 128  # runtime/pool.c
 _FILLED_BYTES_PER_CYCLE = 32  # memset: two 16-byte stores or one of 32 bytes a cycle
 _WINOGRAD_WEIGHT_BYTES = 2  # int16, transformed
+_ADDED_BYTES_PER_CYCLE = 16  # channel sums: widen and add, two instructions for 16 bytes
+_GATE_PRODUCTS_PER_CYCLE = 2
 _CALL_CYCLES = 20  # the few instructions of runtime/workspace.c behind an indirect call
 
 
@@ -36,8 +38,9 @@ class Cycles:
 
     products: rounds of the inner loops with dot products. tiles: what is around them in the same loop nest, that is the
     sums' first values, requantisation, stores and counting. copies: the rest, that is input copied into the padded tile
-    and Winograd's input transform. branches: ends of loops that were not foreseen. memory: waiting for data beyond what
-    the arithmetic hides. idle: waiting for the last task of the layer, and for the hand-over to the next one.
+    and Winograd's input transform, and a gate's sums. branches: ends of loops that were not foreseen. memory: waiting
+    for data beyond what the arithmetic hides. idle: waiting for the last task of the layer, and for the hand-over to
+    the next one.
     """
 
     products: float
@@ -178,18 +181,31 @@ def _cost(parts: _Parts, machine: Machine, footprint: int) -> KernelCost:
         waited += (elapsed - arithmetic) * ghz[core]
     handoffs = 2 * machine.core.handoff_ns if machine.threads > 1 else 0.0  # to start the others, and from the last one
     first_read = weight_bytes(kernel) / machine.bytes_per_ns(footprint)
-    elapsed = max(free) + handoffs + first_read
+    gating = _gate_ns(kernel, machine)
+    elapsed = max(free) + handoffs + first_read + gating
     waited += first_read * sum(ghz)
     cycles = Cycles(
         products=sum(task.products for task in tasks),
         tiles=sum(task.tiles for task in tasks),
-        copies=sum(task.copies for task in tasks),
+        copies=sum(task.copies for task in tasks) + gating * sum(ghz),
         branches=sum(task.branches for task in tasks),
         memory=waited,
-        idle=(elapsed - first_read) * sum(ghz) - busy,
+        idle=(elapsed - first_read - gating) * sum(ghz) - busy,
     )
     dots = sum(task.dots for task in tasks)
     return KernelCost(kernel.layer.name, elapsed * 1e-6, kernel.layer.macs, dots, cycles, _inner_loop(parts, dots))
+
+
+def _gate_ns(kernel: LayerKernel, machine: Machine) -> float:
+    """Time of a gate's kernel: the tensor is read once more by all threads, right after it was stored, and one thread
+    multiplies the matrix. Not taken from its machine code, since it is less than a hundredth of the layers'."""
+    if kernel.gate is None:
+        return 0.0
+    gate, ghz = kernel.gate.gate, sum(machine.clocks_ghz) / machine.threads
+    size = prod(gate.source)
+    reading = max(size / machine.bytes_per_ns(size), size / (_ADDED_BYTES_PER_CYCLE * ghz)) / machine.threads
+    handoffs = 2 * machine.core.handoff_ns if machine.threads > 1 and gate.parts > 1 else 0.0
+    return reading + handoffs + gate.out_channels * gate.source[2] / (_GATE_PRODUCTS_PER_CYCLE * ghz)
 
 
 def _dots(parts: _Parts, processor: Processor) -> int:

@@ -1,0 +1,118 @@
+"""Kernels of gates, and whole networks with gates, against the interpreter: here, and on ARM cores in qemu."""
+
+import shutil
+
+import numpy as np
+import pytest
+import tvm
+from arm_kernels import QEMU
+from artefacts import noise as image_of_artefact
+from kernels import avx2_target, has_avx2, sdot_target, vnni_target
+from networks import gated_spec, random_network
+from planned import run_plan
+
+from edgedeblur.compile.artefact import compile_network
+from edgedeblur.compile.build import build_plan, llvm_target
+from edgedeblur.compile.kernels.gate import Gate, gate_kernel, gate_parameters
+from edgedeblur.compile.pack import pack_gate
+from edgedeblur.compile.target import load_target
+from edgedeblur.quantize import interpreter
+from edgedeblur.quantize.network import QuantisedGate
+from edgedeblur.runtime.program import run_program
+from edgedeblur.student import student_spec
+
+runs_here = pytest.mark.skipif(not has_avx2(), reason="runs AVX2 kernels")
+needs_qemu = pytest.mark.skipif(shutil.which(QEMU) is None, reason="qemu-user is not installed")
+SHAPES = [
+    (64, 64, 16),  # four pixels in a vector, many parts
+    (3, 8, 64),
+    (2, 1100, 64),  # more vectors in a row than int16 can add up
+    (7, 5, 21),  # neither channels nor a row divide by anything
+    (5, 6, 96),
+    (40, 24, 160),
+    (17, 33, 8),
+]
+
+
+def gate_of(random: np.random.Generator, channels: int) -> QuantisedGate:
+    weight = random.integers(-127, 128, (19, channels)).astype(np.int8)
+    bias = random.integers(-(10**6), 10**6, 19).astype(np.int32)
+    return QuantisedGate(weight, bias, random.uniform(1e-4, 1e-3, 19).astype(np.float32))
+
+
+@runs_here
+@pytest.mark.parametrize("shape", SHAPES)
+def test_scales_are_the_interpreters_for_any_shape_and_the_largest_sums(shape):
+    random = np.random.default_rng(sum(shape))
+    quantised, gate = gate_of(random, shape[2]), Gate(shape, -128, 19, 24)
+    module = tvm.IRModule({"gate": gate_kernel(gate, "gate")})
+    kernel = tvm.compile(module, target=llvm_target(avx2_target()))["gate"]
+    scale = np.pad(random.uniform(1e-4, 1e-2, 19), (0, 5)).astype(np.float32)
+    packed = pack_gate(quantised)
+    for source in (random.integers(-128, 128, shape), np.full(shape, -128), np.full(shape, 127)):
+        source = source.astype(np.int8)
+        arrays = {"source": source, "scale": scale, "out": np.empty(24, np.float32)} | packed
+        tensors = [
+            tvm.runtime.tensor(np.ascontiguousarray(arrays[p.name]).reshape(p.shape)) for p in gate_parameters(gate)
+        ]
+        kernel(*tensors)
+        expected = scale[:19] * interpreter.gate_factors(quantised, source, -128)
+        np.testing.assert_array_equal(tensors[-1].numpy(), np.pad(expected, (0, 5)))
+
+
+@runs_here
+@pytest.mark.parametrize(
+    ("spec", "size"), [(gated_spec(), (40, 72)), (student_spec("nano", gates=True), (64, 48))], ids=["odd", "nano"]
+)
+def test_a_network_with_gates_gives_the_interpreters_bytes(spec, size, tmp_path):
+    network = random_network(spec, seed=6)
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
+    got = run_plan(build_plan(network, *size, avx2_target()), image, tmp_path)
+    np.testing.assert_array_equal(got, interpreter.run(network, image))
+
+
+@pytest.mark.parametrize("target", [avx2_target, vnni_target, sdot_target])
+def test_a_gate_runs_as_soon_as_its_tensor_is_there_and_costs_the_layer_no_kernel_of_its_own(target):
+    """The kernels of the layers are those of the same network without gates."""
+    network = random_network(student_spec("small", gates=True))
+    plain = random_network(student_spec("small"))
+    compiled, ungated = (build_plan(each, 64, 64, target()) for each in (network, plain))
+    assert [kernel.schedule for kernel in compiled.kernels] == [kernel.schedule for kernel in ungated.kernels]
+    symbols = [call.symbol for call in compiled.plan.calls]
+    gates = {call.layer: index for index, call in enumerate(compiled.plan.calls) if "_gate" in call.symbol}
+    assert len(gates) == 9
+    for layer in network.spec.layers:
+        if layer.gate:
+            (before,) = (
+                name for name in symbols if name.endswith("_" + layer.gate.replace(".", "_")) and "conv" in name
+            )
+            assert symbols[gates[layer.name] - 1] == before
+    assert compiled.plan.arena_bytes <= ungated.plan.arena_bytes + 64 * 1024
+
+
+@pytest.fixture(scope="module")
+def network():
+    return random_network(gated_spec(), seed=8)
+
+
+@runs_here
+def test_an_artefact_s_threads_wait_for_each_others_sums(network, tmp_path):
+    """Several images by one instance, since scales of the image before must not be used."""
+    info = compile_network(network, load_target("host"), 64, 96, tmp_path / "artefact")
+    ops = {layer["name"]: layer["op"] for layer in info.manifest["layers"]}
+    assert ops["enc1.0.a"] == "conv3x3+relu+gate" and ops["enc1.0.b"] == "conv3x3+residual"
+    for threads in (1, 3):
+        for seed in range(2):
+            done = run_program(info, image_of_artefact(seed), runs=3, warmup=0, threads=threads)
+            np.testing.assert_array_equal(done.output, interpreter.run(network, image_of_artefact(seed)))
+    assert [layer.name for layer in done.result.layers] == [layer.name for layer in network.spec.layers]
+
+
+@needs_qemu
+def test_every_set_of_arm_kernels_gives_the_interpreters_bytes_with_gates(network, tmp_path):
+    info = compile_network(network, load_target("android-arm64"), 64, 96, tmp_path / "artefact")
+    expected = interpreter.run(network, image_of_artefact())
+    for core, isa in (("max", "i8mm"), ("cortex-a76", "sdot"), ("cortex-a53", "neon")):
+        done = run_program(info, image_of_artefact(), runs=1, warmup=0, threads=3, runner=(QEMU, "-cpu", core))
+        assert done.result.isa == isa
+        np.testing.assert_array_equal(done.output, expected)
