@@ -55,8 +55,8 @@ def read_photograph(path: Path) -> Photograph:
     Raises:
         UserError: as `read_image`.
     """
-    rgb = read_image(path)
     try:
+        rgb = read_image(path)
         file = path.read_bytes()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, of damaged metadata; what is left out is noted
