@@ -55,11 +55,10 @@ def read_photograph(path: Path) -> Photograph:
     Raises:
         UserError: as `read_image`.
     """
-    rgb = read_image(path)
     try:
-        file = path.read_bytes()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, of damaged metadata; what is left out is noted
+            rgb, file = read_image(path), path.read_bytes()
             with Image.open(io.BytesIO(file), formats=_readable()) as image:
                 return _with_properties(rgb, image, file)
     except UnidentifiedImageError as error:

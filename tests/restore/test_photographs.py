@@ -19,6 +19,7 @@ import tifffile
 from model_files import photo
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin, TiffImagePlugin
 
+from edgedeblur.errors import UserError
 from edgedeblur.restore.deblur import deblur
 from edgedeblur.restore.open import Restorer
 from edgedeblur.restore.properties import upright_exif
@@ -338,3 +339,41 @@ def test_the_colour_space_chunk_of_a_png_stays(tmp_path):
     assert chunk in (tmp_path / "out.png").read_bytes()
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out.png")), 255 - photo())
     assert run(source, tmp_path / "out.jpg", SAME) == ["JPEG holds no cICP (the PNG's colour space): left out"]
+
+
+def sealed(png):
+    """With checksums that agree, so that what changed gets past them."""
+    at, parts = 8, [bytes(png[:8])]
+    while at + 12 <= len(png):
+        (length,) = struct.unpack_from(">I", png, at)
+        body = bytes(png[at + 4 : at + 8 + length])
+        parts.append(struct.pack(">I", length) + body + struct.pack(">I", zlib.crc32(body)))
+        at += 12 + length
+    return b"".join(parts)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
+def test_mutated_files_are_restored_or_refused_in_a_message(tmp_path, suffix):
+    """Bytes changed, blocks zeroed or repeated, ends cut off, most of it in the metadata, which lies in front."""
+    write_photograph(tmp_path / f"whole{suffix}", photo(16, 24))
+    whole = (tmp_path / f"whole{suffix}").read_bytes()
+    rng, restored = np.random.default_rng(0), 0
+    for index in range(60):
+        data = bytearray(whole)
+        at = int(rng.integers(8, len(data)))
+        length = int(rng.integers(1, 40))
+        if index % 4 == 0:
+            data[at : at + 2] = rng.bytes(2)
+        elif index % 4 == 1:
+            data[at : at + length] = bytes(length)
+        elif index % 4 == 2:
+            data[at:at] = data[at : at + length]
+        else:
+            del data[at:]
+        (tmp_path / f"in{suffix}").write_bytes(sealed(data) if suffix == ".png" else data)
+        try:
+            deblur(tmp_path / f"in{suffix}", tmp_path / f"out{(suffix, '.tif')[index % 2]}", SAME, lambda *_: None)
+            restored += 1
+        except UserError as error:
+            assert "in" + suffix in error.message
+    assert restored >= 10
