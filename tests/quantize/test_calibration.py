@@ -67,6 +67,14 @@ def test_few_pictures_and_many_of_the_same_are_noted(blurred):
     assert "nearly the same: 9 of 36 differ" in note and alike.sum() >= 36 * 4
 
 
+@pytest.mark.parametrize("size", [(1, 1), (16, 16), (5, 40), (64, 64)])
+def test_pictures_without_structure_get_no_more_than_a_note(size, recwarn):
+    flat, steps = np.full((*size, 3), 7, np.uint8), np.zeros((*size, 3), np.uint8)
+    steps[size[0] // 2 :] = 200
+    (note,) = calibration_notes([flat, steps])
+    assert "different calibration pictures of 2" in note and not recwarn.list
+
+
 def test_held_back_pictures_are_none_of_the_calibration_ones(tmp_path):
     for index in range(100):
         write_image(tmp_path / "many" / f"{index:03}.png", np.full((16, 16, 3), index, np.uint8))
