@@ -116,7 +116,7 @@ def quantise_step(
         "calibration": described,
         "seed": options.seed,
     }
-    for note in calibration_notes(images):
+    for note in [] if calibration is None else calibration_notes(images):
         log(f"note: {note}")
     quantised = quantise_student(network, images, options, provenance, progress=progress, log=log)
     save_edq(quantised, output)

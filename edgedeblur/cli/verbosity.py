@@ -17,8 +17,8 @@ def add_options(command: click.Command) -> click.Command:
     """The command with -q and -v; the same one where it has them already."""
     if not any(parameter.name == "quiet" for parameter in command.params):
         command.params += [
-            _option("-q", "--quiet", "Say nothing about the work, only results and errors."),
-            _option("-v", "--verbose", "Say more: every piece of work with the time, and what it took in all."),
+            _option("-q", "--quiet", "Only results and errors: no progress, no notes."),
+            _option("-v", "--verbose", "A line for every piece of work, and the time and memory at the end."),
         ]
     return command
 

@@ -18,6 +18,7 @@ SHARP_BELOW = 0.45  # median blur effect
 FEW_BELOW = 8  # pictures that differ
 SAME_ABOVE = 0.9  # correlation of two thumbnails
 _THUMBNAIL = 16
+_MIN_SIDE = 16
 _HOW = "docs/quantization.md says how this is measured"
 
 
@@ -58,9 +59,14 @@ def _grey_middle(image: np.ndarray) -> np.ndarray:
 
 
 def _blur_effect(grey: np.ndarray) -> float:
+    """1.0 too for what has no differences along a side, or is too small for the filter of 11 pixels."""
     from skimage.measure import blur_effect  # imports SciPy's parts: slow, and only needed here
 
-    return 1.0 if grey.std() == 0 else float(blur_effect(grey))
+    if min(grey.shape) < _MIN_SIDE:
+        return 1.0
+    with np.errstate(all="ignore"):
+        blur = float(blur_effect(grey))
+    return blur if np.isfinite(blur) else 1.0
 
 
 def _thumbnail(grey: np.ndarray) -> np.ndarray:

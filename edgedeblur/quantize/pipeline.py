@@ -153,7 +153,7 @@ def _nearest_to_float(work: _Work, options: QuantiseOptions, statistics: dict[st
     closeness = _closeness(networks, work)
     best = closeness.index(max(closeness))
     said = [f"{_named(network)} {db:.2f} dB" for network, db in zip(networks, closeness, strict=True)]
-    work.log(f"observer: {_named(networks[best])}, int8 nearest to float of: {', '.join(said)}")
+    work.log(f"observer chosen: {_named(networks[best])}; int8 against float: {', '.join(said)}")
     return networks[best]
 
 
@@ -169,11 +169,10 @@ def _finetuned(work: _Work, network: QuantisedNetwork, options: QuantiseOptions)
         work.log(f"fine-tuning is not kept: {error.message}")
         return network
     before, after = _closeness([network, tuned], work)
-    kept = "" if after > before else ", not kept"
-    work.log(
-        f"fine-tuned by {options.finetune_steps} steps{kept}: int8 to float {before:.2f} dB before, {after:.2f} after"
-    )
-    return network if kept else tuned
+    kept = after > before
+    gained = f"int8 against float {before:.2f} dB before, {after:.2f} dB after; {'kept' if kept else 'not kept'}"
+    work.log(f"fine-tuning, {options.finetune_steps} steps: {gained}")
+    return tuned if kept else network
 
 
 def _closeness(networks: Sequence[QuantisedNetwork], work: _Work) -> list[float]:
@@ -185,7 +184,7 @@ def _closeness(networks: Sequence[QuantisedNetwork], work: _Work) -> list[float]
 
 
 def _named(network: QuantisedNetwork) -> str:
-    return f"{network.recipe['observer']} {'equalised' if network.recipe['equalise'] else 'as it is'}"
+    return f"{network.recipe['observer']} {'equalised' if network.recipe['equalise'] else 'not equalised'}"
 
 
 def _known_calibration(student: Student, options: QuantiseOptions, statistics: dict[str, Any]) -> Calibration:

@@ -72,8 +72,10 @@ def nearly_sharp_lines(found: NearlySharp, names: Sequence[str]) -> list[str]:
         if model.mean_gain_db is not None:
             said.append(f"mean {model.mean_gain_db:+.2f} dB, worst {model.worst_gain_db:+.2f} dB ({model.worst_pair})")
         if model.equal_mean_db is not None:
-            what = f"{found.equal} that are their sharp image come back at {model.equal_mean_db:.1f} dB to themselves"
-            said.append(f"{what}, the worst at {model.equal_worst_db:.1f}")
+            said.append(
+                f"{found.equal} more identical to their sharp image: mean {model.equal_mean_db:.1f} dB after "
+                f"restoration, worst {model.equal_worst_db:.1f} dB"
+            )
         if said:
             lines.append(f"  {name}: {'; '.join(said)}")
     return lines

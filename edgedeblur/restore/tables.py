@@ -32,7 +32,9 @@ def _caption(evaluation: Evaluation) -> str | None:
     """A word on times that say nothing about the compiled network, where there are some."""
     if all(model.runs_in != NUMPY for model in evaluation.models):
         return None
-    return f"ms in the {NUMPY}, which defines the arithmetic, are no speed: edgedeblur bench has the compiled one's"
+    return (
+        f"The {NUMPY} defines int8 arithmetic and is slow: its ms are not the compiled network's; see edgedeblur bench"
+    )
 
 
 def _add_group(table: Table, evaluation: Evaluation, means: GroupMeans) -> None:

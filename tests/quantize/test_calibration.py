@@ -67,6 +67,14 @@ def test_few_pictures_and_many_of_the_same_are_noted(blurred):
     assert "nearly the same: 9 of 36 differ" in note and alike.sum() >= 36 * 4
 
 
+@pytest.mark.parametrize("size", [(1, 1), (16, 16), (5, 40), (64, 64)])
+def test_pictures_without_structure_get_no_more_than_a_note(size, recwarn):
+    flat, steps = np.full((*size, 3), 7, np.uint8), np.zeros((*size, 3), np.uint8)
+    steps[size[0] // 2 :] = 200
+    (note,) = calibration_notes([flat, steps])
+    assert "different calibration pictures of 2" in note and not recwarn.list
+
+
 def test_held_back_pictures_are_none_of_the_calibration_ones(tmp_path):
     for index in range(100):
         write_image(tmp_path / "many" / f"{index:03}.png", np.full((16, 16, 3), index, np.uint8))
@@ -93,10 +101,12 @@ def test_the_log_says_which_observer_was_chosen_of_which_and_what_fine_tuning_br
     chosen, tuned = lines
     plain = quantise_student(student, images)
     db = measure_quality(plain, student, images).int8_to_float_db
-    name = f"{plain.recipe['observer']} {'equalised' if plain.recipe['equalise'] else 'as it is'}"
-    assert chosen.startswith(f"observer: {name}, ") and f"{name} {db:.2f} dB" in chosen and chosen.count(" dB") == 4
-    kept = "finetune_steps" in network.recipe
-    assert tuned.startswith(f"fine-tuned by 3 steps{'' if kept else ', not kept'}: int8 to float {db:.2f} dB before")
+    name = f"{plain.recipe['observer']} {'equalised' if plain.recipe['equalise'] else 'not equalised'}"
+    assert (
+        chosen.startswith(f"observer chosen: {name}; ") and f"{name} {db:.2f} dB" in chosen and chosen.count(" dB") == 4
+    )
+    assert tuned.startswith(f"fine-tuning, 3 steps: int8 against float {db:.2f} dB before, ")
+    assert tuned.endswith("; kept" if "finetune_steps" in network.recipe else "; not kept")
     assert list(dict.fromkeys(stages)) == [
         "equalise, image",
         "observe, image",
@@ -114,7 +124,7 @@ def test_the_command_ends_with_what_int8_costs_on_held_back_pictures(tmp_path, m
     words = ["quantize", "s.safetensors", "--calibration", "calibration", "--finetune-steps", "0", "-o", "made.edq"]
     result = CliRunner().invoke(cli, [*words, "--json", "made.json"])
     assert result.exit_code == 0, result.output
-    assert "only 2 different calibration pictures of 2" in result.stderr and "observer: " in result.stderr
+    assert "only 2 different calibration pictures of 2" in result.stderr and "observer chosen: " in result.stderr
     held_back = held_back_images(None, 0)
     restorers = open_model("made.edq"), open_model("s.safetensors")
     images = [[restorer.restore(image) for image in held_back.blurred] for restorer in restorers]

@@ -105,7 +105,7 @@ def test_every_time_says_what_it_is_the_time_of_and_a_simulation_has_none(tmp_pa
     console = Console(width=200, no_color=True)
     with console.capture() as capture:
         console.print(evaluation_table(result))
-    assert "simulator qemu-aarch64" in capture.get() and "are no speed" in capture.get()
+    assert "simulator qemu-aarch64" in capture.get() and "not the compiled network's" in capture.get()
     assert evaluation_json(result)["models"][1]["runs_in"] == "NumPy interpreter"
     assert evaluation_table(evaluate(pairs()[:1], [simulated], quiet)).caption is None
 

@@ -45,5 +45,5 @@ def test_only_inputs_above_36_db_count_and_equal_ones_are_apart():
 def test_the_lines_say_it():
     lines = nearly_sharp_lines(nearly_sharp(PAIRS), ["one", "two"])
     assert lines[0] == "nearly sharp inputs (above 36 dB to their sharp image): 2"
-    assert lines[1].startswith("  one: mean -1.25 dB, worst -2.00 dB (g/nearer); 1 that are their sharp image")
+    assert lines[1].startswith("  one: mean -1.25 dB, worst -2.00 dB (g/nearer); 1 more identical to their sharp image")
     assert nearly_sharp_lines(nearly_sharp(PAIRS[:1]), ["one", "two"])[0].endswith("none")
