@@ -9,6 +9,8 @@ from rich.console import Console
 from edgedeblur.bench.before_after import write_before_after
 from edgedeblur.bench.measure import BenchOptions
 from edgedeblur.bench.report import Report, read_report, write_report
+from edgedeblur.compile.cpu import runs_here
+from edgedeblur.compile.mca import find_mca
 from edgedeblur.compile.target import Target, database_name, load_target, shipped_database
 from edgedeblur.digests import stamp
 from edgedeblur.distill.distillation import DistillOptions, distill
@@ -17,6 +19,7 @@ from edgedeblur.quantize.pipeline import QuantiseOptions
 from edgedeblur.restore.evaluate import Evaluation, PairInMemory
 from edgedeblur.restore.open import Restorer
 from edgedeblur.resume import Step, run_steps
+from edgedeblur.runtime.program import NoRunner, target_runner
 from edgedeblur.sizes import check_sides
 from edgedeblur.steps import (
     bench_step,
@@ -140,7 +143,16 @@ def _bench(way: _Way) -> Step:
     def run(begun: bool) -> None:
         bench_step(artefact, options, work, way.reporting.log)
 
-    return Step("bench", asdict(options), [artefact, work.evaluation], [work.target_report(way.target.name)], run)
+    key = asdict(options) | ({} if runs_here(way.target.isa) else {"tools": _bench_tools(way.target)})
+    return Step("bench", key, [artefact, work.evaluation], [work.target_report(way.target.name)], run)
+
+
+def _bench_tools(target: Target) -> list[bool]:
+    """Whether simulator and llvm-mca are there: with one more of them `bench` finds out more."""
+    try:
+        return [bool(target_runner(target)), find_mca() is not None]
+    except NoRunner:
+        return [False, find_mca() is not None]
 
 
 def _run_distillation(options: DistillOptions, begun: bool, console: Console) -> None:

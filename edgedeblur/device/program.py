@@ -102,14 +102,17 @@ class _Asked:
 
 def _listen(command: RunningCommand, listener: "_Listener", asked: _Asked, timeout_s: float, ctrl_c: "_CtrlC") -> None:
     begin = last = time.monotonic()
-    signs = 0
+    first_run = None
+    signs, is_over = 0, False
     while command.status is None:
         for is_error, data in command.poll(min(_POLL_S, timeout_s)):
             listener.hear(is_error, data)
         now = time.monotonic()
-        is_over = len(listener.runs) >= asked.runs and now - begin > asked.seconds
         if listener.signs > signs and not is_over:
             signs, last = listener.signs, now
+        if listener.runs:
+            first_run = first_run or now
+            is_over = len(listener.runs) >= asked.runs and now - first_run > asked.seconds
         if ctrl_c.pressed.is_set():
             raise Interrupted(command.serial)
         if listener.heard_bytes > _MOST_BYTES + _MOST_BYTES_PER_S * (now - begin):

@@ -1,11 +1,14 @@
 """`--size` offers what was meant, in every command that takes one; `compile --threads` is the artefact's own number."""
 
+import dataclasses
+
 import pytest
 from artefacts import noise
 from click.testing import CliRunner
-from model_files import write_quantised
+from networks import random_network, tiny_spec
 
 from edgedeblur.cli.main import cli
+from edgedeblur.quantize.edq import save_edq
 from edgedeblur.runtime.program import run_program
 from edgedeblur.sizes import offered_sizes
 
@@ -13,7 +16,8 @@ from edgedeblur.sizes import offered_sizes
 @pytest.fixture
 def work(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    write_quantised(tmp_path / "edgedeblur-work" / "quantised.edq")
+    spec = dataclasses.replace(tiny_spec(), multiple=16)  # as the tiers have it
+    save_edq(random_network(spec), tmp_path / "edgedeblur-work" / "quantised.edq")
     return tmp_path / "edgedeblur-work"
 
 
