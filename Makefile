@@ -8,7 +8,7 @@ WORKDIR ?= edgedeblur-work
 # llvm-mca times machine code; exiftool reads what deblur wrote.
 TEST_TOOLS := qemu-aarch64:qemu-user adb:adb llvm-mca-22:llvm-22 exiftool:libimage-exiftool-perl
 
-.PHONY: demo test benchmarks lint setup test-tools clean
+.PHONY: demo test benchmarks faults lint setup test-tools clean
 
 demo: setup
 	@$(BIN)/edgedeblur run --workdir $(WORKDIR); status=$$?; \
@@ -20,6 +20,11 @@ test: setup test-tools lint
 
 benchmarks: setup
 	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only -s
+
+# Commands that are killed at many moments, run out of disk, or meet another of their kind; KILLS of each by each signal.
+KILLS ?= 10
+faults: setup
+	$(BIN)/python tests/faults/long.py --kills $(KILLS)
 
 lint: setup
 	$(BIN)/ruff check .

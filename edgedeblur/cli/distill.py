@@ -39,10 +39,10 @@ def command(
     from edgedeblur.cli.progress import training_console
     from edgedeblur.distill.distillation import distill
     from edgedeblur.steps import distill_options
-    from edgedeblur.train.saved_state import path_to_resume
+    from edgedeblur.train.saved_state import path_to_resume, state_path
 
     given = {**training, "recipe": recipe, "gates": gates, "teacher_options": teacher_options}
     settings = distill_options(workdir, teacher, tier, init, output, **given)
-    goes_on_where(path_to_resume(settings.output).exists)
+    goes_on_where(lambda: (path_to_resume if settings.resume else state_path)(settings.output).exists())
     with workdir.lock(settings.output):
         tell(distill(settings, training_console()))

@@ -50,11 +50,11 @@ def command(
     from edgedeblur.cli.progress import training_console
     from edgedeblur.train.generator import TrainOptions, train_generator
     from edgedeblur.train.processes import launched_beside_the_first
-    from edgedeblur.train.saved_state import path_to_resume
+    from edgedeblur.train.saved_state import path_to_resume, state_path
 
     chosen = {"recipe": recipe, "network": network, "vgg": vgg, "encoder": encoder, "init": init}
     settings = TrainOptions(output=output or workdir.teacher, **chosen, **training)
-    goes_on_where(path_to_resume(settings.output).exists)
+    goes_on_where(lambda: (path_to_resume if settings.resume else state_path)(settings.output).exists())
     with nullcontext() if launched_beside_the_first() else workdir.lock(settings.output):
         written = train_generator(settings, training_console())
     if written is not None:

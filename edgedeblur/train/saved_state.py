@@ -65,7 +65,7 @@ def _facts(path: Path) -> tuple[str, list[str] | None]:
 
     try:
         content = read_training_state(path)
-    except UserError:
+    except Exception:  # damaged: torch raises what it stumbles over
         return "", None
     command = content.get("command")
     step = f" at step {content['step']}"

@@ -67,10 +67,10 @@ def check_output(options: SessionOptions) -> None:
         UserError: the folder cannot be written, a name is too long, or the state of an interrupted run is there and
             the options are not to go on from it.
     """
-    if not options.resume:
-        refuse_to_replace(options.output)
     for path in (options.output, state_path(options.output)):
         require_writable(path)
+    if not options.resume:
+        refuse_to_replace(options.output)
 
 
 def fitting_of(options: SessionOptions, fitting: Fitting, device: torch.device) -> Fitting:

@@ -1,5 +1,6 @@
 """`run` goes the whole way once, keeps what is finished, redoes what changed, and goes on where it was interrupted."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from edgedeblur.compile.target import database_name, load_target
 from edgedeblur.data.images import read_image, write_image
 from edgedeblur.errors import UserError
 from edgedeblur.restore.evaluate import PairInMemory
+from edgedeblur.train.saved_state import finished_path
+from edgedeblur.train.state import OtherRunError
 
 STEPS = ["distill", "quantize", "compile", "evaluate", "bench"]
 
@@ -106,6 +109,44 @@ def test_schedules_tuned_since_redo_the_step_that_uses_them(light):
     assert steps_done(run()) == ["compile"]  # which is replaced here and makes the same artefact
 
 
+def test_a_clock_that_drifts_redoes_nothing_and_another_number_of_cores_does(light, monkeypatch):
+    clocks = iter(2.6 + 0.001 * number for number in range(1000))
+    monkeypatch.setattr("edgedeblur.compile.cpu.clock_ghz", lambda core: next(clocks))
+    assert steps_done(run()) == STEPS
+    assert steps_done(run()) == []
+    monkeypatch.setattr("edgedeblur.compile.cpu.physical_cores", lambda: (0, 1, 2, 3, 4, 5, 6))
+    assert steps_done(run()) == ["compile"]  # which is replaced here and makes the same artefact
+
+
+def test_a_clock_that_a_file_names_is_part_of_the_target():
+    from edgedeblur.pipeline import _target_key
+
+    phone, host = load_target("android"), load_target("host")
+    for target, same in ((phone, False), (host, True)):
+        cores = tuple(dataclasses.replace(cluster, ghz=9.9) for cluster in target.clusters)
+        assert (_target_key(dataclasses.replace(target, clusters=cores)) == _target_key(target)) is same
+
+
+def test_the_state_of_a_finished_run_with_other_options_does_not_stop_a_new_one(light, monkeypatch):
+    """As when the new run was killed before it saved anything."""
+    seen = []
+
+    def killed_once(options, console):
+        seen.append(options.resume)
+        finished_path(options.output).parent.mkdir(exist_ok=True)
+        finished_path(options.output).write_bytes(b"another run's")
+        if len(seen) == 1:
+            raise KeyboardInterrupt
+        if options.resume:
+            raise OtherRunError("from a run with another seed")
+        write_student(options.output)
+
+    monkeypatch.setattr(pipeline, "distill", killed_once)
+    result = run()
+    assert result.exit_code == 130 and "nothing to go on from" in result.stderr
+    assert steps_done(run()) == STEPS and seen == [False, True, False]
+
+
 def test_a_lost_output_is_made_again(light):
     run()
     (light / "before-after.png").unlink()
@@ -126,7 +167,7 @@ def test_an_interrupted_distillation_goes_on_from_its_saved_state(light, monkeyp
     monkeypatch.setattr(pipeline, "distill", interrupted)
     for _ in range(2):
         result = run()
-        assert result.exit_code == 130 and "the same command goes on from there" in result.stderr
+        assert result.exit_code == 130 and "stopped at step 5" in result.stderr
     assert steps_done(run()) == STEPS and resumed == [False, True, True]
 
 
