@@ -1,4 +1,5 @@
 # make demo: set up, run the main job, print the verdict.   make test: set up, pass all tests.
+# make sanitize: the C code under AddressSanitizer, UBSan and ThreadSanitizer.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +9,7 @@ WORKDIR ?= edgedeblur-work
 # llvm-mca times machine code; exiftool reads what deblur wrote.
 TEST_TOOLS := qemu-aarch64:qemu-user adb:adb llvm-mca-22:llvm-22 exiftool:libimage-exiftool-perl
 
-.PHONY: demo test benchmarks faults lint setup test-tools clean
+.PHONY: demo test sanitize benchmarks faults lint setup test-tools clean
 
 demo: setup
 	@$(BIN)/edgedeblur run --workdir $(WORKDIR); status=$$?; \
@@ -17,6 +18,10 @@ demo: setup
 
 test: setup test-tools lint
 	$(BIN)/python -m pytest
+
+# The C runtime, the emitted C and the kernels under sanitizers; docs/reliability.md has the figures.
+sanitize: setup
+	$(BIN)/python tests/sanitize/harness.py
 
 benchmarks: setup
 	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only -s

@@ -1,9 +1,13 @@
 """Images of any size through a network of a fixed size or a size multiple, without a visible seam.
 
-The image is reflected at its right and bottom edge up to what the network takes. Where it does not fit in one piece it
-is cut into overlapping tiles, spread evenly; in every overlap the quarter next to a tile's inner edge is discarded
-(there the network saw its own padding instead of the picture) and the middle half fades linearly from one tile to the
-next. The weights of all tiles add up to one at each pixel, so a constant image stays constant.
+The image is reflected at its right and bottom edge up to the multiple that the network takes. Where it does not fit in
+one piece it is cut into overlapping tiles, spread evenly; in every overlap the quarter next to a tile's inner edge is
+discarded (there the network saw its own padding instead of the picture) and the middle half fades linearly from one
+tile to the next. The weights of all tiles add up to one at each pixel, so a constant image stays constant.
+
+An image that is smaller than a network of a fixed size lies in it twice along that axis: once at its beginning and once
+at its end, and reflected over the rest. So each half of the image is next to the network's own edge, as it is in a
+network of the image's size: what the network pads with at every layer cannot be had by padding the image.
 """
 
 import math
@@ -48,7 +52,6 @@ def restore_any_size(
     height, width = image.shape[:2]
     padded = _reflect_to(image, _round_up(height, multiple), _round_up(width, multiple))
     tile = fixed_size or _tile_size(*padded.shape[:2], multiple)
-    padded = _reflect_to(padded, max(padded.shape[0], tile[0]), max(padded.shape[1], tile[1]))
     restored = run(padded) if padded.shape[:2] == tile else _run_tiles(padded, run, tile, multiple, overlap)
     return np.ascontiguousarray(restored[:height, :width])
 
@@ -57,10 +60,12 @@ def tile_starts(length: int, tile: int, overlap: int, multiple: int) -> list[int
     """Where the tiles of one axis begin: as few as give each neighbour the overlap, spread evenly, the last at the end.
 
     Starts are multiples of `multiple` (the end of the axis is one as well), so a strided network sees the same grid in
-    every tile.
+    every tile. A tile that is longer than the axis begins with it, and another, which begins before it, ends with it.
     """
-    if length <= tile:
+    if length == tile:
         return [0]
+    if length < tile:
+        return [0, length - tile]
     stride = max(multiple, tile - min(overlap, tile // 2))
     count = math.ceil((length - tile) / stride) + 1
     last = length - tile
@@ -68,17 +73,23 @@ def tile_starts(length: int, tile: int, overlap: int, multiple: int) -> list[int
 
 
 def tile_weights(starts: list[int], tile: int, length: int) -> list[np.ndarray]:
-    """One float32 [tile] weight per tile of an axis; at every position of the axis they add up to one."""
-    weights = [np.ones(tile, np.float32) for _ in starts]
-    for index in range(len(starts) - 1):
-        shared = starts[index] + tile - starts[index + 1]
+    """One float32 weight per tile of an axis, for what of the axis it covers; at every position they add up to one."""
+    spans = [_span(start, tile, length) for start in starts]
+    weights = [np.ones(end - start, np.float32) for start, end in spans]
+    for index in range(len(spans) - 1):
+        shared = spans[index][1] - spans[index + 1][0]
         ramp = _ramp(shared)
-        weights[index][tile - shared :] *= 1.0 - ramp
+        weights[index][len(weights[index]) - shared :] *= 1.0 - ramp
         weights[index + 1][:shared] *= ramp
     total = np.zeros(length, np.float32)
-    for start, weight in zip(starts, weights, strict=True):
-        total[start : start + tile] += weight
-    return [weight / total[start : start + tile] for start, weight in zip(starts, weights, strict=True)]
+    for (start, end), weight in zip(spans, weights, strict=True):
+        total[start:end] += weight
+    return [weight / total[start:end] for (start, end), weight in zip(spans, weights, strict=True)]
+
+
+def _span(start: int, tile: int, length: int) -> tuple[int, int]:
+    """The part of the axis that a tile covers: first position, and one after the last."""
+    return max(start, 0), min(start + tile, length)
 
 
 def _run_tiles(image: np.ndarray, run: RunExact, tile: tuple[int, int], multiple: int, overlap: int) -> np.ndarray:
@@ -90,9 +101,12 @@ def _run_tiles(image: np.ndarray, run: RunExact, tile: tuple[int, int], multiple
     blended = np.zeros((height, width, 3), np.float32)
     for y, row_weight in zip(rows, row_weights, strict=True):
         for x, column_weight in zip(columns, column_weights, strict=True):
-            here = slice(y, y + tile[0]), slice(x, x + tile[1])
+            (top, bottom), (left, right) = _span(y, tile[0], height), _span(x, tile[1], width)
+            around = ((top - y, y + tile[0] - bottom), (left - x, x + tile[1] - right), (0, 0))
+            restored = run(np.pad(image[top:bottom, left:right], around, mode="reflect"))
+            inside = restored[top - y : bottom - y, left - x : right - x]
             weight = np.outer(row_weight, column_weight)[:, :, None]
-            blended[here] += weight * run(np.ascontiguousarray(image[here]))
+            blended[top:bottom, left:right] += weight * inside
     return np.clip(np.rint(blended), 0, 255).astype(np.uint8)
 
 

@@ -184,11 +184,16 @@ int main(int count, char **words) {
   catch_signals();
   if (options.cores != 0 && stay_on(options.cores) != 0) return 2;
   uint8_t *in = malloc(image_bytes()), *out = malloc(image_bytes());
-  if (in == NULL || out == NULL) return complain("images", "no memory"), 1;
-  if (options.input == NULL) fill_with_noise(in);
-  else if (read_image(options.input, in) != 0) return 2;
-  const int status = bench(&options, in, out);
+  int status = 1;
+  if (in == NULL || out == NULL) {
+    complain("images", "no memory");
+  } else if (options.input != NULL && read_image(options.input, in) != 0) {
+    status = 2;
+  } else {
+    if (options.input == NULL) fill_with_noise(in);
+    status = bench(&options, in, out) == 0 ? 0 : 1;
+  }
   free(in);
   free(out);
-  return status == 0 ? 0 : 1;
+  return status;
 }

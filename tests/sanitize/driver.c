@@ -1,0 +1,106 @@
+/* driver.c: uses the library in every way that edgedeblur.h allows, and in ways that it refuses, under a sanitizer.
+ * Arguments: the input image and the restoration that is due, as raw RGB bytes. Every image lies in a block of its own. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "edgedeblur.h"
+
+enum { MOST_THREADS = 8, RUNS = 3, INSTANCES = 4 };
+
+static atomic_int checks, failures;
+static uint8_t *input, *due;
+
+static size_t bytes(void) { return (size_t)ed_height() * (size_t)ed_width() * 3; }
+
+static void check(int good, const char *what) {
+  atomic_fetch_add(&checks, 1);
+  if (good) return;
+  atomic_fetch_add(&failures, 1);
+  fprintf(stderr, "driver: %s; %s\n", what, ed_last_error());
+}
+
+/* Runs an image in blocks that begin `shift` bytes into theirs and end with them. */
+static int run(ed_model *model, size_t shift, double *layer_ms) {
+  uint8_t *from = malloc(bytes() + shift), *to = malloc(bytes() + shift);
+  memcpy(from + shift, input, bytes());
+  memset(to, 0xA5, bytes() + shift);
+  const int status = layer_ms != NULL ? ed_run_profiled(model, from + shift, to + shift, layer_ms)
+                                      : ed_run(model, from + shift, to + shift);
+  const int right = memcmp(to + shift, due, bytes()) == 0;
+  free(from);
+  free(to);
+  return status == 0 ? (right ? 0 : 1) : -1;
+}
+
+static void run_alone(int threads) {
+  ed_model *model = ed_create(&(ed_options){.threads = threads});
+  check(model != NULL && ed_threads(model) == threads, "an instance starts");
+  if (model == NULL) return;
+  double *layer_ms = calloc((size_t)ed_layer_count(), sizeof *layer_ms);
+  for (size_t i = 0; i < RUNS; i++) check(run(model, i, NULL) == 0, "an image is restored");
+  check(run(model, 0, layer_ms) == 0, "an image is restored while layers are timed");
+  free(layer_ms);
+  ed_destroy(model);
+}
+
+static void *work(void *number) {
+  for (int i = 0; i < 2; i++) run_alone(1 + (int)(intptr_t)number % MOST_THREADS);
+  return NULL;
+}
+
+static void *share(void *model) {
+  for (int i = 0; i < 20; i++) {
+    const int status = run(model, 0, NULL);
+    check(status == 0 || (status == -1 && strstr(ed_last_error(), "another thread") != NULL), "a shared instance");
+  }
+  return NULL;
+}
+
+static void together(void *(*function)(void *), void *argument) {
+  pthread_t threads[INSTANCES];
+  for (intptr_t i = 0; i < INSTANCES; i++) {
+    pthread_create(&threads[i], NULL, function, argument != NULL ? argument : (void *)i);
+  }
+  for (int i = 0; i < INSTANCES; i++) pthread_join(threads[i], NULL);
+}
+
+static void misuse(void) {
+  ed_model *model = ed_create(NULL);
+  check(model != NULL, "an instance with the target's threads");
+  uint8_t *image = calloc(2, bytes());
+  check(ed_run(NULL, input, image) == -1 && ed_run(model, NULL, image) == -1, "NULL is refused");
+  check(ed_run(model, image, image + bytes() - 1) == -1, "images that overlap are refused");
+  check(ed_create(&(ed_options){.threads = 65}) == NULL, "65 threads are refused");
+  check(ed_create(&(ed_options){.threads = -1}) == NULL, "-1 threads are refused");
+  check(ed_create(&(ed_options){.threads = 2, .cores = (uint64_t)1 << 63}) == NULL, "a core that is not there");
+  check(ed_layer_name(-1) == NULL && ed_layer_name(ed_layer_count()) == NULL, "a layer out of range has no name");
+  check(ed_layer_macs(ed_layer_count()) == 0 && ed_layer_macs(0) > 0, "multiply-accumulates of layers");
+  ed_destroy(NULL);
+  free(image);
+  together(share, model);
+  ed_destroy(model);
+}
+
+static uint8_t *read_image(const char *file) {
+  uint8_t *image = malloc(bytes());
+  FILE *stream = fopen(file, "rb");
+  check(stream != NULL && fread(image, 1, bytes(), stream) == bytes(), file);
+  if (stream != NULL) fclose(stream);
+  return image;
+}
+
+int main(int count, char **words) {
+  if (count != 3) return 2;
+  input = read_image(words[1]);
+  due = read_image(words[2]);
+  for (int threads = 1; threads <= MOST_THREADS; threads++) run_alone(threads);
+  together(work, NULL);
+  misuse();
+  free(input);
+  free(due);
+  printf("%d %d\n", atomic_load(&checks), atomic_load(&failures));
+  return atomic_load(&failures) != 0;
+}

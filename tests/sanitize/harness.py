@@ -1,0 +1,188 @@
+"""`make sanitize`: the C runtime, the emitted C and the kernels under sanitizers, against the integer interpreter.
+
+address    AddressSanitizer and UndefinedBehaviorSanitizer, by the machine's C compiler
+thread     ThreadSanitizer, by the machine's C compiler
+undefined  UndefinedBehaviorSanitizer, by zig, the kernels as they ship
+
+The kernels of the first two are LLVM's own code for them, instrumented by zig's clang. Each network is driven with 1 to
+8 threads, by several instances at once, and against the rules of edgedeblur.h (driver.c), and by edgedeblur-bench.
+"""
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tvm
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+from networks import random_network, single_layer_spec, tiny_spec
+
+from edgedeblur.compile import cpu, link
+from edgedeblur.compile.build import CompiledKernels, build_plan, layer_kernels, llvm_target
+from edgedeblur.compile.emit import CONSTANTS, MODEL_C, ModelFacts, emit_model_c
+from edgedeblur.compile.lower import kernel_module, lower
+from edgedeblur.compile.target import Target, load_target
+from edgedeblur.quantize import interpreter
+from edgedeblur.quantize.network import QuantisedNetwork
+
+DRIVER = Path(__file__).with_name("driver.c")
+TSAN_CALLS = Path(__file__).with_name("tsan_calls.c")
+LIBRARY_SOURCES = ("cpu.c", "error.c", "instance.c", "pool.c", "workspace.c")
+BENCH_SOURCES = ("bench.c", "bench_options.c", "bench_report.c", "peak.c")
+FLAGS = ["-std=gnu11", "-O1", "-g", "-fPIC", "-pthread", "-fno-omit-frame-pointer", "-I.", "-Iruntime", "-Iinclude"]
+TIMEOUT_S = 600
+BENCH_RUNS = (
+    (0, ["--runs", "3", "--warmup", "1", "--threads", "3", "--profile", "--input", "image.rgb", "--output", "o.rgb"]),
+    (0, ["--runs", "2", "--warmup", "0", "--threads", "8", "--stream", "--cores", "0"]),
+    (2, ["--threads", "65"]),
+    (2, ["--input", "model.c"]),
+    (2, ["--cores", "9-1"]),
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network at a size. The sizes are odd where a network takes any."""
+
+    name: str
+    network: QuantisedNetwork
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Mode:
+    """compiler: command that compiles C and links. kernels: the sanitizer of the kernels, None: none, as they ship."""
+
+    name: str
+    compiler: list[str]
+    flags: list[str]
+    kernels: str | None
+
+
+def cases() -> list[Case]:
+    """One of everything, 3x3 of an odd size, and 5x5 of an image that is smaller than its window."""
+    return [
+        Case("tiny", random_network(tiny_spec()), 24, 40),
+        Case("conv3x3", random_network(single_layer_spec()), 17, 23),
+        Case("conv5x5", random_network(single_layer_spec(kernel=5)), 1, 3),
+    ]
+
+
+def modes() -> list[Mode]:
+    """Those that can be had here; what is left out is said."""
+    found = []
+    compiler = shutil.which("cc")
+    for name, flags, kernels in (
+        ("address", ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"], "address"),
+        ("thread", ["-fsanitize=thread"], "thread"),
+    ):
+        if compiler and links(compiler, flags):
+            found.append(Mode(name, [compiler], flags, kernels))
+        else:
+            print(f"{name}: left out, no C compiler with this sanitizer (apt-get install gcc)")
+    zig = link.zig_cc(f"{cpu.architecture()}-linux-musl")
+    return [*found, Mode("undefined", zig, ["-fsanitize=undefined", "-fno-sanitize-recover=all"], None)]
+
+
+def links(compiler: str, flags: list[str]) -> bool:
+    """Whether the compiler makes a program with these flags: its runtime library may not be installed."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "a.c").write_text("int main(void) { return 0; }\n")
+        return subprocess.run([compiler, *flags, "a.c", "-o", "a"], cwd=folder, capture_output=True).returncode == 0
+
+
+def instrumented_kernels(case: Case, target: Target, sanitizer: str, folder: Path) -> None:
+    """OBJECT from LLVM's code for the kernels, every load and store of it checked by the sanitizer."""
+    kernels = kernel_module(lower(layer_kernels(case.network, case.height, case.width, target, {})))
+    code = tvm.compile(kernels, target=llvm_target(target)).mod.inspect_source("ll")
+    code = re.sub(r"^(attributes #\d+ = \{)", rf"\1 sanitize_{sanitizer}", code, flags=re.M)
+    code = re.sub(r"\bmemory\([^)]*\)", "", code)  # what LLVM inferred does not hold of instrumented code
+    (folder / "kernels.ll").write_text(code)
+    zig = link.zig_cc(f"{target.architecture}-linux-gnu")
+    flags = ["-mcpu=x86_64_v3"] if target.architecture == "x86_64" else []
+    link.run_compiler(
+        [*zig, *flags, "-w", "-O1", "-fPIC", f"-fsanitize={sanitizer}", "-c", "kernels.ll", "-o", link.OBJECT], folder
+    )
+
+
+def build(case: Case, compiled: CompiledKernels, mode: Mode, target: Target, folder: Path) -> None:
+    """The driver and the bench program in the folder, with the images that they need."""
+    link.copy_sources(folder)
+    (folder / CONSTANTS).write_bytes(compiled.plan.constants)
+    (folder / MODEL_C).write_text(emit_model_c(compiled.plan, ModelFacts(case.name, "1", target.isa, 2)))
+    if mode.kernels:
+        instrumented_kernels(case, target, mode.kernels, folder)
+    else:
+        (folder / link.OBJECT).write_bytes(compiled.object_code)
+    library = [MODEL_C, *(f"runtime/{name}" for name in LIBRARY_SOURCES), link.OBJECT]
+    library += [str(TSAN_CALLS)] if mode.kernels == "thread" else []
+    bench = [f"runtime/{name}" for name in BENCH_SOURCES]
+    for program, sources in (("driver", [str(DRIVER)]), ("bench", bench)):
+        link.run_compiler([*mode.compiler, *FLAGS, *mode.flags, *sources, *library, "-o", program], folder)
+    image = np.random.default_rng(3).integers(0, 256, (case.height, case.width, 3), np.uint8)
+    (folder / "image.rgb").write_bytes(image.tobytes())
+    (folder / "due.rgb").write_bytes(interpreter.run(case.network, image).tobytes())
+
+
+def run(folder: Path) -> tuple[int, int, str]:
+    """(checks, failures, what a sanitizer or a check reported) of the programs in the folder."""
+    done = start(folder, ["./driver", "image.rgb", "due.rgb"])
+    numbers = done.stdout.split()
+    checks, failures = map(int, numbers) if len(numbers) == 2 else (1, 1)
+    failures = max(failures, int(done.returncode != 0))
+    report = done.stderr if failures else ""
+    for status, options in BENCH_RUNS:
+        done = start(folder, ["./bench", *options])
+        good = done.returncode == status and "Sanitizer" not in done.stderr and "runtime error" not in done.stderr
+        checks, failures = checks + 1, failures + (not good)
+        report += "" if good else f"bench {' '.join(options)} ended with {done.returncode}\n{done.stderr}"
+    return checks, failures, report
+
+
+def start(folder: Path, command: list[str]) -> subprocess.CompletedProcess:
+    """Without random addresses where that can be had: older ThreadSanitizers do not start with today's."""
+    fixed = ["setarch", "-R"] if subprocess.run(["setarch", "-R", "true"], capture_output=True).returncode == 0 else []
+    try:
+        return subprocess.run([*fixed, *command], cwd=folder, capture_output=True, text=True, timeout=TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(command, 1, "", f"did not end within {TIMEOUT_S} s")
+
+
+def check(case: Case, chosen: list[Mode]) -> tuple[int, int]:
+    """(checks, failures) of one network under each sanitizer; prints a line for each."""
+    target = load_target("host")
+    compiled = build_plan(case.network, case.height, case.width, target)
+    total = failed = 0
+    for mode in chosen:
+        with tempfile.TemporaryDirectory(prefix="edgedeblur-sanitize-") as folder:
+            build(case, compiled, mode, target, Path(folder))
+            checks, failures, report = run(Path(folder))
+        total, failed = total + checks, failed + failures
+        size = f"{case.name} {case.height}x{case.width}"
+        print(f"{mode.name:10} {size:14} {checks:4} checks, {failures} failures", flush=True)
+        if report:
+            print(report[-4000:])
+    return total, failed
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--mode", help="only this one: address, thread or undefined")
+    parser.add_argument("--case", help="only this network")
+    arguments = parser.parse_args()
+    chosen = [mode for mode in modes() if arguments.mode in (None, mode.name)]
+    results = [check(case, chosen) for case in cases() if arguments.case in (None, case.name)]
+    total, failed = (sum(numbers) for numbers in zip(*results, strict=True))
+    print(f"{total} checks, {failed} failures")
+    return failed != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
