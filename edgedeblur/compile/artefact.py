@@ -6,6 +6,7 @@
 4. the .edq file, digests, the manifest   manifest.py
 """
 
+import os
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -60,8 +61,15 @@ class ArtefactInfo:
         return sum(entry["bytes"] for entry in self.manifest["files"].values())
 
     def network(self) -> QuantisedNetwork:
-        """The quantised network that it was compiled from."""
-        return load_edq(self.path / NETWORK)
+        """The quantised network that it was compiled from.
+
+        Raises:
+            UserError: its file is damaged, or has other layers than the manifest says.
+        """
+        network = load_edq(self.path / NETWORK)
+        if [layer["name"] for layer in self.manifest["layers"]] != [layer.spec.name for layer in network.layers]:
+            raise damaged(self.path / manifest.MANIFEST, f"its layers are not those of {NETWORK}")
+        return network
 
 
 def compile_network(
@@ -207,10 +215,10 @@ def _check_files(path: Path, files: dict) -> None:
             raise damaged(path / manifest.MANIFEST, f"files has no {name}")
     for name, entry in files.items():
         parts = PurePosixPath(name)
-        if parts.is_absolute() or ".." in parts.parts or not isinstance(entry, dict):
+        if parts.is_absolute() or ".." in parts.parts:
             raise damaged(path / manifest.MANIFEST, f"files has an entry {name!r}, which is not a file of the artefact")
         file = path / name
-        if not file.is_file():
+        if not os.path.isfile(file):  # unlike Path.is_file, False for a name that no file can have
             raise damaged(path, f"{name} is missing")
         if manifest.describe_file(file) != entry:
             raise damaged(file, "it is not the file that was compiled (size or sha256 differ)")
