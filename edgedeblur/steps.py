@@ -260,6 +260,8 @@ def read_blur_table(path: Path) -> BlurRecipe:
     Raises:
         UserError: no such file, no such table, or a key or value in it that is not allowed.
     """
+    if not path.exists():
+        raise UserError(f"no recipe {path}", "check the path")
     origin = Origin(f"recipe {path}", "docs/blur-synthesis.md lists the keys")
     table = read_toml(path, origin).get("blur")
     if table is None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgedeblur.compile import cpu
 from edgedeblur.compile.cost.machine import CoreModel, check_core_model
+from edgedeblur.compile.target_file import CoreCluster, DetectedFile, Fallback, SameFile, TargetFile
 from edgedeblur.errors import UserError
 from edgedeblur.resources import resource_folder
 from edgedeblur.storage.contents import Origin
@@ -25,25 +26,6 @@ _ISA_FEATURES = {
     "neon": ("+neon",),
 }
 _SAME_NAMED = ("description", "triple", "cpu", "isa", "zig_target", "threads")  # in the file and in Target
-
-
-@dataclass(frozen=True)
-class CoreCluster:
-    """Equal cores of a processor, fastest cluster first. Clock in GHz, 0.0 where it is not known."""
-
-    name: str
-    count: int
-    ghz: float
-
-
-@dataclass(frozen=True)
-class Fallback:
-    """Further kernels in the same artefact, for processors without the target's isa; cpu, features, runner likewise."""
-
-    isa: str
-    cpu: str
-    features: tuple[str, ...]
-    runner: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,47 +77,6 @@ class Target:
         return "android" in self.triple
 
 
-@dataclass(frozen=True)
-class _Budget:
-    latency_ms: float
-    memory_mb: float
-
-
-@dataclass(frozen=True)
-class _TargetFile:
-    """The keys of a target's file; docs/targets.md explains them."""
-
-    description: str
-    triple: str
-    cpu: str
-    features: tuple[str, ...]
-    isa: str
-    zig_target: str
-    threads: int
-    clusters: tuple[CoreCluster, ...]
-    budget: _Budget
-    runner: tuple[str, ...] = ()
-    fallbacks: tuple[Fallback, ...] = ()
-    android_api: int | None = None
-    estimate: CoreModel | None = None
-
-
-@dataclass(frozen=True)
-class _DetectedFile:
-    """The keys of host.toml."""
-
-    description: str
-    detect: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _SameFile:
-    """The keys of a file that gives a shipped target another name."""
-
-    description: str
-    same_as: str
-
-
 def list_targets() -> list[str]:
     """Names of the targets that ship with edgedeblur, sorted."""
     return sorted(path.stem for path in resource_folder("targets").glob("*.toml"))
@@ -155,7 +96,7 @@ def load_target(name_or_path: str | Path) -> Target:
     if "detect" in table:
         return _detect_host(path, table)
     if "same_as" in table:
-        named = read_record(_SameFile, table, _origin(path))
+        named = read_record(SameFile, table, _origin(path))
         same = load_target(_shipped(named.same_as))
         return dataclasses.replace(same, name=path.stem, description=named.description)
     return parse_target(path.stem, table, path)
@@ -211,7 +152,7 @@ def parse_target(name: str, table: dict, path: Path) -> Target:
     Raises:
         UserError: unknown or missing keys, wrong types or values.
     """
-    found = read_record(_TargetFile, table, _origin(path))
+    found = read_record(TargetFile, table, _origin(path))
     if found.estimate is not None:
         check_core_model(found.estimate, _origin(path))
     target = Target(
@@ -284,7 +225,7 @@ def _check_values(path: Path, target: Target) -> None:
 
 def _detect_host(path: Path, table: dict) -> Target:
     """The first listed target that runs here, with this machine's cores."""
-    detected = read_record(_DetectedFile, table, _origin(path))
+    detected = read_record(DetectedFile, table, _origin(path))
     candidates = [load_target(_shipped(name)) for name in detected.detect]
     sets = [one for target in candidates for one in target.kernel_sets]
     found = next((one for one in sets if cpu.runs_here(one.isa)), None)

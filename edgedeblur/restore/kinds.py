@@ -73,4 +73,5 @@ def _zip_kind(path: Path) -> Kind:
 def _safetensors_kind(path: Path) -> Kind:
     origin = Origin(f"{path} is not a whole safetensors file", ACCEPTED)
     own = parse_json(read_metadata(path, origin).get("edgedeblur", "{}"), origin)
-    return "student" if read_record(_OwnMetadata, own, Rules(origin, further_keys=True)).kind == "student" else "teacher"
+    kind = read_record(_OwnMetadata, own, Rules(origin, further_keys=True)).kind
+    return "student" if kind == "student" else "teacher"

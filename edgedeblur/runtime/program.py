@@ -1,6 +1,5 @@
 """Runs an artefact in a process of its own: edgedeblur-bench, here or under the target's simulator."""
 
-import json
 import shutil
 import signal
 import subprocess
@@ -14,6 +13,9 @@ from edgedeblur.compile import cpu
 from edgedeblur.compile.artefact import ArtefactInfo, load_artefact
 from edgedeblur.errors import UserError
 from edgedeblur.runtime.session import check_image
+from edgedeblur.storage.contents import Origin
+from edgedeblur.storage.documents import parse_json
+from edgedeblur.storage.records import read_record
 
 _SCHEMA_VERSION = 1
 
@@ -134,18 +136,20 @@ def parse_bench_output(text: str) -> BenchResult:
         UserError: it is not that.
     """
     try:
-        fields = json.loads(text)
-        version = fields.pop("schema_version")
-        if version != _SCHEMA_VERSION:
-            raise UserError(
-                f"edgedeblur-bench printed schema_version {version!r}, not {_SCHEMA_VERSION}", "compile again"
-            )
-        layers = tuple(
-            LayerTime(**layer | {"samples_ms": tuple(layer["samples_ms"])}) for layer in fields.pop("layers")
-        )
-        return BenchResult(**fields | {"samples_ms": tuple(fields["samples_ms"]), "layers": layers})
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise UserError(f"edgedeblur-bench printed no result but {text[-500:]!r}", "edgedeblur compile") from None
+        fields = parse_json(text, Origin("edgedeblur-bench"))
+    except UserError:
+        raise _no_result(text) from None
+    version = fields.pop("schema_version", None)
+    if type(version) is int and version != _SCHEMA_VERSION:
+        raise UserError(f"edgedeblur-bench printed schema_version {version}, not {_SCHEMA_VERSION}", "compile again")
+    try:
+        return read_record(BenchResult, fields, Origin("edgedeblur-bench"))
+    except UserError:
+        raise _no_result(text) from None
+
+
+def _no_result(text: str) -> UserError:
+    return UserError(f"edgedeblur-bench printed no result but {text[-500:]!r}", "edgedeblur compile")
 
 
 def run_bench(command: list[str], timeout_s: float | None = None) -> str:

@@ -1,4 +1,4 @@
-"""The content of a regular file, up to a limit: pipes, devices and endless files are refused before anything is read."""
+"""The content of a regular file, up to a limit: pipes and devices are refused before anything is read."""
 
 import os
 import stat

@@ -116,5 +116,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return f"lists and tables are nested more than {MAX_DEPTH} deep"
     return " ".join(str(error).split())[:200]
-
-

@@ -1,9 +1,9 @@
 """The one strict reader of records: plain values of JSON or TOML to frozen dataclasses, every key and type checked.
 
 A field's declared type is the rule: bool, int, float, str, dict, list, Literal, another dataclass, `list[T]`,
-`tuple[T, ...]`, `tuple[T, T]`, `dict[str, T]`, `T | None`. An integer may stand for a float; true and false stand for no
-number; integers have at most 64 bits; floats are finite. Fields without a default must be there. A dataclass that checks
-itself in __post_init__ raises ValueError, which becomes the same kind of message.
+`tuple[T, ...]`, `tuple[T, T]`, `dict[str, T]`, `T | None`. An integer may stand for a float; true and false are no
+numbers; integers have at most 64 bits; floats are finite. Fields without a default must be there. A dataclass that
+checks itself in __post_init__ raises ValueError, which becomes the same kind of message.
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
 """The header of a safetensors file: what it says of itself, without its tensors and without torch.
 
-Format: 8 bytes, the header's length, little-endian; the header, a JSON object whose entry `__metadata__` maps strings to
-strings; the tensors.
+Format: 8 bytes, the header's length, little-endian; the header, a JSON object whose entry `__metadata__` maps strings
+to strings; the tensors.
 """
 
 from pathlib import Path
@@ -14,8 +14,8 @@ MAX_HEADER = 16 << 20
 
 
 def is_safetensors(start: bytes) -> bool:
-    """Whether a file that starts with these 9 bytes or more is one; lengths beyond the limit of a header are not."""
-    return len(start) > 8 and start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= MAX_HEADER
+    """Whether a file that starts with these 9 bytes or more is one: the upper half of the length is 0."""
+    return start[4:9] == b"\0\0\0\0{"
 
 
 def read_metadata(path: Path, origin: Origin) -> dict[str, str]:
@@ -27,7 +27,7 @@ def read_metadata(path: Path, origin: Origin) -> dict[str, str]:
     size = require_regular(path, origin)
     start = read_start(path, 9, origin)
     length = int.from_bytes(start[:8], "little")
-    if not is_safetensors(start) or length > size - 8:
+    if not is_safetensors(start) or length > min(size - 8, MAX_HEADER):
         raise origin.error("it does not begin with a safetensors header")
     header = parse_json(read_start(path, 8 + length, origin)[8:], origin)
     return read_value(dict[str, str], header.get("__metadata__", {}), Rules(origin), "__metadata__")

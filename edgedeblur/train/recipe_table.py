@@ -1,4 +1,4 @@
-"""Training recipes as tables: the network, which is one of several told by its name, read and written; choices checked."""
+"""Training recipes as tables, read and written: the network is one of several, told by its name."""
 
 import dataclasses
 import typing

@@ -4,10 +4,13 @@ import pytest
 import torch
 from torch import nn
 
+from edgedeblur.errors import UserError
 from edgedeblur.generators.double_scale import build_double_scale
 from edgedeblur.generators.patchgan import PatchGan, build_patchgan
 from edgedeblur.generators.tiles import in_tiles
 from edgedeblur.generators.unet import UNet, UNetConfig, build_unet
+from edgedeblur.storage.contents import Origin
+from edgedeblur.storage.records import read_record
 
 TINY = UNetConfig(widths=(8, 8, 16), encoder_blocks=(1, 1, 1), decoder_blocks=(1, 1))
 
