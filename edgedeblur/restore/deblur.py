@@ -3,11 +3,12 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgedeblur.data.images import list_images, read_image, write_image
+from edgedeblur.data.images import list_images, read_image, writable_name, write_image
 from edgedeblur.errors import UserError
 from edgedeblur.progress import Progress
 from edgedeblur.restore.open import Restorer
 from edgedeblur.restore.video import deblur_video, is_video
+from edgedeblur.storage.contents import Origin, require_regular
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,9 @@ def deblur(source: Path, destination: Path, restorer: Restorer, progress: Progre
         raise UserError(f"no image, folder or video {source}", "check the path")
     if source.is_dir():
         return _deblur_folder(source, destination, restorer, progress)
+    require_regular(source, Origin(str(source)))
     if destination.is_dir() or not destination.suffix:
-        destination = destination / source.name
+        destination = destination / writable_name(source.name)
     _refuse_same(source, destination)
     if is_video(source):
         notes = deblur_video(source, destination, restorer.restore, lambda frames: progress(source.name, frames, None))
@@ -54,7 +56,7 @@ def _deblur_folder(source: Path, destination: Path, restorer: Restorer, progress
     images = list_images(source)
     result = DeblurResult()
     for index, path in enumerate(images, start=1):
-        target = destination / path.relative_to(source)
+        target = destination / writable_name(path.name)
         try:
             image = read_image(path)
         except UserError as error:
