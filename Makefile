@@ -8,7 +8,7 @@ WORKDIR ?= edgedeblur-work
 # llvm-mca times machine code.
 TEST_TOOLS := qemu-aarch64:qemu-user adb:adb llvm-mca-22:llvm-22
 
-.PHONY: demo test benchmarks lint setup test-tools clean
+.PHONY: demo test fuzz benchmarks lint setup test-tools clean
 
 demo: setup
 	@$(BIN)/edgedeblur run --workdir $(WORKDIR); status=$$?; \
@@ -17,6 +17,11 @@ demo: setup
 
 test: setup test-tools lint
 	$(BIN)/python -m pytest
+
+# Damaged files for every loader, 5,000 each where `make test` has 200: docs/reliability.md.
+FUZZ_COUNT ?= 5000
+fuzz: setup
+	$(BIN)/python tests/fuzz/harness.py --count $(FUZZ_COUNT)
 
 benchmarks: setup
 	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only -s

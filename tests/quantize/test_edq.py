@@ -128,7 +128,10 @@ HOSTILE = {
     "no student": (edited(lambda d: d.pop("student")), "key student is missing"),
     "no layers": (edited(lambda d: d["student"].update(layers=[])), "0 layers"),
     "a layer that is no object": (edited(lambda d: d["student"].update(layers=[1])), "a table is needed"),
-    "a field too many": (edited(lambda d: layer(d, "stem").update(groups=2)), "unknown key student.layers.*groups; allowed are name"),
+    "a field too many": (
+        edited(lambda d: layer(d, "stem").update(groups=2)),
+        "unknown key student.layers.*groups",
+    ),
     "a text for a number": (edited(lambda d: layer(d, "stem").update(kernel="3")), "kernel = '3'; an integer"),
     "true for a number": (edited(lambda d: layer(d, "stem").update(stride=True)), "stride = True; an integer"),
     "an even kernel": (edited(lambda d: layer(d, "stem").update(kernel=2)), "kernel is 2"),
@@ -146,7 +149,10 @@ HOSTILE = {
     "a negative scale": (edited(lambda d: d["tensors"]["stem"].update(scale=-0.1)), "not a positive number"),
     "a text for a scale": (edited(lambda d: d["tensors"]["stem"].update(scale="0.1")), "stem.scale = '0.1'; a number"),
     "a zero point out of range": (edited(lambda d: d["tensors"]["stem"].update(zero_point=128)), "zero point 128"),
-    "a fractional zero point": (edited(lambda d: d["tensors"]["stem"].update(zero_point=0.5)), "stem.zero_point = 0.5; an integer"),
+    "a fractional zero point": (
+        edited(lambda d: d["tensors"]["stem"].update(zero_point=0.5)),
+        "zero_point = 0.5; an integer",
+    ),
     "an image of another scale": (edited(lambda d: d["tensors"]["image"].update(scale=0.1)), "must be an image"),
     "another residual scale": (edited(lambda d: d["residual_scales"].update({"head": 3.0})), "residual_scale"),
     "no residual scale": (edited(lambda d: d["residual_scales"].pop("head")), "residual without its scale"),
