@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from edgedeblur.errors import UserError
 from edgedeblur.files import write_bytes
 from edgedeblur.storage.contents import Origin
-from edgedeblur.storage.documents import parse_json
+from edgedeblur.storage.documents import parse_json, shown
 from edgedeblur.storage.records import Rules, read_record
 from edgedeblur.storage.safetensors_header import read_metadata
 from edgedeblur.storage.tensor_files import load_safetensors
@@ -96,7 +96,7 @@ def read_model(path: str | Path) -> ModelFile:
         UserError: the file is missing, not safetensors, truncated, without edgedeblur's metadata, or holds NaN/Inf.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise UserError(f"no model file {path}", "check the path, or make one with: edgedeblur distill")
     header = _header(path, read_metadata(path, _origin(path)))
     state = {name: tensor.to(torch.float32) for name, tensor in load_safetensors(path).items()}
@@ -131,7 +131,7 @@ def load_student(path: str | Path) -> tuple[Student, dict]:
     path = Path(path)
     model = read_model(path)
     if model.kind != STUDENT:
-        raise UserError(f"{path} holds a {model.kind}, not a student", _MEND_STUDENT)
+        raise UserError(f"{path} holds a {model.kind[:80]}, not a student", _MEND_STUDENT)
     spec = spec_from_config(path, model.config)
     with torch.random.fork_rng(devices=[]):  # building draws initial weights; the caller's generator stays as it is
         student = Student(spec)
@@ -148,7 +148,7 @@ def load_state(path: str | Path, network: nn.Module, state: dict[str, Tensor]) -
     wanted = network.state_dict()
     missing, unexpected = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
     if missing or unexpected:
-        what = f"lacks {missing[0]!r}" if missing else f"has an unexpected tensor {unexpected[0]!r}"
+        what = f"lacks {missing[0]!r}" if missing else f"has an unexpected tensor {shown(unexpected[0])}"
         more = len(missing) + len(unexpected) - 1
         raise UserError(f"{path} {what}" + (f" (and {more} more names differ)" if more else ""), "make the file again")
     for name, tensor in wanted.items():
@@ -199,23 +199,27 @@ def _check_graph(spec: StudentSpec) -> None:
     for layer in spec.layers:
         for name, value in vars(layer).items():
             if type(value) is int and not 0 < value <= _MAX_CHANNELS:
-                raise ValueError(f"layer {layer.name!r}: {name} is {value}, not in 1..{_MAX_CHANNELS}")
+                raise ValueError(f"layer {shown(layer.name)}: {name} is {value}, not in 1..{_MAX_CHANNELS}")
         shapes[layer.name] = _output_shape(layer, shapes)
     if spec.bottleneck not in shapes or shapes[spec.layers[-1].name] != shapes[IMAGE]:
-        raise ValueError(f"bottleneck {spec.bottleneck!r}, last layer {spec.layers[-1].name!r}: output is not an image")
+        raise ValueError(
+            f"bottleneck {shown(spec.bottleneck)}, last layer {shown(spec.layers[-1].name)}: output is not an image"
+        )
 
 
 def _output_shape(layer: ConvSpec, shapes: dict[str, tuple[int, int, int]]) -> tuple[int, int, int]:
     if layer.name in shapes or layer.source not in shapes or layer.kernel % 2 == 0:
-        raise ValueError(f"layer {layer.name!r}: name, source {layer.source!r} or kernel {layer.kernel} is not allowed")
+        raise ValueError(
+            f"layer {shown(layer.name)}: name, source {shown(layer.source)} or kernel {layer.kernel} is not allowed"
+        )
     channels, height, width = shapes[layer.source]
     if height % (layer.space_to_depth * layer.stride) or layer.out_channels % layer.depth_to_space**2:
-        raise ValueError(f"layer {layer.name!r}: its size does not divide")
+        raise ValueError(f"layer {shown(layer.name)}: its size does not divide")
     if channels * layer.space_to_depth**2 != layer.in_channels:
-        raise ValueError(f"layer {layer.name!r}: {layer.in_channels} channels from a source of {channels}")
+        raise ValueError(f"layer {shown(layer.name)}: {layer.in_channels} channels from a source of {channels}")
     shape = (layer.out_channels // layer.depth_to_space**2, *layer.output_size(height, width))
     if layer.residual is not None and shapes.get(layer.residual) != shape:
-        raise ValueError(f"layer {layer.name!r}: residual {layer.residual!r} has another shape")
+        raise ValueError(f"layer {shown(layer.name)}: residual {shown(layer.residual)} has another shape")
     return shape
 
 

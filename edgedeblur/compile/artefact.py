@@ -22,6 +22,7 @@ from edgedeblur.errors import UserError
 from edgedeblur.files import atomic_folder
 from edgedeblur.quantize.edq import load_edq, save_edq
 from edgedeblur.quantize.network import QuantisedNetwork
+from edgedeblur.storage.documents import shown
 
 if TYPE_CHECKING:
     from edgedeblur.compile.build import CompiledKernels
@@ -216,10 +217,12 @@ def _check_files(path: Path, files: dict) -> None:
     for name, entry in files.items():
         parts = PurePosixPath(name)
         if parts.is_absolute() or ".." in parts.parts:
-            raise damaged(path / manifest.MANIFEST, f"files has an entry {name!r}, which is not a file of the artefact")
+            raise damaged(
+                path / manifest.MANIFEST, f"files has an entry {shown(name)}, which is not a file of the artefact"
+            )
         file = path / name
         if not os.path.isfile(file):  # unlike Path.is_file, False for a name that no file can have
-            raise damaged(path, f"{name} is missing")
+            raise damaged(path, f"{name[:100]} is missing")
         if manifest.describe_file(file) != entry:
             raise damaged(file, "it is not the file that was compiled (size or sha256 differ)")
 

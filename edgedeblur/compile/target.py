@@ -11,10 +11,11 @@ from edgedeblur.compile.target_file import CoreCluster, DetectedFile, Fallback, 
 from edgedeblur.errors import UserError
 from edgedeblur.resources import resource_folder
 from edgedeblur.storage.contents import Origin
-from edgedeblur.storage.documents import read_toml
+from edgedeblur.storage.documents import read_toml, shown
 from edgedeblur.storage.records import read_record
 
 MAX_THREADS = 64
+_LONGEST = 500  # characters of a name or of a part of a command line
 MIN_ANDROID_API, MAX_ANDROID_API = 21, 99  # the first with AArch64
 
 # What LLVM must be allowed to use for the kernels of an instruction set.
@@ -139,7 +140,7 @@ def override_isa(target: Target, isa: str) -> Target:
 def _shipped(name: str) -> Path:
     if name not in list_targets():
         raise UserError(
-            f"no target {name!r}; there are {', '.join(list_targets())}",
+            f"no target {shown(name)}; there are {', '.join(list_targets())}",
             "edgedeblur targets, or give the path of your own TOML file",
             exit_code=2,
         )
@@ -191,6 +192,12 @@ def target_table(target: Target) -> dict:
 
 
 def _check_values(path: Path, target: Target) -> None:
+    names = (target.isa, target.triple, target.cpu, target.zig_target, *(cluster.name for cluster in target.clusters))
+    for text in (*names, *target.features, *target.runner):
+        if not text.isprintable() or len(text) > _LONGEST:
+            raise bad_file(
+                path, f"{shown(text)} is no name or part of a command: at most {_LONGEST} printable characters"
+            )
     if target.isa not in cpu.ISA_ARCHITECTURE:
         raise bad_file(path, f"isa = {target.isa!r}; there are kernels for {', '.join(cpu.ISA_ARCHITECTURE)}")
     architecture = cpu.ISA_ARCHITECTURE[target.isa]
@@ -200,9 +207,6 @@ def _check_values(path: Path, target: Target) -> None:
             raise bad_file(
                 path, f"{key} = {value!r}; isa {target.isa!r} needs one that starts with {architecture}-linux-"
             )
-    for text in (target.triple, target.cpu, target.zig_target, *target.features, *target.runner):
-        if not text.isprintable():
-            raise bad_file(path, f"{text!r} has characters that no name or command line may have")
     for feature in target.features:
         if feature[:1] not in ("+", "-"):
             raise bad_file(path, f"feature {feature!r}; LLVM's features begin with + or -")

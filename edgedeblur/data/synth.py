@@ -25,7 +25,7 @@ from edgedeblur.errors import UserError
 from edgedeblur.files import write_json, write_text
 from edgedeblur.progress import Progress
 from edgedeblur.storage.contents import Origin, read_contents
-from edgedeblur.storage.documents import parse_json, read_json
+from edgedeblur.storage.documents import parse_json, read_json, shown
 from edgedeblur.storage.records import Rules, read_record
 
 HEADER, RECORDS = "synth.json", "pairs.jsonl"
@@ -139,7 +139,7 @@ def _require_same(folder: Path, found: dict, wanted: dict) -> None:
     for key, value in wanted.items():
         if found.get(key) != value:
             raise UserError(
-                f"{folder} has pairs with {key} {found.get(key)}, not {value}",
+                f"{folder} has pairs with {key} {shown(found.get(key))}, not {shown(value)}",
                 "choose another folder, or the options of synth.json there to go on",
             )
 

@@ -156,7 +156,7 @@ def _load_model_file(path: Path) -> Generator:
         return _load_student(path)
     if model.kind != checkpoints.UNET:
         raise UserError(
-            f"{path} holds a {model.kind}, not a generator; a generator's model file holds a {checkpoints.UNET}",
+            f"{path} holds a {model.kind[:80]}, not a generator; a generator's model file holds a {checkpoints.UNET}",
             "make one with: edgedeblur train",
         )
     config = read_record(UNetConfig, model.config, Origin(str(path), "make the file again with: edgedeblur train"))

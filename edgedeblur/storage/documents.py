@@ -71,7 +71,7 @@ def _check(value: Any, origin: Origin) -> None:
     """Raises UserError for what a file's syntax allows and its readers do not."""
     level, depth = [value], 0
     while level:
-        if depth > MAX_DEPTH:
+        if depth >= MAX_DEPTH and any(type(each) in (dict, list) for each in level):
             raise origin.error(f"lists and tables are nested more than {MAX_DEPTH} deep")
         below: list[Any] = []
         for each in level:

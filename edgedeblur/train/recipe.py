@@ -182,7 +182,7 @@ def find_recipe(name_or_path: str, names: Sequence[str] = GENERATOR_RECIPES) -> 
     if name_or_path in names:
         return RECIPES / f"{name_or_path}.toml"
     path = Path(name_or_path)
-    if not path.is_file():
+    if not path.exists():
         shipped = f"the recipes that ship are {', '.join(names)}; any other is a TOML file"
         raise UserError(f"no recipe {name_or_path!r}: {shipped}", f"start from a copy of one in {RECIPES}", exit_code=2)
     return path
@@ -195,7 +195,7 @@ def read_recipe(path: str | Path, recipe_type: type[T]) -> T:
         UserError: the file is missing, not TOML, has an unknown key or a value of the wrong type or size.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         shipped = ", ".join(sorted(found.name for found in RECIPES.glob("*.toml")))
         raise UserError(f"no recipe {path}", f"start from a copy of one that ships in {RECIPES}: {shipped}")
     origin = Origin(f"recipe {path}", f"see the recipes that ship in {RECIPES}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgedeblur.errors import UserError
@@ -95,6 +95,7 @@ json_values = st.recursive(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(["count", "ratio", "kind", "flag", "parts", "scores", "note"]), json_values))
 def test_any_table_is_a_record_or_a_message(values):
     try:
