@@ -9,7 +9,7 @@ WORKDIR ?= edgedeblur-work
 # llvm-mca times machine code; exiftool reads what deblur wrote.
 TEST_TOOLS := qemu-aarch64:qemu-user adb:adb llvm-mca-22:llvm-22 exiftool:libimage-exiftool-perl
 
-.PHONY: demo test sanitize benchmarks faults lint setup test-tools clean
+.PHONY: demo test fuzz sanitize benchmarks faults lint setup test-tools clean
 
 demo: setup
 	@$(BIN)/edgedeblur run --workdir $(WORKDIR); status=$$?; \
@@ -22,6 +22,10 @@ test: setup test-tools lint
 # The C runtime, the emitted C and the kernels under sanitizers; docs/reliability.md has the figures.
 sanitize: setup
 	$(BIN)/python tests/sanitize/harness.py
+# Damaged files for every loader, 5,000 each where `make test` has 200: docs/reliability.md.
+FUZZ_COUNT ?= 5000
+fuzz: setup
+	$(BIN)/python tests/fuzz/harness.py --count $(FUZZ_COUNT)
 
 benchmarks: setup
 	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only -s
@@ -42,7 +46,7 @@ $(INSTALLED): setup.cfg constraints.txt
 		{ echo "edgedeblur needs Python 3.11 or newer: make PYTHON=python3.11 ..."; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || \
 		{ echo "Python's venv module is missing: apt-get install python3-venv"; exit 1; }
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[peers,training,adb,test]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[peers,training,adb,heic,test]'
 	@touch $@
 
 test-tools:

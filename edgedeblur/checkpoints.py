@@ -8,17 +8,21 @@ readable when the tiers change. Training state, which is nobody's model, is a to
 
 import json
 import math
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from edgedeblur.errors import UserError
 from edgedeblur.files import write_bytes
+from edgedeblur.storage.contents import Origin
+from edgedeblur.storage.documents import parse_json, shown
+from edgedeblur.storage.records import Rules, read_record
+from edgedeblur.storage.safetensors_header import read_metadata
+from edgedeblur.storage.tensor_files import load_safetensors
 from edgedeblur.student import IMAGE, MAX_PARAMETERS, ConvSpec, Student, StudentSpec, check_gates, layer_record
 
 METADATA_KEY = "edgedeblur"
@@ -28,6 +32,24 @@ STUDENT = "student"
 _MAX_LAYERS = 512
 _MAX_CHANNELS = 8192
 _MEND_STUDENT = "make a student with: edgedeblur distill"
+
+
+@dataclass(frozen=True)
+class _Header:
+    """The JSON object under `edgedeblur`."""
+
+    format: int
+    kind: str
+    config: dict
+    metadata: dict
+
+
+@dataclass(frozen=True)
+class _StudentConfig:
+    tier: str
+    bottleneck: str
+    multiple: int
+    layers: tuple[ConvSpec, ...]
 
 
 @dataclass(frozen=True)
@@ -74,25 +96,24 @@ def read_model(path: str | Path) -> ModelFile:
         UserError: the file is missing, not safetensors, truncated, without edgedeblur's metadata, or holds NaN/Inf.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise UserError(f"no model file {path}", "check the path, or make one with: edgedeblur distill")
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            header = _header(path, file.metadata())
-            state = {name: file.get_tensor(name).to(torch.float32) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"{path} is not a whole safetensors file: {error}", "copy or make the file again") from error
+    header = _header(path, read_metadata(path, _origin(path)))
+    state = {name: tensor.to(torch.float32) for name, tensor in load_safetensors(path).items()}
     _require_finite(path, state)
-    return ModelFile(header["kind"], state, header["config"], header["metadata"])
+    return ModelFile(header.kind, state, header.config, header.metadata)
 
 
 def is_model_file(path: str | Path) -> bool:
     """Whether `path` is a safetensors file with edgedeblur's metadata; reads only the header."""
     try:
-        with safe_open(str(path), framework="pt") as file:
-            return METADATA_KEY in (file.metadata() or {})
-    except (SafetensorError, OSError, ValueError):
+        return METADATA_KEY in read_metadata(Path(path), _origin(path))
+    except UserError:
         return False
+
+
+def _origin(path: str | Path) -> Origin:
+    return Origin(f"{path} is not a whole safetensors file", "copy or make the file again")
 
 
 def save_student(path: str | Path, student: Student, metadata: dict, half: bool = False) -> Path:
@@ -110,7 +131,7 @@ def load_student(path: str | Path) -> tuple[Student, dict]:
     path = Path(path)
     model = read_model(path)
     if model.kind != STUDENT:
-        raise UserError(f"{path} holds a {model.kind}, not a student", _MEND_STUDENT)
+        raise UserError(f"{path} holds a {model.kind[:80]}, not a student", _MEND_STUDENT)
     spec = spec_from_config(path, model.config)
     with torch.random.fork_rng(devices=[]):  # building draws initial weights; the caller's generator stays as it is
         student = Student(spec)
@@ -119,7 +140,7 @@ def load_student(path: str | Path) -> tuple[Student, dict]:
 
 
 def load_state(path: str | Path, network: nn.Module, state: dict[str, Tensor]) -> None:
-    """Load weights into a network whose names and shapes they must match exactly.
+    """Give a network, which may be on torch's meta device, weights that must match its names and shapes exactly.
 
     Raises:
         UserError: names the first missing, unexpected or wrongly shaped tensor.
@@ -127,7 +148,7 @@ def load_state(path: str | Path, network: nn.Module, state: dict[str, Tensor]) -
     wanted = network.state_dict()
     missing, unexpected = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
     if missing or unexpected:
-        what = f"lacks {missing[0]!r}" if missing else f"has an unexpected tensor {unexpected[0]!r}"
+        what = f"lacks {missing[0]!r}" if missing else f"has an unexpected tensor {shown(unexpected[0])}"
         more = len(missing) + len(unexpected) - 1
         raise UserError(f"{path} {what}" + (f" (and {more} more names differ)" if more else ""), "make the file again")
     for name, tensor in wanted.items():
@@ -136,7 +157,7 @@ def load_state(path: str | Path, network: nn.Module, state: dict[str, Tensor]) -
                 f"{path}: {name} has shape {list(state[name].shape)}, its configuration says {list(tensor.shape)}",
                 "make the file again",
             )
-    network.load_state_dict(state)
+    network.load_state_dict(state, assign=True)
 
 
 def student_config(spec: StudentSpec) -> dict:
@@ -155,28 +176,18 @@ def spec_from_config(path: str | Path, config: dict) -> StudentSpec:
     Raises:
         UserError: what does not fit, by layer.
     """
+    origin = Origin(f"{path} does not describe a student", _MEND_STUDENT)
+    found = read_record(_StudentConfig, config, Rules(origin))
+    spec = StudentSpec(found.tier, found.layers, found.bottleneck, found.multiple)
     try:
-        layers = tuple(_layer(entry) for entry in config["layers"])
-        spec = StudentSpec(str(config["tier"]), layers, str(config["bottleneck"]), int(config["multiple"]))
         _check_graph(spec)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} does not describe a student: {error}", _MEND_STUDENT) from error
+    except ValueError as error:
+        raise origin.error(str(error)) from error
     if spec.parameters >= MAX_PARAMETERS:
         raise UserError(
             f"{path} has {spec.parameters:,} parameters; a student has fewer than {MAX_PARAMETERS:,}", _MEND_STUDENT
         )
     return spec
-
-
-def _layer(entry: dict) -> ConvSpec:
-    layer = ConvSpec(**entry)
-    for spec_field in fields(ConvSpec):
-        value = getattr(layer, spec_field.name)
-        if spec_field.type is int and (type(value) is not int or not 0 < value <= _MAX_CHANNELS):
-            raise ValueError(f"layer {entry.get('name')!r}: {spec_field.name} is {value!r}, not in 1..{_MAX_CHANNELS}")
-        if spec_field.type in (str, bool) and type(value) is not spec_field.type:
-            raise ValueError(f"layer {entry.get('name')!r}: {spec_field.name} is {value!r}")
-    return layer
 
 
 def _check_graph(spec: StudentSpec) -> None:
@@ -187,38 +198,42 @@ def _check_graph(spec: StudentSpec) -> None:
     side = 4 * spec.multiple
     shapes = {IMAGE: (3, side, side)}
     for layer in spec.layers:
+        for name, value in vars(layer).items():
+            if type(value) is int and not 0 < value <= _MAX_CHANNELS:
+                raise ValueError(f"layer {shown(layer.name)}: {name} is {value}, not in 1..{_MAX_CHANNELS}")
         shapes[layer.name] = _output_shape(layer, shapes)
     if spec.bottleneck not in shapes or shapes[spec.layers[-1].name] != shapes[IMAGE]:
-        raise ValueError(f"bottleneck {spec.bottleneck!r}, last layer {spec.layers[-1].name!r}: output is not an image")
+        raise ValueError(
+            f"bottleneck {shown(spec.bottleneck)}, last layer {shown(spec.layers[-1].name)}: output is not an image"
+        )
 
 
 def _output_shape(layer: ConvSpec, shapes: dict[str, tuple[int, int, int]]) -> tuple[int, int, int]:
     if layer.name in shapes or layer.source not in shapes or layer.kernel % 2 == 0:
-        raise ValueError(f"layer {layer.name!r}: name, source {layer.source!r} or kernel {layer.kernel} is not allowed")
+        raise ValueError(
+            f"layer {shown(layer.name)}: name, source {shown(layer.source)} or kernel {layer.kernel} is not allowed"
+        )
     channels, height, width = shapes[layer.source]
     if height % (layer.space_to_depth * layer.stride) or layer.out_channels % layer.depth_to_space**2:
-        raise ValueError(f"layer {layer.name!r}: its size does not divide")
+        raise ValueError(f"layer {shown(layer.name)}: its size does not divide")
     if channels * layer.space_to_depth**2 != layer.in_channels:
-        raise ValueError(f"layer {layer.name!r}: {layer.in_channels} channels from a source of {channels}")
+        raise ValueError(f"layer {shown(layer.name)}: {layer.in_channels} channels from a source of {channels}")
     shape = (layer.out_channels // layer.depth_to_space**2, *layer.output_size(height, width))
     if layer.residual is not None and shapes.get(layer.residual) != shape:
-        raise ValueError(f"layer {layer.name!r}: residual {layer.residual!r} has another shape")
+        raise ValueError(f"layer {shown(layer.name)}: residual {shown(layer.residual)} has another shape")
     return shape
 
 
-def _header(path: Path, metadata: dict[str, str] | None) -> dict:
-    text = (metadata or {}).get(METADATA_KEY)
+def _header(path: Path, metadata: dict[str, str]) -> _Header:
+    text = metadata.get(METADATA_KEY)
     if text is None:
         raise UserError(
             f"{path} is a safetensors file without edgedeblur's metadata", "make one with: edgedeblur distill"
         )
-    try:
-        header = json.loads(text)
-        complete = all(isinstance(header[key], dict) for key in ("config", "metadata")) and bool(header["kind"])
-    except (ValueError, KeyError, TypeError):
-        complete = False
-    if not complete or header.get("format") != FORMAT:
-        raise UserError(f"{path} has metadata of another edgedeblur version or a damaged header", "make the file again")
+    origin = Origin(f"{path} has metadata of another edgedeblur version or a damaged header", "make the file again")
+    header = read_record(_Header, parse_json(text, origin), Rules(origin, further_keys=True))
+    if header.format != FORMAT:
+        raise origin.error(f"format = {header.format}; this edgedeblur reads {FORMAT}")
     return header
 
 

@@ -8,7 +8,10 @@ from pathlib import Path
 
 from edgedeblur import __version__
 from edgedeblur.digests import digest
+from edgedeblur.errors import UserError
 from edgedeblur.files import write_json
+from edgedeblur.storage.contents import Origin
+from edgedeblur.storage.documents import read_json
 
 STATE_FILE = "run-state.json"
 
@@ -86,7 +89,6 @@ def _complete(step: Step) -> bool:
 def _read_state(path: Path) -> dict:
     """The state, or an empty one: a damaged state file costs the work again, never the run."""
     try:
-        state = json.loads(path.read_text())
-    except (OSError, ValueError):
+        return read_json(path, Origin(str(path)))
+    except UserError:
         return {}
-    return state if isinstance(state, dict) else {}

@@ -1,6 +1,5 @@
 """The arrows of DESIGN.md from file to file: what the commands and `run` both call."""
 
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +30,10 @@ from edgedeblur.quantize.quality import QuantiseQuality, measure_quality
 from edgedeblur.restore.evaluate import Evaluation, Pair, PairInMemory, evaluate, evaluation_json
 from edgedeblur.restore.open import Restorer, open_model
 from edgedeblur.shipped import shipped_student, shipped_teacher
-from edgedeblur.train.recipe import from_table, read_recipe
+from edgedeblur.storage.contents import Origin
+from edgedeblur.storage.documents import read_toml
+from edgedeblur.storage.records import read_record
+from edgedeblur.train.recipe import read_recipe
 from edgedeblur.workdir import WorkDir
 
 if TYPE_CHECKING:
@@ -259,15 +261,13 @@ def read_blur_table(path: Path) -> BlurRecipe:
     Raises:
         UserError: no such file, no such table, or a key or value in it that is not allowed.
     """
-    try:
-        table = tomllib.loads(path.read_text("utf-8")).get("blur")
-        if not isinstance(table, dict):
-            raise ValueError("it has no table [blur]")
-        return from_table(table, BlurRecipe, "blur.")
-    except OSError as error:
-        raise UserError(f"no recipe {path}: {error.strerror}", "check the path") from error
-    except ValueError as error:  # TOML's and Unicode's errors are of this kind
-        raise UserError(f"recipe {path}: {error}", "docs/blur-synthesis.md lists the keys") from error
+    if not path.exists():
+        raise UserError(f"no recipe {path}", "check the path")
+    origin = Origin(f"recipe {path}", "docs/blur-synthesis.md lists the keys")
+    table = read_toml(path, origin).get("blur")
+    if table is None:
+        raise origin.error("it has no table [blur]")
+    return read_record(BlurRecipe, table, origin, "blur")
 
 
 def models_to_evaluate(workdir: WorkDir, quantised: Path | None = None) -> list[Path]:
@@ -298,4 +298,5 @@ def evaluate_step(
 
 def _teacher_name(metadata: dict) -> str | None:
     teacher = metadata.get("teacher")
-    return teacher["name"] if isinstance(teacher, dict) else teacher
+    name = teacher.get("name") if isinstance(teacher, dict) else teacher
+    return name if isinstance(name, str) else None

@@ -118,7 +118,7 @@ def with_layer(number, **changes):
 HEADERS = {
     "not a student": lambda header: header | {"kind": UNET},
     "another edgedeblur version": lambda header: header | {"format": 99},
-    "does not describe a student: 'layers'": lambda header: header | {"config": {}},
+    "does not describe a student: key tier is missing": lambda header: header | {"config": {}},
     "source 'nowhere'": with_layer(1, source="nowhere"),
     "24 channels from a source": with_layer(1, in_channels=24),
     "kernel 4 is not allowed": with_layer(1, kernel=4),
@@ -126,7 +126,7 @@ HEADERS = {
     "out_channels is 9000": with_layer(0, out_channels=9000),
     "another shape": with_layer(-1, residual="stem"),
     "does not divide": with_layer(0, space_to_depth=7),
-    "unexpected keyword": with_layer(0, dilation=2),
+    r"unknown key layers\[0\].dilation": with_layer(0, dilation=2),
 }
 
 

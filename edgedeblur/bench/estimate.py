@@ -15,7 +15,10 @@ from edgedeblur.bench.report import Estimate, EstimatedLayer, Latency, Outcome
 from edgedeblur.compile.artefact import ArtefactInfo
 from edgedeblur.compile.cost.machine import Machine, target_machine
 from edgedeblur.compile.cpu import runs_here
+from edgedeblur.compile.manifest import MANIFEST
 from edgedeblur.compile.mca import Processor, host_cpu, need_mca, version
+from edgedeblur.storage.contents import Origin
+from edgedeblur.storage.records import read_record
 
 if TYPE_CHECKING:
     from edgedeblur.compile.cost.kernel import InnerLoop, KernelCost
@@ -120,7 +123,11 @@ def _kernels(artefact: ArtefactInfo) -> tuple:
     from edgedeblur.compile.schedule import Schedule
 
     need_mca()
-    schedules = {layer["name"]: Schedule(**layer["schedule"]) for layer in artefact.manifest["layers"]}
+    origin = Origin(str(artefact.path / MANIFEST), "compile it again: edgedeblur compile")
+    schedules = {
+        layer["name"]: read_record(Schedule, layer["schedule"], origin, f"{layer['name']}.schedule")
+        for layer in artefact.manifest["layers"]
+    }
     kernels = layer_kernels(artefact.network(), artefact.height, artefact.width, artefact.target, schedules)
     return kernels, kernel_code(kernels, artefact.target)
 

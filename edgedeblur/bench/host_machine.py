@@ -1,6 +1,5 @@
 """This machine as the estimate sees it: what probe.c measures, and the caches' sizes from /sys."""
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,9 @@ from edgedeblur.compile.target import Target
 from edgedeblur.errors import UserError
 from edgedeblur.processes import run_to_end
 from edgedeblur.resources import resource_folder
+from edgedeblur.storage.contents import Origin
+from edgedeblur.storage.documents import parse_json
+from edgedeblur.storage.records import read_record
 from edgedeblur.storage.temporary import scratch_folder
 
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
@@ -36,6 +38,20 @@ class HostMachine:
         return Machine(Processor(target.triple, self.core.cpu, target.features), (self.ghz,) * threads, self.core)
 
 
+@dataclass(frozen=True)
+class _Probe:
+    """What probe.c prints."""
+
+    ghz: float
+    dots_per_cycle: float
+    l2_bytes_per_cycle: float
+    l3_gb_per_s: float
+    memory_gb_per_s: float
+    mispredict_cycles: float
+    foreseen_trips: int
+    handoff_ns: float
+
+
 def measure_host(target: Target) -> HostMachine:
     """Compiles probe.c with the target's instructions and runs it; takes a second or two.
 
@@ -54,10 +70,14 @@ def measure_host(target: Target) -> HostMachine:
         l1_kib=sizes[1],
         l2_kib=sizes[2],
         l3_kib=sizes[3],
-        **{key: found[key] for key in ("l2_bytes_per_cycle", "l3_gb_per_s", "memory_gb_per_s")},
-        **{key: found[key] for key in ("mispredict_cycles", "foreseen_trips", "handoff_ns")},
+        l2_bytes_per_cycle=found.l2_bytes_per_cycle,
+        l3_gb_per_s=found.l3_gb_per_s,
+        memory_gb_per_s=found.memory_gb_per_s,
+        mispredict_cycles=found.mispredict_cycles,
+        foreseen_trips=found.foreseen_trips,
+        handoff_ns=found.handoff_ns,
     )
-    return HostMachine(core, found["ghz"], found["dots_per_cycle"])
+    return HostMachine(core, found.ghz, found.dots_per_cycle)
 
 
 def cache_kib(caches: Path = _CACHES) -> dict[int, int]:
@@ -73,12 +93,13 @@ def cache_kib(caches: Path = _CACHES) -> dict[int, int]:
     return sizes
 
 
-def _run(program: Path, sizes: dict[int, int]) -> dict:
+def _run(program: Path, sizes: dict[int, int]) -> _Probe:
     """Each area is half of its cache, and does not fit the one before."""
     memory = min(sizes[3] * KIB * _MEMORY_TIMES_L3, _MOST_MEMORY_BYTES)
+    origin = Origin("its output")
     areas = (sizes[2] * KIB // 2, max(sizes[3] * KIB // 4, sizes[2] * KIB * 2), memory)
     try:
         done = run_to_end([program, *map(str, areas)], timeout_s=_TIMEOUT_S, check=True)
-        return json.loads(done.stdout)
-    except (OSError, SubprocessError, ValueError) as error:
+        return read_record(_Probe, parse_json(done.stdout, origin), origin)
+    except (OSError, SubprocessError, UserError) as error:
         raise UserError(f"the probe of this machine did not run: {error}") from None

@@ -3,15 +3,16 @@
 Units: ms; 1 MB = 1,000,000 bytes; MAC = one multiply and one add; dB. `null` is "not known", never zero.
 """
 
-import json
-import types
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Literal
 
 from edgedeblur.bench.phone_schema import Device, Sustained
 from edgedeblur.errors import UserError
 from edgedeblur.files import write_json
+from edgedeblur.storage.contents import Origin
+from edgedeblur.storage.documents import read_json
+from edgedeblur.storage.records import read_record
 
 SCHEMA_VERSION = 1
 Outcome = Literal["pass", "fail", "unknown"]
@@ -225,50 +226,11 @@ def read_report(path: Path) -> Report:
     Raises:
         UserError: missing, not JSON, of another schema version, or with keys or types that the schema does not have.
     """
-    mend = "make it with: edgedeblur bench"
-    try:
-        document = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise UserError(f"no report {path}", mend) from None
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise UserError(f"{path} is not JSON: {error}", mend) from None
-    if not isinstance(document, dict) or document.get("schema_version") != SCHEMA_VERSION:
-        raise UserError(f"{path} is not a report of schema version {SCHEMA_VERSION}", mend)
-    try:
-        return _record(Report, document, "report")
-    except TypeError as error:
-        raise UserError(f"{path} is not a report: {error}", mend) from None
-
-
-def _record(kind: type, value: Any, where: str) -> Any:
-    """A dataclass from a JSON object with exactly its fields, those with a default optional; raises TypeError with the
-    place."""
-    if not isinstance(value, dict):
-        raise TypeError(f"{where} is {value!r}")
-    declared = {field.name: field for field in fields(kind)}
-    required = {name for name, field in declared.items() if field.default is MISSING}
-    different = sorted((required - set(value)) | (set(value) - set(declared)))
-    if different:
-        raise TypeError(f"{where} has missing or unknown keys: {different}")
-    return kind(**{name: _value(declared[name].type, item, f"{where}.{name}") for name, item in value.items()})
-
-
-def _value(declared: Any, value: Any, where: str) -> Any:
-    origin, inner = get_origin(declared), get_args(declared)
-    if origin is types.UnionType:
-        return None if value is None else _value(inner[0], value, where)
-    if origin is Literal:
-        valid = value in inner
-    elif origin is list and isinstance(value, list):
-        return [_value(inner[0], item, f"{where}[{index}]") for index, item in enumerate(value)]
-    elif isinstance(declared, type) and hasattr(declared, "__dataclass_fields__"):
-        return _record(declared, value, where)
-    else:
-        plain = origin or declared
-        allowed = (int, float) if plain is float else plain
-        valid = isinstance(value, allowed) and isinstance(value, bool) == (plain is bool)
-    if not valid:
-        raise TypeError(f"{where} is {value!r}")
-    return value
+    fix = "make it with: edgedeblur bench"
+    if not path.exists():
+        raise UserError(f"no report {path}", fix)
+    origin = Origin(f"{path} is not a report", fix)
+    document = read_json(path, origin)
+    if document.get("schema_version") != SCHEMA_VERSION:
+        raise UserError(f"{path} is not a report of schema version {SCHEMA_VERSION}", fix)
+    return read_record(Report, document, origin)

@@ -6,6 +6,7 @@
 4. the .edq file, digests, the manifest   manifest.py
 """
 
+import os
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from edgedeblur.compile.manifest import damaged
 from edgedeblur.compile.target import Target, parse_target
 from edgedeblur.errors import UserError
 from edgedeblur.files import atomic_folder, require_writable
+from edgedeblur.storage.documents import shown
 
 if TYPE_CHECKING:
     from edgedeblur.compile.build import CompiledKernels
@@ -59,10 +61,17 @@ class ArtefactInfo:
         return sum(entry["bytes"] for entry in self.manifest["files"].values())
 
     def network(self) -> "QuantisedNetwork":
-        """The quantised network that it was compiled from."""
+        """The quantised network that it was compiled from.
+
+        Raises:
+            UserError: its file is damaged, or has other layers than the manifest says.
+        """
         from edgedeblur.quantize.edq import load_edq
 
-        return load_edq(self.path / NETWORK)
+        network = load_edq(self.path / NETWORK)
+        if [layer["name"] for layer in self.manifest["layers"]] != [layer.spec.name for layer in network.layers]:
+            raise damaged(self.path / manifest.MANIFEST, f"its layers are not those of {NETWORK}")
+        return network
 
 
 def compile_network(
@@ -212,11 +221,13 @@ def _check_files(path: Path, files: dict) -> None:
             raise damaged(path / manifest.MANIFEST, f"files has no {name}")
     for name, entry in files.items():
         parts = PurePosixPath(name)
-        if parts.is_absolute() or ".." in parts.parts or not isinstance(entry, dict):
-            raise damaged(path / manifest.MANIFEST, f"files has an entry {name!r}, which is not a file of the artefact")
+        if parts.is_absolute() or ".." in parts.parts:
+            raise damaged(
+                path / manifest.MANIFEST, f"files has an entry {shown(name)}, which is not a file of the artefact"
+            )
         file = path / name
-        if not file.is_file():
-            raise damaged(path, f"{name} is missing")
+        if not os.path.isfile(file):  # unlike Path.is_file, False for a name that no file can have
+            raise damaged(path, f"{name[:100]} is missing")
         if manifest.describe_file(file) != entry:
             raise damaged(file, "it is not the file that was compiled (size or sha256 differ)")
 

@@ -3,8 +3,9 @@
 import struct
 from pathlib import Path
 
-from edgedeblur.compile.strict_toml import read_toml
 from edgedeblur.errors import UserError
+from edgedeblur.storage.contents import Origin
+from edgedeblur.storage.documents import read_toml
 
 _SYMBOLS = Path(__file__).with_name("bionic_symbols.toml")
 _SHT_DYNSYM = 11
@@ -23,7 +24,7 @@ def check_bionic(library: Path, api: int) -> None:
 
 def missing_symbols(symbols: list[str], api: int) -> list[str]:
     """Those that bionic does not export at the API level, each with the level that has it, where one is known."""
-    table = read_toml(_SYMBOLS)
+    table = read_toml(_SYMBOLS, Origin(str(_SYMBOLS)))
     levels = {name: int(key.removeprefix("api_")) for key, names in table.items() for name in names}
     return [
         f"{name} (from API {levels[name]} on)" if name in levels else f"{name} (unknown)"

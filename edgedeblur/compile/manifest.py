@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,9 @@ from edgedeblur import __version__
 from edgedeblur.compile.int8_proof import why_not_int8
 from edgedeblur.compile.target import Target, target_table
 from edgedeblur.errors import UserError
+from edgedeblur.storage.contents import Origin
+from edgedeblur.storage.documents import read_json, shown
+from edgedeblur.storage.records import Rules, read_record
 
 if TYPE_CHECKING:
     from edgedeblur.compile.build import CompiledKernel, CompiledKernels
@@ -23,28 +27,80 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
 _TOOLS = ("apache-tvm", "apache-tvm-ffi", "ziglang")
-_TYPES = {
-    "schema_version": int,
-    "name": str,
-    "tier": str,
-    "edgedeblur_version": str,
-    "parameters": int,
-    "macs": int,
-    "input_shape": list,
-    "target": dict,
-    "layers": list,
-    "int8": dict,
-    "arena_bytes": int,
-    "workspace_bytes": int,
-    "weights_bytes": int,
-    "tensors": dict,
-    "recipe": dict,
-    "provenance": dict,
-    "tool_versions": dict,
-    "network_sha256": str,
-    "files": dict,
-    "fallbacks": list,
-}
+_FIX = "compile it again: edgedeblur compile"
+
+
+@dataclass(frozen=True)
+class _Scale:
+    scale: float
+    zero_point: int
+
+
+@dataclass(frozen=True)
+class _Int8:
+    convolutions: int
+    int8_convolutions: int
+    dot_instructions: int
+    reasons: list[str]
+
+
+@dataclass(frozen=True)
+class _Schedule:
+    method: str
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """The fields with a default came later: artefacts of before lack them."""
+
+    name: str
+    op: str
+    macs: int
+    schedule: _Schedule
+    dot_instructions: int
+    input_passes: int | None = None
+    schedule_source: str = "default"
+    schedule_note: str | None = None
+
+
+@dataclass(frozen=True)
+class _File:
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class _Fallback:
+    isa: str
+    workspace_bytes: int
+    int8: _Int8
+    layers: list[_Layer]
+
+
+@dataclass(frozen=True)
+class _Manifest:
+    """What whoever reads a manifest relies on; it may hold more. docs/artefact.md explains the keys."""
+
+    schema_version: int
+    name: str
+    tier: str
+    edgedeblur_version: str
+    parameters: int
+    macs: int
+    input_shape: tuple[int, int, int]
+    target: dict
+    layers: list[_Layer]
+    int8: _Int8
+    arena_bytes: int
+    workspace_bytes: int
+    weights_bytes: int
+    tensors: dict[str, _Scale]
+    recipe: dict
+    provenance: dict
+    tool_versions: dict[str, str]
+    network_sha256: str
+    files: dict[str, _File]
+    fallbacks: list[_Fallback]
 
 
 def make_manifest(
@@ -126,23 +182,15 @@ def read_manifest(folder: Path) -> dict:
         UserError: no folder, no manifest, or a damaged or unknown one.
     """
     path = folder / MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         what = f"{folder} has no {MANIFEST}" if folder.is_dir() else f"there is no folder {folder}"
-        raise UserError(f"{what}, so it is not an artefact", "edgedeblur compile") from None
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise damaged(path, str(error)) from None
-    if not isinstance(manifest, dict):
-        raise damaged(path, "it is not a JSON object")
+        raise UserError(f"{what}, so it is not an artefact", "edgedeblur compile")
+    origin = Origin(f"{path} is damaged", _FIX)
+    manifest = read_json(path, origin)
     version = manifest.get("schema_version")
     if version != SCHEMA_VERSION:
-        raise damaged(path, f"schema_version is {version!r}; this edgedeblur reads {SCHEMA_VERSION}")
-    for key, kind in _TYPES.items():
-        if type(manifest.get(key)) is not kind:
-            raise damaged(path, f"{key} is not a {kind.__name__}" if key in manifest else f"{key} is missing")
+        raise origin.error(f"schema_version is {shown(version)}; this edgedeblur reads {SCHEMA_VERSION}")
+    read_record(_Manifest, manifest, Rules(origin, further_keys=True))
     return manifest
 
 
@@ -160,7 +208,7 @@ def describe_file(path: Path) -> dict:
 
 def damaged(path: Path, reason: str) -> UserError:
     """The error for an artefact that cannot be trusted to run."""
-    return UserError(f"{path} is damaged: {reason}", "compile it again: edgedeblur compile")
+    return UserError(f"{path} is damaged: {reason}", _FIX)
 
 
 def _layer_entry(spec: "ConvSpec", kernel: "CompiledKernel", symbol: str, chosen: "Chosen") -> dict:

@@ -5,7 +5,6 @@ what is lost otherwise is for its caller to add.
 """
 
 import hashlib
-import json
 import re
 import shutil
 import sqlite3
@@ -17,7 +16,10 @@ from subprocess import SubprocessError, TimeoutExpired
 
 from edgedeblur.errors import UserError
 from edgedeblur.processes import run_to_end
+from edgedeblur.storage.contents import Origin
+from edgedeblur.storage.documents import parse_json
 from edgedeblur.storage.places import cache_folder
+from edgedeblur.storage.records import Rules, read_record
 
 PACKAGE = "llvm-22"
 _ITERATIONS = (6, 18)  # the first fill the pipelines; the difference is the steady state
@@ -40,6 +42,24 @@ class Processor:
     triple: str
     cpu: str
     features: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Summary:
+    TotalCycles: int
+
+
+@dataclass(frozen=True)
+class _Region:
+    Name: str
+    SummaryView: _Summary
+
+
+@dataclass(frozen=True)
+class _Simulation:
+    """What is read of llvm-mca's JSON, by its own names."""
+
+    CodeRegions: list[_Region]
 
 
 def find_mca() -> Path | None:
@@ -145,10 +165,11 @@ def _cycles(program: Path, assembly: str, processor: Processor, iterations: int)
     except (OSError, TimeoutExpired) as error:
         raise UserError(f"{program} failed: {error}") from None
     try:
-        regions = json.loads(done.stdout)["CodeRegions"]
-        cycles = {region["Name"]: region["SummaryView"]["TotalCycles"] for region in regions}
+        origin = Origin(str(program))
+        found = read_record(_Simulation, parse_json(done.stdout, origin), Rules(origin, further_keys=True))
+        cycles = {region.Name: region.SummaryView.TotalCycles for region in found.CodeRegions}
         return [cycles[f"b{index}"] for index in range(assembly.count("# LLVM-MCA-BEGIN"))]
-    except (ValueError, KeyError, TypeError):
+    except (UserError, KeyError):
         reason = "\n".join((done.stderr or done.stdout).strip().splitlines()[:4])
         raise UserError(f"{program} cannot simulate {processor.cpu}: {reason}", f"apt-get install {PACKAGE}") from None
 

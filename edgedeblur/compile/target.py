@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgedeblur.compile import cpu
-from edgedeblur.compile.cost.machine import CoreModel, parse_core_model
-from edgedeblur.compile.strict_toml import bad_file, check_table, read_toml, strings
+from edgedeblur.compile.cost.machine import CoreModel, check_core_model
+from edgedeblur.compile.target_file import CoreCluster, DetectedFile, Fallback, SameFile, TargetFile
 from edgedeblur.errors import UserError
 from edgedeblur.resources import resource_folder
+from edgedeblur.storage.contents import Origin
+from edgedeblur.storage.documents import read_toml, shown
+from edgedeblur.storage.records import read_record
 
 MAX_THREADS = 64
+_LONGEST = 500  # characters of a name or of a part of a command line
 MIN_ANDROID_API, MAX_ANDROID_API = 21, 99  # the first with AArch64
 
 # What LLVM must be allowed to use for the kernels of an instruction set.
@@ -27,42 +31,7 @@ _SYSTEMS = {
     "triple": {"gnu": "gnu", "musl": "musl", "android": r"android\d*"},
     "zig_target": {"musl": "musl", "gnu": r"gnu(\.\d+)*"},
 }
-_KEYS = {
-    "description": str,
-    "triple": str,
-    "cpu": str,
-    "features": list,
-    "isa": str,
-    "zig_target": str,
-    "threads": int,
-    "clusters": list,
-    "budget": dict,
-}
-_OPTIONAL_KEYS = {"runner": list, "fallbacks": list, "android_api": int, "estimate": dict}
-_DETECTED_KEYS = {"description": str, "detect": list}
-_SAME_KEYS = {"description": str, "same_as": str}
-_FALLBACK_KEYS = {"isa": str, "cpu": str, "features": list}
-_CLUSTER_KEYS = {"name": str, "count": int, "ghz": float}
-_BUDGET_KEYS = {"latency_ms": float, "memory_mb": float}
-
-
-@dataclass(frozen=True)
-class CoreCluster:
-    """Equal cores of a processor, fastest cluster first. Clock in GHz, 0.0 where it is not known."""
-
-    name: str
-    count: int
-    ghz: float
-
-
-@dataclass(frozen=True)
-class Fallback:
-    """Further kernels in the same artefact, for processors without the target's isa; cpu, features, runner likewise."""
-
-    isa: str
-    cpu: str
-    features: tuple[str, ...]
-    runner: tuple[str, ...] = ()
+_SAME_NAMED = ("description", "triple", "cpu", "isa", "zig_target", "threads")  # in the file and in Target
 
 
 @dataclass(frozen=True)
@@ -131,14 +100,23 @@ def load_target(name_or_path: str | Path) -> Target:
     text = str(name_or_path)
     is_path = isinstance(name_or_path, Path) or "/" in text or text.endswith(".toml")
     path = Path(name_or_path) if is_path else _shipped(text)
-    table = read_toml(path)
+    table = read_toml(path, _origin(path))
     if "detect" in table:
         return _detect_host(path, table)
     if "same_as" in table:
-        table = check_table(path, "", table, _SAME_KEYS)
-        same = load_target(_shipped(table["same_as"]))
-        return dataclasses.replace(same, name=path.stem, description=table["description"])
+        named = read_record(SameFile, table, _origin(path))
+        same = load_target(_shipped(named.same_as))
+        return dataclasses.replace(same, name=path.stem, description=named.description)
     return parse_target(path.stem, table, path)
+
+
+def bad_file(path: Path, message: str) -> UserError:
+    """The error for a target file that breaks a rule."""
+    return _origin(path).error(message)
+
+
+def _origin(path: Path) -> Origin:
+    return Origin(str(path), "edgedeblur targets shows those that work", exit_code=2)
 
 
 def database_name(target: Target) -> str:
@@ -169,7 +147,7 @@ def override_isa(target: Target, isa: str) -> Target:
 def _shipped(name: str) -> Path:
     if name not in list_targets():
         raise UserError(
-            f"no target {name!r}; there are {', '.join(list_targets())}",
+            f"no target {shown(name)}; there are {', '.join(list_targets())}",
             "edgedeblur targets, or give the path of your own TOML file",
             exit_code=2,
         )
@@ -182,44 +160,28 @@ def parse_target(name: str, table: dict, path: Path) -> Target:
     Raises:
         UserError: unknown or missing keys, wrong types or values.
     """
-    table = check_table(path, "", table, _KEYS, _OPTIONAL_KEYS)
-    budget = check_table(path, "budget.", table["budget"], _BUDGET_KEYS)
-    clusters = tuple(
-        CoreCluster(**check_table(path, f"clusters[{index}].", entry, _CLUSTER_KEYS))
-        for index, entry in enumerate(table["clusters"])
-    )
+    found = read_record(TargetFile, table, _origin(path))
+    if found.estimate is not None:
+        check_core_model(found.estimate, _origin(path))
     target = Target(
         name=name,
-        **{key: table[key] for key in ("description", "triple", "cpu", "isa", "zig_target", "threads")},
-        features=strings(path, "features", table["features"]),
-        clusters=clusters,
-        latency_budget_ms=budget["latency_ms"],
-        memory_budget_mb=budget["memory_mb"],
-        runner=strings(path, "runner", table.get("runner", [])),
-        fallbacks=tuple(
-            _parse_fallback(path, f"fallbacks[{index}].", entry)
-            for index, entry in enumerate(table.get("fallbacks", []))
-        ),
-        android_api=table.get("android_api"),
-        estimate=parse_core_model(path, table["estimate"]) if "estimate" in table else None,
+        **{key: getattr(found, key) for key in (*_SAME_NAMED, "features", "clusters", "runner", "fallbacks")},
+        latency_budget_ms=found.budget.latency_ms,
+        memory_budget_mb=found.budget.memory_mb,
+        android_api=found.android_api,
+        estimate=found.estimate,
     )
     for one in target.kernel_sets:
         _check_values(path, one)
     isas = [one.isa for one in target.kernel_sets]
     if len(set(isas)) != len(isas):
-        raise bad_file(path, f"isa and fallbacks name {', '.join(isas)}; each may be there once")
+        raise bad_file(path, f"isa and fallbacks name {', '.join(isas)}; each may be listed once")
     return target
-
-
-def _parse_fallback(path: Path, prefix: str, entry: object) -> Fallback:
-    entry = check_table(path, prefix, entry, _FALLBACK_KEYS, {"runner": list})
-    features = strings(path, prefix + "features", entry["features"])
-    return Fallback(entry["isa"], entry["cpu"], features, strings(path, prefix + "runner", entry.get("runner", [])))
 
 
 def target_table(target: Target) -> dict:
     """The inverse of `parse_target`, without the name; every value fits JSON."""
-    table = {key: getattr(target, key) for key in _KEYS if key not in ("features", "clusters", "budget")}
+    table = {key: getattr(target, key) for key in _SAME_NAMED}
     table["features"] = list(target.features)
     table["clusters"] = [dataclasses.asdict(cluster) for cluster in target.clusters]
     table["budget"] = {"latency_ms": target.latency_budget_ms, "memory_mb": target.memory_budget_mb}
@@ -237,6 +199,12 @@ def target_table(target: Target) -> dict:
 
 
 def _check_values(path: Path, target: Target) -> None:
+    names = (target.isa, target.triple, target.cpu, target.zig_target, *(cluster.name for cluster in target.clusters))
+    for text in (*names, *target.features, *target.runner):
+        if not text.isprintable() or len(text) > _LONGEST:
+            raise bad_file(
+                path, f"{shown(text)} is no name or part of a command: at most {_LONGEST} printable characters"
+            )
     if target.isa not in cpu.ISA_ARCHITECTURE:
         raise bad_file(path, f"isa = {target.isa!r}; there are kernels for {', '.join(cpu.ISA_ARCHITECTURE)}")
     architecture = cpu.ISA_ARCHITECTURE[target.isa]
@@ -267,9 +235,8 @@ def _check_values(path: Path, target: Target) -> None:
 
 def _detect_host(path: Path, table: dict) -> Target:
     """The first listed target that runs here, with this machine's cores."""
-    table = check_table(path, "", table, _DETECTED_KEYS)
-    paths = [_shipped(name) for name in strings(path, "detect", table["detect"])]
-    candidates = [parse_target(candidate.stem, read_toml(candidate), candidate) for candidate in paths]
+    detected = read_record(DetectedFile, table, _origin(path))
+    candidates = [load_target(_shipped(name)) for name in detected.detect]
     sets = [one for target in candidates for one in target.kernel_sets]
     found = next((one for one in sets if cpu.runs_here(one.isa)), None)
     if found is None:
@@ -282,7 +249,7 @@ def _detect_host(path: Path, table: dict) -> Target:
     return dataclasses.replace(
         found,
         name=path.stem,
-        description=f"{table['description']}: {cpu.cpu_model()}, as {found.name}",
+        description=f"{detected.description}: {cpu.cpu_model()}, as {found.name}",
         threads=min(len(cores), MAX_THREADS),
         clusters=_host_clusters(cores),
         runner=(),

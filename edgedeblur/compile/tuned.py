@@ -5,24 +5,21 @@ directory may hold one of its own. A file that cannot be read is an error; an en
 note, and its layer gets the rule's schedule.
 """
 
-import dataclasses
-import math
-import typing
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
 from edgedeblur.compile.kernels.layer import ConvLayer
 from edgedeblur.compile.schedule import LARGEST_SUM, Schedule
-from edgedeblur.compile.strict_toml import bad_file, check_table, read_toml
 from edgedeblur.compile.target import MAX_THREADS
 from edgedeblur.errors import UserError
+from edgedeblur.storage.contents import Origin
+from edgedeblur.storage.documents import read_toml
+from edgedeblur.storage.records import read_record
 
 SCHEMA_VERSION = 1
-PROVENANCES = ("measured", "estimated")
-RESIDUALS = ("none", "tensor", "image")
 _LARGEST = 1 << 16  # of a schedule's numbers and of a side: beyond every image, so that checking stays quick
-_MEND = "tune again: edgedeblur tune; or remove the file"
+_FIX = "tune again: edgedeblur tune; or remove the file"
 
 
 @dataclass(frozen=True)
@@ -89,30 +86,39 @@ class Database:
         return next((entry for entry in self.layers if entry.key == (shape, isa, threads)), None)
 
 
-_SHAPE_KEYS = {
-    "kernel": int,
-    "stride": int,
-    "source": list,
-    "out": list,
-    "space_to_depth": int,
-    "depth_to_space": int,
-    "image_source": bool,
-    "image_out": bool,
-    "small_sums": bool,
-    "residual": str,
-}
-_ENTRY_KEYS = {
-    "isa": str,
-    "threads": int,
-    **_SHAPE_KEYS,
-    "provenance": str,
-    "measured_by": str,
-    "default_ms": float,
-    "tuned_ms": float,
-    "trials": int,
-    "created": str,
-    "edgedeblur_version": str,
-}
+@dataclass(frozen=True)
+class _DatabaseFile:
+    schema_version: int
+    layers: tuple[dict, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One [[layers]] table, in which the shape's keys stand beside the others."""
+
+    isa: str
+    threads: int
+    kernel: int
+    stride: int
+    source: tuple[int, int, int]
+    out: tuple[int, int, int]
+    space_to_depth: int
+    depth_to_space: int
+    image_source: bool
+    image_out: bool
+    small_sums: bool
+    residual: Literal["none", "tensor", "image"]
+    provenance: Literal["measured", "estimated"]
+    measured_by: str
+    default_ms: float
+    tuned_ms: float
+    trials: int
+    created: str
+    edgedeblur_version: str
+    schedule: dict | None = None
+
+
+_SHAPE_KEYS = tuple(field.name for field in fields(LayerShape))
 
 
 def layer_shape(layer: ConvLayer) -> LayerShape:
@@ -128,61 +134,45 @@ def read_database(path: Path) -> Database:
     Raises:
         UserError: it cannot be read, is not TOML, or of another schema version.
     """
-    try:
-        table = check_table(path, "", read_toml(path), {"schema_version": int}, {"layers": list})
-    except UserError as error:
-        raise UserError(error.message, _MEND) from None
-    if table["schema_version"] != SCHEMA_VERSION:
-        found = table["schema_version"]
-        raise UserError(f"{path}: schema_version is {found}; this edgedeblur reads {SCHEMA_VERSION}", _MEND)
+    origin = Origin(str(path), _FIX)
+    found = read_record(_DatabaseFile, read_toml(path, origin), origin)
+    if found.schema_version != SCHEMA_VERSION:
+        raise origin.error(f"schema_version is {found.schema_version}; this edgedeblur reads {SCHEMA_VERSION}")
     layers, notes = [], []
-    for index, entry in enumerate(table.get("layers", [])):
+    for index, entry in enumerate(found.layers):
         try:
-            layers.append(_read_entry(path, f"layers[{index}].", entry))
+            layers.append(_read_entry(origin, f"layers[{index}]", entry))
         except UserError as error:
             notes.append(f"{error.message}; the entry is not used")
     return Database(path, tuple(layers), tuple(notes))
 
 
-def _read_entry(path: Path, prefix: str, entry: object) -> TunedLayer:
-    table = check_table(path, prefix, entry, _ENTRY_KEYS, {"schedule": dict})
-    for key in ("source", "out"):
-        table[key] = _extents(path, prefix + key, table[key])
-    for key, allowed in (("residual", RESIDUALS), ("provenance", PROVENANCES)):
-        if table[key] not in allowed:
-            raise bad_file(path, f"{prefix}{key} = {table[key]!r}; allowed are {', '.join(allowed)}")
-    if not 1 <= table["threads"] <= MAX_THREADS:
-        raise bad_file(path, f"{prefix}threads = {table['threads']}; allowed are 1 to {MAX_THREADS}")
-    for key in ("default_ms", "tuned_ms"):
-        if not 0 < table[key] < math.inf:
-            raise bad_file(path, f"{prefix}{key} = {table[key]}; a time above 0 is needed")
-    shape = LayerShape(**{key: table.pop(key) for key in _SHAPE_KEYS})
-    schedule, unfit = _read_schedule(table.pop("schedule", None))
-    return TunedLayer(shape=shape, schedule=schedule, unfit=unfit, **table)
-
-
-def _extents(path: Path, key: str, values: list) -> tuple[int, int, int]:
-    if len(values) != 3 or not all(type(value) is int and 0 < value <= _LARGEST for value in values):
-        raise bad_file(path, f"{key} = {values!r}; [height, width, channels] is needed")
-    return tuple(values)
+def _read_entry(origin: Origin, key: str, table: dict) -> TunedLayer:
+    entry = read_record(_Entry, table, origin, key)
+    if not 1 <= entry.threads <= MAX_THREADS:
+        raise origin.error(f"{key}.threads = {entry.threads}; allowed are 1 to {MAX_THREADS}")
+    for name in ("default_ms", "tuned_ms"):
+        if not getattr(entry, name) > 0:
+            raise origin.error(f"{key}.{name} = {getattr(entry, name)}; a time above 0 is needed")
+    for name in ("source", "out"):
+        if not all(0 < side <= _LARGEST for side in getattr(entry, name)):
+            raise origin.error(f"{key}.{name} = {list(getattr(entry, name))}; allowed are 1 to {_LARGEST:,}")
+    shape = LayerShape(**{name: getattr(entry, name) for name in _SHAPE_KEYS})
+    schedule, unfit = _read_schedule(entry.schedule)
+    own = {name: value for name, value in vars(entry).items() if name not in (*_SHAPE_KEYS, "schedule")}
+    return TunedLayer(shape=shape, schedule=schedule, unfit=unfit, **own)
 
 
 def _read_schedule(table: dict | None) -> tuple[Schedule | None, str | None]:
-    """The schedule, or why this version has none like it; neither for the rule's."""
+    """The schedule, or why this version has none like it; neither for the default one."""
     if table is None:
         return None, None
-    fields = {field.name: field for field in dataclasses.fields(Schedule)}
-    types = typing.get_type_hints(Schedule)
-    for name, value in table.items():
-        if name not in fields:
-            return None, f"{name} is nothing that a schedule has; it has {', '.join(fields)}"
-        if not _fits(value, types[name]):
-            return None, f"{name} = {value!r}"
-    missing = [n for n, field in fields.items() if n not in table and field.default is dataclasses.MISSING]
-    return (None, f"{', '.join(missing)} missing") if missing else (Schedule(**table), None)
-
-
-def _fits(value: object, kind: type) -> bool:
-    if typing.get_origin(kind) is Literal:
-        return value in typing.get_args(kind)
-    return type(value) is kind and (kind is not int or 0 < value <= _LARGEST)
+    origin = Origin("its schedule")
+    try:
+        schedule = read_record(Schedule, table, origin)
+        for name, value in vars(schedule).items():
+            if type(value) is int and not 0 < value <= _LARGEST:
+                raise origin.error(f"{name} = {value}; allowed are 1 to {_LARGEST:,}")
+    except UserError as error:
+        return None, error.message
+    return schedule, None

@@ -1,18 +1,20 @@
 """Reading and writing images: everything becomes uint8 HxWx3 RGB, and bad files become messages."""
 
-import warnings
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
+from edgedeblur.data.open_image import open_image
 from edgedeblur.errors import UserError
 from edgedeblur.files import atomic_path
+from edgedeblur.storage.contents import Origin, require_regular
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
+HEIC_SUFFIXES = (".heic", ".heif")  # read, where pillow-heif is installed, and never written
+READABLE = (*SUFFIXES, *HEIC_SUFFIXES)
 _ORIENTATION_TAG = 0x0112
-MAX_PIXELS = 178_956_970  # where Pillow itself refuses an image as a decompression bomb
 _MEND = f"images are files ending in {', '.join(SUFFIXES)}"
 
 
@@ -23,23 +25,11 @@ def read_image(path: str | Path) -> np.ndarray:
     it; 16-bit values are divided by 257, rounded to nearest.
 
     Raises:
-        UserError: the file is missing, no image, cut short, or larger than 178,956,970 pixels.
+        UserError: as `open_image`; floating-point values, or integers beyond 16 bits.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"no image file {path}", "check the path")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is ours
-            with Image.open(path) as image:
-                _check_size(path, *image.size)
-                return _as_rgb(path, image)
-    except UnidentifiedImageError as error:
-        raise UserError(f"{path} is not an image", _MEND) from error
-    except Image.DecompressionBombError as error:
-        raise UserError(f"{path} has more than {MAX_PIXELS:,} pixels", "cut it into parts") from error
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
-        raise UserError(f"{path} cannot be read as an image: {error}", "copy or make the file again") from error
+    with open_image(path) as image:
+        return _as_rgb(path, image)
 
 
 def write_image(path: str | Path, image: np.ndarray) -> None:
@@ -66,7 +56,7 @@ def list_images(folder: str | Path, recursive: bool = False) -> list[Path]:
     if not folder.is_dir():
         raise UserError(f"no folder {folder}", "check the path")
     found = folder.rglob("*") if recursive else folder.iterdir()
-    images = sorted(p for p in found if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file())
+    images = sorted(p for p in found if p.suffix.lower() in READABLE and not p.name.startswith(".") and p.is_file())
     if not images:
         raise UserError(f"no images in {folder}", _MEND)
     return images
@@ -81,9 +71,16 @@ def image_or_folder(path: str | Path) -> list[Path]:
     path = Path(path)
     if path.is_dir():
         return list_images(path)
-    if not path.is_file():
+    if not path.exists():
         raise UserError(f"no image or folder {path}", "check the path")
+    require_regular(path, Origin(str(path)))
     return [path]
+
+
+def writable_name(name: str) -> str:
+    """The name of an output for an input of that name: the same where the format is written, else with .jpg behind it,
+    so that `a.heic` and `a.jpg` in one folder get two outputs."""
+    return f"{name}.jpg" if name.lower().endswith(HEIC_SUFFIXES) else name
 
 
 def _as_rgb(path: Path, image: Image.Image) -> np.ndarray:
@@ -122,10 +119,3 @@ def _upright(values: np.ndarray, orientation: int) -> np.ndarray:
 
 def _to_8_bit(values: np.ndarray) -> np.ndarray:
     return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
-
-
-def _check_size(path: Path, width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise UserError(
-            f"{path} has {width}x{height} pixels; allowed are at most {MAX_PIXELS:,} pixels", "cut it into parts"
-        )

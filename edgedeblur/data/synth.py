@@ -9,6 +9,7 @@ adds to a shorter, and the same options give the same bytes.
 """
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,8 +25,13 @@ from edgedeblur.data.training_data import open_data
 from edgedeblur.errors import UserError
 from edgedeblur.files import write_json, write_text
 from edgedeblur.progress import Progress
+from edgedeblur.storage.contents import Origin, read_contents
+from edgedeblur.storage.documents import parse_json, read_json, shown
+from edgedeblur.storage.records import Rules, read_record
 
 HEADER, RECORDS = "synth.json", "pairs.jsonl"
+_MAX_RECORDS = 1 << 30  # bytes; a pair takes some 300
+_FIX = "choose another folder, or remove this one"
 FORMAT = 1
 EVERY_MODEL = BlurRecipe(
     still_share=0.0,
@@ -64,6 +70,18 @@ class SynthOptions:
         if not self.kinds:
             return self.recipe
         return replace(self.recipe, **{f"{kind}_share": float(kind in self.kinds) for kind in KINDS})
+
+
+@dataclass(frozen=True)
+class _PairRecord:
+    """What is relied on in a line of pairs.jsonl; it holds the parameters of its model too."""
+
+    name: str
+    model: str
+    length: float = 0.0
+    radius: float = 0.0
+    turn_degrees: float = 0.0
+    frames: int = 0
 
 
 def write_pairs(options: SynthOptions, progress: Progress) -> list[dict]:
@@ -115,45 +133,33 @@ def _begin(options: SynthOptions, described: Sequence[str]) -> dict[str, dict]:
                 raise UserError(f"{options.output} has a folder {name}/ that edgedeblur synth did not make", mend)
         write_json(path, header)
     else:
-        _require_same(options.output, _read_header(path), header)
+        _require_same(options.output, read_json(path, Origin(f"{path} is damaged", _FIX)), header)
     records = _kept_records(options.output)
     write_text(options.output / RECORDS, "".join(json.dumps(record) + "\n" for record in records.values()))
     return records
-
-
-def _read_header(path: Path) -> dict:
-    try:
-        found = json.loads(path.read_text("utf-8"))
-        if isinstance(found, dict):
-            return found
-    except (OSError, ValueError):
-        pass
-    raise UserError(f"{path} is damaged", "choose another folder, or remove this one")
 
 
 def _require_same(folder: Path, found: dict, wanted: dict) -> None:
     for key, value in wanted.items():
         if found.get(key) != value:
             raise UserError(
-                f"{folder} has pairs with {key} {found.get(key)}, not {value}",
+                f"{folder} has pairs with {key} {shown(found.get(key))}, not {shown(value)}",
                 "choose another folder, or the options of synth.json there to go on",
             )
 
 
 def _kept_records(folder: Path) -> dict[str, dict]:
     """By name, sorted: the whole lines of the record whose two pictures are there."""
-    try:
-        lines = (folder / RECORDS).read_text("utf-8").splitlines()
-    except (FileNotFoundError, UnicodeDecodeError):
-        lines = []
-    records = {}
-    for line in lines:
+    path, records = folder / RECORDS, {}
+    origin = Origin(str(path), _FIX)
+    content = read_contents(path, _MAX_RECORDS, origin) if path.exists() else b""
+    for line in content.splitlines():
         try:
-            record = json.loads(line)
-            name = record["name"]
-        except (ValueError, TypeError, KeyError):
+            record = parse_json(line, origin)
+            name = read_record(_PairRecord, record, Rules(origin, further_keys=True)).name
+        except UserError:
             continue  # an interrupted run's last line; the pair is made again, the same
-        if all((folder / side / name).is_file() for side in ("blur", "sharp")):
+        if all(os.path.isfile(folder / side / name) for side in ("blur", "sharp")):
             records[name] = record
     return dict(sorted(records.items()))
 

@@ -52,7 +52,8 @@ def open_training_data(
         source, held = hold_back(source, seed)
     else:
         photos = default_set()
-        held = always_blurred(replace(source, images=photos.validation, recipe=replace(recipe, **photos.held_back)))
+        visible = replace(recipe, **vars(photos.held_back))
+        held = always_blurred(replace(source, images=photos.validation, recipe=visible))
     if held is None:
         raise UserError("too few pictures to hold one back", "give pairs to measure on: --validation FOLDER")
     return TrainingData(source, fixed_pairs(held, seed), described)

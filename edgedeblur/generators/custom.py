@@ -66,7 +66,7 @@ def load_torchscript(path: str | Path, interface: Interface | None = None) -> Ge
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             network = torch.jit.load(str(path), map_location="cpu").eval()
-    except (RuntimeError, ValueError) as error:
+    except Exception as error:  # the reader compiles stored source text, and raises whatever that leads to
         raise UserError(f"{path} cannot be loaded as TorchScript: {_first_line(error)}", "save it again") from error
     padding = Padding(multiple=interface.multiple, min_side=interface.min_side)
     return _generator(network, "torchscript", str(path), interface, padding)

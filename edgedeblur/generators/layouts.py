@@ -4,6 +4,7 @@ Each layout knows how to bring a file's names into the network's own (wrappers, 
 configuration off the shapes, and how to build that network. A file fits when names and shapes then agree exactly.
 """
 
+import functools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -70,8 +71,7 @@ def fit(layout: Layout, tensors: Tensors) -> Fit:
     """
     own = layout.rename(strip_wrappers(tensors))
     config = layout.configure(own)
-    with torch.device("meta"):
-        wanted = {name: tensor.shape for name, tensor in layout.build(config).state_dict().items()}
+    wanted = _shapes(layout.build, config)
     used = {name: tensor for name, tensor in own.items() if not layout.unused.search(name)}
     needed = [name for name in wanted if not (layout.may_lack and layout.may_lack.search(name))]
     return Fit(
@@ -88,6 +88,13 @@ def fit(layout: Layout, tensors: Tensors) -> Fit:
             if name in used and used[name].shape != shape
         ),
     )
+
+
+@functools.lru_cache(maxsize=16)
+def _shapes(build: Callable[[V1Config | V2Config], nn.Module], config: V1Config | V2Config) -> dict[str, torch.Size]:
+    """The shapes of a network's tensors by name; building it, without memory for its weights, takes up to a second."""
+    with torch.device("meta"):
+        return {name: tensor.shape for name, tensor in build(config).state_dict().items()}
 
 
 def strip_wrappers(tensors: Tensors) -> dict[str, Tensor]:

@@ -19,6 +19,8 @@ from edgedeblur.generators.normalisation import BN_MODES, Normalisation, check_b
 from edgedeblur.generators.padding import Padding
 from edgedeblur.generators.unet import UNet, UNetConfig
 from edgedeblur.generators.weight_file import PROGRAMS, Format, file_format, float32_weights, read_tensors
+from edgedeblur.storage.contents import Origin
+from edgedeblur.storage.records import read_record
 
 _V1_PADDING = Padding(multiple=4, min_side=8)
 _V2_PADDING = {
@@ -154,14 +156,11 @@ def _load_model_file(path: Path) -> Generator:
         return _load_student(path)
     if model.kind != checkpoints.UNET:
         raise UserError(
-            f"{path} holds a {model.kind}, not a generator; a generator's model file holds a {checkpoints.UNET}",
+            f"{path} holds a {model.kind[:80]}, not a generator; a generator's model file holds a {checkpoints.UNET}",
             "make one with: edgedeblur train",
         )
-    try:
-        config = UNetConfig.from_json(model.config)
-    except (ValueError, AttributeError) as error:
-        raise UserError(f"{path}: {error}", "make the file again with: edgedeblur train") from error
-    with torch.random.fork_rng(devices=[]):  # building draws initial weights; the caller's generator stays as it is
+    config = read_record(UNetConfig, model.config, Origin(str(path), "make the file again with: edgedeblur train"))
+    with torch.device("meta"):  # no memory for weights that the file may not have
         network = UNet(config)
     checkpoints.load_state(path, network, model.state)
     return _own(path, network, "unet", "unet", padding_rule(config), "bottleneck", options=config.to_json())

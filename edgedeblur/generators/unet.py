@@ -55,14 +55,6 @@ class UNetConfig:
     def to_json(self) -> dict:
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
-    @classmethod
-    def from_json(cls, values: dict) -> "UNetConfig":
-        """Raises ValueError when the values are not a configuration."""
-        try:
-            return cls(**{name: _numbers(value) for name, value in values.items()})
-        except TypeError as error:
-            raise ValueError(f"not a U-Net configuration: {error}") from error
-
 
 class ResidualBlock(nn.Module):
     """x + conv(relu(norm(conv(x)))), with instance normalisation."""
@@ -140,7 +132,3 @@ def build_unet(config: UNetConfig | None = None, seed: int = 0) -> UNet:
 
 def _blocks(channels: int, count: int) -> nn.Sequential:
     return nn.Sequential(*(ResidualBlock(channels) for _ in range(count)))
-
-
-def _numbers(value: object) -> int | tuple[int, ...]:
-    return tuple(int(number) for number in value) if isinstance(value, list | tuple) else int(value)

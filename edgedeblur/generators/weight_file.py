@@ -5,25 +5,22 @@ anything is unpacked, the shapes that tensors declare before anything is compute
 """
 
 import math
-import pickle
-import warnings
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from edgedeblur.errors import UserError
+from edgedeblur.storage.archive import open_archive
+from edgedeblur.storage.contents import Origin, read_start, require_regular
+from edgedeblur.storage.safetensors_header import is_safetensors
+from edgedeblur.storage.tensor_files import FIX_COPY, FIX_SAVE, load_safetensors, load_torch
 
 MAX_BYTES = 4 * 2**30
 MAX_RATIO = 16  # torch stores its archives uncompressed; float weights that somebody zipped shrink by a tenth
-_MEND_SAVE = "save the weights alone: torch.save(netG.state_dict(), 'weights.pth')"
-_MEND_COPY = "copy or download the file again"
 _LEGACY_MAGIC = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # torch.serialization.MAGIC_NUMBER, pickled
 
 
@@ -57,7 +54,7 @@ def read_tensors(path: Path) -> list[TensorDict]:
     """
     kind = file_format(path)
     if kind is Format.SAFETENSORS:
-        dicts = [TensorDict("", _read_safetensors(path))]
+        dicts = [TensorDict("", load_safetensors(path))]
     elif kind in (Format.TORCH_ZIP, Format.TORCH_LEGACY):
         dicts = _tensor_dicts(path, _read_torch(path))
     else:
@@ -112,49 +109,39 @@ def file_format(path: Path) -> Format:
         return _zip_format(path, size)
     if head[0] == 0x80 and _LEGACY_MAGIC in head[:24]:
         return Format.TORCH_LEGACY
-    if len(head) > 8 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= MAX_BYTES:
+    if is_safetensors(head):
         return Format.SAFETENSORS
     raise UserError(
         f"{path} is {_other_format(head)}, not a file of generator weights\n"
         "  looked for: a torch file (a zip archive, or the older pickle with torch's magic number), safetensors\n"
         f"  found: {size:,} bytes that start with {head[:8]!r}",
-        _MEND_SAVE,
+        FIX_SAVE,
     )
 
 
 def _head(path: Path) -> tuple[bytes, int]:
-    try:
-        if path.is_dir():
-            raise UserError(f"{path} is a folder, not a file of weights", "name the file in it: latest_net_G.pth")
-        if not path.is_file():
-            what = "is not a regular file" if path.exists() else "does not exist"
-            raise UserError(f"{path} {what}; a file of generator weights is needed", "check the path")
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            head = file.read(64)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}", "check the path and its permissions") from error
+    if path.is_dir():
+        raise UserError(f"{path} is a folder, not a file of weights", "name the file in it: latest_net_G.pth")
+    if not path.exists():
+        raise UserError(f"{path} does not exist; a file of generator weights is needed", "check the path")
+    origin = Origin(str(path), "check the path and its permissions")
+    size, head = require_regular(path, origin), read_start(path, 64, origin)
     if size == 0:
-        raise UserError(f"{path} is empty (0 bytes)", _MEND_COPY)
+        raise UserError(f"{path} is empty (0 bytes)", FIX_COPY)
     if size > MAX_BYTES:
         raise UserError(f"{path} has {size:,} bytes; a generator has at most {MAX_BYTES:,}", "name a generator's file")
     return head, size
 
 
 def _zip_format(path: Path, size: int) -> Format:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise UserError(f"{path} begins as a zip archive, but is truncated or damaged ({error})", _MEND_COPY) from error
-    declared = sum(entry.file_size for entry in entries)
+    with open_archive(path, MAX_BYTES, Origin(f"{path} begins as a zip archive", FIX_COPY)) as archive:
+        names, declared = archive.names, archive.declared
     if declared > MAX_BYTES or declared > MAX_RATIO * size:
         raise UserError(
             f"{path} has {size:,} bytes and says that it unpacks to {declared:,}; allowed: {MAX_RATIO} times its own "
             f"size and {MAX_BYTES:,}. It was not unpacked",
-            _MEND_COPY,
+            FIX_COPY,
         )
-    names = [entry.filename for entry in entries]
     if any(name.endswith("/archive_format") or name.endswith("models/model.json") for name in names):
         return Format.EXPORTED
     if any(name.endswith("constants.pkl") for name in names):
@@ -162,44 +149,18 @@ def _zip_format(path: Path, size: int) -> Format:
     if any(name.endswith("data.pkl") for name in names):
         return Format.TORCH_ZIP
     listed = ", ".join(names[:3]) or "nothing"
-    raise UserError(f"{path} is a zip archive but not a torch file: it holds {listed}", _MEND_SAVE)
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path, device="cpu")
-    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
-        raise UserError(f"{path} is not a whole safetensors file: {error}", _MEND_COPY) from error
+    raise UserError(f"{path} is a zip archive but not a torch file: it holds {listed}", FIX_SAVE)
 
 
 def _read_torch(path: Path) -> object:
-    try:
-        # an open file, not a path: by its path torch would take any *.safetensors for one
-        with warnings.catch_warnings(), path.open("rb") as file:
-            warnings.simplefilter("ignore")  # torch's remarks on old storage types say nothing to a user
-            return torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise UserError(f"{path} {_refusal(error)}", _MEND_SAVE) from error
-    except Exception as error:  # a damaged pickle can raise whatever its bytes spell
-        reason = (str(error).splitlines() or [""])[0][:200]
-        raise UserError(f"{path} is truncated or damaged: {type(error).__name__}: {reason}", _MEND_COPY) from error
-
-
-def _refusal(error: pickle.UnpicklingError) -> str:
-    """What torch's weights-only reader objected to, in words; its own text advises loading the file unsafely."""
-    text = str(error)
-    for opening in ("Unsupported global: GLOBAL ", "Trying to load unsupported GLOBAL "):
-        if opening in text:
-            name = text.split(opening)[1].split()[0].rstrip(".,")
-            return f"asks to call {name} while loading; only tensors are loaded, so nothing was executed"
-    reason = text.split("WeightsUnpickler error:")[-1].strip().splitlines() or ["not readable"]
-    return f"is not a plain file of tensors, or damaged ({reason[0][:200]}); nothing was executed"
+    with path.open("rb") as file:
+        return load_torch(file, Origin(str(path), FIX_COPY))
 
 
 def _tensor_dicts(path: Path, loaded: object) -> list[TensorDict]:
     """The file itself if it is a dict of tensors, else the dicts of tensors under its keys."""
     if not isinstance(loaded, dict):
-        raise UserError(f"{path} holds a {type(loaded).__name__}, not a dict of tensors", _MEND_SAVE)
+        raise UserError(f"{path} holds a {type(loaded).__name__}, not a dict of tensors", FIX_SAVE)
     own = _tensors_of(loaded)
     dicts = [TensorDict("", own)] if own else []
     for key, value in loaded.items():
@@ -207,7 +168,7 @@ def _tensor_dicts(path: Path, loaded: object) -> list[TensorDict]:
             dicts.append(TensorDict(str(key), tensors))
     if not dicts:
         keys = ", ".join(repr(key) for key in list(loaded)[:5]) or "nothing"
-        raise UserError(f"{path} holds no tensors, but {keys}", _MEND_SAVE)
+        raise UserError(f"{path} holds no tensors, but {keys}", FIX_SAVE)
     return dicts
 
 
@@ -221,10 +182,10 @@ def _check_storage(path: Path, tensors: dict[str, Tensor]) -> None:
         plain = tensor.layout is torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
         if not plain:
             what = f"{tensor.dtype}, {tensor.layout}, {tensor.device}"
-            raise UserError(f"{path}: {name} is not a plain dense tensor ({what})", _MEND_SAVE)
+            raise UserError(f"{path}: {name} is not a plain dense tensor ({what})", FIX_SAVE)
         held = tensor.untyped_storage().nbytes()
         if tensor.numel() * tensor.element_size() > held:
-            raise UserError(f"{path}: {name} declares shape {list(tensor.shape)} but holds {held:,} bytes", _MEND_COPY)
+            raise UserError(f"{path}: {name} declares shape {list(tensor.shape)} but holds {held:,} bytes", FIX_COPY)
 
 
 def _other_format(head: bytes) -> str:

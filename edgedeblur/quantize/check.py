@@ -14,6 +14,7 @@ from edgedeblur.quantize.network import (
     TensorScale,
     image_scale,
 )
+from edgedeblur.storage.documents import shown
 from edgedeblur.student import IMAGE, ConvSpec, StudentSpec, check_gates
 
 MAX_LAYERS = 256
@@ -43,7 +44,7 @@ def check_network(network: QuantisedNetwork) -> None:
 
 def check_spec(spec: StudentSpec) -> None:
     """The graph: names, order, channels and sizes fit, and the last layer makes an image of the input's size."""
-    _require(_NAME.fullmatch(spec.name) is not None, f"bad student name {spec.name!r}")
+    _require(_NAME.fullmatch(spec.name) is not None, f"bad student name {shown(spec.name)}")
     _require(0 < len(spec.layers) <= MAX_LAYERS, f"{len(spec.layers)} layers; allowed are 1 to {MAX_LAYERS}")
     _require(1 <= spec.multiple <= 256, f"multiple is {spec.multiple}; allowed are 1 to 256")
     channels = {IMAGE: 3}
@@ -62,16 +63,18 @@ def check_spec(spec: StudentSpec) -> None:
         check_gates(spec.layers)
     except ValueError as error:
         _require(False, str(error))
-    _require(spec.bottleneck in channels, f"the bottleneck {spec.bottleneck!r} is not a layer")
+    _require(spec.bottleneck in channels, f"the bottleneck {shown(spec.bottleneck)} is not a layer")
     _require(spec.parameters <= MAX_WEIGHTS, f"{spec.parameters:,} parameters; allowed are {MAX_WEIGHTS:,}")
 
 
 def _check_layer(layer: ConvSpec, channels: dict[str, int], sizes: dict[str, tuple[int, int]]) -> None:
     name = layer.name
-    _require(_NAME.fullmatch(name) is not None, f"bad layer name {name!r}")
+    _require(_NAME.fullmatch(name) is not None, f"bad layer name {shown(name)}")
     _require(name not in channels, f"two tensors are named {name!r}")
     for reads in (layer.source, layer.residual):
-        _require(reads is None or reads in channels, f"layer {name!r} reads {reads!r}, which no earlier layer makes")
+        _require(
+            reads is None or reads in channels, f"layer {name!r} reads {shown(reads)}, which no earlier layer makes"
+        )
     for what, value, allowed in (
         ("kernel", layer.kernel, (1, 3, 5, 7)),
         ("stride", layer.stride, (1, 2, 4)),

@@ -5,7 +5,7 @@ doubles and neighbouring bins merge, which is exact; so one pass is enough and t
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,8 @@ import numpy as np
 import torch
 
 from edgedeblur.errors import UserError
+from edgedeblur.storage.contents import Origin
+from edgedeblur.storage.records import read_record
 from edgedeblur.student import Student
 
 BINS = 8192
@@ -176,6 +178,26 @@ class Calibration:
     tensors: dict[str, TensorStatistics]
 
 
+@dataclass(frozen=True)
+class _StoredTensor:
+    minimum: float
+    maximum: float
+    half_range: float
+    first_bin: int
+    counts: list[int]
+    conv_mean: list[float] | None
+    conv_maximum: float | None
+
+
+@dataclass(frozen=True)
+class _StoredCalibration:
+    """`Calibration` as JSON values."""
+
+    bins: int
+    channel_maxima: dict[str, list[float]] | None
+    tensors: dict[str, _StoredTensor]
+
+
 def calibration_to_json(calibration: Calibration) -> dict[str, Any]:
     """As plain JSON values, for the `.edq` file."""
     maxima = calibration.channel_maxima
@@ -192,15 +214,15 @@ def calibration_from_json(value: dict[str, Any]) -> Calibration:
     Raises:
         UserError: statistics of another form, for example of a network that was not made by calibration.
     """
-    try:
-        if value["bins"] != BINS:
-            raise ValueError(f"{value['bins']} bins instead of {BINS}")
-        maxima = value["channel_maxima"]
-        if maxima is not None:
-            maxima = {name: np.asarray(values, np.float64) for name, values in maxima.items()}
-        return Calibration(maxima, {name: _tensor_from_json(entry) for name, entry in value["tensors"].items()})
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise UserError(f"these are not calibration statistics: {error}", "edgedeblur quantize") from None
+    origin = Origin("these are not calibration statistics", "edgedeblur quantize")
+    found = read_record(_StoredCalibration, value, origin)
+    if found.bins != BINS:
+        raise origin.error(f"{found.bins} bins instead of {BINS}")
+    maxima = found.channel_maxima
+    return Calibration(
+        None if maxima is None else {name: np.asarray(values, np.float64) for name, values in maxima.items()},
+        {name: _restored_tensor(stored, origin.error) for name, stored in found.tensors.items()},
+    )
 
 
 def _tensor_to_json(seen: TensorStatistics) -> dict[str, Any]:
@@ -215,21 +237,19 @@ def _tensor_to_json(seen: TensorStatistics) -> dict[str, Any]:
     }
 
 
-def _tensor_from_json(entry: dict[str, Any]) -> TensorStatistics:
-    minimum, maximum, half_range = float(entry["minimum"]), float(entry["maximum"]), float(entry["half_range"])
-    counts = np.asarray(entry["counts"], np.int64)
-    first = int(entry["first_bin"])
-    if counts.ndim != 1 or not len(counts) or (counts < 0).any() or not counts.sum():
-        raise ValueError("counts must be a list of counts, not all zero")
-    if not (-half_range <= minimum <= maximum < half_range < 1e30) or not 0 <= first <= BINS - len(counts):
-        raise ValueError("the range does not fit")
-    mean, conv_maximum = entry["conv_mean"], entry["conv_maximum"]
+def _restored_tensor(stored: _StoredTensor, error: Callable[[str], UserError]) -> TensorStatistics:
+    counts = np.asarray(stored.counts, np.int64)
+    if not len(counts) or (counts < 0).any() or not counts.any():
+        raise error("counts must be a list of counts, not all zero")
+    fits = -stored.half_range <= stored.minimum <= stored.maximum < stored.half_range
+    if not fits or not 0 <= stored.first_bin <= BINS - len(counts):
+        raise error("the range does not fit")
     return TensorStatistics(
-        minimum,
-        maximum,
-        half_range,
-        first,
+        stored.minimum,
+        stored.maximum,
+        stored.half_range,
+        stored.first_bin,
         counts,
-        None if mean is None else np.asarray(mean, np.float64),
-        None if conv_maximum is None else float(conv_maximum),
+        None if stored.conv_mean is None else np.asarray(stored.conv_mean, np.float64),
+        stored.conv_maximum,
     )

@@ -1,11 +1,27 @@
 """The model that `deblur` and `inspect` take when none is named."""
 
-import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from edgedeblur.compile import cpu
+from edgedeblur.errors import UserError
 from edgedeblur.shipped import DEFAULT_TIER, shipped_network
+from edgedeblur.storage.contents import Origin
+from edgedeblur.storage.documents import read_json
+from edgedeblur.storage.records import Rules, read_record
 from edgedeblur.workdir import WorkDir
+
+
+@dataclass(frozen=True)
+class _Target:
+    triple: str
+
+
+@dataclass(frozen=True)
+class _Manifest:
+    """What is read of a manifest here."""
+
+    target: _Target
 
 
 def default_model(workdir: WorkDir) -> Path:
@@ -20,8 +36,11 @@ def default_model(workdir: WorkDir) -> Path:
 
 def _runs_in_process(artefact: Path) -> bool:
     """Whether it is for this machine; the simulation of another takes minutes for a picture."""
+    path = artefact / "manifest.json"
+    origin = Origin(str(path))
     try:
-        triple = json.loads((artefact / "manifest.json").read_text())["target"]["triple"]
-    except (OSError, ValueError, KeyError, TypeError):
+        found = read_record(_Manifest, read_json(path, origin), Rules(origin, further_keys=True))
+    except UserError:
         return False
+    triple = found.target.triple
     return triple.split("-")[0] == cpu.architecture() and "android" not in triple

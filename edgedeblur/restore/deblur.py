@@ -15,6 +15,7 @@ from edgedeblur.restore.folder import images_and_others
 from edgedeblur.restore.open import Restorer
 from edgedeblur.restore.photograph import in_kind, read_photograph
 from edgedeblur.restore.video import deblur_video, is_video
+from edgedeblur.storage.contents import Origin, require_regular
 
 _NO_MORE_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -71,6 +72,7 @@ def deblur(source: Path, destination: Path, restorer: Restorer, progress: Progre
     if source.is_dir():
         _deblur_folder(source, destination, restore, progress, result)
         return result
+    require_regular(source, Origin(str(source)))
     if destination.is_dir() or not destination.suffix:
         destination = destination / (source.name if is_video(source) else _output_name(source.name))
     _refuse_same(source, destination)

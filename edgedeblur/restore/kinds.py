@@ -1,13 +1,16 @@
 """Which kind of model a path holds, from its content; names and suffixes are not believed."""
 
-import json
-import struct
-import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from edgedeblur.errors import UserError
 from edgedeblur.generators.interface import names_callable
+from edgedeblur.storage.archive import open_archive
+from edgedeblur.storage.contents import Origin, read_start
+from edgedeblur.storage.documents import parse_json
+from edgedeblur.storage.records import Rules, read_record
+from edgedeblur.storage.safetensors_header import is_safetensors, read_metadata
 
 Kind = Literal["teacher", "student", "quantised", "artefact"]
 
@@ -17,8 +20,14 @@ ACCEPTED = (
     "(.edq), an artefact (folder with manifest.json)"
 )
 _PICKLE = b"\x80"
-_SAFETENSORS = b"\0\0\0\0{"  # the upper half of the header's length, and the header
-_MAX_HEADER = 16 << 20
+_MAX_ARCHIVE = 8 << 30
+
+
+@dataclass(frozen=True)
+class _OwnMetadata:
+    """What is read of the metadata under `edgedeblur`; it holds more."""
+
+    kind: str = ""
 
 
 def model_kind(path: Path) -> Kind:
@@ -36,28 +45,24 @@ def model_kind(path: Path) -> Kind:
             return "artefact"
         what = "it is empty" if not any(path.iterdir()) else "it has no manifest.json"
         raise UserError(f"the folder {path} is not an artefact: {what}", ACCEPTED)
-    try:
-        return _file_kind(path)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}", ACCEPTED) from error
+    return _file_kind(path)
 
 
 def _file_kind(path: Path) -> Kind:
-    with path.open("rb") as file:
-        start = file.read(9)
-    if len(start) == 9 and start[4:] == _SAFETENSORS:
+    start = read_start(path, 9, Origin(str(path), ACCEPTED))
+    if is_safetensors(start):
         return _safetensors_kind(path)  # before pickles: the header's length may well begin with their first byte
     if start[:1] == _PICKLE:
         return "teacher"  # torch files from before torch 1.6
-    if start[:4] == b"PK\x03\x04" and zipfile.is_zipfile(path):
+    if start[:4] == b"PK\x03\x04":
         return _zip_kind(path)
     what = "it is empty" if not start else f"it begins with {start[:8]!r}"
     raise UserError(f"{path} is not a model file: {what}", ACCEPTED)
 
 
 def _zip_kind(path: Path) -> Kind:
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
+    with open_archive(path, _MAX_ARCHIVE, Origin(f"{path} is not a model file", ACCEPTED)) as archive:
+        names = archive.names
     if "network.json" in names:
         return "quantised"
     if any(name.endswith((".pkl", "/archive_format", "/version")) for name in names):
@@ -66,12 +71,7 @@ def _zip_kind(path: Path) -> Kind:
 
 
 def _safetensors_kind(path: Path) -> Kind:
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        text = file.read(min(length, _MAX_HEADER))
-    try:
-        metadata = json.loads(text).get("__metadata__", {})
-        own = json.loads(metadata.get("edgedeblur", "{}"))
-    except (ValueError, AttributeError, UnicodeDecodeError):
-        raise UserError(f"{path} is not a whole safetensors file", ACCEPTED) from None
-    return "student" if own.get("kind") == "student" else "teacher"
+    origin = Origin(f"{path} is not a whole safetensors file", ACCEPTED)
+    own = parse_json(read_metadata(path, origin).get("edgedeblur", "{}"), origin)
+    kind = read_record(_OwnMetadata, own, Rules(origin, further_keys=True)).kind
+    return "student" if kind == "student" else "teacher"

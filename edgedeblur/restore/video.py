@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from edgedeblur.data.open_image import MAX_PIXELS, content_name
 from edgedeblur.errors import UserError
 from edgedeblur.files import atomic_path
+from edgedeblur.storage.contents import Origin, read_start
 
 CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
 READABLE = (*CODECS, ".webm", ".mpg", ".mpeg", ".3gp", ".ts")
@@ -49,6 +51,7 @@ def deblur_video(
 
     if destination.suffix.lower() not in CODECS:
         raise UserError(f"cannot write video {destination}: its suffix must be one of {', '.join(CODECS)}", exit_code=2)
+    _refuse_text(source)
     notes = ["the audio track is not copied"] if has_audio(source) else []
     with _capture(source) as capture, atomic_path(destination) as temporary:
         rate = capture.get(cv2.CAP_PROP_FPS)
@@ -57,7 +60,7 @@ def deblur_video(
             notes.append("no frame rate recorded, 30 taken")
         declared = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if source.suffix.lower() in _COUNTED else 0
         writer, shape, good, odd, seconds = None, (), 0, 0, 0.0
-        for frame in _frames(capture):
+        for frame in _frames(source, capture):
             seconds = capture.get(cv2.CAP_PROP_POS_MSEC) / 1e3
             if writer is None:
                 writer, shape = _writer(temporary, rate, frame.shape), frame.shape
@@ -108,9 +111,24 @@ def _capture(source: Path) -> Iterator:
         capture.release()
 
 
-def _frames(capture) -> Iterator[np.ndarray]:
+def _refuse_text(source: Path) -> None:
+    """FFmpeg takes text for a playlist, and opens what it names."""
+    start = read_start(source, 64, Origin(str(source)))
+    if content_name(start) == "text":
+        raise UserError(f"{source} is text, not a video", f"readable are {', '.join(READABLE)}")
+
+
+def _frames(source: Path, capture) -> Iterator[np.ndarray]:
+    import cv2
+
+    width, height = (int(capture.get(each)) for each in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+    if width * height > MAX_PIXELS:
+        raise UserError(f"{source} has frames of {width}x{height} pixels; allowed are at most {MAX_PIXELS:,} pixels")
     while True:
-        good, frame = capture.read()
+        try:
+            good, frame = capture.read()
+        except cv2.error as error:
+            raise UserError(f"{source} cannot be read as a video: {' '.join(str(error).split())[:200]}") from error
         if not good:
             return
         yield frame

@@ -1,13 +1,11 @@
 """Runs an artefact in a process of its own: edgedeblur-bench, here or under the target's simulator."""
 
-import dataclasses
-import json
 import shutil
 import signal
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from subprocess import TimeoutExpired
-from typing import Any, get_args, get_origin
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +15,9 @@ from edgedeblur.compile.target import Target
 from edgedeblur.errors import UserError
 from edgedeblur.processes import run_to_end
 from edgedeblur.runtime.session import check_image, check_library
+from edgedeblur.storage.contents import Origin
+from edgedeblur.storage.documents import parse_json
+from edgedeblur.storage.records import read_record
 from edgedeblur.storage.temporary import scratch_folder
 
 _SCHEMA_VERSION = 1
@@ -147,18 +148,25 @@ def parse_bench_output(text: str) -> BenchResult:
         UserError: it is not that.
     """
     try:
-        fields = json.loads(text, parse_constant=_no_number)
-        version = fields.pop("schema_version")
-        if version != _SCHEMA_VERSION:
-            raise UserError(
-                f"edgedeblur-bench printed schema_version {version!r}, not {_SCHEMA_VERSION}", "compile again"
-            )
-        result = _value(BenchResult, fields)
-        if any(len(layer.samples_ms) not in (0, len(result.samples_ms)) for layer in result.layers):
-            raise ValueError("layers with other runs than the whole")
-        return result
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise UserError(f"edgedeblur-bench printed no result but {text[-500:]!r}", "edgedeblur compile") from None
+        fields = parse_json(text, Origin("edgedeblur-bench"))
+    except UserError:
+        raise _no_result(text) from None
+    version = fields.pop("schema_version", None)
+    if type(version) is int and version != _SCHEMA_VERSION:
+        raise UserError(f"edgedeblur-bench printed schema_version {version}, not {_SCHEMA_VERSION}", "compile again")
+    try:
+        result = read_record(BenchResult, fields, Origin("edgedeblur-bench"))
+    except UserError:
+        raise _no_result(text) from None
+    if _out_of_range(asdict(result)) or any(
+        len(layer.samples_ms) not in (0, len(result.samples_ms)) for layer in result.layers
+    ):
+        raise _no_result(text)
+    return result
+
+
+def _no_result(text: str) -> UserError:
+    return UserError(f"edgedeblur-bench printed no result but {text[-500:]!r}", "edgedeblur compile")
 
 
 def check_layers(artefact: ArtefactInfo, result: BenchResult) -> None:
@@ -170,29 +178,11 @@ def check_layers(artefact: ArtefactInfo, result: BenchResult) -> None:
 _MOST = 2.0**53  # of any number that is printed: the last that float64 has exactly
 
 
-def _value(declared: Any, value: Any) -> Any:
-    """A field, checked: of the declared type, and numbers as a measurement has them, finite and not below 0.
-
-    Raises:
-        ValueError, TypeError, KeyError, AttributeError: it is not.
-    """
-    if dataclasses.is_dataclass(declared):
-        types = {field.name: field.type for field in dataclasses.fields(declared)}
-        return declared(**{name: _value(types[name], item) for name, item in value.items()})
-    if get_origin(declared) is tuple and isinstance(value, list):
-        return tuple(_value(get_args(declared)[0], item) for item in value)
-    if declared == float | None:
-        return None if value is None else _value(float, value)
-    allowed = (int, float) if declared is float else declared
-    if not isinstance(value, allowed) or isinstance(value, bool) != (declared is bool):
-        raise TypeError(f"{value!r} is no {declared.__name__}")
-    if not isinstance(value, str) and not 0 <= value <= _MOST:
-        raise ValueError(f"{value!r} is out of range")
-    return value
-
-
-def _no_number(text: str) -> None:
-    raise ValueError(f"{text} is no number")
+def _out_of_range(value: Any) -> bool:
+    """Whether a number is not as a measurement has it, at least 0 and no larger than what is exact."""
+    if isinstance(value, dict | list | tuple):
+        return any(_out_of_range(each) for each in (value.values() if isinstance(value, dict) else value))
+    return isinstance(value, int | float) and not 0 <= value <= _MOST
 
 
 def run_bench(command: list[str], timeout_s: float | None = None) -> str:

@@ -1,1 +1,1 @@
-"""What lies on the disk: names of temporaries, locks, caches, and why a write fails."""
+"""Files: reading what somebody else wrote within bounds, and writing so that nothing is lost or left behind."""

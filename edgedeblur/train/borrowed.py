@@ -20,7 +20,7 @@ def read_borrowed(path: Path, what: str, mend: str) -> dict[str, Tensor]:
         UserError: no such file, or not a file of tensors.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise UserError(f"no {what} weights {path}: no such file", mend)
     try:
         dicts = read_tensors(path)

@@ -1,6 +1,5 @@
 """Training recipes: what a TOML file can say, and which files ship."""
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +10,11 @@ from edgedeblur.data.blur import BlurRecipe
 from edgedeblur.errors import UserError
 from edgedeblur.generators.load import padding_rule
 from edgedeblur.generators.unet import UNetConfig
+from edgedeblur.storage.contents import Origin
+from edgedeblur.storage.documents import read_toml
 from edgedeblur.train.adversarial import LOSSES
 from edgedeblur.train.networks import NetworkConfig, network_name
-from edgedeblur.train.recipe_table import check_choice, from_table
+from edgedeblur.train.recipe_table import read_recipe_table, require_choice
 
 T = TypeVar("T")
 RECIPES = Path(__file__).parent / "recipes"
@@ -60,8 +61,8 @@ class Fitting:
             raise ValueError(f"cpu_batch {self.cpu_batch}, warm_up {self.warm_up} or weight_decay {self.weight_decay}")
         if not 1 <= self.reuse <= MAX_REUSE:
             raise ValueError(f"reuse is {self.reuse}; it must be 1 to {MAX_REUSE}")
-        check_choice("fitting.optimiser", self.optimiser, OPTIMISERS)
-        check_choice("fitting.schedule", self.schedule, SCHEDULES)
+        require_choice("fitting.optimiser", self.optimiser, OPTIMISERS)
+        require_choice("fitting.schedule", self.schedule, SCHEDULES)
         _check_betas(self.betas)
 
 
@@ -85,8 +86,8 @@ class Adversary:
     clip: float = 10.0
 
     def __post_init__(self) -> None:
-        check_choice("adversary.kind", self.kind, ADVERSARIES)
-        check_choice("adversary.discriminator", self.discriminator, DISCRIMINATORS)
+        require_choice("adversary.kind", self.kind, ADVERSARIES)
+        require_choice("adversary.discriminator", self.discriminator, DISCRIMINATORS)
         _check_betas(self.betas)
         if self.width < 1 or self.updates < 1 or min(self.weight, self.penalty, self.clip) < 0 or self.rate <= 0:
             raise ValueError(
@@ -181,7 +182,7 @@ def find_recipe(name_or_path: str, names: Sequence[str] = GENERATOR_RECIPES) -> 
     if name_or_path in names:
         return RECIPES / f"{name_or_path}.toml"
     path = Path(name_or_path)
-    if not path.is_file():
+    if not path.exists():
         shipped = f"the recipes that ship are {', '.join(names)}; any other is a TOML file"
         raise UserError(f"no recipe {name_or_path!r}: {shipped}", f"start from a copy of one in {RECIPES}", exit_code=2)
     return path
@@ -194,10 +195,8 @@ def read_recipe(path: str | Path, recipe_type: type[T]) -> T:
         UserError: the file is missing, not TOML, has an unknown key or a value of the wrong type or size.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         shipped = ", ".join(sorted(found.name for found in RECIPES.glob("*.toml")))
         raise UserError(f"no recipe {path}", f"start from a copy of one that ships in {RECIPES}: {shipped}")
-    try:
-        return from_table(tomllib.loads(path.read_text("utf-8")), recipe_type)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValueError) as error:
-        raise UserError(f"recipe {path}: {error}", "see the recipes that ship in " + str(RECIPES)) from error
+    origin = Origin(f"recipe {path}", f"see the recipes that ship in {RECIPES}")
+    return read_recipe_table(recipe_type, read_toml(path, origin), origin)

@@ -3,7 +3,6 @@
 import copy
 import io
 import math
-import pickle
 import shlex
 from pathlib import Path
 
@@ -14,6 +13,9 @@ from torch.optim import Optimizer
 from edgedeblur.data.blur_recipe import BlurRecipe
 from edgedeblur.errors import UserError
 from edgedeblur.files import write_bytes
+from edgedeblur.storage.contents import Origin, read_contents
+from edgedeblur.storage.documents import shown
+from edgedeblur.storage.tensor_files import first_line, load_torch
 from edgedeblur.train.processes import ALONE, Processes
 from edgedeblur.train.recipe_table import to_table
 from edgedeblur.train.saved_state import command_to_keep
@@ -21,6 +23,19 @@ from edgedeblur.train.saved_state import command_to_keep
 
 class OtherRunError(UserError):
     """The state is sound, and of a run with other settings."""
+
+
+_LIMIT = 16 << 30  # bytes of a state file
+_CONTENT = {  # what a training state must hold, as `save` writes it
+    "identity": dict,
+    "step": int,
+    "seconds": float,
+    "random": Tensor,
+    "averaged": dict,
+    "networks": dict,
+    "optimisers": dict,
+    "scaler": dict,
+}
 
 
 class RunningAverage:
@@ -132,18 +147,23 @@ class TrainingState:
             UserError: no such file, not a training state, or the state of a run with other settings.
         """
         content = parse_training_state(path, self.processes.from_first(lambda: _state_bytes(path)))
-        saved = _without_rates(_with_later_keys(content["identity"]))
+        try:
+            self._require_same(path, content["identity"])
+            self._load(content)
+        except UserError:
+            raise
+        except Exception as error:  # torch's own loading of each part raises whatever a damaged one leads to
+            raise UserError(f"{path} does not fit this run: {first_line(error)}", _begin_anew(path)) from error
+
+    def _require_same(self, path: Path, identity: dict) -> None:
+        saved = _without_rates(_with_later_keys(identity))
         differing = [name for name, value in _without_rates(self.identity).items() if saved.get(name) != value]
         if differing:
-            was = content["identity"].get(differing[0])
+            was = shown(identity.get(differing[0]))
             raise OtherRunError(
-                f"{path} is from a run with another {differing[0]}: {was!r}, now {self.identity[differing[0]]!r}",
-                _begin_anew(path),
+                f"{path} is from a run with another {differing[0]}: {was}, now {shown(self.identity[differing[0]])}",
+                f"give the settings of that run, or {_begin_anew(path)}",
             )
-        try:
-            self._load(content)
-        except (KeyError, ValueError, RuntimeError, TypeError) as error:
-            raise UserError(f"{path} does not fit this run: {error}", _begin_anew(path)) from error
 
     def _load(self, content: dict) -> None:
         self.averaged.load_state_dict(content["averaged"])
@@ -184,21 +204,23 @@ def read_training_state(path: Path) -> dict[str, dict[str, Tensor] | int | float
 
 def parse_training_state(path: Path, data: bytes) -> dict[str, dict[str, Tensor] | int | float]:
     """The same from the file's bytes; the path is for messages."""
-    try:
-        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-        if not {"identity", "step", "averaged"} <= content.keys():
-            raise ValueError("keys are missing")
-    except (pickle.UnpicklingError, RuntimeError, ValueError, AttributeError, EOFError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path} is not a training state: {reason}", _begin_anew(path)) from error
+    fix = _begin_anew(path)
+    if not data:
+        raise UserError(f"{path} is empty, not a training state", fix)
+    content = load_torch(io.BytesIO(data), Origin(f"{path} is not a training state: it", fix))
+    if not isinstance(content, dict) or not all(isinstance(content.get(key), kind) for key, kind in _CONTENT.items()):
+        raise UserError(f"{path} is not a training state: keys are missing or of another type", fix)
+    if content["step"] < 0 or not 0 <= content["seconds"] < math.inf:
+        raise UserError(f"{path}: step {content['step']} after {content['seconds']} seconds", fix)
     return content
 
 
 def _state_bytes(path: Path) -> bytes:
-    if not Path(path).is_file():
+    if not Path(path).exists():
         raise UserError(f"there is no training state {path} to resume from", "begin anew: leave out --resume")
-    return Path(path).read_bytes()
+    return read_contents(Path(path), _LIMIT, Origin(str(path), _begin_anew(path)))
 
 
 def _begin_anew(path: Path) -> str:
+    """For `train` and `distill`, which have --resume, and for `run`, which has not."""
     return f"begin anew: rm {shlex.quote(str(path))}, and the command without --resume"

@@ -48,10 +48,10 @@ def test_a_report_is_read_back_as_it_was_written_to_every_path(tmp_path, samples
         (lambda d: d.update(schema_version=2), "schema version 1"),
         (lambda d: d.update(extra=1), "extra"),
         (lambda d: d["model"].pop("macs"), "macs"),
-        (lambda d: d["budget"].update(verdict="maybe"), "report.budget.verdict is 'maybe'"),
-        (lambda d: d["latency_ms"].update(samples=["x"]), r"samples\[0\] is 'x'"),
+        (lambda d: d["budget"].update(verdict="maybe"), "budget.verdict = 'maybe'; allowed are pass, fail, unknown"),
+        (lambda d: d["latency_ms"].update(samples=["x"]), r"latency_ms.samples\[0\] = 'x'; a number is needed"),
         (lambda d: d.update(provenance=None), "provenance"),
-        (lambda d: d["int8"].update(convolutions=True), "convolutions is True"),
+        (lambda d: d["int8"].update(convolutions=True), "int8.convolutions = True; an integer is needed"),
     ],
 )
 def test_a_report_that_breaks_the_schema_is_refused_with_the_place(tmp_path, change, message):

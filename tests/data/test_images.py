@@ -1,11 +1,14 @@
 """Every kind of image file becomes uint8 RGB; every bad file becomes a message."""
 
+import os
+import sys
+
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from edgedeblur.data.images import image_or_folder, list_images, read_image, write_image
+from edgedeblur.data.images import image_or_folder, list_images, read_image, writable_name, write_image
 from edgedeblur.errors import UserError
 
 
@@ -141,3 +144,84 @@ def test_missing_and_empty_folders_are_messages(tmp_path):
         list_images(tmp_path / "none")
     with pytest.raises(UserError, match="no image or folder"):
         image_or_folder(tmp_path / "none")
+
+
+def written(path, data: bytes):
+    path.write_bytes(data)
+    return path
+
+
+def test_postscript_under_an_images_name_starts_no_program(tmp_path, monkeypatch):
+    """Pillow would run `gs`, found on PATH, on what the file holds."""
+    ghostscript, marker = tmp_path / "bin" / "gs", tmp_path / "started"
+    ghostscript.parent.mkdir()
+    ghostscript.write_text(f"#!/bin/sh\ntouch {marker}\n")
+    ghostscript.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{ghostscript.parent}:/usr/bin:/bin")
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n"
+    with pytest.raises(UserError, match=r"a.png is not an image: it holds PostScript \(EPS\)"):
+        read_image(written(tmp_path / "a.png", eps))
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("name", ["AVIF", "GIF", "DDS", "QOI", "PSD"])
+def test_a_format_that_is_not_read_is_named(picture, tmp_path, name):
+    path = tmp_path / "a.png"
+    if name == "PSD":
+        path.write_bytes(b"8BPS" + bytes(60))
+    else:
+        Image.fromarray(picture).save(path, format=name)
+    with pytest.raises(UserError, match=rf"a.png is not an image: it holds {name}") as refused:
+        read_image(path)
+    assert "PNG, JPEG, WEBP, BMP, TIFF, PPM" in refused.value.mend
+
+
+def test_an_image_of_another_accepted_format_than_its_name_says_is_read(picture, tmp_path):
+    Image.fromarray(picture).save(tmp_path / "a.png", format="BMP")
+    assert np.array_equal(read_image(tmp_path / "a.png"), picture)
+
+
+def test_a_phones_jpeg_with_a_second_picture_in_it_is_read(picture, tmp_path):
+    image = Image.fromarray(picture)
+    image.save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[image])
+    assert read_image(tmp_path / "a.jpg").shape == picture.shape
+
+
+def test_heic_is_read_where_pillow_heif_is_installed(picture, tmp_path):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    smooth = np.full((64, 48, 3), (200, 120, 40), np.uint8)
+    image = pillow_heif.from_pillow(Image.fromarray(smooth))
+    for name in ("a.heic", "b.jpg"):  # the content decides
+        image.save(tmp_path / name, quality=90)
+        assert np.abs(read_image(tmp_path / name).astype(int) - smooth).max() <= 4
+    assert [path.name for path in list_images(tmp_path)] == ["a.heic", "b.jpg"]
+
+
+def test_heic_without_pillow_heif_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    written(tmp_path / "a.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40))
+    assert [path.name for path in list_images(tmp_path)] == ["a.heic"]
+    with pytest.raises(UserError, match="a.heic is HEIC, which is read with pillow-heif") as refused:
+        read_image(tmp_path / "a.heic")
+    assert refused.value.mend == "pip install 'edgedeblur[heic]'"
+
+
+def test_the_output_for_a_heic_file_is_a_jpeg_of_its_own():
+    assert [writable_name(name) for name in ("a.heic", "A.HEIF", "a.jpg")] == ["a.heic.jpg", "A.HEIF.jpg", "a.jpg"]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif"])
+def test_a_small_file_with_more_pixels_than_allowed_is_refused_with_the_numbers(tmp_path, suffix):
+    path = tmp_path / f"bomb{suffix}"
+    Image.new("1", (20_000, 10_000)).save(path, **({"compression": "group4"} if suffix == ".tif" else {}))
+    with pytest.raises(UserError, match="has 20000x10000 pixels; allowed are at most 178,956,970|more than"):
+        read_image(path)
+
+
+def test_a_pipe_and_an_endless_file_are_no_images(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "endless.png").symlink_to("/dev/zero")
+    for name, kind in (("pipe.png", "a named pipe"), ("endless.png", "a device")):
+        for read in (read_image, image_or_folder):
+            with pytest.raises(UserError, match=f"{name} is {kind}, not a regular file"):
+                read(tmp_path / name)

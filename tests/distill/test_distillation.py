@@ -12,7 +12,6 @@ from rich.console import Console
 from torch import nn
 
 from edgedeblur.checkpoints import UNET, load_student, save_model, save_student
-from edgedeblur.data.blur import BlurRecipe
 from edgedeblur.data.default_set import default_set
 from edgedeblur.data.images import write_image
 from edgedeblur.distill import distillation
@@ -24,7 +23,6 @@ from edgedeblur.errors import UserError
 from edgedeblur.generators.unet import UNetConfig, build_unet
 from edgedeblur.student import build_student, student_spec
 from edgedeblur.train.recipe import RECIPES, read_recipe
-from edgedeblur.train.recipe_table import from_table
 
 TINY = UNetConfig(widths=(8, 8, 16), encoder_blocks=(1, 1, 1), decoder_blocks=(1, 1))
 
@@ -232,7 +230,7 @@ def test_watching_ends_with_the_block():
 def test_calibration_and_the_recipes_that_finish_a_student_have_the_same_blur():
     names = ("student", "student-from-scratch", "student-second", "student-finish")
     tuning, *stages = (read_recipe(RECIPES / f"{name}.toml", DistillRecipe) for name in names)
-    assert tuning.blur == stages[-1].blur == from_table(default_set().blur, BlurRecipe)
+    assert tuning.blur == stages[-1].blur == default_set().blur
     assert all(stage.losses == stages[0].losses and stage.head_rate == tuning.head_rate for stage in stages)
 
 

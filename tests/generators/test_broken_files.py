@@ -184,7 +184,7 @@ BROKEN = {
     text: "is a text file, not a file of generator weights",
     folder: "is a folder",
     absent: "does not exist",
-    pipe: "is not a regular file",
+    pipe: "is a named pipe, not a regular file",
     tflite: "is a TensorFlow Lite model",
     keras_hdf5: "is an HDF5 file",
     plain_pickle: "is a pickle that torch did not write",

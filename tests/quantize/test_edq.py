@@ -125,12 +125,15 @@ HOSTILE = {
     "infinity in JSON": (replaced("statistics.json", b'{"a": 1e999}'), "not a finite number"),
     "another format": (edited(lambda d: d.update(format="zip")), "its format is 'zip'"),
     "a future version": (edited(lambda d: d.update(version=2)), "version 2"),
-    "no student": (edited(lambda d: d.pop("student")), "'student'"),
+    "no student": (edited(lambda d: d.pop("student")), "key student is missing"),
     "no layers": (edited(lambda d: d["student"].update(layers=[])), "0 layers"),
-    "a layer that is no object": (edited(lambda d: d["student"].update(layers=[1])), "must have the fields"),
-    "a field too many": (edited(lambda d: layer(d, "stem").update(groups=2)), "must have the fields"),
-    "a text for a number": (edited(lambda d: layer(d, "stem").update(kernel="3")), "kernel is '3'"),
-    "true for a number": (edited(lambda d: layer(d, "stem").update(stride=True)), "stride is True"),
+    "a layer that is no object": (edited(lambda d: d["student"].update(layers=[1])), "a table is needed"),
+    "a field too many": (
+        edited(lambda d: layer(d, "stem").update(groups=2)),
+        "unknown key student.layers.*groups",
+    ),
+    "a text for a number": (edited(lambda d: layer(d, "stem").update(kernel="3")), "kernel = '3'; an integer"),
+    "true for a number": (edited(lambda d: layer(d, "stem").update(stride=True)), "stride = True; an integer"),
     "an even kernel": (edited(lambda d: layer(d, "stem").update(kernel=2)), "kernel is 2"),
     "a negative stride": (edited(lambda d: layer(d, "down1").update(stride=-2)), "stride is -2"),
     "a name that is a path": (edited(lambda d: layer(d, "stem").update(name="../stem")), "bad layer name"),
@@ -144,14 +147,17 @@ HOSTILE = {
     "a zero multiple": (edited(lambda d: d["student"].update(multiple=0)), "multiple is 0"),
     "a tensor without a scale": (edited(lambda d: d["tensors"].pop("stem")), "exactly the network's tensors"),
     "a negative scale": (edited(lambda d: d["tensors"]["stem"].update(scale=-0.1)), "not a positive number"),
-    "a text for a scale": (edited(lambda d: d["tensors"]["stem"].update(scale="0.1")), "not a usable number"),
+    "a text for a scale": (edited(lambda d: d["tensors"]["stem"].update(scale="0.1")), "stem.scale = '0.1'; a number"),
     "a zero point out of range": (edited(lambda d: d["tensors"]["stem"].update(zero_point=128)), "zero point 128"),
-    "a fractional zero point": (edited(lambda d: d["tensors"]["stem"].update(zero_point=0.5)), "integer zero point"),
+    "a fractional zero point": (
+        edited(lambda d: d["tensors"]["stem"].update(zero_point=0.5)),
+        "zero_point = 0.5; an integer",
+    ),
     "an image of another scale": (edited(lambda d: d["tensors"]["image"].update(scale=0.1)), "must be an image"),
     "another residual scale": (edited(lambda d: d["residual_scales"].update({"head": 3.0})), "residual_scale"),
     "no residual scale": (edited(lambda d: d["residual_scales"].pop("head")), "residual without its scale"),
     "a residual scale too many": (edited(lambda d: d["residual_scales"].update(stem=1)), "residual without its scale"),
-    "a recipe that is no object": (edited(lambda d: d.update(recipe=[])), "'recipe'"),
+    "a recipe that is no object": (edited(lambda d: d.update(recipe=[])), "recipe = \\[\\]; a table"),
     "float weights": (array(W, lambda w: w.astype(np.float32)), "int8 array|larger than"),
     "unsigned weights": (array(W, lambda w: w.view(np.uint8)), "must be an int8 array"),
     "weights of another shape": (array(W, lambda w: w.reshape(-1)), "must be an int8 array"),
@@ -211,7 +217,7 @@ def test_members_of_the_same_name_are_refused(tmp_path):
 def test_no_file_and_a_folder_are_the_users_errors(tmp_path):
     with pytest.raises(UserError, match="there is no file"):
         load_edq(tmp_path / "none.edq")
-    with pytest.raises(UserError, match="cannot read"):
+    with pytest.raises(UserError, match="is a folder"):
         load_edq(tmp_path)
 
 

@@ -4,10 +4,13 @@ import pytest
 import torch
 from torch import nn
 
+from edgedeblur.errors import UserError
 from edgedeblur.generators.double_scale import build_double_scale
 from edgedeblur.generators.patchgan import PatchGan, build_patchgan
 from edgedeblur.generators.tiles import in_tiles
 from edgedeblur.generators.unet import UNet, UNetConfig, build_unet
+from edgedeblur.storage.contents import Origin
+from edgedeblur.storage.records import read_record
 
 TINY = UNetConfig(widths=(8, 8, 16), encoder_blocks=(1, 1, 1), decoder_blocks=(1, 1))
 
@@ -87,12 +90,12 @@ def test_fresh_weights_are_a_function_of_the_seed():
     [{"widths": [8, 8]}, {"widths": [1, 8, 8, 8, 8]}, {"depth": [1]}, {"encoder_blocks": [1, 1, -1]}, {"widths": 5}],
 )
 def test_configurations_that_are_none_are_refused(values):
-    with pytest.raises(ValueError, match="not a U-Net configuration"):
-        UNetConfig.from_json(values)
+    with pytest.raises(UserError, match="not a U-Net configuration|unknown key depth|widths = 5; a list is needed"):
+        read_record(UNetConfig, values, Origin("a file"))
 
 
 def test_a_configuration_survives_json():
-    assert UNetConfig.from_json(TINY.to_json()) == TINY
+    assert read_record(UNetConfig, TINY.to_json(), Origin("a file")) == TINY
 
 
 @pytest.mark.parametrize("layers, side", [(3, 70), (5, 286)])

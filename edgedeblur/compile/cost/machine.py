@@ -2,12 +2,11 @@
 
 import dataclasses
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedeblur.compile.mca import Processor
-from edgedeblur.compile.strict_toml import bad_file, check_table
 from edgedeblur.errors import UserError
+from edgedeblur.storage.contents import Origin
 
 if TYPE_CHECKING:
     from edgedeblur.compile.target import Target
@@ -41,9 +40,6 @@ class CoreModel:
     handoff_ns: float
 
 
-MODEL_KEYS = {field.name: field.type for field in dataclasses.fields(CoreModel)}
-
-
 @dataclass(frozen=True)
 class Machine:
     """The cores that an artefact runs on, one thread each. clocks_ghz: by core, in the order in which they are filled.
@@ -69,17 +65,11 @@ class Machine:
         return min(self.core.l3_gb_per_s, self.core.memory_gb_per_s / self.threads)
 
 
-def parse_core_model(path: Path, table: dict) -> CoreModel:
-    """The `[estimate]` table of a target's file.
-
-    Raises:
-        UserError: unknown or missing keys, wrong types, numbers that are not above 0.
-    """
-    model = CoreModel(**check_table(path, "estimate.", table, MODEL_KEYS))
+def check_core_model(model: CoreModel, origin: Origin) -> None:
+    """Raises UserError for a number in a target's `[estimate]` table that is not above 0."""
     for key, value in dataclasses.asdict(model).items():
         if not isinstance(value, str) and not (value > 0 or (key == "foreseen_trips" and value == 0)):
-            raise bad_file(path, f"estimate.{key} = {value}; it must be above 0")
-    return model
+            raise origin.error(f"estimate.{key} = {value}; it must be above 0")
 
 
 def target_machine(target: "Target", threads: int | None = None) -> Machine:

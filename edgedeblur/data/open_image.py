@@ -1,0 +1,105 @@
+"""Opening an image file: only formats that are images here, only as many pixels as are allowed, one kind of error.
+
+The content decides, not the name. Pillow is told which formats to try: left to itself it would start Ghostscript for
+PostScript under any name.
+"""
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from edgedeblur.errors import UserError
+from edgedeblur.storage.contents import Origin, read_start
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM")  # Pillow's names
+MAX_PIXELS = 178_956_970  # where Pillow itself refuses an image as a decompression bomb
+_NEEDED = f"images are {', '.join(FORMATS)}, and HEIC with pillow-heif"
+_HEIC = "HEIC"
+# The brand in the first box of ISO base media files (ISO 14496-12)
+_BRANDS = {b"avif": "AVIF", b"avis": "AVIF"} | dict.fromkeys(
+    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), _HEIC
+)
+_STARTS = (
+    (b"DDS ", "DDS"),
+    (b"%!PS", "PostScript (EPS)"),
+    (b"\xc5\xd0\xd3\xc6", "PostScript (EPS)"),
+    (b"%PDF", "PDF"),
+    (b"GIF8", "GIF"),
+    (b"8BPS", "PSD"),
+    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"\0\0\0\x0cJXL ", "JPEG XL"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"qoif", "QOI"),
+    (b"\0\0\1\0", "ICO"),
+    (b"\x76\x2f\x31\x01", "OpenEXR"),
+    (b"PK\3\4", "a zip archive"),
+    (b"\x1a\x45\xdf\xa3", "a video (Matroska)"),
+    (b"RIFF", "a RIFF file that is not WebP"),
+)
+
+
+@contextlib.contextmanager
+def open_image(path: str | Path) -> Iterator[Image.Image]:
+    """Pillow's image of a file, opened and not yet decoded; whatever fails while it is decoded in the block becomes a
+    message too.
+
+    Raises:
+        UserError: the file is missing, no regular file, not an image, of a format that is not read (the message says
+            which), cut short, or larger than 178,956,970 pixels; HEIC without pillow-heif.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"no image file {path}", "check the path")
+    start = read_start(path, 64, Origin(str(path), _NEEDED))
+    formats = _formats(path, start)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on damaged tags, and on sizes whose limit is checked below
+            with Image.open(path, formats=formats) as image:
+                _check_size(path, *image.size)
+                yield image
+    except (UserError, MemoryError):
+        raise
+    except UnidentifiedImageError as error:
+        raise UserError(f"{path} is not an image: it holds {content_name(start)}", _NEEDED) from error
+    except Image.DecompressionBombError as error:
+        raise UserError(f"{path} has more than {MAX_PIXELS:,} pixels", "cut it into parts") from error
+    except Exception as error:  # Pillow's decoders raise whatever damaged bytes lead to
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(f"{path} cannot be read as an image: {reason}", "copy or make the file again") from error
+
+
+def content_name(start: bytes) -> str:
+    """What a file holds, by its first 64 bytes: "AVIF", "text", "nothing (0 bytes)"."""
+    if not start:
+        return "nothing (0 bytes)"
+    if start[4:8] == b"ftyp":
+        return _BRANDS.get(start[8:12], "a video (MP4)")
+    for magic, name in _STARTS:
+        if start.startswith(magic):
+            return name
+    if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in start):
+        return "text"
+    return "no known format"
+
+
+def _formats(path: Path, start: bytes) -> tuple[str, ...]:
+    if content_name(start) != _HEIC:
+        return FORMATS
+    try:
+        import pillow_heif
+    except ImportError:
+        raise UserError(f"{path} is HEIC, which is read with pillow-heif", "pip install 'edgedeblur[heic]'") from None
+    pillow_heif.register_heif_opener()
+    return ("HEIF",)
+
+
+def _check_size(path: Path, width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise UserError(
+            f"{path} has {width}x{height} pixels; allowed are at most {MAX_PIXELS:,} pixels", "cut it into parts"
+        )

@@ -1,0 +1,241 @@
+"""Small whole files of every kind that edgedeblur reads, made when they are needed."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from model_files import photo, write_quantised, write_student, write_teacher
+from networks import random_network, tiny_spec
+from PIL import Image
+from reports import example_report
+from safetensors.torch import save_file
+from torch import nn
+
+from edgedeblur.compile import link
+from edgedeblur.compile.artefact import NETWORK
+from edgedeblur.compile.emit import CONSTANTS, MODEL_C
+from edgedeblur.compile.manifest import MANIFEST, describe_files
+from edgedeblur.compile.target import load_target, target_table
+from edgedeblur.data.images import write_image
+from edgedeblur.data.synth import SynthOptions, write_pairs
+from edgedeblur.files import write_json
+from edgedeblur.generators.deblurgan_v1 import ResnetGenerator, V1Config
+from edgedeblur.generators.deblurgan_v2 import PyramidGenerator, V2Config
+from edgedeblur.progress import silent
+from edgedeblur.quantize.edq import save_edq
+from edgedeblur.quantize.observe import Calibration, TensorStatistics, calibration_to_json
+from edgedeblur.resources import resource_folder
+from edgedeblur.train.recipe import RECIPES
+from edgedeblur.train.state import TrainingState
+
+_ELF = b"\x7fELF" + bytes(14) + bytes([62, 0])  # e_machine of x86-64
+
+
+def images(folder: Path, *formats: str) -> list[Path]:
+    """Of 24x20 pixels: RGB, grey, palette and alpha where the format has them."""
+    paths = []
+    rgb = Image.fromarray(photo(24, 20))
+    for suffix in formats:
+        for mode in ("RGB", "L", "P", "RGBA"):
+            path = folder / f"{mode}.{suffix}"
+            try:
+                rgb.convert(mode).save(path)
+            except (OSError, KeyError):  # the format does not have the mode
+                continue
+            paths.append(path)
+    return paths
+
+
+def deep_png(folder: Path) -> list[Path]:
+    """16 bits a channel, of three channels and of one."""
+    deep = photo(24, 20).astype(np.uint16) * 257
+    paths = [folder / "deep.png", folder / "deep-grey.png"]
+    cv2.imwrite(str(paths[0]), deep)
+    cv2.imwrite(str(paths[1]), deep[..., 0])
+    return paths
+
+
+def video(folder: Path, suffix: str, codec: str) -> list[Path]:
+    path = folder / f"clip.{suffix}"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), 25, (48, 32))
+    for seed in range(4):
+        writer.write(photo(32, 48, seed))
+    writer.release()
+    return [path]
+
+
+def v1_state() -> dict[str, torch.Tensor]:
+    return ResnetGenerator(V1Config(blocks=1, ngf=2)).state_dict()
+
+
+def torch_file(folder: Path, state: dict, zipped: bool) -> list[Path]:
+    paths = [folder / "flat.pth", folder / "nested.pth"]
+    torch.save(state, paths[0], _use_new_zipfile_serialization=zipped)
+    torch.save({"epoch": 3, "model": state}, paths[1], _use_new_zipfile_serialization=zipped)
+    return paths
+
+
+def v2_file(folder: Path) -> list[Path]:
+    """The MobileNet's names and shapes with little data: torch stores a value that is repeated once."""
+    with torch.device("meta"):
+        shapes = {name: value.shape for name, value in PyramidGenerator(V2Config("features", 8)).state_dict().items()}
+    path = folder / "v2.h5"
+    torch.save({"model": {f"module.{name}": torch.zeros(shape).half() for name, shape in shapes.items()}}, path)
+    return [path]
+
+
+def safetensors_weights(folder: Path) -> list[Path]:
+    path = folder / "v1.safetensors"
+    save_file(v1_state(), path, metadata={"training": json.dumps({"steps": 3})})
+    return [path]
+
+
+class Doubling(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(x) * 2
+
+
+def torchscript(folder: Path) -> list[Path]:
+    path = folder / "program.pt"
+    torch.jit.trace(Doubling(), torch.zeros(1, 3, 16, 16)).save(str(path))
+    return [path]
+
+
+def exported(folder: Path) -> list[Path]:
+    path = folder / "program.pt2"
+    torch.export.save(torch.export.export(Doubling(), (torch.zeros(1, 3, 16, 16),)), path)
+    return [path]
+
+
+def unet(folder: Path) -> list[Path]:
+    return [write_teacher(folder / "unet.safetensors")]
+
+
+def student(folder: Path) -> list[Path]:
+    return [write_student(folder / "student.safetensors")]
+
+
+def quantised(folder: Path) -> list[Path]:
+    return [write_quantised(folder / "network.edq")]
+
+
+def with_statistics(folder: Path) -> list[Path]:
+    """A quantised network with what calibration saw of two tensors."""
+    seen = TensorStatistics(-1.0, 2.0, 4.0, 3, np.array([1, 0, 5]), np.array([0.5, 0.25]), 3.0)
+    calibration = Calibration({"stem": np.array([0.5, 1.0])}, {"stem": seen, "down1": seen})
+    network = replace(random_network(tiny_spec()), statistics=calibration_to_json(calibration))
+    save_edq(network, folder / "network.edq")
+    return [folder / "network.edq"]
+
+
+def manifest(folder: Path) -> list[Path]:
+    """Of an artefact with the right files, but no code in them."""
+    network, target = random_network(tiny_spec()), load_target("x86-64-v3")
+    artefact = folder / "artefact"
+    artefact.mkdir()
+    save_edq(network, artefact / NETWORK)
+    for name in (link.BENCH, link.LIBRARY, link.OBJECT, link.HEADER, MODEL_C, CONSTANTS):
+        (artefact / name).write_bytes(_ELF)
+    entry = {"macs": 5, "dot_instructions": 3, "schedule": {"method": "direct"}}
+    layers = [{"name": layer.name, "op": "conv3x3", **entry} for layer in network.spec.layers]
+    int8 = {"convolutions": len(layers), "int8_convolutions": len(layers), "dot_instructions": 5, "reasons": []}
+    found = {
+        **{"schema_version": 1, "name": "tiny-64x96", "tier": "tiny", "edgedeblur_version": "0.1.0", "parameters": 5},
+        **{"macs": 5, "input_shape": [64, 96, 3], "target": {"name": target.name, **target_table(target)}},
+        **{"layers": layers, "int8": int8, "arena_bytes": 5, "workspace_bytes": 5, "weights_bytes": 5},
+        **{"tensors": {"image": {"scale": 0.5, "zero_point": -128}}, "recipe": {"observer": "mse"}},
+        **{"provenance": {"teacher": "unet"}, "tool_versions": {"apache-tvm": "1"}, "network_sha256": "a" * 64},
+        **{"files": describe_files(artefact), "fallbacks": []},
+    }
+    write_json(artefact / MANIFEST, found)
+    return [artefact / MANIFEST]
+
+
+def report(folder: Path) -> list[Path]:
+    write_json(folder / "report.json", asdict(example_report([30.0] * 50)))
+    return [folder / "report.json"]
+
+
+def evaluation(folder: Path) -> list[Path]:
+    scores = [{"psnr_db": 29.0, "ssim": 0.9, "ms": 3.0}] * 3
+    models = [{"name": kind, "kind": kind, "sha256": kind} for kind in ("teacher", "student", "quantised")]
+    means = [{"group": "all", "pairs": 7, "blurred": {"psnr_db": 25.0, "ssim": 0.8, "ms": None}, "models": scores}]
+    write_json(folder / "evaluation.json", {"protocol": "own", "models": models, "means": means, "pairs": []})
+    return [folder / "evaluation.json"]
+
+
+def run_state(folder: Path) -> list[Path]:
+    write_json(folder / "run-state.json", {"distill": {"key": "a" * 64, "outputs": None}})
+    return [folder / "run-state.json"]
+
+
+def targets(folder: Path) -> list[Path]:
+    del folder
+    return [path for path in resource_folder("targets").glob("*.toml") if path.stem != "host"]
+
+
+def tuned(folder: Path) -> list[Path]:
+    """The first entries of a database that ships."""
+    text = (resource_folder("targets") / "tuned" / "cortex-a77.toml").read_text()
+    path = folder / "tuned.toml"
+    path.write_text("[[layers]]".join(text.split("[[layers]]")[:4]))
+    return [path]
+
+
+def recipes(folder: Path) -> list[Path]:
+    del folder
+    return [RECIPES / f"{name}.toml" for name in ("unet", "deblurgan", "deblurgan-v2")]
+
+
+def student_recipes(folder: Path) -> list[Path]:
+    del folder
+    return sorted(RECIPES.glob("student*.toml"))
+
+
+def synth_options(root: Path) -> SynthOptions:
+    return SynthOptions(root / "pairs", (f"photos:{root / 'photos'}",), kinds=("linear",), count=2, size=(16, 16))
+
+
+def pairs(folder: Path, name: str) -> list[Path]:
+    """A file of two pairs that `synth` made."""
+    write_image(folder / "photos" / "a.png", photo(64, 64))
+    write_pairs(synth_options(folder), silent)
+    return [folder / "pairs" / name]
+
+
+def training(folder: Path) -> TrainingState:
+    """The state of a run of a small network."""
+    del folder
+    network = nn.Conv2d(3, 4, 3)
+    optimiser = torch.optim.AdamW(network.parameters(), 0.1)
+    identity = {"seed": 0, "recipe": {"fitting": {"batch": 4}}}
+    return TrainingState(
+        {"net": network}, {"net": optimiser}, torch.amp.GradScaler("cpu", enabled=False), 0.9, identity
+    )
+
+
+def training_state(folder: Path) -> list[Path]:
+    run = training(folder)
+    run.main(torch.zeros(1, 3, 8, 8)).sum().backward()
+    run.optimisers["net"].step()
+    run.save(folder / "student.state.pt")
+    return [folder / "student.state.pt"]
+
+
+def bench_output(folder: Path) -> list[Path]:
+    layer = {"name": "stem", "macs": 5, "ms": 0.25, "samples_ms": [0.25]}
+    printed = {
+        **{"schema_version": 1, "model": "tiny-64x96", "isa": "avx2", "height": 64, "width": 96, "threads": 2},
+        **{"interrupted": False, "load_ms": 1.5, "first_ms": None, "samples_ms": [1.0, 2.0], "peak_rss_kb": 4000},
+        **{"peak_rss_source": "VmHWM", "arena_bytes": 10, "workspace_bytes": 10, "weights_bytes": 10},
+        **{"layers": [layer], "peak_gmacs": 30.0},
+    }
+    write_json(folder / "output.json", printed)
+    return [folder / "output.json"]

@@ -1,0 +1,142 @@
+"""Every loader of edgedeblur, with the files that it is tried on and how these are damaged."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import corpus
+import mutate
+import numpy as np
+
+from edgedeblur.bench.quality import recorded_quality
+from edgedeblur.bench.report import read_report
+from edgedeblur.checkpoints import load_student
+from edgedeblur.compile.target import load_target
+from edgedeblur.compile.tuned import read_database
+from edgedeblur.data.images import read_image
+from edgedeblur.data.pairs import find_pairs
+from edgedeblur.data.synth import write_pairs
+from edgedeblur.distill.recipe import DistillRecipe
+from edgedeblur.generators.load import load_generator
+from edgedeblur.progress import silent
+from edgedeblur.quantize.edq import load_edq
+from edgedeblur.quantize.observe import calibration_from_json
+from edgedeblur.restore.facts import model_facts
+from edgedeblur.restore.open import open_model
+from edgedeblur.restore.video import deblur_video
+from edgedeblur.resume import Step, run_steps
+from edgedeblur.runtime.program import parse_bench_output
+from edgedeblur.steps import calibration_images, read_blur_table
+from edgedeblur.train.borrowed import read_borrowed
+from edgedeblur.train.recipe import GeneratorRecipe, read_recipe
+
+
+@dataclass(frozen=True)
+class Loader:
+    """corpus: makes whole files in a folder. damage: what is done to one. load: what reads the damaged file.
+
+    names_file: whether a refusal must name the file.
+    """
+
+    corpus: Callable[[Path], list[Path]]
+    damage: mutate.Mutate
+    load: Callable[[Path], object]
+    names_file: bool = True
+
+
+def _image_of(*suffixes: str) -> Loader:
+    return Loader(lambda folder: corpus.images(folder, *suffixes), mutate.raw, read_image)
+
+
+def _video(path: Path) -> None:
+    deblur_video(path, path.with_name("out.avi"), lambda image: image, lambda frames: None)
+
+
+def _calibration(path: Path) -> None:
+    calibration_images(path.parent, 0)
+
+
+def _pairs(path: Path) -> None:
+    for pair in find_pairs(path.parent.parent):
+        pair.read()
+
+
+def _synth(path: Path) -> None:
+    write_pairs(corpus.synth_options(path.parent.parent), silent)
+
+
+def _run_state(path: Path) -> None:
+    run_steps(path.parent, [Step("distill", {}, [], [], lambda begun: None)], lambda line: None)
+
+
+def _statistics(path: Path) -> None:
+    calibration_from_json(load_edq(path).statistics)
+
+
+def _facts(path: Path) -> None:
+    model_facts(path)
+
+
+def _model(path: Path) -> None:
+    image = np.zeros((16, 16, 3), np.uint8)
+    open_model(path).restore(image)
+
+
+LOADERS: dict[str, Loader] = {
+    "image PNG": _image_of("png"),
+    "image PNG of 16 bits": Loader(corpus.deep_png, mutate.raw, read_image),
+    "image JPEG": _image_of("jpg"),
+    "image WebP": _image_of("webp"),
+    "image BMP": _image_of("bmp"),
+    "image TIFF": _image_of("tif"),
+    "image PPM": _image_of("ppm"),
+    "video AVI": Loader(lambda folder: corpus.video(folder, "avi", "MJPG"), mutate.raw, _video),
+    "video MP4": Loader(lambda folder: corpus.video(folder, "mp4", "mp4v"), mutate.raw, _video),
+    "calibration images": Loader(lambda folder: corpus.images(folder, "png"), mutate.raw, _calibration),
+    "pairs": Loader(lambda folder: corpus.pairs(folder, "blur/000001.png"), mutate.raw, _pairs),
+    "synth.json": Loader(lambda folder: corpus.pairs(folder, "synth.json"), mutate.json_values, _synth),
+    "pairs.jsonl": Loader(lambda folder: corpus.pairs(folder, "pairs.jsonl"), mutate.json_lines, _synth),
+    "teacher v1, zip": Loader(
+        lambda folder: corpus.torch_file(folder, corpus.v1_state(), True), mutate.zip_members, load_generator
+    ),
+    "teacher v1, older pickle": Loader(
+        lambda folder: corpus.torch_file(folder, corpus.v1_state(), False), mutate.raw, load_generator
+    ),
+    "teacher v1, safetensors": Loader(corpus.safetensors_weights, mutate.safetensors, load_generator),
+    "teacher v2": Loader(corpus.v2_file, mutate.zip_members, functools.partial(load_generator, accept_half=True)),
+    "teacher U-Net": Loader(corpus.unet, mutate.safetensors, load_generator),
+    "TorchScript": Loader(corpus.torchscript, mutate.zip_members, load_generator),
+    "torch.export, not trusted": Loader(corpus.exported, mutate.zip_members, load_generator),
+    "borrowed weights": Loader(
+        lambda folder: corpus.torch_file(folder, {"features.0.weight": corpus.v1_state()["model.1.weight"]}, True),
+        mutate.zip_members,
+        lambda path: read_borrowed(path, "VGG19", "give another file"),
+    ),
+    "student": Loader(corpus.student, mutate.safetensors, load_student),
+    "student, opened": Loader(corpus.student, mutate.safetensors, _model),
+    "edq": Loader(corpus.quantised, mutate.zip_members, _facts),
+    "edq, statistics": Loader(corpus.with_statistics, mutate.zip_members, _statistics),
+    "artefact's manifest": Loader(corpus.manifest, mutate.json_values, lambda path: model_facts(path.parent)),
+    "report": Loader(corpus.report, mutate.json_values, read_report),
+    "evaluation.json": Loader(corpus.evaluation, mutate.json_values, lambda path: recorded_quality(path, "quantised")),
+    "run-state.json": Loader(corpus.run_state, mutate.json_values, _run_state),
+    "target": Loader(corpus.targets, mutate.toml_lines, load_target),
+    "tuned schedules": Loader(corpus.tuned, mutate.toml_lines, read_database),
+    "recipe of a generator": Loader(
+        corpus.recipes, mutate.toml_lines, functools.partial(read_recipe, recipe_type=GeneratorRecipe)
+    ),
+    "recipe of a student": Loader(
+        corpus.student_recipes, mutate.toml_lines, functools.partial(read_recipe, recipe_type=DistillRecipe)
+    ),
+    "recipe of blur": Loader(corpus.student_recipes, mutate.toml_lines, read_blur_table),
+    "training state": Loader(
+        corpus.training_state, mutate.zip_members, lambda path: corpus.training(path.parent).restore(path)
+    ),
+    "bench program's output": Loader(
+        corpus.bench_output,
+        mutate.json_values,
+        lambda path: parse_bench_output(path.read_text("utf-8", "replace")),
+        names_file=False,
+    ),
+}
