@@ -1,18 +1,16 @@
 """Calibration pictures, and others that are kept apart from them to measure on what int8 costs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from edgedeblur.data.blur import BlurRecipe
 from edgedeblur.data.default_set import DefaultSet, default_set
 from edgedeblur.data.held_back import always_blurred
 from edgedeblur.data.images import image_or_folder, read_image
 from edgedeblur.data.pairs import Pair, find_pairs, has_pairs
 from edgedeblur.data.sources import Photos
-from edgedeblur.train.recipe import from_table
 
 MOST_IMAGES = 64  # crops of the default photographs, and at most of a folder
 MOST_HELD_BACK = 8
@@ -36,7 +34,7 @@ def calibration_images(folder: Path | None, seed: int) -> tuple[list[np.ndarray]
     """
     if folder is None:
         photos = default_set()
-        source = Photos(photos.training, from_table(photos.blur, BlurRecipe))
+        source = Photos(photos.training, photos.blur)
         draws = (np.random.default_rng((seed, index)) for index in range(MOST_IMAGES))
         return [source.draw(rng, _CROP_SIZE)[0] for rng in draws], "default set"
     found = _found(folder)
@@ -63,7 +61,7 @@ def held_back_images(folder: Path | None, seed: int) -> HeldBack:
 
 
 def _default_held_back(photos: DefaultSet, seed: int) -> HeldBack:
-    source = always_blurred(Photos(photos.validation, from_table(photos.blur, BlurRecipe)))
+    source = always_blurred(Photos(photos.validation, replace(photos.blur, **vars(photos.held_back))))
     draws = (np.random.default_rng((seed, 0xE7, index)) for index in range(MOST_HELD_BACK))
     blurred, sharp = zip(*(source.draw(rng, _CROP_SIZE) for rng in draws), strict=True)
     return HeldBack(list(blurred), list(sharp), "crops of the default photographs that are held back")
