@@ -143,6 +143,14 @@ def test_paths_are_as_long_as_asked_and_sharp_in_the_middle(shake, shutter):
         assert motion.maps[:, 4] == pytest.approx(np.broadcast_to(np.eye(3), (50, 3, 3)), abs=1e-9)
 
 
+@pytest.mark.parametrize("shake", [shipped_shake(), Turning((0.0, 0.0, 0.0))], ids=["model", "still"])
+def test_a_path_of_no_length_and_a_phone_that_lies_still_move_nothing(shake):
+    lengths = np.array([0.0, 0.0 if shake is shipped_shake() else 20.0])
+    instants = np.repeat(frame_instants(7, 0.0)[None], 2, axis=0)
+    motion = draw_recorded(np.random.default_rng(0), ONLY, shake, (40, 40), lengths, instants, np.full(2, 7 / 240))
+    assert motion.maps == pytest.approx(np.broadcast_to(np.eye(3), (2, 7, 3, 3)), abs=1e-9)
+
+
 def test_pictures_lie_anywhere_within_a_frame_and_lenses_see_the_recipes_angles():
     recipe = dataclasses.replace(ONLY, frame_width=1000.0, min_view=40.0, max_view=60.0)
     view = draw_view(np.random.default_rng(0), recipe, (100, 200), 4000)
