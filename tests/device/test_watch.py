@@ -57,9 +57,9 @@ def test_where_the_zones_are_closed_androids_service_is_asked(phone):
 def test_the_loop_on_the_phone_ends_with_the_watch(phone):
     played, connection = phone
     running = []
-    watched(connection, 1, lambda watch: running.append(len(loops(played))))
+    watched(connection, 2, lambda watch: running.append(len(loops(played))))
     assert max(running) >= 1  # the shell forks
-    for _ in range(100):
+    for _ in range(600):
         if not loops(played):
             break
         time.sleep(0.05)
