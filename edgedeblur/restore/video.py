@@ -1,5 +1,6 @@
 """Video frame by frame through OpenCV: size and frame rate are kept, audio is not."""
 
+import contextlib
 import mmap
 import os
 import re
@@ -39,7 +40,7 @@ def deblur_video(source: Path, destination: Path, restore: Restore, frame_done: 
         Notes for the user: dropped audio, an unknown frame rate.
 
     Raises:
-        UserError: not a video, a container that cannot be written, or no frame in it.
+        UserError: not a video, a container that cannot be written, no frame in it, or a disk that is full.
     """
     import cv2
 
@@ -62,7 +63,18 @@ def deblur_video(source: Path, destination: Path, restore: Restore, frame_done: 
         if writer is None:
             raise UserError(f"{source} has no frame that can be read")
         writer.release()
+        _require_whole(temporary, count)
     return notes
+
+
+def _require_whole(path: Path, frames: int) -> None:
+    """OSError where the file has fewer frames: OpenCV says nothing of a disk that is full."""
+    found = 0
+    with contextlib.suppress(UserError), _capture(path) as capture:  # nothing can be read where the index is missing
+        while capture.grab():
+            found += 1
+    if found < frames:
+        raise OSError(f"{found} of {frames} frames were written")
 
 
 def has_audio(path: Path) -> bool:

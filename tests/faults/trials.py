@@ -84,6 +84,7 @@ class Tally:
 
     def require(self, good: bool, what: str) -> None:
         if not good:
+            print(f"FAILED  {what}", file=sys.stderr, flush=True)
             self.failures.append(what)
 
 
@@ -191,7 +192,7 @@ class Trials:
 
     def _look_at_files(self, place: Place, what: str) -> None:
         for problem in damaged(place.work):
-            self.tally.failures.append(f"{what}: {problem}")
+            self.tally.require(False, f"{what}: {problem}")
 
     def _go_on(self, place: Place, what: str) -> None:
         """By the command that was printed, where one was; what does not fit is refused with a command that does."""
