@@ -102,8 +102,7 @@ def quantise_step(
     """student.safetensors and calibration images to an `.edq` file.
 
     Args:
-        calibration: a folder of blurred images or of pairs; None: the default photographs, blurred with the options'
-            seed.
+        calibration: a folder of blurred images or of pairs; None: the default photographs, blurred with the seed.
 
     Raises:
         UserError: no student, no images, or a student that cannot be quantised.

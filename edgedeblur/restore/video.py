@@ -1,5 +1,6 @@
 """Video frame by frame through OpenCV: size and frame rate are kept, audio is not; frames that are missing are told."""
 
+import contextlib
 import mmap
 import os
 import re
@@ -45,7 +46,7 @@ def deblur_video(
         Notes for the user (dropped audio, no frame rate or a changing one), and which frames are not in the output.
 
     Raises:
-        UserError: not a video, a container that cannot be written, or no frame in it.
+        UserError: not a video, a container that cannot be written, no frame in it, or a disk that is full.
     """
     import cv2
 
@@ -74,6 +75,7 @@ def deblur_video(
         if writer is None:
             raise UserError(f"{source} has no frame that can be read")
         writer.release()
+        _require_whole(temporary, good)
     if abs(seconds - (good + odd - 1) / rate) > 2 / rate:
         notes.append(f"its frames are not evenly spaced in time; in the output they are, {rate:g} a second")
     return notes, _missing(declared, good, odd)
@@ -86,6 +88,16 @@ def _missing(declared: int, good: int, odd: int) -> str | None:
     if odd:
         reasons.append(f"{odd} frames have another size than the first")
     return f"{' and '.join(reasons)}; they are missing in the output" if reasons else None
+
+
+def _require_whole(path: Path, frames: int) -> None:
+    """OSError where the file has fewer frames: OpenCV says nothing of a disk that is full."""
+    found = 0
+    with contextlib.suppress(UserError), _capture(path) as capture:  # nothing can be read where the index is missing
+        while capture.grab():
+            found += 1
+    if found < frames:
+        raise OSError(f"{found} of {frames} frames were written")
 
 
 def has_audio(path: Path) -> bool:

@@ -1,6 +1,7 @@
 """Where caches lie, also for users without a home: containers run with user ids that no passwd file knows."""
 
 import os
+import pwd
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -31,7 +32,10 @@ def settle_without_home() -> None:
     """Gives libraries that ask for the user's home and name an answer where the system has none."""
     if _home() is None:
         os.environ["HOME"] = str(cache_folder())
-    os.environ.setdefault("LOGNAME", f"uid{os.getuid()}")
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        os.environ.setdefault("LOGNAME", f"uid{os.getuid()}")
 
 
 def _candidates() -> Iterator[Path]:

@@ -32,8 +32,6 @@ def main() -> int:
             disturb(server, inputs, Path(folder) / name, name, options, tally)
     for what, count in sorted(tally.counts.items()):
         print(f"{count:6}  {what}")
-    for failure in tally.failures:
-        print(f"FAILED  {failure}")
     print(f"{sum(tally.counts.values())} events, {len(tally.failures)} failures, {time.monotonic() - begin:.0f} s")
     return 1 if tally.failures else 0
 
@@ -43,7 +41,6 @@ def disturb(server: Server, inputs: Path, folder: Path, name: str, options: argp
     undisturbed(server, inputs, folder / "warm", command)  # fills zig's cache, which would make the times untrue
     expected, seconds = undisturbed(server, inputs, folder / "first", command)
     trials = Trials(server, inputs, folder, command, expected, seconds, tally)
-    print(f"{name}: {seconds:.1f} s undisturbed", file=sys.stderr, flush=True)
     for _ in range(options.kills):
         for number in SIGNALS:
             trials.kill(number, rng)
@@ -52,6 +49,7 @@ def disturb(server: Server, inputs: Path, folder: Path, name: str, options: argp
     trials.read_only()
     for _ in range(max(1, options.kills // 4)):
         trials.two_at_once(rng)
+    print(f"{name}: {seconds:.1f} s undisturbed; all trials done", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,10 @@ def load_everything() -> None:
 def start(request: dict) -> int:
     process = os.fork()
     if process == 0:
-        become_command(**request)
+        try:
+            become_command(**request)
+        finally:
+            os._exit(1)  # interrupted before the command began
     return process
 
 

@@ -61,6 +61,7 @@ class Place:
         return path
 
     def start(self, words: list[str], log: str = "log", most_bytes: int | None = None, killed_at: int | None = None):
+        (self.folder / log).write_bytes(b"")  # it may be killed before it opens it
         where = {"folder": str(self.folder), "log": str(self.folder / log), "scratch": str(self.scratch)}
         return self.server.ask(words=list(words), most_bytes=most_bytes, killed_at=killed_at, **where)
 
@@ -84,6 +85,7 @@ class Tally:
 
     def require(self, good: bool, what: str) -> None:
         if not good:
+            print(f"FAILED  {what}", file=sys.stderr, flush=True)
             self.failures.append(what)
 
 
@@ -181,7 +183,7 @@ class Trials:
             self.tally.counts["finished before the signal"] += 1
         elif number == signal.SIGKILL:
             self.tally.require(code == -signal.SIGKILL, f"{what}: exit {code}: {told}")
-        elif (code == -number and not told) or (code == 1 and told.strip() == "Aborted!"):
+        elif (code in (-number, 1) and not told) or (code == 1 and told.strip() == "Aborted!"):
             self.tally.counts["ended before it could say anything"] += 1  # the interpreter's start
         else:
             good = code == INTERRUPTED and "Traceback" not in told and "unexpected" not in told
@@ -191,7 +193,7 @@ class Trials:
 
     def _look_at_files(self, place: Place, what: str) -> None:
         for problem in damaged(place.work):
-            self.tally.failures.append(f"{what}: {problem}")
+            self.tally.require(False, f"{what}: {problem}")
 
     def _go_on(self, place: Place, what: str) -> None:
         """By the command that was printed, where one was; what does not fit is refused with a command that does."""
