@@ -21,7 +21,7 @@ test: setup test-tools lint
 
 # The C runtime, the emitted C and the kernels under sanitizers; docs/reliability.md has the figures.
 sanitize: setup
-	$(BIN)/python tests/sanitize/harness.py
+	$(BIN)/python tests/sanitize/sanitizers.py
 
 benchmarks: setup
 	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only -s
