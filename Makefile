@@ -21,7 +21,8 @@ test: setup test-tools lint
 
 # The C runtime, the emitted C and the kernels under sanitizers; docs/reliability.md has the figures.
 sanitize: setup
-	$(BIN)/python tests/sanitize/harness.py
+	$(BIN)/python tests/sanitize/sanitizers.py
+
 # Damaged files for every loader, 5,000 each where `make test` has 200: docs/reliability.md.
 FUZZ_COUNT ?= 5000
 fuzz: setup

@@ -20,8 +20,10 @@ PYTHONPATH=. PYTHONUNBUFFERED=1 $python -m edgedeblur.cli.main distill --tier "$
 	--validation "$data/pairs/gopro720" --validation "$data/pairs/gopro256" --validation "$data/pairs/reds320" \
 	--device "${DEVICE:-auto}" --minutes "$minutes" --validate-minutes 1.5 --checkpoint-minutes 2 --no-tensorboard \
 	--workdir "$output/work" -o "$output/student-$tier.safetensors" 2>&1 | tee "$output/train-$tier.log"
-# The state is for --resume after an interruption; in pieces, where files that come back are limited in size.
-split -b 15m -d "$output/student-$tier.state.pt" "$output/student-$tier.state.pt."
-rm "$output/student-$tier.state.pt"
+# Weights are enough to go on from; a state is left only where the run was interrupted, for --resume, here in pieces, since
+# files that come back may be limited in size.
+rm -f "$output/student-$tier.finished.pt"
+state="$output/student-$tier.state.pt"
+if [ -e "$state" ]; then split -b 15m -d "$state" "$state." && rm "$state"; fi
 rm -rf "$output/work"
 ls -l "$output"

@@ -115,7 +115,10 @@ def compile_network(
         link.link_bench(folder, target)
         _link_library(folder, target, log)
         files = manifest.describe_files(folder)
-        manifest.write_manifest(folder, manifest.make_manifest(network, sets, chosen, target, files))
+        made = manifest.make_manifest(network, sets, chosen, target, files)
+        for reason in (reason for entry in (made, *made["fallbacks"]) for reason in entry["int8"]["reasons"]):
+            log(f"note: not int8: {reason}")
+        manifest.write_manifest(folder, made)
     return load_artefact(output)
 
 

@@ -11,7 +11,7 @@ from collections import Counter
 
 from edgedeblur.compile.cost.effects import UnknownControlFlow
 from edgedeblur.compile.cost.execution import Execution
-from edgedeblur.compile.cost.machine_code import Instruction, parallel_body
+from edgedeblur.compile.cost.machine_code import Function, Instruction, parallel_body
 from edgedeblur.compile.int8_proof import Int8Evidence
 from edgedeblur.compile.kernels.layer import ConvLayer
 from edgedeblur.compile.lower import LayerKernel
@@ -33,17 +33,11 @@ def int8_evidence(kernel: LayerKernel, body: list[str], architecture: str, dtype
         body: its lines of assembly, as `assembly.kernel_bodies` gives them.
         dtypes: of its operands, in the order of its parameters, as the plan has them.
     """
-    function = parallel_body(body)
-    products: Counter = Counter()
-    uncounted = ""
+    products, uncounted = Counter(), ""
     try:
-        counts = Execution(function, architecture).task(0, 1)
-        for block, runs in counts.blocks.items():
-            for instruction in function.blocks[block].instructions:
-                kind, each = products_of(instruction, architecture)
-                products[kind] += runs * each
-    except UnknownControlFlow as error:
-        uncounted = str(error)
+        products = _products(parallel_body(body), architecture)
+    except (UnknownControlFlow, LookupError, TypeError, ValueError) as error:  # a form of code that is not known yet
+        uncounted = str(error) or type(error).__name__
     needed = _macs_on_pixels(kernel.layer)
     if kernel.schedule.method == "winograd":
         needed = needed * POSITIONS // (PATCH * PATCH * kernel.layer.kernel**2)
@@ -52,6 +46,16 @@ def int8_evidence(kernel: LayerKernel, body: list[str], architecture: str, dtype
     return Int8Evidence(
         products["integer"], needed, products["float"], _float_products_allowed(kernel), operands, uncounted
     )
+
+
+def _products(function: Function, architecture: str) -> Counter:
+    """Products by kind that all tasks of a kernel make together."""
+    products: Counter = Counter()
+    for block, runs in Execution(function, architecture).task(0, 1).blocks.items():
+        for instruction in function.blocks[block].instructions:
+            kind, each = products_of(instruction, architecture)
+            products[kind] += runs * each
+    return products
 
 
 def products_of(instruction: Instruction, architecture: str) -> tuple[str, int]:

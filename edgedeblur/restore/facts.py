@@ -212,15 +212,13 @@ def _origin(recipe: dict, provenance: dict) -> list[Fact]:
 
 def _compiled_layer(stored: LayerFacts, entry: dict) -> LayerFacts:
     """What is stored of a layer, with what the manifest's entry says of its kernel."""
-    evidence = entry.get("int8")
     return dataclasses.replace(
         stored,
-        activation=evidence["operands"]["out"] if evidence else stored.activation,
         dot_instructions=entry["dot_instructions"],
         input_passes=entry.get("input_passes"),
         schedule_source=entry.get("schedule_source", "default"),
         schedule_note=entry.get("schedule_note"),
-        int8=evidence,
+        int8=entry.get("int8"),
     )
 
 
@@ -256,9 +254,7 @@ def _quantised_layer(network: QuantisedNetwork, layer: QuantisedConv, macs: int)
 
 
 def _stored_proof(layers: list[LayerFacts]) -> str:
-    int8 = sum(
-        (layer.weight, layer.bias) == ("int8", "int32") and layer.activation in ("int8", "uint8") for layer in layers
-    )
+    int8 = sum((layer.weight, layer.bias, layer.activation) == ("int8", "int32", "int8") for layer in layers)
     return f"{int8} of {len(layers)} convolutions have int8 weights and int8 activations in the file"
 
 

@@ -102,7 +102,7 @@ def layer_facts_table(facts: Facts) -> Table:
         "weight",
         "bias",
         "activation",
-        *(("dot instructions", "int8 M / needed", "float M / allowed", "passes", "schedule") if compiled else ()),
+        *(("dot instructions", "int8 M\n/ needed", "float M\n/ allowed", "passes", "schedule") if compiled else ()),
     ):
         table.add_column(heading, justify="right")
     for layer in facts.layers:

@@ -69,7 +69,7 @@ def run_one_step(folder: Path, tier: str, **given) -> list[float]:
     tiny = {"data": (str(folder / "photos"),), "validation": (str(folder / "pairs"),), "batch": 1, "crop": 32}
     tiny |= {"device": "cpu", "tensorboard": False, "steps": 1, "output": folder / "student.safetensors"}
     distill(distill_options(WorkDir(folder / "work"), None, tier, **given, **tiny))
-    state = torch.load(folder / "student.state.pt", weights_only=True)
+    state = torch.load(folder / "student.finished.pt", weights_only=True)
     return sorted((group["base_rate"] for group in state["optimisers"]["student"]["param_groups"]), reverse=True)
 
 

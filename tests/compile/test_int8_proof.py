@@ -120,6 +120,8 @@ def test_tensors_of_other_types_are_found_out(operand, dtype):
 def test_code_that_cannot_be_followed_proves_nothing(target, kernel):
     evidence = evidence_of(kernel, ["conv_compute_:", "\tret" if target.isa == "sdot" else "\tretq"], target)
     assert "makes 0 integer products" in why_not_int8("a", evidence)[0]
+    elsewhere = ["conv_compute_:", "\tb\tmemset" if target.isa == "sdot" else "\tjmp\tmemset@PLT"]
+    assert "could not be counted" in why_not_int8("a", evidence_of(kernel, elsewhere, target))[0]
     unknown = {"uncounted": "condition ne on a value that is not known"}
     assert why_not_int8("a", evidence | unknown) == [
         "a: its machine code could not be counted: condition ne on a value that is not known"

@@ -1,5 +1,6 @@
 """Artefacts restore images of any size, here through the library and for other processors through their simulator."""
 
+import dataclasses
 import shutil
 
 import numpy as np
@@ -9,6 +10,7 @@ from model_files import photo
 from networks import random_network, tiny_spec
 
 from edgedeblur.quantize import interpreter
+from edgedeblur.restore import facts as facts_module
 from edgedeblur.restore.facts import model_facts
 from edgedeblur.restore.open import open_model
 from edgedeblur.restore.tiling import restore_any_size
@@ -50,4 +52,13 @@ def test_the_facts_of_an_artefact_hold_the_proof_that_it_is_int8():
     assert facts.proof[0] == "8 of 8 convolutions have int8 weights and int8 activations in the file"
     assert (
         facts.proof[1].startswith("8 of 8 compiled kernels") and f"{dots:,} are in the machine code" in facts.proof[1]
+    )
+
+
+def test_a_stored_network_that_is_not_int8_is_not_counted_as_one():
+    network = random_network(tiny_spec())
+    floats = dataclasses.replace(network.layers[2], weight=network.layers[2].weight.astype(np.float32))
+    layers = [facts_module._quantised_layer(network, layer, 0) for layer in (*network.layers[:2], floats)]
+    assert facts_module._stored_proof(layers) == (
+        "2 of 3 convolutions have int8 weights and int8 activations in the file"
     )

@@ -121,14 +121,19 @@ def build(case: Case, compiled: CompiledKernels, mode: Mode, target: Target, fol
         instrumented_kernels(case, target, mode.kernels, folder)
     else:
         (folder / link.OBJECT).write_bytes(compiled.object_code)
+    link_programs(mode, folder)
+    image = np.random.default_rng(3).integers(0, 256, (case.height, case.width, 3), np.uint8)
+    (folder / "image.rgb").write_bytes(image.tobytes())
+    (folder / "due.rgb").write_bytes(interpreter.run(case.network, image).tobytes())
+
+
+def link_programs(mode: Mode, folder: Path) -> None:
+    """`driver` and `bench` from the sources in the folder."""
     library = [MODEL_C, *(f"runtime/{name}" for name in LIBRARY_SOURCES), link.OBJECT]
     library += [str(TSAN_CALLS)] if mode.kernels == "thread" else []
     bench = [f"runtime/{name}" for name in BENCH_SOURCES]
     for program, sources in (("driver", [str(DRIVER)]), ("bench", bench)):
         link.run_compiler([*mode.compiler, *FLAGS, *mode.flags, *sources, *library, "-o", program], folder)
-    image = np.random.default_rng(3).integers(0, 256, (case.height, case.width, 3), np.uint8)
-    (folder / "image.rgb").write_bytes(image.tobytes())
-    (folder / "due.rgb").write_bytes(interpreter.run(case.network, image).tobytes())
 
 
 def run(folder: Path) -> tuple[int, int, str]:
