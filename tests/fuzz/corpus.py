@@ -1,6 +1,7 @@
 """Small whole files of every kind that edgedeblur reads, made when they are needed."""
 
 import json
+import warnings
 import zipfile
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -105,7 +106,9 @@ class Doubling(nn.Module):
 
 def torchscript(folder: Path) -> list[Path]:
     path = folder / "program.pt"
-    torch.jit.trace(Doubling(), torch.zeros(1, 3, 16, 16)).save(str(path))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.script(Doubling()).save(str(path))
     return [path]
 
 
