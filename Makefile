@@ -26,7 +26,9 @@ sanitize: setup
 # Damaged files for every loader, 5,000 each where `make test` has 200: docs/reliability.md.
 FUZZ_COUNT ?= 5000
 fuzz: setup
-	$(BIN)/python tests/fuzz/harness.py --count $(FUZZ_COUNT)
+	@$(BIN)/python tests/fuzz/harness.py --count $(FUZZ_COUNT) --part 0/2 & other=$$!; \
+	$(BIN)/python tests/fuzz/harness.py --count $(FUZZ_COUNT) --part 1/2; status=$$?; \
+	wait $$other && exit $$status
 
 benchmarks: setup
 	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only -s

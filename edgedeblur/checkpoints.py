@@ -157,7 +157,7 @@ def load_state(path: str | Path, network: nn.Module, state: dict[str, Tensor]) -
                 f"{path}: {name} has shape {list(state[name].shape)}, its configuration says {list(tensor.shape)}",
                 "make the file again",
             )
-    network.load_state_dict(state, assign=True)
+    network.load_state_dict(state, assign=any(weight.is_meta for weight in wanted.values()))
 
 
 def student_config(spec: StudentSpec) -> dict:

@@ -21,6 +21,7 @@ from edgedeblur.generators.generator import Generator, GeneratorInfo, count_para
 from edgedeblur.generators.interface import Interface
 from edgedeblur.generators.layouts import strip_wrappers
 from edgedeblur.generators.padding import Padding
+from edgedeblur.generators.trial import require_survivable
 from edgedeblur.generators.weight_file import Format, file_format, float32_weights, read_tensors
 
 _PROBE = 64
@@ -62,13 +63,14 @@ def load_torchscript(path: str | Path, interface: Interface | None = None) -> Ge
     path, interface = Path(path), interface or Interface()
     _require_format(path, Format.TORCHSCRIPT)
     _refuse_bottleneck(path, interface)
+    padding = Padding(multiple=interface.multiple, min_side=interface.min_side)
+    require_survivable(path, *padding.network_size(_PROBE, _PROBE))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             network = torch.jit.load(str(path), map_location="cpu").eval()
     except Exception as error:  # the reader compiles stored source text, and raises whatever that leads to
         raise UserError(f"{path} cannot be loaded as TorchScript: {_first_line(error)}", "save it again") from error
-    padding = Padding(multiple=interface.multiple, min_side=interface.min_side)
     return _generator(network, "torchscript", str(path), interface, padding)
 
 
@@ -184,18 +186,20 @@ def _generator(network: nn.Module, name: str, source: str, interface: Interface,
 def _probe(generator: Generator) -> None:
     """Runs a small grey image, so that a network of another kind is refused when it is loaded, not hours later."""
     height, width = generator.info.padding.fixed or generator.info.padding.network_size(_PROBE, _PROBE)
-    image = torch.full((1, 3, height, width), 0.5)
+    image, name = torch.full((1, 3, height, width), 0.5), generator.info.variant
+    if ":" not in name:  # of a program, whose variant is its format
+        name = f"{generator.info.source} ({name})"
     try:
         with torch.no_grad():
             output = generator.network(image)
     except Exception as error:  # a user's own network
         raise UserError(
-            f"{generator.info.variant} fails on an image of {height}x{width}: {_first_line(error)}",
+            f"{name} fails on an image of {height}x{width}: {_first_line(error)}",
             "say what sides it takes: Interface(multiple=..., min_side=...)",
         ) from error
     if not isinstance(output, Tensor) or output.shape != image.shape:
         got = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
-        raise UserError(f"{generator.info.variant} makes {got} of an image {list(image.shape)}; it must keep the shape")
+        raise UserError(f"{name} makes {got} of an image {list(image.shape)}; it must keep the shape")
 
 
 def _image_shape(path: Path, program: torch.export.ExportedProgram) -> tuple:

@@ -1,6 +1,6 @@
 """Gives loaders damaged files in processes of their own, and notes whatever is neither a result nor a message.
 
-    python tests/fuzz/harness.py [--count 200] [--seed 0] [--only TEXT] [--json FILE]
+    python tests/fuzz/harness.py [--count 200] [--seed 0] [--only TEXT] [--part 0/1] [--json FILE]
 
 Prints a line per loader: how many files were read, how many refused, how many failed. A failure is an exception other
 than UserError, an exit code other than 1 and 2, a message that is empty, endless or does not name the file, more time
@@ -188,6 +188,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=200, help="damaged files per loader")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="loaders whose name has this text")
+    parser.add_argument("--part", default="0/1", help="of the loaders: 0/2 for every second one, 1/2 for the others")
     parser.add_argument("--json", type=Path, help="write the outcomes there too")
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"  # the processes are forked, and a pool of threads does not survive that
@@ -196,7 +197,8 @@ def main() -> int:
 
     torch.set_num_threads(1)
     outcomes: dict[str, Outcome] = {}
-    for name in (name for name in LOADERS if options.only in name):
+    first, step = map(int, options.part.split("/"))
+    for name in [name for name in LOADERS if options.only in name][first::step]:
         outcome = outcomes[name] = fuzz(name, LOADERS[name], options.count, options.seed)
         print(
             f"{name:<26} {outcome.tried:>6,} files: {outcome.read:>6,} read, {outcome.refused:>6,} refused, "

@@ -1,5 +1,6 @@
 """Damage to files, drawn from a random generator: bytes, and the values inside JSON, TOML, zip and safetensors."""
 
+import copy
 import io
 import json
 import struct
@@ -150,7 +151,7 @@ def _place(rng: Random, size: int) -> int:
 def _changed(rng: Random, document: object) -> object:
     """The document with one change at a random place; a place deep inside is as likely as one at the top."""
     if not isinstance(document, dict | list) or not document or rng.random() < 0.15:
-        return rng.choice(_VALUES)
+        return copy.deepcopy(rng.choice(_VALUES))
     key = rng.choice(sorted(document)) if isinstance(document, dict) else rng.randrange(len(document))
     change = rng.random()
     if change < 0.08:
@@ -158,7 +159,7 @@ def _changed(rng: Random, document: object) -> object:
     elif change < 0.12 and isinstance(document, dict):
         document[rng.choice(("x", "", "name", "\ud800", "format"))] = document.pop(key)
     elif change < 0.16 and isinstance(document, list):
-        document.append(document[key])
+        document.append(copy.deepcopy(document[key]))
     else:
         document[key] = _changed(rng, document[key])
     return document

@@ -1,5 +1,8 @@
 """Networks that edgedeblur does not know: Python classes, TorchScript and torch.export programs."""
 
+import os
+import signal
+
 import my_networks
 import numpy as np
 import pytest
@@ -134,3 +137,18 @@ def test_an_interface_is_refused_where_the_file_is_known(small_v1):
 def test_an_impossible_interface_is_refused(wrong):
     with pytest.raises(UserError, match=next(iter(wrong))):
         Interface(**wrong)
+
+
+def test_a_torchscript_file_on_which_torch_crashes_is_a_message(tmp_path, monkeypatch):
+    """The child's loading plays the crash; damaged files that really crash torch are in tests/fuzz."""
+    path = tmp_path / "program.pt"
+    torch.jit.script(my_networks.Halving()).save(str(path))
+    own = os.getpid()
+
+    def crash(*arguments, **options):
+        assert os.getpid() != own
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+    monkeypatch.setattr(torch.jit, "load", crash)
+    with pytest.raises(UserError, match=r"program.pt cannot be loaded as TorchScript: torch crashes on it \(SIGSEGV\)"):
+        load_torchscript(path, UNIT)

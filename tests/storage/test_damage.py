@@ -30,7 +30,7 @@ def run_fails(*arguments: object) -> str:
     """The message of a command that ends with exit code 1 or 2."""
     result = CliRunner().invoke(cli, [str(each) for each in arguments])
     assert result.exit_code in (1, 2), result.output
-    assert result.stderr.startswith("error: ") and "unexpected" not in result.stderr, result.stderr
+    assert f"\n{result.stderr}".count("\nerror: ") == 1 and "unexpected" not in result.stderr, result.stderr
     return result.stderr
 
 

@@ -1,0 +1,52 @@
+"""A TorchScript file tried in a process of its own: damaged ones can end the process that reads them."""
+
+import contextlib
+import os
+import signal
+import time
+import warnings
+from pathlib import Path
+
+import torch
+
+from edgedeblur.errors import UserError
+
+_WAIT_S = 120
+
+
+def require_survivable(path: Path, height: int, width: int) -> None:
+    """Loads and runs the program on a grey image in a child; what it raises there is for the caller's own try.
+
+    Raises:
+        UserError: the child crashed, or did not end.
+    """
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            _try(path, height, width)
+        os._exit(0)
+    end = time.monotonic() + _WAIT_S
+    while time.monotonic() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            code = os.waitstatus_to_exitcode(status)
+            if code < 0:
+                name = signal.Signals(-code).name
+                raise UserError(
+                    f"{path} cannot be loaded as TorchScript: torch crashes on it ({name})", "save it again"
+                )
+            return
+        time.sleep(0.002)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    raise UserError(f"{path} does not restore an image of {height}x{width} within {_WAIT_S} s", "save it again")
+
+
+def _try(path: Path, height: int, width: int) -> None:
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)  # the parent's threads are not in this process
+    with torch.no_grad():
+        torch.jit.load(str(path), map_location="cpu").eval()(torch.full((1, 3, height, width), 0.5))
