@@ -106,8 +106,9 @@ def _describe_student(path: Path) -> tuple:
     spec = student.spec
     rows = [*_spec_rows(spec), *((name, str(value)) for name, value in metadata.items())]
     layers = [
-        LayerFacts(layer.name, describe_op(layer), layer.parameters, macs, "float32", "float32", "float32")
+        LayerFacts(layer.name, describe_op(layer), count, macs, "float32", "float32", "float32")
         for layer, macs in zip(spec.layers, layer_macs(spec, 512, 512), strict=True)
+        for count in [layer.parameters + spec.gate_parameters(layer)]
     ]
     return rows, layers, ["float32 throughout"]
 
@@ -191,8 +192,11 @@ def _winograd_proof(layers: list[dict]) -> list[str]:
 
 def _quantised_layer(layer: QuantisedConv, macs: int) -> LayerFacts:
     spec = layer.spec
+    parameters = (
+        spec.parameters if layer.gate is None else spec.parameters + layer.gate.weight.size + layer.gate.bias.size
+    )
     return LayerFacts(
-        spec.name, describe_op(spec), spec.parameters, macs, str(layer.weight.dtype), str(layer.bias.dtype), "int8"
+        spec.name, describe_op(spec), parameters, macs, str(layer.weight.dtype), str(layer.bias.dtype), "int8"
     )
 
 
