@@ -192,11 +192,8 @@ def _winograd_proof(layers: list[dict]) -> list[str]:
 
 def _quantised_layer(layer: QuantisedConv, macs: int) -> LayerFacts:
     spec = layer.spec
-    parameters = (
-        spec.parameters if layer.gate is None else spec.parameters + layer.gate.weight.size + layer.gate.bias.size
-    )
     return LayerFacts(
-        spec.name, describe_op(spec), parameters, macs, str(layer.weight.dtype), str(layer.bias.dtype), "int8"
+        spec.name, describe_op(spec), spec.parameters, macs, str(layer.weight.dtype), str(layer.bias.dtype), "int8"
     )
 
 
