@@ -145,6 +145,14 @@ def test_means_of_bfloat16_features_are_taken_in_float32():
         assert student.activations(IMAGE)["enc1.0.a"].dtype == torch.bfloat16
 
 
+def test_a_gated_student_compiles_as_one_graph():
+    """What a step captured as a CUDA graph needs (train/captured.py): nothing that Python must decide in between."""
+    student = with_random_gates("nano")
+    with torch.no_grad():
+        compiled = torch.compile(student, backend="eager", fullgraph=True, dynamic=False)
+        assert torch.equal(compiled(IMAGE), student(IMAGE))
+
+
 def test_muon_takes_the_matrices_of_gates_and_adam_their_biases():
     student = build_student("nano", gates=True)
     optimiser = new_optimiser(student.parameters(), Fitting(optimiser="muon"))

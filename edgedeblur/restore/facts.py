@@ -142,8 +142,9 @@ def _describe_student(path: Path) -> tuple:
     spec = student.spec
     known = [*_spec_facts(spec), Fact("", {"metadata": metadata})]
     layers = [
-        LayerFacts(layer.name, describe_op(layer), layer.parameters, macs, "float32", "float32", "float32")
+        LayerFacts(layer.name, describe_op(layer), count, macs, "float32", "float32", "float32")
         for layer, macs in zip(spec.layers, layer_macs(spec, 512, 512), strict=True)
+        for count in [layer.parameters + spec.gate_parameters(layer)]
     ]
     return known, layers, ["float32 throughout"]
 

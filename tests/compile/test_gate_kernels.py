@@ -1,5 +1,6 @@
 """Kernels of gates, and whole networks with gates, against the interpreter: here, and on ARM cores in qemu."""
 
+import dataclasses
 import shutil
 
 import numpy as np
@@ -8,18 +9,28 @@ import tvm
 from arm_kernels import QEMU
 from artefacts import noise as image_of_artefact
 from kernels import avx2_target, has_avx2, sdot_target, vnni_target
+from needs import needs_mca
 from networks import gated_spec, random_network
 from planned import run_plan
 
 from edgedeblur.compile.artefact import compile_network
-from edgedeblur.compile.build import build_plan, llvm_target
+from edgedeblur.compile.build import build_plan, layer_kernels, llvm_target
+from edgedeblur.compile.cost.candidates import kernel_code
+from edgedeblur.compile.cost.kernel import kernel_costs
+from edgedeblur.compile.cost.machine import target_machine
+from edgedeblur.compile.kernels import instruction_set
 from edgedeblur.compile.kernels.gate import Gate, gate_kernel, gate_parameters
+from edgedeblur.compile.kernels.layer import conv_layers
+from edgedeblur.compile.lower import constant_names, lower, plan_memory
+from edgedeblur.compile.memory import read_memory_plan
 from edgedeblur.compile.pack import pack_gate
-from edgedeblur.compile.target import load_target
+from edgedeblur.compile.target import load_target, override_isa
 from edgedeblur.quantize import interpreter
 from edgedeblur.quantize.network import QuantisedGate
 from edgedeblur.runtime.program import run_program
+from edgedeblur.runtime.session import Session
 from edgedeblur.student import student_spec
+from edgedeblur.tune.trial import layer_on_trial
 
 runs_here = pytest.mark.skipif(not has_avx2(), reason="runs AVX2 kernels")
 needs_qemu = pytest.mark.skipif(shutil.which(QEMU) is None, reason="qemu-user is not installed")
@@ -72,22 +83,50 @@ def test_a_network_with_gates_gives_the_interpreters_bytes(spec, size, tmp_path)
 
 
 @pytest.mark.parametrize("target", [avx2_target, vnni_target, sdot_target])
-def test_a_gate_runs_as_soon_as_its_tensor_is_there_and_costs_the_layer_no_kernel_of_its_own(target):
-    """The kernels of the layers are those of the same network without gates."""
+def test_a_gate_runs_as_soon_as_its_tensor_is_there_and_leaves_the_layers_kernels_as_they_are(target):
+    network, plain = (random_network(student_spec("nano", gates=gates)) for gates in (True, False))
+    kernels, ungated = (layer_kernels(each, 64, 64, target(), {}) for each in (network, plain))
+    module, plain_module = lower(kernels), lower(ungated)
+    for kernel in kernels:
+        tvm.ir.assert_structural_equal(module[kernel.symbol], plain_module[kernel.symbol])
+    plans = [
+        read_memory_plan(plan_memory(lowered), [0] * len(constant_names(each)))
+        for lowered, each in ((module, kernels), (plain_module, ungated))
+    ]
+    order = [call.symbol for call in plans[0].calls]
+    gated = [kernel for kernel in kernels if kernel.gate is not None]
+    assert len(gated) == len([layer for layer in network.spec.layers if layer.gate]) == 3
+    symbols = {kernel.layer.name: kernel.symbol for kernel in kernels}
+    for kernel in gated:
+        at = order.index(kernel.gate.symbol)
+        assert order[at - 1] == symbols[kernel.gate.source] and at < order.index(kernel.symbol)
+        scales = plans[0].calls[at].operands[-1]
+        assert plans[0].calls[order.index(kernel.symbol)].operands[3] == scales
+    assert plans[0].arena_bytes <= plans[1].arena_bytes + 4096
+
+
+@needs_mca
+def test_the_estimate_counts_the_tensor_that_is_read_once_more():
+    """1 MiB by two cores, each at 16 bytes a cycle or as the third-level cache delivers; the layer itself stays."""
+    target = override_isa(load_target("android"), "sdot")
     network = random_network(student_spec("small", gates=True))
-    plain = random_network(student_spec("small"))
-    compiled, ungated = (build_plan(each, 64, 64, target()) for each in (network, plain))
-    assert [kernel.schedule for kernel in compiled.kernels] == [kernel.schedule for kernel in ungated.kernels]
-    symbols = [call.symbol for call in compiled.plan.calls]
-    gates = {call.layer: index for index, call in enumerate(compiled.plan.calls) if "_gate" in call.symbol}
-    assert len(gates) == 9
-    for layer in network.spec.layers:
-        if layer.gate:
-            (before,) = (
-                name for name in symbols if name.endswith("_" + layer.gate.replace(".", "_")) and "conv" in name
-            )
-            assert symbols[gates[layer.name] - 1] == before
-    assert compiled.plan.arena_bytes <= ungated.plan.arena_bytes + 64 * 1024
+    (kernel,) = (k for k in layer_kernels(network, 512, 512, target, {}) if k.layer.name == "enc1.0.a")
+    both, machine = [kernel, dataclasses.replace(kernel, gate=None)], target_machine(target, 2)
+    gated, plain = kernel_costs(both, kernel_code(both[:1], target) * 2, machine, 10**7)
+    bytes_per_ns = min(16 * sum(machine.clocks_ghz) / 2, machine.bytes_per_ns(256 * 256 * 16))
+    least = 256 * 256 * 16 / bytes_per_ns / 2 * 1e-6
+    assert least <= gated.ms - plain.ms < 1.2 * least
+    assert gated.cycles.total == pytest.approx(gated.ms * 1e6 * sum(machine.clocks_ghz), rel=1e-6)
+
+
+@runs_here
+def test_a_gated_layer_on_trial_is_its_kernel_with_every_factor_one(network):
+    target, conv = avx2_target(), network.layers[4]
+    trial = layer_on_trial(network, conv, conv_layers(network, 64, 96)[4], instruction_set("avx2"), 0)
+    source = np.frombuffer(trial.source, np.int8).reshape(trial.layer.source)
+    ungated = dataclasses.replace(conv, gate=None)
+    expected = interpreter.run_layer(network, ungated, {conv.spec.source: source})
+    assert expected.tobytes() == trial.expected and target.isa == trial.isa.name
 
 
 @pytest.fixture(scope="module")
@@ -101,10 +140,13 @@ def test_an_artefact_s_threads_wait_for_each_others_sums(network, tmp_path):
     info = compile_network(network, load_target("host"), 64, 96, tmp_path / "artefact")
     ops = {layer["name"]: layer["op"] for layer in info.manifest["layers"]}
     assert ops["enc1.0.a"] == "conv3x3+relu+gate" and ops["enc1.0.b"] == "conv3x3+residual"
+    images = [image_of_artefact(), image_of_artefact() // 8]
+    expected = [interpreter.run(network, image) for image in images]
     for threads in (1, 3):
-        for seed in range(2):
-            done = run_program(info, image_of_artefact(seed), runs=3, warmup=0, threads=threads)
-            np.testing.assert_array_equal(done.output, interpreter.run(network, image_of_artefact(seed)))
+        with Session(info, threads) as session:
+            for image, restored in [*zip(images, expected, strict=True)] * 2:
+                np.testing.assert_array_equal(session.run(image), restored)
+    done = run_program(info, images[0], runs=1, warmup=0, threads=2)
     assert [layer.name for layer in done.result.layers] == [layer.name for layer in network.spec.layers]
 
 

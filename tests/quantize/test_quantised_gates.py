@@ -22,6 +22,7 @@ from edgedeblur.quantize.listing import describe, list_network
 from edgedeblur.quantize.network import GATE_TABLE, QuantisedGate
 from edgedeblur.quantize.pipeline import QuantiseOptions, quantise_student
 from edgedeblur.quantize.quality import measure_quality
+from edgedeblur.restore.facts import model_facts
 
 IMAGES = [drawn_pair(seed)[0] for seed in range(12)]
 
@@ -164,8 +165,11 @@ def test_gates_that_are_none_are_refused(change, told):
         check_network(dataclasses.replace(network, layers=layers))
 
 
-def test_inspection_tells_of_gates_and_counts_their_parameters():
+def test_inspection_tells_of_gates_and_counts_their_parameters(tmp_path):
     network = random_network(gated_spec())
+    save_edq(network, tmp_path / "gated.edq")
+    shown = {layer.name: layer for layer in model_facts(tmp_path / "gated.edq").layers}
+    assert shown["enc1.0.a"].op == "conv3x3+relu+gate"
     facts = list_network(network, 64, 64)
     assert describe(network.spec.layers[4]) == "conv 3x3 12->12, ReLU, gate by enc0.0.a"
     assert facts.parameters == network.spec.parameters
