@@ -5,6 +5,7 @@ python tests/faults/long.py [--seed 0] [--kills 10] [--commands distill,run]
 
 import argparse
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -25,6 +26,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=10, help="of each command by each signal")
     parser.add_argument("--commands", default=",".join(commands()))
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that folders and mounts go
     tally, begin = Tally(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="edgedeblur-faults-") as folder, Server() as server:
         inputs = make_inputs(Path(folder) / "inputs")
