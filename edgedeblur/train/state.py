@@ -223,4 +223,4 @@ def _state_bytes(path: Path) -> bytes:
 
 def _begin_anew(path: Path) -> str:
     """For `train` and `distill`, which have --resume, and for `run`, which has not."""
-    return f"begin anew: rm {shlex.quote(str(path))}, and the command without --resume"
+    return f"remove it to begin anew: rm {shlex.quote(str(path))}"
