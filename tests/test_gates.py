@@ -205,7 +205,9 @@ def test_a_recipe_s_gates_are_added_to_a_student_without_and_then_kept(run):
 def test_gates_of_the_command_line_count_whatever_the_recipe_says(run, monkeypatch):
     seen = []
     monkeypatch.setattr(distillation, "distill", lambda options, console: seen.append(options) or options.output)
-    result = CliRunner().invoke(cli, ["distill", "--gates", "--init", "none", "--recipe", str(run.recipe)])
-    assert result.exit_code == 0 and seen[0].gates
+    given = ["--workdir", str(run.output.parent), "--init", "none", "--recipe", str(run.recipe)]
+    result = CliRunner().invoke(cli, ["distill", "--gates", *given])
+    assert result.exit_code == 0, result.output
+    assert seen[0].gates
     assert distillation._recipe(seen[0], torch.device("cpu")).gates
     assert not distillation._recipe(run, torch.device("cpu")).gates
