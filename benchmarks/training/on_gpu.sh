@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # A student trained on a GPU that is at hand for minutes: bash benchmarks/training/on_gpu.sh TIER MINUTES OUTPUT [INIT]
+# GATES=1 for a student with gates (docs/student.md).
 #
 # Data: build/gpu-data, from benchmarks/training/pack.py. INIT: a student to go on from, such as what the last run left in
 # OUTPUT; without it, fresh weights. The learning rate falls to its end within MINUTES, so the weights are finished whenever
@@ -9,11 +10,11 @@ cd "$(dirname "$0")/../.."
 tier=$1 minutes=$2 output=$3 init=${4:-none}
 data=${DATA:-build/gpu-data}
 python=${PYTHON:-python3}
-rate=(); [ "$init" = none ] && rate=(--rate 2.5e-3)
+more=(); [ "$init" = none ] && more+=(--rate 2.5e-3); [ "${GATES:-}" ] && more+=(--gates)
 mkdir -p "$output"
 $python -c 'import torch; print("torch", torch.__version__, torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU")'
 PYTHONPATH=. PYTHONUNBUFFERED=1 $python -m edgedeblur.cli.main distill --tier "$tier" --init "$init" \
-	--recipe edgedeblur/train/recipes/student-real.toml --batch "${BATCH:-32}" --crop "${CROP:-192}" "${rate[@]}" \
+	--recipe edgedeblur/train/recipes/student-real.toml --batch "${BATCH:-32}" --crop "${CROP:-192}" "${more[@]}" \
 	--data "photos:$data/photos" --data "frames:$data/gopro_video_240fps" \
 	--data "pairs:$data/pairs_train/gopro720_0372@0.14" --data "pairs:$data/pairs_train/gopro256_half@0.14" \
 	--data "pairs:$data/pairs_train/reds720_hamam@0.06" --data "pairs:$data/pairs_train/reds720_020@0.06" \

@@ -250,8 +250,9 @@ def _quantised_layer(network: QuantisedNetwork, layer: QuantisedConv, macs: int)
     spec = layer.spec
     scales = [network.tensors[name] for name in (spec.source, spec.name)]
     activation = "int8" if all(-128 <= scale.zero_point <= 127 for scale in scales) else "unknown"
+    parameters = spec.parameters + network.spec.gate_parameters(spec)
     weight, bias = layer.weight.dtype.name, layer.bias.dtype.name
-    return LayerFacts(spec.name, describe_op(spec), spec.parameters, macs, weight, bias, activation)
+    return LayerFacts(spec.name, describe_op(spec), parameters, macs, weight, bias, activation)
 
 
 def _stored_proof(layers: list[LayerFacts]) -> str:
