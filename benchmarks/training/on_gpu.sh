@@ -12,6 +12,15 @@ data=${DATA:-build/gpu-data}
 python=${PYTHON:-python3}
 more=(); [ "$init" = none ] && more+=(--rate 2.5e-3); [ "${GATES:-}" ] && more+=(--gates)
 mkdir -p "$output"
+# Weights are enough to go on from; a state is left only where the run was interrupted, for --resume, here in pieces, since
+# files that come back may be limited in size.
+tidy() {
+	rm -rf "$output/work" "$output/student-$tier.finished.pt"
+	local state="$output/student-$tier.state.pt"
+	if [ -e "$state" ]; then split -b 15m -d "$state" "$state." && rm "$state"; fi
+	ls -l "$output"
+}
+trap tidy EXIT
 $python -c 'import torch; print("torch", torch.__version__, torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU")'
 PYTHONPATH=. PYTHONUNBUFFERED=1 $python -m edgedeblur.cli.main distill --tier "$tier" --init "$init" \
 	--recipe edgedeblur/train/recipes/student-real.toml --batch "${BATCH:-32}" --crop "${CROP:-192}" "${more[@]}" \
@@ -21,10 +30,3 @@ PYTHONPATH=. PYTHONUNBUFFERED=1 $python -m edgedeblur.cli.main distill --tier "$
 	--validation "$data/pairs/gopro720" --validation "$data/pairs/gopro256" --validation "$data/pairs/reds320" \
 	--device "${DEVICE:-auto}" --minutes "$minutes" --validate-minutes 1.5 --checkpoint-minutes 2 --no-tensorboard \
 	--workdir "$output/work" -o "$output/student-$tier.safetensors" 2>&1 | tee "$output/train-$tier.log"
-# Weights are enough to go on from; a state is left only where the run was interrupted, for --resume, here in pieces, since
-# files that come back may be limited in size.
-rm -f "$output/student-$tier.finished.pt"
-state="$output/student-$tier.state.pt"
-if [ -e "$state" ]; then split -b 15m -d "$state" "$state." && rm "$state"; fi
-rm -rf "$output/work"
-ls -l "$output"
