@@ -221,8 +221,7 @@ def bench_step(artefact: Path, options: BenchOptions, workdir: WorkDir, log: Log
         UserError: no artefact, nothing that runs it here, or output that is not the interpreter's.
     """
     info = load_artefact(artefact)
-    quality = recorded_quality(workdir.evaluation, info.manifest["network_sha256"])
-    report = bench(info, options, quality, log)
+    report = bench(info, options, recorded_quality(workdir.evaluation, info.manifest["network_sha256"]), log)
     write_report(report, workdir.report, workdir.target_report(info.target.name))
     return report
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import signal
 import time
 import warnings
@@ -12,14 +13,16 @@ import torch
 from edgedeblur.errors import UserError
 
 _WAIT_S = 120
+_MEMORY, _TIMES_WEIGHTS = 900 << 20, 4  # bytes for running a small image, and for each byte of the file
 
 
 def require_survivable(path: Path, height: int, width: int) -> None:
     """Loads and runs the program on a grey image in a child; what it raises there is for the caller's own try.
 
     Raises:
-        UserError: the child crashed, or did not end.
+        UserError: the child crashed, did not end, or took far more memory than the file has weights.
     """
+    resident = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
     child = os.fork()
     if child == 0:
         with contextlib.suppress(BaseException):
@@ -27,7 +30,7 @@ def require_survivable(path: Path, height: int, width: int) -> None:
         os._exit(0)
     end = time.monotonic() + _WAIT_S
     while time.monotonic() < end:
-        done, status = os.waitpid(child, os.WNOHANG)
+        done, status, used = os.wait4(child, os.WNOHANG)
         if done:
             code = os.waitstatus_to_exitcode(status)
             if code < 0:
@@ -35,6 +38,10 @@ def require_survivable(path: Path, height: int, width: int) -> None:
                 raise UserError(
                     f"{path} cannot be loaded as TorchScript: torch crashes on it ({name})", "save it again"
                 )
+            grown = used.ru_maxrss * 1024 - resident
+            if grown > _MEMORY + _TIMES_WEIGHTS * path.stat().st_size:
+                message = f"{path} takes {grown / 1e6:,.0f} MB of memory for an image of {height}x{width}"
+                raise UserError(message, "save it again")
             return
         time.sleep(0.002)
     os.kill(child, signal.SIGKILL)

@@ -14,6 +14,7 @@ _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
     (stat.S_ISBLK, "a device"),
     (stat.S_ISSOCK, "a socket"),
 )
+_SIZELESS = 1 << 20  # bytes of a file in /proc or /sys, whose size is given as 0
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,13 @@ def read_contents(path: Path, limit: int, origin: Origin) -> bytes:
     Raises:
         UserError: it cannot be read, is not a regular file, or has more than `limit` bytes.
     """
-    require_regular(path, origin)
+    size = require_regular(path, origin)
     try:
-        with open(path, "rb") as file:
-            data = file.read(limit + 1)
+        with open(path, "rb") as file:  # a read takes memory for all that it asks for, so it asks for what is there
+            data = file.read(min(limit, max(size, _SIZELESS)) + 1)
     except OSError as error:
         raise _unreadable(path, error, origin) from None
-    if len(data) > limit:
+    if max(size, len(data)) > limit:
         raise origin.error(f"it has more than the {limit:,} bytes that such a file may have")
     return data
 

@@ -116,7 +116,7 @@ LOADERS: dict[str, Loader] = {
     "student": Loader(corpus.student, mutate.safetensors, load_student),
     "student, opened": Loader(corpus.student, mutate.safetensors, _model),
     "edq": Loader(corpus.quantised, mutate.zip_members, _facts),
-    "edq, statistics": Loader(corpus.with_statistics, mutate.zip_members, _statistics),
+    "edq, statistics": Loader(corpus.with_statistics, mutate.zip_members, _statistics, names_file=False),
     "artefact's manifest": Loader(corpus.manifest, mutate.json_values, lambda path: model_facts(path.parent)),
     "report": Loader(corpus.report, mutate.json_values, read_report),
     "evaluation.json": Loader(corpus.evaluation, mutate.json_values, lambda path: recorded_quality(path, "quantised")),

@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -196,3 +197,9 @@ def test_a_file_with_more_bytes_than_allowed_is_refused(tmp_path):
     assert read_contents(tmp_path / "a", 6, FILE) == b"123456"
     with pytest.raises(UserError, match="more than the 5 bytes"):
         read_contents(tmp_path / "a", 5, FILE)
+
+
+def test_a_high_limit_takes_no_memory(tmp_path):
+    (tmp_path / "a").write_bytes(b"123456")
+    assert read_contents(tmp_path / "a", 1 << 50, FILE) == b"123456"
+    assert read_contents(Path("/proc/self/cmdline"), 1 << 20, FILE)  # its size is given as 0
