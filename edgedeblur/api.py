@@ -66,10 +66,12 @@ def distill_student(
         The student's file: float32 weights in safetensors, with the facts of the run.
 
     Raises:
-        UserError: bad options, recipe, teacher or data; the file exists or another process writes it.
+        UserError: bad options, recipe, teacher or data; another process writes the file, or a run that was
+            interrupted can go on (resume=True).
 
     Example:
-        >>> ed.distill_student("student.safetensors", tier="nano", data=["photos"], steps=1, batch=1, crop=64)
+        >>> given = {"teacher": "teacher.safetensors", "data": ["photos"], "validation": ["pairs"]}
+        >>> ed.distill_student("student.safetensors", tier="nano", **given, steps=1, batch=1, crop=32)
         PosixPath('student.safetensors')
     """
     from edgedeblur.distill.distillation import distill
@@ -120,7 +122,7 @@ def quantize_student(
         UserError: no student or images, bad options, or a student that cannot be quantised.
 
     Example:
-        >>> network = ed.quantize_student("student-nano.safetensors", "nano.edq", "blurred", finetune_steps=0)
+        >>> network = ed.quantize_student("student.safetensors", "student.edq", "pairs", finetune_steps=0)
         >>> network.layers[0].weight.dtype
         dtype('int8')
     """
@@ -169,9 +171,9 @@ def compile_network(
             way, a tool that is missing or fails.
 
     Example:
-        >>> artefact = ed.compile_network("student-nano.edq", "artefact-nano", size=(64, 96))
+        >>> artefact = ed.compile_network("student.edq", "artefact-small", size=(32, 48))
         >>> artefact.height, artefact.width
-        (64, 96)
+        (32, 48)
     """
     from edgedeblur.compile.target import MAX_THREADS
     from edgedeblur.steps import compile_step

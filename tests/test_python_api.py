@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from artefacts import compiled, noise
+from model_files import write_quantised, write_student, write_teacher
 from students import drawn_pair
 
 import edgedeblur as ed
 from edgedeblur.data.images import write_image
-from edgedeblur.shipped import shipped_network, shipped_student
+from edgedeblur.shipped import shipped_network
 
 PAGE = Path(__file__).parents[1] / "docs" / "python.md"
 NAMES = sorted(set(ed.__all__) - {"__version__", "UserError"})
@@ -36,13 +37,15 @@ json.dump([seconds, megabytes, sorted(sys.modules)], sys.stdout)
 def here(tmp_path, monkeypatch) -> Path:
     """A current folder with the files that the examples name."""
     monkeypatch.chdir(tmp_path)
-    shutil.copy(shipped_network("nano"), "student-nano.edq")
-    shutil.copy(shipped_student("nano"), "student-nano.safetensors")
+    write_quantised(Path("student.edq"))
+    write_student(Path("student.safetensors"))
+    write_teacher(Path("teacher.safetensors"))
     shutil.copytree(compiled("host").path, "artefact")
-    for number in range(4):
-        blurred, sharp = drawn_pair(number, 96, 96)
+    for number in range(2):
+        blurred, sharp = drawn_pair(number, 48, 48)
         write_image(Path("photos", f"{number}.png"), sharp)
-        write_image(Path("blurred", f"{number}.png"), blurred)
+        write_image(Path("pairs", "sharp", f"{number}.png"), sharp)
+        write_image(Path("pairs", "blur", f"{number}.png"), blurred)
     return tmp_path
 
 

@@ -85,9 +85,9 @@ def load_edq(path: str | Path) -> QuantisedNetwork:
         UserError: no such file, not an `.edq` file, damaged, of an unknown version, or breaking a rule of check.py.
 
     Example:
-        >>> network = ed.load_network("student-nano.edq")
-        >>> network.layers[0].weight.shape
-        (16, 3, 3, 12)
+        >>> network = ed.load_network("student.edq")
+        >>> network.tensors["image"]
+        TensorScale(scale=0.00392156862745098, zero_point=-128)
     """
     path = Path(path)
     if not path.exists():

@@ -87,7 +87,7 @@ def open_model(
         UserError: no model there, or one that cannot be read or run.
 
     Example:
-        >>> model = ed.open_model("artefact")  # or "student-nano.edq", "student-nano.safetensors", a teacher's .pth
+        >>> model = ed.open_model("artefact")  # or "student.edq", "student.safetensors", a teacher's .pth
         >>> model.restore(np.zeros((100, 150, 3), np.uint8)).shape
         (100, 150, 3)
     """
