@@ -1,7 +1,7 @@
-"""The Python API, as `import edgedeblur as ed` gives it: one function per arrow of the pipeline, and what runs a model.
+"""The arrows of the pipeline as functions, for `import edgedeblur as ed`.
 
 Each function does what the command of its name does, with the same files and the same work directory, and prints
-nothing. Paths may be strings. Importing this module loads neither torch nor TVM.
+nothing. Paths may be strings.
 """
 
 from collections.abc import Sequence
@@ -10,9 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from edgedeblur.errors import UserError
 from edgedeblur.progress import Log, Progress, silent, unheard
-from edgedeblur.quantize.edq import load_edq as load_network
-from edgedeblur.restore.open import open_model
-from edgedeblur.runtime.session import Session
 from edgedeblur.workdir import DEFAULT, WorkDir
 
 if TYPE_CHECKING:
@@ -21,17 +18,6 @@ if TYPE_CHECKING:
     from edgedeblur.bench.report import Report
     from edgedeblur.compile.artefact import ArtefactInfo
     from edgedeblur.quantize.network import QuantisedNetwork
-
-__all__ = [
-    "Session",
-    "UserError",
-    "bench_artefact",
-    "compile_network",
-    "distill_student",
-    "load_network",
-    "open_model",
-    "quantize_student",
-]
 
 PathLike = str | Path
 

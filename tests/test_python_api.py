@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from students import drawn_pair
 import edgedeblur as ed
 from edgedeblur.data.images import write_image
 from edgedeblur.shipped import shipped_network
+from edgedeblur.student import TIERS, Tier
 
 PAGE = Path(__file__).parents[1] / "docs" / "python.md"
 NAMES = sorted(set(ed.__all__) - {"__version__", "UserError"})
@@ -60,7 +62,8 @@ def test_the_example_of_a_docstring_gives_what_it_says(here, name):
     assert "Args:" in thing.__doc__ and "Raises:\n" in thing.__doc__
 
 
-def test_the_blocks_of_the_page_run_in_order(here):
+def test_the_blocks_of_the_page_run_in_order(here, monkeypatch):
+    monkeypatch.setitem(TIERS, "nano", Tier((8, 8, 16, 16), (0, 0, 0, 0), (0, 0, 0), 2.0))  # compiled in seconds
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), flags=re.M | re.S)
     assert len(blocks) >= 5
     namespace = {}
@@ -74,6 +77,17 @@ def test_every_name_is_on_the_page_and_in_dir_and_no_other_is_had():
     assert all(f"`ed.{name}" in page and name in dir(ed) for name in [*NAMES, "UserError"])
     with pytest.raises(AttributeError, match="no attribute 'sharpen'"):
         ed.sharpen  # noqa: B018
+
+
+def test_type_checkers_are_told_the_same_names_as_programs():
+    """The imports under TYPE_CHECKING, run, give the objects that the lazy attributes are."""
+    source = Path(ed.__file__).read_text()
+    imports = source.partition("if TYPE_CHECKING:\n")[2].partition("\n\n")[0]
+    told = {}
+    exec(textwrap.dedent(imports), told)
+    assert {name: told[name] for name in ed.__all__ if name != "__version__"} == {
+        name: getattr(ed, name) for name in ed.__all__ if name != "__version__"
+    }
 
 
 def test_types_are_shipped_with_the_package():
