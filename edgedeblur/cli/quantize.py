@@ -57,6 +57,7 @@ def command(
     with Progress("quantize") as progress, workdir.lock(destination):
         network = quantise_step(source, calibration, destination, recipe, say, progress)
         quality, described = int8_cost(source, network, calibration, seed, progress)
-    written = f"{destination}: {len(network.layers)} of {len(network.layers)} convolutions int8"
+    int8 = sum(layer.weight.dtype.name == "int8" for layer in network.layers)
+    written = f"{destination}: {int8} of {len(network.layers)} convolutions with int8 weights"
     document = {"network": str(destination), "recipe": network.recipe, "held_back": described, **asdict(quality)}
     show_result(document, f"recipe: {readable(network.recipe)}", quality_sentence(quality, described), written)

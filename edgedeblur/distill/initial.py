@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from edgedeblur.student import ConvSpec, Student, build_student, space_to_depth
+from edgedeblur.student import IMAGE, ConvSpec, Student, build_student, space_to_depth
 
 _NOISE = 2 / 255  # what lies below is not amplified
 _BRANCH = 0.1  # spread of a residual branch's output
@@ -25,14 +25,17 @@ _FRESH = 0.5  # of their usual size, weights of channels that a wider student ha
 def initialise_from(student: Student, blurred: Tensor) -> None:
     """Set a fresh student's stem and scales from blurred pictures, float32 [N, 3, H, W] in [0, 1]."""
     _whiten(student, blurred)
-    for layer in student.spec.layers[1:-1]:
-        tensors = student.activations(blurred)
+    stem, *layers = student.spec.layers[:-1]
+    tensors = {IMAGE: blurred}
+    tensors[stem.name] = student.layer_output(stem, tensors)
+    for layer in layers:
         conv = student.conv(layer.name)
         out = F.conv2d(tensors[layer.source], conv.weight, None, conv.stride, conv.padding)
         wanted = 1.0 if layer.residual is None else _BRANCH if layer.kernel == 3 else _JOIN
         scale = wanted / out.std((0, 2, 3)).mean().clamp_min(1e-6)
         conv.weight.mul_(scale)
         conv.bias.copy_(-scale * out.mean((0, 2, 3)))
+        tensors[layer.name] = student.layer_output(layer, tensors)
 
 
 def _whiten(student: Student, blurred: Tensor) -> None:
@@ -50,7 +53,7 @@ def _whiten(student: Student, blurred: Tensor) -> None:
     conv.weight[:count, :, middle, middle] += whitening
     conv.bias.zero_()
     conv.bias[:count] = -(whitening @ mean.float())
-    spread = student.activations(blurred)[stem.name].std((0, 2, 3))
+    spread = student.layer_output(stem, {IMAGE: blurred}).std((0, 2, 3))
     rest = slice(count, None)
     conv.weight[rest] /= spread[rest].clamp_min(1e-6)[:, None, None, None]
 

@@ -65,20 +65,24 @@ class Student(nn.Module):
         """Every tensor of the network by layer name, and the image; what calibration and feature losses read."""
         tensors = {IMAGE: image}
         for layer in self.spec.layers:
-            x = tensors[layer.source]
-            if layer.space_to_depth > 1:
-                x = space_to_depth(x, layer.space_to_depth)
-            x = self.conv(layer.name)(x)
-            if layer.depth_to_space > 1:
-                x = depth_to_space(x, layer.depth_to_space)
-            if layer.residual is not None:
-                x = x + tensors[layer.residual]
-            if layer.relu:
-                x = F.relu(x)
-            if layer.gate is not None:
-                x = x * self.factors(layer.name, tensors[layer.gate]).to(x.dtype)
-            tensors[layer.name] = x
+            tensors[layer.name] = self.layer_output(layer, tensors)
         return tensors
+
+    def layer_output(self, layer: ConvSpec, tensors: dict[str, Tensor]) -> Tensor:
+        """One layer's tensor from those before it."""
+        x = tensors[layer.source]
+        if layer.space_to_depth > 1:
+            x = space_to_depth(x, layer.space_to_depth)
+        x = self.conv(layer.name)(x)
+        if layer.depth_to_space > 1:
+            x = depth_to_space(x, layer.depth_to_space)
+        if layer.residual is not None:
+            x = x + tensors[layer.residual]
+        if layer.relu:
+            x = F.relu(x)
+        if layer.gate is not None:
+            x = x * self.factors(layer.name, tensors[layer.gate]).to(x.dtype)
+        return x
 
     def factors(self, name: str, gating: Tensor) -> Tensor:
         """What a layer's channels are multiplied by, float [N, C, 1, 1] between 0 and 2, for the tensor that gates it.

@@ -183,7 +183,7 @@ def test_each_step_finds_the_output_of_the_one_before(here):
     work = here / "edgedeblur-work"
     write_student(work / "student.safetensors")
     write_image(here / "calibration" / "1.png", photo(64, 64))
-    assert "8 of 8 convolutions int8" in run("quantize", "--calibration", "calibration", code=0).stdout
+    assert "8 of 8 convolutions with int8 weights" in run("quantize", "--calibration", "calibration", code=0).stdout
     assert "int8 dot-product instructions" in run("compile", "--size", "64x64", code=0).stdout
     bench = run("bench", "--runs", "50", "--warmup", "0", "--no-profile")
     report = json.loads((work / "report.json").read_text())
