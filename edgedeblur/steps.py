@@ -149,17 +149,17 @@ def compile_step(
     database: Path | None = None,
     tuned: bool = True,
     threads: int | None = None,
+    output: Path | None = None,
 ) -> ArtefactInfo:
-    """`.edq` to `artefact-<target>/` in the work directory.
+    """`.edq` to `artefact-<target>/` in the work directory, or to another folder.
 
     Args:
         database: of tuned schedules; None for the work directory's. The shipped one is asked after it.
         tuned: whether to use any.
-        threads: of the artefact where its caller does not say; None for the target's number.
+        threads: where the artefact's caller does not say; None for the target's. output: None for the work directory's.
 
     Raises:
-        UserError: no network, no such target, a size that does not fit, a tool that is missing or fails, a database
-            that is missing or damaged.
+        UserError: no network or target, a size that does not fit, a missing or failing tool, a missing or bad database.
     """
     described, loaded = load_target(target), load_edq(network)
     described = replace(described, threads=threads or described.threads)
@@ -171,7 +171,7 @@ def compile_step(
 
         return databases_for(one, database or workdir.tuned(database_name(one))) if tuned else []
 
-    return compile_network(loaded, described, *size, workdir.artefact(described.name), log, databases)
+    return compile_network(loaded, described, *size, output or workdir.artefact(described.name), log, databases)
 
 
 def tune_step(

@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -135,11 +134,17 @@ def make_manifest(
         "tensors": {name: dataclasses.asdict(scale) for name, scale in network.tensors.items()},
         "recipe": network.recipe,
         "provenance": network.provenance,
-        "tool_versions": {tool: metadata.version(tool) for tool in _TOOLS},
+        "tool_versions": _tool_versions(),
         "network_sha256": files["network.edq"]["sha256"],
         "files": files,
         "fallbacks": [_fallback_entry(network, isa, compiled, schedules[isa]) for isa, compiled in sets[1:]],
     }
+
+
+def _tool_versions() -> dict[str, str]:
+    from importlib import metadata  # loads much that running an artefact does without
+
+    return {tool: metadata.version(tool) for tool in _TOOLS}
 
 
 def _fallback_entry(

@@ -41,7 +41,7 @@ class DistillRecipe:
     head_rate: learning rate of the student's last convolution, as a share of `fitting.rate`. Its sums reach the image
     directly, where a hundredth is much; in the layers before, outputs are of the order of one. tuning_rate: share of
     `fitting.rate` at which a student that is trained already goes on (`--init`); a `--rate` is taken as it is.
-    gates: the student has gates (`student.py`); one to start from that has none gets them, without effect at first, and
+    gates: the student has gates (`student/`); one to start from that has none gets them, without effect at first, and
     one that has them keeps them in any case.
     """
 

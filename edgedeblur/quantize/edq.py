@@ -74,8 +74,20 @@ def save_edq(network: QuantisedNetwork, path: str | Path) -> None:
 def load_edq(path: str | Path) -> QuantisedNetwork:
     """Reads and checks a network.
 
+    Args:
+        path: of the `.edq` file.
+
+    Returns:
+        The network as data: `spec`, `layers` (int8 weights [out, kernel, kernel, in], int32 biases, float32 scales),
+        and `tensors` with a scale and a zero point for each.
+
     Raises:
         UserError: no such file, not an `.edq` file, damaged, of an unknown version, or breaking a rule of check.py.
+
+    Example:
+        >>> network = ed.load_network("student.edq")
+        >>> network.tensors["image"]
+        TensorScale(scale=0.00392156862745098, zero_point=-128)
     """
     path = Path(path)
     if not path.exists():

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from edgedeblur.digests import digest
 from edgedeblur.errors import UserError
 from edgedeblur.generators.interface import names_callable
+from edgedeblur.restore.image_kinds import restore_in_kind
 from edgedeblur.restore.kinds import Kind, model_kind
 from edgedeblur.restore.tiling import RunExact, restore_any_size
 
@@ -48,8 +50,22 @@ class Restorer:
     runs_in: str = ""
     simulated: bool = False
 
-    def restore(self, image: np.ndarray) -> np.ndarray:
-        """Restore a uint8 [H, W, 3] RGB image of any size; padded and tiled as the model needs."""
+    def restore(self, image: Any) -> Any:
+        """Restore an RGB image of any size, or a batch of them; padded and tiled as the model needs.
+
+        Args:
+            image: NumPy or torch uint8 [H, W, 3] or [N, H, W, 3]; torch float [3, H, W] or [N, 3, H, W] in [0, 1].
+
+        Returns:
+            A new image of the same type, dtype and shape, on the same torch device, without a gradient. Models work on
+            8 bits per channel, so floats come back in steps of 1/255.
+
+        Raises:
+            UserError: another type, dtype or shape, no pixels, or floats outside [0, 1].
+        """
+        return restore_in_kind(image, self._restore_one)
+
+    def _restore_one(self, image: np.ndarray) -> np.ndarray:
         return restore_any_size(image, self.run, self.multiple, self.fixed_size)
 
 
@@ -64,8 +80,16 @@ def open_model(
         own_padding: False leaves out the extra block that DeblurGAN-v2's predict.py pads with.
         teacher_options: for a teacher: `load_generator`'s options (normalisation mode and the like).
 
+    Returns:
+        The opened model: `restore` takes images of any size, and `name`, `kind`, `parameters`, `gmac` describe it.
+
     Raises:
         UserError: no model there, or one that cannot be read or run.
+
+    Example:
+        >>> model = ed.open_model("artefact")  # or "student.edq", "student.safetensors", a teacher's .pth
+        >>> model.restore(np.zeros((100, 150, 3), np.uint8)).shape
+        (100, 150, 3)
     """
     path = Path(path)
     kind = model_kind(path)

@@ -1,8 +1,11 @@
 """Runs an artefact in this process: its shared library through ctypes."""
 
 import ctypes
+import math
 import platform
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,9 +24,10 @@ class _Options(ctypes.Structure):
 
 
 class Session:
-    """One instance of the network: its own memory and threads. Different sessions may run in different threads.
+    """One instance of an artefact's network, for images of its one size: its own memory and threads.
 
-    Use it as a context manager, or call `close`.
+    Several threads may use one session; it restores their images one after the other, without the interpreter's lock
+    (GIL). To restore several at the same time give each thread a session. Use it as a context manager, or call `close`.
 
     Args:
         artefact: an artefact's folder, or what `load_artefact` gave.
@@ -32,10 +36,17 @@ class Session:
     Raises:
         UserError: not an artefact, for another architecture or processor, a manifest that does not describe its
             library, or a number of threads that cannot be had.
+
+    Example:
+        >>> with ed.Session("artefact", threads=1) as session:
+        ...     restored = session.run(np.zeros((session.height, session.width, 3), np.uint8))
+        >>> restored.shape
+        (64, 96, 3)
     """
 
     def __init__(self, artefact: str | Path | ArtefactInfo, threads: int | None = None):
         self._model = None
+        self._in_use = threading.Lock()
         self.artefact = artefact if isinstance(artefact, ArtefactInfo) else load_artefact(artefact)
         _check_machine(self.artefact)
         if threads is not None and threads < 1:
@@ -60,30 +71,37 @@ class Session:
     def threads(self) -> int:
         return self._library.ed_threads(self._open_model())
 
-    def run(self, image: np.ndarray) -> np.ndarray:
-        """The restored image, in a new array.
+    def run(self, image: Any) -> np.ndarray:
+        """The restored image, in a new array. Waits while another thread runs this session.
 
         Args:
-            image: uint8 [height, width, 3] RGB.
+            image: uint8 [height, width, 3] RGB: an array, or whatever has the buffer protocol or `__array_interface__`
+                (memoryview, bytearray, a Pillow image), also flat with height * width * 3 bytes. It is not copied where
+                it is C-contiguous.
 
         Returns:
             uint8 [height, width, 3] RGB.
 
         Raises:
             UserError: an image of another type or size.
+            ValueError: the session is closed.
         """
-        check_image(image, self.height, self.width)
-        source = np.ascontiguousarray(image)
-        restored = np.empty_like(source)
-        if self._library.ed_run(self._open_model(), source.ctypes.data, restored.ctypes.data) != 0:
+        source = _as_array(image, (self.height, self.width, 3))
+        check_image(source, self.height, self.width)
+        source = np.ascontiguousarray(source)
+        restored = np.empty(source.shape, np.uint8)
+        with self._in_use:  # the library refuses a second image at a time
+            status = self._library.ed_run(self._open_model(), source.ctypes.data, restored.ctypes.data)
+        if status != 0:
             raise RuntimeError(f"{self.artefact.path}: {self._last_error()}")
         return restored
 
     def close(self) -> None:
-        """Ends the threads and frees the memory; the session cannot run any more."""
-        if self._model:
-            self._library.ed_destroy(self._model)
-            self._model = None
+        """Ends the threads and frees the memory, after a run in another thread; the session cannot run any more."""
+        with self._in_use:
+            if self._model:
+                self._library.ed_destroy(self._model)
+                self._model = None
 
     def __enter__(self) -> "Session":
         return self
@@ -103,13 +121,28 @@ class Session:
         return self._library.ed_last_error().decode(errors="replace")
 
 
+def _as_array(image: Any, shape: tuple[int, int, int]) -> np.ndarray:
+    """The same bytes as an array; flat ones get the shape."""
+    if isinstance(image, np.ndarray) or hasattr(image, "__array_interface__"):
+        array = np.asarray(image)
+    else:
+        try:
+            array = np.asarray(memoryview(image))
+        except TypeError:
+            raise UserError(
+                f"an image cannot be of type {type(image).__name__}", f"give uint8 {list(shape)}, e.g. a NumPy array"
+            ) from None
+    return array.reshape(shape) if array.ndim == 1 and array.size == math.prod(shape) else array
+
+
 def check_image(image: np.ndarray, height: int, width: int) -> None:
     """Raises UserError unless the image is of the type and size that the artefact takes."""
     shape = (height, width, 3)
     if image.dtype != np.uint8 or image.shape != shape:
+        size = "x".join(map(str, image.shape[:2])) if image.ndim == 3 else "HEIGHTxWIDTH"
         raise UserError(
             f"an image {image.dtype} {list(image.shape)} for an artefact that takes uint8 {list(shape)}",
-            f"compile for its size: edgedeblur compile --size {'x'.join(map(str, image.shape[:2]))}",
+            f"compile for its size: edgedeblur compile --size {size}",
         )
 
 

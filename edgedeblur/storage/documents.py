@@ -12,6 +12,7 @@ from edgedeblur.storage.contents import Origin, read_contents
 MAX_DEPTH = 64  # of lists and tables inside each other
 MAX_DIGITS = 100  # of an integer; a seed may be longer than 64 bits
 _LARGEST_INT = 10**MAX_DIGITS
+_HARMLESS = {float, bool, type(None)}  # of these every value is allowed; text that is no finite float was refused
 JSON_LIMIT = 64 << 20  # bytes; the report of a sustained run has tens of thousands of samples
 TOML_LIMIT = 4 << 20  # bytes; the largest that ships has 16,000
 
@@ -80,7 +81,8 @@ def _check(value: Any, origin: Origin) -> None:
                 below.extend(each.keys())
                 below.extend(each.values())
             elif kind is list:
-                below.extend(each)
+                if not set(map(type, each)) <= _HARMLESS:  # long lists of numbers are at once done with
+                    below.extend(each)
             elif kind is str:
                 _check_text(each, origin)
             elif kind is int and not -_LARGEST_INT < each < _LARGEST_INT:

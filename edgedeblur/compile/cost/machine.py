@@ -4,11 +4,11 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgedeblur.compile.mca import Processor
 from edgedeblur.errors import UserError
 from edgedeblur.storage.contents import Origin
 
 if TYPE_CHECKING:
+    from edgedeblur.compile.mca import Processor
     from edgedeblur.compile.target import Target
 
 KIB = 1024
@@ -45,7 +45,7 @@ class Machine:
     """The cores that an artefact runs on, one thread each. clocks_ghz: by core, in the order in which they are filled.
     processor: for llvm-mca."""
 
-    processor: Processor
+    processor: "Processor"
     clocks_ghz: tuple[float, ...]
     core: CoreModel
 
@@ -96,5 +96,7 @@ def target_machine(target: "Target", threads: int | None = None) -> Machine:
             f"choose --threads from 1 to {len(clocks)}",
             exit_code=2,
         )
+    from edgedeblur.compile.mca import Processor  # loads SQLite, which running an artefact does without
+
     processor = Processor(target.triple, target.estimate.cpu, target.features)
     return Machine(processor, tuple(clocks[:threads]), target.estimate)

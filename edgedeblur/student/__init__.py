@@ -1,0 +1,44 @@
+"""The student: the network as data (spec.py, without torch) and as a torch module (module.py, loaded on first use)."""
+
+from typing import TYPE_CHECKING
+
+from edgedeblur.student.spec import (
+    FOLD,
+    IMAGE,
+    MAX_PARAMETERS,
+    TIERS,
+    ConvSpec,
+    StudentSpec,
+    Tier,
+    check_gates,
+    layer_record,
+    student_spec,
+)
+
+if TYPE_CHECKING:
+    from edgedeblur.student.module import Student, build_student, depth_to_space, space_to_depth
+
+__all__ = [
+    "FOLD",
+    "IMAGE",
+    "MAX_PARAMETERS",
+    "TIERS",
+    "ConvSpec",
+    "Student",
+    "StudentSpec",
+    "Tier",
+    "build_student",
+    "check_gates",
+    "depth_to_space",
+    "layer_record",
+    "space_to_depth",
+    "student_spec",
+]
+
+
+def __getattr__(name: str):
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from edgedeblur.student import module
+
+    return getattr(module, name)
