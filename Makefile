@@ -62,8 +62,8 @@ test-tools:
 		else echo "note: without $$tool (apt-get install $$package) the tests that need it are skipped"; fi; \
 	done
 
-# The students that ship, made again from the data in MATERIAL: make build/students/small.edq, nano.edq, large.edq, in three
-# stages, nano in two. The first is for a GPU (minutes; a CPU takes hours, and batches of 8 in place of 32); the minutes of the
+# The students that ship, made again from the data in MATERIAL: make build/students/small.edq, nano.edq, large.edq, in two
+# (nano), three (large) or four stages. The first is for a GPU (minutes; a CPU takes hours, and batches of 8 in place of 32); the minutes of the
 # others are those of one core with a matrix unit. After an interruption the same command goes on; FIRST="--minutes 10" shows
 # the beginning of the first curve.
 MATERIAL ?= ../shared/material
@@ -80,6 +80,10 @@ STEPS_nano := 19585
 SECOND_small := --minutes 50
 SECOND_nano := --minutes 12
 THIRD_small := --minutes 80
+FOURTH_small := --minutes 37
+REAL = $(foreach share,gopro720_0372@0.14 gopro256_half@0.14 reds720_hamam@0.06 reds720_020@0.06, \
+	--data pairs:$(MATERIAL)/pairs_train/$(share)) \
+	--data photos:$(MATERIAL)/photos/elementary --data photos:$(MATERIAL)/photos/unsplash
 THIRD_large := --minutes 58
 
 $(STUDENTS)/%.1.safetensors: | setup
@@ -94,7 +98,10 @@ $(STUDENTS)/large.2.safetensors: $(STUDENTS)/small.1.safetensors
 $(STUDENTS)/%.3.safetensors: $(STUDENTS)/%.2.safetensors
 	$(DISTILL) --init $< --recipe $(RECIPES)/student-finish.toml $(THIRD_$*)
 
-FINETUNE_small := 1000
+$(STUDENTS)/small.4.safetensors: $(STUDENTS)/small.3.safetensors
+	$(DISTILL) $(REAL) --init $< --recipe $(RECIPES)/student-real.toml $(FOURTH_small)
+
+FINETUNE_small := 300
 FINETUNE_nano := 600
 FINETUNE_large := 300
 QUANTIZE = $(BIN)/edgedeblur quantize $< --finetune-steps $(FINETUNE_$(basename $(@F))) -o $@
@@ -103,6 +110,9 @@ $(STUDENTS)/%.edq: $(STUDENTS)/%.3.safetensors
 	$(QUANTIZE)
 
 $(STUDENTS)/nano.edq: $(STUDENTS)/nano.2.safetensors
+	$(QUANTIZE)
+
+$(STUDENTS)/small.edq: $(STUDENTS)/small.4.safetensors
 	$(QUANTIZE)
 
 .SECONDARY:

@@ -10,7 +10,7 @@ cd "$(dirname "$0")/../.."
 tier=$1 minutes=$2 output=$3 init=${4:-none}
 data=${DATA:-build/gpu-data}
 python=${PYTHON:-python3}
-more=(); [ "$init" = none ] && more+=(--rate 2.5e-3); [ "${GATES:-}" ] && more+=(--gates)
+more=(--rate "${RATE:-$([ "$init" = none ] && echo 2.5e-3 || echo 1e-3)}"); [ "${GATES:-}" ] && more+=(--gates)
 mkdir -p "$output"
 # Weights are enough to go on from; a state is left only where the run was interrupted, for --resume, here in pieces, since
 # files that come back may be limited in size.

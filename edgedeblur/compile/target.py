@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgedeblur.compile import cpu
@@ -62,7 +62,7 @@ class Target:
     fallbacks: tuple[Fallback, ...] = ()
     android_api: int | None = None
     estimate: CoreModel | None = None
-    detected: bool = False
+    detected: bool = field(default=False, compare=False)
 
     @property
     def kernel_sets(self) -> tuple["Target", ...]:

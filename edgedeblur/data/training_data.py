@@ -92,6 +92,8 @@ def _weights(
 ) -> tuple[float, ...]:
     """The part of all crops that comes from each source. What the sources with a share of their own leave is for the
     others: kinds by the recipe's shares, and the sources of one kind by their number of pictures."""
+    if len(sources) == 1 and own_shares[0] is None:
+        return (1.0,)
     given = sum(share for share in own_shares if share is not None)
     others = [_kind_and_count(source) for source, share in zip(sources, own_shares, strict=True) if share is None]
     if given > 1 + 1e-9 or (others and given > 1 - 1e-9) or (not others and given < 1 - 1e-6):
@@ -111,7 +113,8 @@ def _weights(
 
 def _described(folder: str, source: Source, weight: float) -> str:
     kind, count = _kind_and_count(source)
-    return f"{100 * weight:.3g} % from {count} {kind} of {Path(folder.removeprefix(kind + ':')).resolve().name}"
+    named = f"{count} {kind} of {Path(folder.removeprefix(kind + ':')).resolve().name}"
+    return named if weight == 1 else f"{100 * weight:.3g} % from {named}"
 
 
 def _kind_and_count(source: Source) -> tuple[str, int]:

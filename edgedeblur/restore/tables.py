@@ -1,7 +1,6 @@
 """Evaluations and model facts as tables for a terminal."""
 
 from rich.table import Table
-from rich.text import Text
 
 from edgedeblur.bench.numbers import number
 from edgedeblur.restore.align import Aligned
@@ -86,7 +85,7 @@ def facts_table(facts: Facts) -> Table:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for label, text in (row for fact in facts.known for row in fact.rows()):
-        table.add_row(Text(label), Text(text, overflow="fold"))
+        table.add_row(label, text)
     return table
 
 

@@ -176,7 +176,7 @@ def test_a_run_says_the_rate_and_the_data_that_it_uses(run):
     heard = io.StringIO()
     distill(dataclasses.replace(run, rate=3e-4), Console(file=heard, width=200))
     assert "learning rate 0.0003 (--rate), the head's 9e-06; muon, batches of 1 crops of 32x32" in heard.getvalue()
-    assert "data: 100 % from 3 photos of photos" in heard.getvalue()
+    assert "data: 3 photos of photos" in heard.getvalue()
 
 
 def test_unknown_tiers_and_empty_losses_are_refused(run, tmp_path):
