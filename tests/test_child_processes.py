@@ -58,7 +58,7 @@ BENCH = "from edgedeblur.cli.main import cli; cli(['bench', {artefact!r}, '--min
 def test_a_signal_to_bench_ends_the_program_that_it_times_and_removes_its_folder(number, tmp_path):
     process = start(BENCH.format(artefact=str(compiled("host").path)), tmp_path)
     bench = named(process.pid, "edgedeblur-benc")  # the kernel keeps 15 letters
-    assert bench and [path.name[:11] for path in tmp_path.iterdir()] == ["edgedeblur-"]
+    assert bench and [path.name[:16] for path in tmp_path.iterdir()] == [".edgedeblur-tmp-"]
     process.send_signal(number)
     _, stderr = process.communicate(timeout=120)
     assert wait_for(lambda: state(bench) is None, 60), f"{number.name}: edgedeblur-bench is still {state(bench)}"
@@ -66,7 +66,7 @@ def test_a_signal_to_bench_ends_the_program_that_it_times_and_removes_its_folder
         assert process.returncode == -signal.SIGKILL
         return
     assert process.returncode == 128 + number and list(tmp_path.iterdir()) == []
-    assert f"ended by {number.name}; what is finished is kept" in stderr and "Traceback" not in stderr
+    assert f"ended by {number.name}; there is nothing to go on from" in stderr and "Traceback" not in stderr
 
 
 def test_a_signal_that_the_caller_ignores_stays_ignored(tmp_path):

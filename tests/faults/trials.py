@@ -15,8 +15,6 @@ from pathlib import Path
 
 from commands import WORK, Command, copy_inputs, damaged, hidden
 
-from edgedeblur.errors import INTERRUPTED
-
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 _TIMEOUT_S = 600.0
 _GO_ON = "to go on: edgedeblur "
@@ -186,7 +184,7 @@ class Trials:
         elif (code in (-number, 1) and not told) or (code == 1 and told.strip() == "Aborted!"):
             self.tally.counts["ended before it could say anything"] += 1  # the interpreter's start
         else:
-            good = code == INTERRUPTED and "Traceback" not in told and "unexpected" not in told
+            good = code == 128 + number and "Traceback" not in told and "unexpected" not in told
             self.tally.require(good, f"{what}: exit {code}: {told}")
             left = hidden(place.work, place.scratch)
             self.tally.require(not left, f"{what}: left {left}")

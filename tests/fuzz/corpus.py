@@ -153,13 +153,18 @@ def manifest(folder: Path) -> list[Path]:
     entry = {"macs": 5, "dot_instructions": 3, "schedule": {"method": "direct"}}
     layers = [{"name": layer.name, "op": "conv3x3", **entry} for layer in network.spec.layers]
     int8 = {"convolutions": len(layers), "int8_convolutions": len(layers), "dot_instructions": 5, "reasons": []}
+    files = describe_files(artefact)
     found = {
         **{"schema_version": 1, "name": "tiny-64x96", "tier": "tiny", "edgedeblur_version": "0.1.0", "parameters": 5},
         **{"macs": 5, "input_shape": [64, 96, 3], "target": {"name": target.name, **target_table(target)}},
         **{"layers": layers, "int8": int8, "arena_bytes": 5, "workspace_bytes": 5, "weights_bytes": 5},
         **{"tensors": {"image": {"scale": 0.5, "zero_point": -128}}, "recipe": {"observer": "mse"}},
-        **{"provenance": {"teacher": "unet"}, "tool_versions": {"apache-tvm": "1"}, "network_sha256": "a" * 64},
-        **{"files": describe_files(artefact), "fallbacks": []},
+        **{
+            "provenance": {"teacher": "unet"},
+            "tool_versions": {"apache-tvm": "1"},
+            "network_sha256": files[NETWORK]["sha256"],
+        },
+        **{"files": files, "fallbacks": []},
     }
     write_json(artefact / MANIFEST, found)
     return [artefact / MANIFEST]
@@ -237,7 +242,7 @@ def training_state(folder: Path) -> list[Path]:
 
 
 def bench_output(folder: Path) -> list[Path]:
-    layer = {"name": "stem", "macs": 5, "ms": 0.25, "samples_ms": [0.25]}
+    layer = {"name": "stem", "macs": 5, "ms": 0.25, "samples_ms": [0.25, 0.25]}
     printed = {
         **{"schema_version": 1, "model": "tiny-64x96", "isa": "avx2", "height": 64, "width": 96, "threads": 2},
         **{"interrupted": False, "load_ms": 1.5, "first_ms": None, "samples_ms": [1.0, 2.0], "peak_rss_kb": 4000},
