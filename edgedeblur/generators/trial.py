@@ -50,6 +50,7 @@ def require_survivable(path: Path, height: int, width: int) -> None:
 
 
 def _try(path: Path, height: int, width: int) -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (_WAIT_S, _WAIT_S))  # it does not outlive a killed parent for long
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
