@@ -16,6 +16,17 @@ from edgedeblur.storage.contents import Origin, read_start
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM")  # Pillow's names
 MAX_PIXELS = 178_956_970  # where Pillow itself refuses an image as a decompression bomb
+# Bytes that a byte of a file becomes at most: 1032 by deflate (RFC 1951: 258 of 2 bits), a string of a whole table for 12
+# bits by LZW. Formats without such a limit are not here.
+_DEFLATE = 1032
+_MOST_EXPANDED = {
+    "png": _DEFLATE,
+    "tiff_adobe_deflate": _DEFLATE,
+    "tiff_deflate": _DEFLATE,
+    "tiff_lzw": 2731,
+    "packbits": 64,
+    "raw": 1,
+}
 _NEEDED = f"images are {', '.join(FORMATS)}, and HEIC with pillow-heif"
 _HEIC = "HEIC"
 # The brand in the first box of ISO base media files (ISO 14496-12)
@@ -61,9 +72,14 @@ def open_image(path: str | Path) -> Iterator[Image.Image]:
             warnings.simplefilter("ignore")  # on damaged tags, and on sizes whose limit is checked below
             with Image.open(path, formats=formats) as image:
                 _check_size(path, *image.size)
+                _check_claim(path, image)
                 yield image
-    except (UserError, MemoryError):
+    except UserError:
         raise
+    except MemoryError as error:
+        raise UserError(
+            f"{path} takes more memory than there is", "cut it into parts, or close other programs"
+        ) from error
     except UnidentifiedImageError as error:
         raise UserError(f"{path} is not an image: it holds {content_name(start)}", _NEEDED) from error
     except Image.DecompressionBombError as error:
@@ -102,4 +118,18 @@ def _check_size(path: Path, width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise UserError(
             f"{path} has {width}x{height} pixels; allowed are at most {MAX_PIXELS:,} pixels", "cut it into parts"
+        )
+
+
+def _check_claim(path: Path, image: Image.Image) -> None:
+    """Raises UserError, before memory is taken, where a damaged header claims pixels that the file cannot hold."""
+    compression = "png" if image.format == "PNG" else image.info.get("compression") if image.format == "TIFF" else None
+    if compression not in _MOST_EXPANDED:
+        return
+    least_bytes = image.width * image.height * (len(image.getbands()) if image.mode.startswith("RGB") else 1 / 8)
+    held = path.stat().st_size * _MOST_EXPANDED[compression]
+    if least_bytes > held + 4096:
+        raise UserError(
+            f"{path} claims {image.width}x{image.height} pixels, more than its {path.stat().st_size:,} bytes can hold",
+            "copy or make the file again",
         )

@@ -64,7 +64,7 @@ def deblur_video(
         for frame in _frames(source, capture):
             seconds = capture.get(cv2.CAP_PROP_POS_MSEC) / 1e3
             if writer is None:
-                writer, shape = _writer(temporary, rate, frame.shape), frame.shape
+                writer, shape = _writer(source, temporary, rate, frame.shape), frame.shape
             if frame.shape != shape:  # which the writer would drop without a word
                 odd += 1
                 continue
@@ -146,12 +146,13 @@ def _frames(source: Path, capture) -> Iterator[np.ndarray]:
         yield frame
 
 
-def _writer(path: Path, rate: float, shape: tuple[int, ...]):
+def _writer(source: Path, path: Path, rate: float, shape: tuple[int, ...]):
     import cv2
 
     height, width = shape[:2]
     codec = cv2.VideoWriter_fourcc(*CODECS[path.suffix.lower()])
     writer = cv2.VideoWriter(str(path), codec, rate, (width, height))
     if not writer.isOpened():
-        raise UserError(f"OpenCV cannot write {width}x{height} video to {path.suffix}", "choose an .avi file")
+        told = f"{source}: OpenCV cannot write its {width}x{height} pixels at {rate:g} frames a second to {path.suffix}"
+        raise UserError(told, "choose an .avi file" if path.suffix.lower() != ".avi" else "choose an .mp4 file")
     return writer

@@ -1,7 +1,9 @@
 """Every kind of image file becomes uint8 RGB; every bad file becomes a message."""
 
 import os
+import struct
 import sys
+import zlib
 
 import cv2
 import numpy as np
@@ -225,3 +227,21 @@ def test_a_pipe_and_an_endless_file_are_no_images(tmp_path):
         for read in (read_image, image_or_folder):
             with pytest.raises(UserError, match=f"{name} is {kind}, not a regular file"):
                 read(tmp_path / name)
+
+
+def test_a_header_that_claims_more_pixels_than_the_file_can_hold_is_refused(tmp_path):
+    path = tmp_path / "claim.png"
+    Image.new("RGB", (64, 64), (1, 2, 3)).save(path)
+    data = bytearray(path.read_bytes())
+    data[16:24] = struct.pack(">II", 12000, 12000)  # IHDR's width and height, and its checksum
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="claims 12000x12000 pixels, more than its 153 bytes can hold"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate", "packbits"])
+def test_one_colour_which_compresses_best_is_still_read(tmp_path, compression):
+    path = tmp_path / ("flat.tif" if compression else "flat.png")
+    Image.new("RGB", (3000, 2000), (7, 7, 7)).save(path, **({"compression": compression} if compression else {}))
+    assert read_image(path).shape == (2000, 3000, 3)
