@@ -16,8 +16,8 @@ from edgedeblur.storage.contents import Origin, read_start
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM")  # Pillow's names
 MAX_PIXELS = 178_956_970  # where Pillow itself refuses an image as a decompression bomb
-# Bytes that a byte of a file becomes at most: 1032 by deflate (RFC 1951: 258 of 2 bits), a string of a whole table for 12
-# bits by LZW. Formats without such a limit are not here.
+# Bytes that a byte of a file becomes at most: 1032 by deflate (RFC 1951: 258 of 2 bits), a string of a whole table for
+# 12 bits by LZW. Formats without such a limit are not here.
 _DEFLATE = 1032
 _MOST_EXPANDED = {
     "png": _DEFLATE,
