@@ -1,5 +1,6 @@
 """Damaged files give a result or one message: no other exception, no crash, no hang, no gigabyte. See harness.py."""
 
+import fcntl
 import json
 import os
 import signal
@@ -19,15 +20,25 @@ COUNT = 200
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory) -> dict:
-    """Of every loader, by two processes: they are forked for each, and this one's threads do not survive that."""
-    paths = [tmp_path_factory.mktemp("fuzz") / "outcomes.json" for _ in range(2)]
+    """Of every loader; once where pytest itself runs in several processes."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    paths = [folder / f"fuzz-{part}.json" for part in range(2)]
+    with (folder / "fuzz.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not all(path.exists() for path in paths):
+            _fuzz(paths)
+    return {name: outcome for path in paths for name, outcome in json.loads(path.read_text()).items()}
+
+
+def _fuzz(paths: list[Path]) -> None:
+    """By two processes: they are forked for each loader, and this one's threads do not survive that."""
     command = [sys.executable, harness.__file__, "--count", str(COUNT)]
     parts = [
         subprocess.Popen([*command, "--part", f"{part}/2", "--json", path], stdout=subprocess.PIPE, text=True)
         for part, path in enumerate(paths)
     ]
     print(*(part.communicate()[0] for part in parts))
-    return {name: outcome for path in paths for name, outcome in json.loads(path.read_text()).items()}
 
 
 @pytest.mark.parametrize("loader", LOADERS)
