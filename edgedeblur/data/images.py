@@ -77,12 +77,6 @@ def image_or_folder(path: str | Path) -> list[Path]:
     return [path]
 
 
-def writable_name(name: str) -> str:
-    """The name of an output for an input of that name: the same where the format is written, else with .jpg behind it,
-    so that `a.heic` and `a.jpg` in one folder get two outputs."""
-    return f"{name}.jpg" if name.lower().endswith(HEIC_SUFFIXES) else name
-
-
 def _as_rgb(path: Path, image: Image.Image) -> np.ndarray:
     if image.format == "PNG" and image.mode in ("RGB", "RGBA") and _sixteen_bit_png(path):
         return _read_sixteen_bit(path, image.getexif().get(_ORIENTATION_TAG, 1))

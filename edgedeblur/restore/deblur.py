@@ -74,7 +74,7 @@ def deblur(source: Path, destination: Path, restorer: Restorer, progress: Progre
         return result
     require_regular(source, Origin(str(source)))
     if destination.is_dir() or not destination.suffix:
-        destination = destination / (source.name if is_video(source) else _output_name(source.name))
+        destination = destination / (source.name if is_video(source) else output_name(source.name))
     _refuse_same(source, destination)
     if is_video(source):
         notes, failure = deblur_video(source, destination, restore, lambda done: progress(source.name, done, None))
@@ -128,7 +128,7 @@ def _deblur_folder(
     images, missed, result.left_out = images_and_others(source)
     result.failed += missed
     for index, path in enumerate(images):
-        target = destination / _output_name(path.name)
+        target = destination / output_name(path.name)
         try:
             _refuse_same(path, target)
             _deblur_image(path, target, restore, result)
@@ -148,7 +148,7 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _output_name(name: str) -> str:
+def output_name(name: str) -> str:
     """An output's name for an input's: the same where the format is written, else with .jpg behind it, so that `a.heic`
     and `a.jpg` in one folder get two outputs."""
     return name if Path(name).suffix.lower() in FORMATS else f"{name}.jpg"

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgedeblur.data.images import image_or_folder, list_images, read_image, writable_name, write_image
+from edgedeblur.data.images import image_or_folder, list_images, read_image, write_image
 from edgedeblur.errors import UserError
+from edgedeblur.restore.deblur import output_name
 
 
 @pytest.fixture
@@ -209,7 +210,7 @@ def test_heic_without_pillow_heif_says_how_to_get_it(tmp_path, monkeypatch):
 
 
 def test_the_output_for_a_heic_file_is_a_jpeg_of_its_own():
-    assert [writable_name(name) for name in ("a.heic", "A.HEIF", "a.jpg")] == ["a.heic.jpg", "A.HEIF.jpg", "a.jpg"]
+    assert [output_name(name) for name in ("a.heic", "A.HEIF", "a.jpg")] == ["a.heic.jpg", "A.HEIF.jpg", "a.jpg"]
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif"])
