@@ -8,13 +8,15 @@ docs/blur-synthesis.md compares the model with the recordings. The parameters ar
 
 import functools
 import math
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from edgedeblur.data.shake_log import LONGEST, SAMPLES, ShakeWindows
+from edgedeblur.storage.contents import Origin
+from edgedeblur.storage.documents import read_toml
+from edgedeblur.storage.records import read_record
 
 RATE = 240.0  # samples a second
 _STEPS = math.ceil(LONGEST * RATE) + 1
@@ -77,8 +79,14 @@ def _process(rng: np.random.Generator, part: Oscillator, count: int) -> np.ndarr
     return noise.transpose(1, 0, 2)
 
 
+@dataclass(frozen=True)
+class _ModelFile:
+    part: tuple[Oscillator, ...]
+
+
 @functools.cache
 def shipped_shake() -> ShakeModel:
     """The model with the parameters that ship."""
-    table = tomllib.loads(Path(__file__).with_name("shake_model.toml").read_text("utf-8"))
-    return ShakeModel(tuple(Oscillator(**{**part, "log_scale": tuple(part["log_scale"])}) for part in table["part"]))
+    path = Path(__file__).with_name("shake_model.toml")
+    origin = Origin(str(path))
+    return ShakeModel(read_record(_ModelFile, read_toml(path, origin), origin).part)
