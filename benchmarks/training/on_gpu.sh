@@ -25,8 +25,8 @@ $python -c 'import torch; print("torch", torch.__version__, torch.cuda.get_devic
 PYTHONPATH=. PYTHONUNBUFFERED=1 $python -m edgedeblur.cli.main distill --tier "$tier" --init "$init" \
 	--recipe edgedeblur/train/recipes/student-real.toml --batch "${BATCH:-32}" --crop "${CROP:-192}" "${more[@]}" \
 	--data "photos:$data/photos" --data "frames:$data/gopro_video_240fps" \
-	--data "pairs:$data/pairs_train/gopro720_0372@0.14" --data "pairs:$data/pairs_train/gopro256_half@0.14" \
-	--data "pairs:$data/pairs_train/reds720_hamam@0.06" --data "pairs:$data/pairs_train/reds720_020@0.06" \
+	--data "pairs:$data/pairs_train/gopro720_0372@0.12" --data "pairs:$data/pairs_train/gopro256_half@0.12" \
+	--data "pairs:$data/pairs_train/reds720_hamam@0.05" --data "pairs:$data/pairs_train/reds720_020@0.05" \
 	--validation "$data/pairs/gopro720" --validation "$data/pairs/gopro256" --validation "$data/pairs/reds320" \
 	--device "${DEVICE:-auto}" --minutes "$minutes" --validate-minutes 1.5 --checkpoint-minutes 2 --no-tensorboard \
 	--workdir "$output/work" -o "$output/student-$tier.safetensors" 2>&1 | tee "$output/train-$tier.log"
