@@ -70,7 +70,7 @@ test-tools:
 # the beginning of the first curve.
 MATERIAL ?= ../shared/material
 STUDENTS := build/students
-RECIPES := edgedeblur/train/recipes
+RECIPES := edgedeblur/training/recipes
 MADE_FROM = --data photos:$(MATERIAL)/photos/cid22 --data photos:$(MATERIAL)/photos/clic2025_half \
 	--data photos:$(MATERIAL)/photos/kodak --data frames:$(MATERIAL)/gopro_video_240fps \
 	$(addprefix --validation $(MATERIAL)/pairs/,gopro720 gopro720avg gopro256 reds320)

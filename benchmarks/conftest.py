@@ -6,12 +6,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from edgedeblur.compile.artefact import ArtefactInfo, compile_network
-from edgedeblur.compile.target import load_target
+from edgedeblur.artefact.folder import ArtefactInfo
+from edgedeblur.artefact.target import load_target
+from edgedeblur.compile.artefact import compile_network
 from edgedeblur.quantize.network import QuantisedNetwork
 from edgedeblur.quantize.pipeline import QuantiseOptions
-from edgedeblur.shipped import shipped_student
-from edgedeblur.steps import quantise_step
+from edgedeblur.workflow.quantize import quantise_step
+from edgedeblur.workflow.shipped import shipped_student
 
 Size = tuple[int, int]
 

@@ -10,19 +10,19 @@ import statistics
 
 import pytest
 
-from edgedeblur.bench.estimate import artefact_loops, estimate
-from edgedeblur.bench.host_machine import measure_host
+from edgedeblur.artefact.cpu import runs_here
+from edgedeblur.artefact.target import load_target
 from edgedeblur.bench.measure import bench_image
-from edgedeblur.bench.tables import loops_table
 from edgedeblur.cli.output import show
 from edgedeblur.compile.artefact import compile_network
-from edgedeblur.compile.cpu import runs_here
-from edgedeblur.compile.target import load_target
+from edgedeblur.estimate.host_machine import measure_host
+from edgedeblur.estimate.latency import artefact_loops, estimate
 from edgedeblur.quantize.pipeline import QuantiseOptions
+from edgedeblur.report.tables import loops_table
 from edgedeblur.runtime.program import run_program
-from edgedeblur.shipped import shipped_student
-from edgedeblur.steps import quantise_step
 from edgedeblur.student import TIERS
+from edgedeblur.workflow.quantize import quantise_step
+from edgedeblur.workflow.shipped import shipped_student
 
 SIDE, RUNS, THREADS = 512, 50, (1, 2)
 HERE = [name for name in ("x86-64-v4-vnni", "x86-64-v3", "linux-arm64") if runs_here(load_target(name).isa)]

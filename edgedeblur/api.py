@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from edgedeblur.errors import UserError
 from edgedeblur.progress import Log, Progress, silent, unheard
-from edgedeblur.workdir import DEFAULT, WorkDir
+from edgedeblur.workflow.workdir import DEFAULT, WorkDir
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from edgedeblur.bench.report import Report
-    from edgedeblur.compile.artefact import ArtefactInfo
+    from edgedeblur.artefact.folder import ArtefactInfo
     from edgedeblur.quantize.network import QuantisedNetwork
+    from edgedeblur.report.schema import Report
 
 PathLike = str | Path
 
@@ -61,7 +61,7 @@ def distill_student(
         PosixPath('student.safetensors')
     """
     from edgedeblur.distill.distillation import distill
-    from edgedeblur.steps import distill_options
+    from edgedeblur.workflow.distill import distill_options
 
     given = {**options, "data": tuple(map(str, data)), "validation": tuple(map(str, validation))}
     for name in ("recipe", "shake"):
@@ -113,7 +113,7 @@ def quantize_student(
         dtype('int8')
     """
     from edgedeblur.quantize.pipeline import QuantiseOptions
-    from edgedeblur.steps import quantise_step
+    from edgedeblur.workflow.quantize import quantise_step
 
     place = WorkDir(Path(workdir))
     recipe = QuantiseOptions(
@@ -161,8 +161,8 @@ def compile_network(
         >>> artefact.height, artefact.width
         (32, 48)
     """
-    from edgedeblur.compile.target import MAX_THREADS
-    from edgedeblur.steps import compile_step
+    from edgedeblur.artefact.target import MAX_THREADS
+    from edgedeblur.workflow.compile import compile_step
 
     if threads is not None and not 1 <= threads <= MAX_THREADS:
         raise UserError(f"threads = {threads}; allowed are 1 to {MAX_THREADS}", exit_code=2)
@@ -215,7 +215,7 @@ def bench_artefact(
         ('measured', True)
     """
     from edgedeblur.bench.measure import BenchOptions
-    from edgedeblur.steps import bench_step
+    from edgedeblur.workflow.bench import bench_step
 
     place = WorkDir(Path(workdir))
     options = BenchOptions(runs, warmup, threads, profile, tuple(against), min_seconds, estimate=estimate)

@@ -8,7 +8,9 @@ import safetensors.numpy
 import torch
 from safetensors.torch import load_file, save_file
 
-from edgedeblur.checkpoints import (
+from edgedeblur.errors import UserError
+from edgedeblur.student import TIERS, build_student, student_spec
+from edgedeblur.student.model_file import (
     METADATA_KEY,
     STUDENT,
     UNET,
@@ -19,8 +21,6 @@ from edgedeblur.checkpoints import (
     save_student,
     student_config,
 )
-from edgedeblur.errors import UserError
-from edgedeblur.student import TIERS, build_student, student_spec
 
 
 @pytest.fixture(scope="module")

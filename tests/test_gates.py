@@ -9,7 +9,15 @@ import torch
 from click.testing import CliRunner
 from safetensors import safe_open
 
-from edgedeblur.checkpoints import (
+from edgedeblur.cli.main import cli
+from edgedeblur.data.images import write_image
+from edgedeblur.distill import distillation
+from edgedeblur.distill.distillation import DistillOptions, distill
+from edgedeblur.distill.initial import widened
+from edgedeblur.errors import UserError
+from edgedeblur.generators.networks.unet import UNetConfig, build_unet
+from edgedeblur.student import TIERS, Student, build_student, student_spec
+from edgedeblur.student.model_file import (
     METADATA_KEY,
     UNET,
     load_student,
@@ -18,18 +26,10 @@ from edgedeblur.checkpoints import (
     spec_from_config,
     student_config,
 )
-from edgedeblur.cli.main import cli
-from edgedeblur.data.images import write_image
-from edgedeblur.distill import distillation
-from edgedeblur.distill.distillation import DistillOptions, distill
-from edgedeblur.distill.initial import widened
-from edgedeblur.errors import UserError
-from edgedeblur.generators.unet import UNetConfig, build_unet
-from edgedeblur.shipped import shipped_student
-from edgedeblur.student import TIERS, Student, build_student, student_spec
-from edgedeblur.train.muon import Muon
-from edgedeblur.train.recipe import Fitting
-from edgedeblur.train.session import new_optimiser
+from edgedeblur.training.muon import Muon
+from edgedeblur.training.recipe import Fitting
+from edgedeblur.training.session import new_optimiser
+from edgedeblur.workflow.shipped import shipped_student
 
 TINY = UNetConfig(widths=(8, 8, 16), encoder_blocks=(1, 1, 1), decoder_blocks=(1, 1))
 IMAGE = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -146,7 +146,7 @@ def test_means_of_bfloat16_features_are_taken_in_float32():
 
 
 def test_a_gated_student_compiles_as_one_graph():
-    """What a step captured as a CUDA graph needs (train/captured.py): nothing that Python must decide in between."""
+    """What a step captured as a CUDA graph needs (training/captured.py): nothing that Python must decide in between."""
     student = with_random_gates("nano")
     with torch.no_grad():
         compiled = torch.compile(student, backend="eager", fullgraph=True, dynamic=False)

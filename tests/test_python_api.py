@@ -18,8 +18,8 @@ from students import drawn_pair
 
 import edgedeblur as ed
 from edgedeblur.data.images import write_image
-from edgedeblur.shipped import shipped_network
 from edgedeblur.student import TIERS, Tier
+from edgedeblur.workflow.shipped import shipped_network
 
 PAGE = Path(__file__).parents[1] / "docs" / "python.md"
 NAMES = sorted(set(ed.__all__) - {"__version__", "UserError"})

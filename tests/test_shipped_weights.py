@@ -6,11 +6,10 @@ import shutil
 import numpy as np
 import pytest
 
-from edgedeblur.checkpoints import load_student
-from edgedeblur.compile.artefact import ArtefactInfo, compile_network
-from edgedeblur.compile.target import load_target
+from edgedeblur.artefact.folder import ArtefactInfo
+from edgedeblur.artefact.target import load_target
+from edgedeblur.compile.artefact import compile_network
 from edgedeblur.data.default_set import default_photos
-from edgedeblur.digests import digest
 from edgedeblur.generators.load import load_generator
 from edgedeblur.quantize import interpreter
 from edgedeblur.quantize.edq import load_edq
@@ -21,9 +20,11 @@ from edgedeblur.quantize.pipeline import QuantiseOptions
 from edgedeblur.quantize.quality import measure_quality
 from edgedeblur.runtime.program import run_program
 from edgedeblur.runtime.session import Session
-from edgedeblur.shipped import shipped_network, shipped_student, shipped_teacher
-from edgedeblur.steps import quantise_step
+from edgedeblur.storage.digests import digest
 from edgedeblur.student import MAX_PARAMETERS, TIERS
+from edgedeblur.student.model_file import load_student
+from edgedeblur.workflow.quantize import quantise_step
+from edgedeblur.workflow.shipped import shipped_network, shipped_student, shipped_teacher
 
 HEIGHT, WIDTH = 128, 160
 needs_qemu = pytest.mark.skipif(shutil.which("qemu-aarch64") is None, reason="qemu-user is not installed")

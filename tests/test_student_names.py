@@ -4,9 +4,9 @@ import torch
 from kernels import avx2_target, sdot_target
 from networks import random_network
 
-from edgedeblur.checkpoints import load_student, save_student
 from edgedeblur.compile.build import layer_kernels
 from edgedeblur.student import IMAGE, TIERS, ConvSpec, Student, StudentSpec, student_spec
+from edgedeblur.student.model_file import load_student, save_student
 
 NAMES = ("a.b", "a_b", "a_b_", "a..b", "type", "forward")
 

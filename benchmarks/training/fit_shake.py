@@ -1,4 +1,4 @@
-"""Fit `edgedeblur/data/shake_model.toml` to recordings, and compare the two as docs/blur-synthesis.md does.
+"""Fit `edgedeblur/data/blur/shake_model.toml` to recordings, and compare the two as docs/blur-synthesis.md does.
 
     python benchmarks/training/fit_shake.py FOLDER              compare the model that ships
     python benchmarks/training/fit_shake.py FOLDER --rounds 6   fit anew, starting from it; prints the file
@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import minimize
 
-from edgedeblur.data.recorded import Shake
-from edgedeblur.data.shake_log import LONGEST, SAMPLES, read_shake_logs
-from edgedeblur.data.shake_model import Oscillator, ShakeModel, shipped_shake
+from edgedeblur.data.blur.recorded import Shake
+from edgedeblur.data.blur.shake_log import LONGEST, SAMPLES, read_shake_logs
+from edgedeblur.data.blur.shake_model import Oscillator, ShakeModel, shipped_shake
 
 FOCAL = 1000.0  # pixels, of the comparison
 _WINDOWS = 4000

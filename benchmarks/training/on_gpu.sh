@@ -23,7 +23,7 @@ tidy() {
 trap tidy EXIT
 $python -c 'import torch; print("torch", torch.__version__, torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU")'
 PYTHONPATH=. PYTHONUNBUFFERED=1 $python -m edgedeblur.cli.main distill --tier "$tier" --init "$init" \
-	--recipe edgedeblur/train/recipes/student-real.toml --batch "${BATCH:-32}" --crop "${CROP:-192}" "${more[@]}" \
+	--recipe edgedeblur/training/recipes/student-real.toml --batch "${BATCH:-32}" --crop "${CROP:-192}" "${more[@]}" \
 	--data "photos:$data/photos" --data "frames:$data/gopro_video_240fps" \
 	--data "pairs:$data/pairs_train/gopro720_0372@0.12" --data "pairs:$data/pairs_train/gopro256_half@0.12" \
 	--data "pairs:$data/pairs_train/reds720_hamam@0.05" --data "pairs:$data/pairs_train/reds720_020@0.05" \

@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 
 from edgedeblur import __version__
-from edgedeblur.bench.report import (
+from edgedeblur.artefact.folder import ArtefactInfo
+from edgedeblur.report.schema import (
     SCHEMA_VERSION,
     Environment,
     Int8,
@@ -17,8 +18,7 @@ from edgedeblur.bench.report import (
     Quality,
     Report,
 )
-from edgedeblur.bench.verdict import judge
-from edgedeblur.compile.artefact import ArtefactInfo
+from edgedeblur.report.verdict import judge
 
 _MB = 1e6
 

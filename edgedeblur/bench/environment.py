@@ -8,9 +8,9 @@ from importlib import metadata
 from pathlib import Path
 from subprocess import SubprocessError
 
-from edgedeblur.bench.report import Environment
-from edgedeblur.compile.cpu import cpu_model
+from edgedeblur.artefact.cpu import cpu_model
 from edgedeblur.processes import run_to_end
+from edgedeblur.report.schema import Environment
 
 TOOLS = ("apache-tvm", "apache-tvm-ffi", "numpy", "torch", "ziglang")
 _CPU_FREQUENCY = Path("/sys/devices/system/cpu/cpu0/cpufreq")

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgedeblur.bench.report import Latency
 from edgedeblur.errors import UserError
+from edgedeblur.report.schema import Latency
 
 MIN_RUNS = 50
 UNKNOWN = Latency(None, None, None, None, None, None, None, None, None, [])

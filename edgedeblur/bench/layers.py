@@ -1,8 +1,8 @@
 """Where the time goes: the profile's medians as rows of the report."""
 
-from edgedeblur.bench.report import Layer
-from edgedeblur.compile.artefact import ArtefactInfo
-from edgedeblur.compile.target import Target
+from edgedeblur.artefact.folder import ArtefactInfo
+from edgedeblur.artefact.target import Target
+from edgedeblur.report.schema import Layer
 from edgedeblur.runtime.program import BenchResult
 
 

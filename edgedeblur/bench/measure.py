@@ -18,19 +18,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from edgedeblur.artefact.folder import ArtefactInfo
 from edgedeblur.bench.assemble import make_memory, make_report
 from edgedeblur.bench.environment import after, program_version, read_environment
-from edgedeblur.bench.estimate import against, estimate
-from edgedeblur.bench.host_machine import measure_host
 from edgedeblur.bench.latency import MIN_RUNS, UNKNOWN, summarise
 from edgedeblur.bench.layers import cycles_per_ms, layer_rows, unknown_layer_rows
 from edgedeblur.bench.peers import check_names, compare
-from edgedeblur.bench.report import Estimate, Layer, Peer, Quality, Report
 from edgedeblur.bench.unmeasured import estimate_or_reason, unmeasured_report
-from edgedeblur.compile.artefact import ArtefactInfo
-from edgedeblur.compile.mca import need_mca
 from edgedeblur.errors import UserError
+from edgedeblur.estimate.host_machine import measure_host
+from edgedeblur.estimate.latency import against, estimate
+from edgedeblur.estimate.mca import need_mca
 from edgedeblur.quantize import interpreter
+from edgedeblur.report.schema import Estimate, Layer, Peer, Quality, Report
 from edgedeblur.runtime.instructions import count_instructions
 from edgedeblur.runtime.program import NoRunner, ProgramRun, run_program, runner_for
 from edgedeblur.runtime.session import Session

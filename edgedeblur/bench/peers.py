@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+from edgedeblur.artefact.cpu import cpu_flags
 from edgedeblur.bench.environment import version_of
 from edgedeblur.bench.latency import percentile
-from edgedeblur.bench.report import Peer
-from edgedeblur.compile.cpu import cpu_flags
 from edgedeblur.errors import UserError
 from edgedeblur.quantize.network import QuantisedNetwork
+from edgedeblur.report.schema import Peer
 from edgedeblur.storage.temporary import scratch_folder
 
 ROUNDS = 10

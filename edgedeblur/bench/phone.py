@@ -16,13 +16,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgedeblur.artefact.folder import ArtefactInfo
 from edgedeblur.bench.layers import layer_rows, unknown_layer_rows
 from edgedeblur.bench.measure import MAX_SECONDS, PROFILED_RUNS, BenchOptions, bench_image, check_output
 from edgedeblur.bench.phone_report import Findings, cycles_per_ms, phone_report
-from edgedeblur.bench.phone_schema import Sustained
-from edgedeblur.bench.report import Layer, Quality, Report
 from edgedeblur.bench.throttling import judge_sustained
-from edgedeblur.compile.artefact import ArtefactInfo
 from edgedeblur.device.condition import Condition, read_condition
 from edgedeblur.device.cooldown import wait_until_cool
 from edgedeblur.device.cores import Placement, cores_text, others_mask, place, place_on
@@ -35,6 +33,8 @@ from edgedeblur.device.watch import Watch
 from edgedeblur.errors import UserError
 from edgedeblur.progress import Progress
 from edgedeblur.quantize import interpreter
+from edgedeblur.report.phone_schema import Sustained
+from edgedeblur.report.schema import Layer, Quality, Report
 from edgedeblur.runtime.program import check_layers
 
 MIN_SECONDS = 10.0

@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from edgedeblur.artefact.folder import ArtefactInfo
 from edgedeblur.bench.assemble import make_memory, make_report
 from edgedeblur.bench.environment import read_environment, version_of
 from edgedeblur.bench.latency import MIN_RUNS, UNKNOWN, summarise
-from edgedeblur.bench.phone_schema import Device, PhoneBattery, PhoneCore, Sustained, Zone
-from edgedeblur.bench.report import Environment, Latency, Layer, Quality, Report
-from edgedeblur.compile.artefact import ArtefactInfo
 from edgedeblur.device.condition import Battery, Condition
 from edgedeblur.device.connect import adb_version
 from edgedeblur.device.cores import Placement, cores_text
 from edgedeblur.device.errors import ContactLost
 from edgedeblur.device.facts import Core, PhoneFacts
 from edgedeblur.device.program import RemoteRun
+from edgedeblur.report.phone_schema import Device, PhoneBattery, PhoneCore, Sustained, Zone
+from edgedeblur.report.schema import Environment, Latency, Layer, Quality, Report
 
 
 @dataclass

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgedeblur.bench.report import Quality
 from edgedeblur.errors import UserError
+from edgedeblur.report.schema import Quality
 from edgedeblur.storage.contents import Origin
 from edgedeblur.storage.documents import read_json
 from edgedeblur.storage.records import Rules, read_record

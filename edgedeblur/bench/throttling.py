@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from edgedeblur.bench.latency import percentile
-from edgedeblur.bench.phone_schema import Sustained, SustainedReading, SustainedWindow
 from edgedeblur.device.condition import hottest_cpu
 from edgedeblur.device.program import TimedRun
 from edgedeblur.device.watch import Reading
+from edgedeblur.report.phone_schema import Sustained, SustainedReading, SustainedWindow
 
 SLOWER = 1.10  # a window's median latency by the first one's
 CLOCK = 0.95  # its mean clock by the first one's

@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from edgedeblur.artefact.folder import ArtefactInfo
 from edgedeblur.bench.assemble import make_memory, make_report
 from edgedeblur.bench.environment import read_environment
-from edgedeblur.bench.estimate import estimate
 from edgedeblur.bench.latency import UNKNOWN
 from edgedeblur.bench.layers import unknown_layer_rows
-from edgedeblur.bench.report import Estimate, Quality, Report
-from edgedeblur.compile.artefact import ArtefactInfo
 from edgedeblur.errors import UserError
+from edgedeblur.estimate.latency import estimate
+from edgedeblur.report.schema import Estimate, Quality, Report
 from edgedeblur.runtime.program import NoRunner
 
 

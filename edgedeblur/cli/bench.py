@@ -9,11 +9,11 @@ from edgedeblur.cli import options
 from edgedeblur.cli.output import json_option, show_result
 from edgedeblur.cli.phone_options import PhoneChoice, phone_options
 from edgedeblur.cli.progress import Progress, say
-from edgedeblur.workdir import WorkDir
+from edgedeblur.workflow.workdir import WorkDir
 
 if TYPE_CHECKING:
     from edgedeblur.bench.measure import BenchOptions
-    from edgedeblur.bench.report import Report
+    from edgedeblur.report.schema import Report
 
 
 @click.command("bench", short_help="Latency, memory, layers and the verdict of an artefact, here or on a phone.")
@@ -65,13 +65,14 @@ def command(
     Writes report.json and report-<target>.json. Exits with 0 on pass and where time is unknown, 3 on fail, 2 on bad
     use, 1 on other errors.
     """
+    from edgedeblur.artefact.names import NETWORK
     from edgedeblur.bench.measure import BenchOptions
-    from edgedeblur.bench.report import report_json
-    from edgedeblur.bench.tables import report_tables
-    from edgedeblur.bench.verdict import estimate_sentence, exit_code, sentence
-    from edgedeblur.compile.artefact import NETWORK
     from edgedeblur.data.pairs import find_pairs
-    from edgedeblur.steps import bench_step, evaluate_step, models_to_evaluate
+    from edgedeblur.report.schema import report_json
+    from edgedeblur.report.tables import report_tables
+    from edgedeblur.report.verdict import estimate_sentence, exit_code, sentence
+    from edgedeblur.workflow.bench import bench_step
+    from edgedeblur.workflow.evaluate import evaluate_step, models_to_evaluate
 
     peers = tuple(filter(None, against.split(",")))
     settings = BenchOptions(runs, warmup, threads, profile, peers, min_seconds, count_instructions, estimate)
@@ -92,7 +93,7 @@ def command(
 
 def _on_phone(folder: Path, settings: "BenchOptions", phones: PhoneChoice, workdir: WorkDir) -> "Report":
     from edgedeblur.bench.phone import PhoneOptions
-    from edgedeblur.phone_steps import PhoneSettings, bench_phone_step
+    from edgedeblur.workflow.phones import PhoneSettings, bench_phone_step
 
     with Progress("phone") as progress:
         how = PhoneSettings(settings, PhoneOptions(**phones.settings), say, progress)
@@ -101,9 +102,9 @@ def _on_phone(folder: Path, settings: "BenchOptions", phones: PhoneChoice, workd
 
 def _on_every_phone(folder: Path, settings: "BenchOptions", phones: PhoneChoice, workdir: WorkDir) -> int:
     from edgedeblur.bench.phone import PhoneOptions
-    from edgedeblur.bench.phone_tables import phones_table
-    from edgedeblur.bench.report import report_json
-    from edgedeblur.phone_steps import PhoneSettings, bench_phones_step
+    from edgedeblur.report.phone_tables import phones_table
+    from edgedeblur.report.schema import report_json
+    from edgedeblur.workflow.phones import PhoneSettings, bench_phones_step
 
     with Progress("phone") as progress:
         how = PhoneSettings(settings, PhoneOptions(**phones.settings), say, progress)

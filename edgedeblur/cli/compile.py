@@ -7,7 +7,7 @@ import click
 from edgedeblur.cli import options
 from edgedeblur.cli.output import tell
 from edgedeblur.cli.progress import say
-from edgedeblur.workdir import WorkDir
+from edgedeblur.workflow.workdir import WorkDir
 
 
 @click.command("compile", short_help="Artefact for a target from the quantised network.")
@@ -33,8 +33,8 @@ def command(
     It uses --threads where its caller names no number, and schedules are chosen for so many.
     Schedules that `edgedeblur tune` found for a layer's shape are used, and those that ship with edgedeblur.
     """
-    from edgedeblur.compile.manifest import count_sources
-    from edgedeblur.steps import compile_step
+    from edgedeblur.artefact.manifest import count_sources
+    from edgedeblur.workflow.compile import compile_step
 
     source = workdir.need_quantised(network)
     with workdir.lock():

@@ -7,7 +7,7 @@ import click
 from edgedeblur.cli import options
 from edgedeblur.cli.output import tell, warn
 from edgedeblur.cli.progress import Progress, say
-from edgedeblur.workdir import WorkDir
+from edgedeblur.workflow.workdir import WorkDir
 
 
 @click.command("deblur", short_help="Restore images, folders or a video with any model.")
@@ -37,9 +37,9 @@ def command(
     Without --model: the work directory's artefact for this machine, else its int8 network, else its student, else the
     shipped int8 network, run by the integer interpreter: slow; compile makes it fast.
     """
-    from edgedeblur.restore.choose import default_model
     from edgedeblur.restore.deblur import deblur, grouped, speed_sentence
     from edgedeblur.restore.open import open_model
+    from edgedeblur.workflow.choose_model import default_model
 
     restorer = open_model(model or default_model(workdir), threads=threads, **teacher_options)
     say(f"model: {restorer.path} ({restorer.kind}), in {restorer.runs_in}")

@@ -7,7 +7,7 @@ import click
 from edgedeblur.cli import options
 from edgedeblur.cli.interruption import goes_on_where
 from edgedeblur.cli.output import tell
-from edgedeblur.workdir import WorkDir
+from edgedeblur.workflow.workdir import WorkDir
 
 
 @click.command("distill", short_help="Student from teacher and photos, frames or pairs.")
@@ -38,8 +38,8 @@ def command(
     """
     from edgedeblur.cli.progress import training_console
     from edgedeblur.distill.distillation import distill
-    from edgedeblur.steps import distill_options
-    from edgedeblur.train.saved_state import path_to_resume, state_path
+    from edgedeblur.training.saved_state import path_to_resume, state_path
+    from edgedeblur.workflow.distill import distill_options
 
     given = {**training, "recipe": recipe, "gates": gates, "teacher_options": teacher_options}
     settings = distill_options(workdir, teacher, tier, init, output, **given)

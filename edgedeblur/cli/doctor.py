@@ -8,7 +8,7 @@ from rich.text import Text
 
 from edgedeblur.cli import options
 from edgedeblur.cli.output import json_option, show_result
-from edgedeblur.workdir import WorkDir
+from edgedeblur.workflow.workdir import WorkDir
 
 _COLOURS = {"ok": "green", "missing": "red", "optional": "yellow"}
 
@@ -22,7 +22,7 @@ def command(context: click.Context, workdir: WorkDir) -> None:
 
     Exits with 1 when something that a command cannot do without is missing.
     """
-    from edgedeblur.doctor import run_checks
+    from edgedeblur.workflow.doctor import run_checks
 
     checks = run_checks(workdir.root)
     table = Table("", "what", "found", "mend")

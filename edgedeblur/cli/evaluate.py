@@ -8,7 +8,7 @@ from edgedeblur.cli import options
 from edgedeblur.cli.output import json_option, show_result
 from edgedeblur.cli.progress import Progress, say
 from edgedeblur.cli.verbosity import is_verbose
-from edgedeblur.workdir import WorkDir
+from edgedeblur.workflow.workdir import WorkDir
 
 
 @click.command("evaluate", short_help="PSNR and SSIM of models on pairs.")
@@ -55,13 +55,13 @@ def command(
     shown.
     """
     from edgedeblur.data.pairs import find_pairs
-    from edgedeblur.files import write_json
-    from edgedeblur.restore.evaluate import evaluate, evaluation_json, failed_alignments
-    from edgedeblur.restore.nearly_sharp import nearly_sharp, nearly_sharp_lines
+    from edgedeblur.restore.evaluation.evaluate import evaluate, evaluation_json, failed_alignments
+    from edgedeblur.restore.evaluation.nearly_sharp import nearly_sharp, nearly_sharp_lines
+    from edgedeblur.restore.evaluation.protocol import PROTOCOLS
+    from edgedeblur.restore.evaluation.tables import evaluation_table, pairs_table
     from edgedeblur.restore.open import open_models
-    from edgedeblur.restore.protocol import PROTOCOLS
-    from edgedeblur.restore.tables import evaluation_table, pairs_table
-    from edgedeblur.steps import models_to_evaluate
+    from edgedeblur.storage.files import write_json
+    from edgedeblur.workflow.evaluate import models_to_evaluate
 
     found, chosen = find_pairs(pairs), PROTOCOLS[protocol]
     chosen.check_options(teacher_options)

@@ -7,7 +7,7 @@ import click
 from edgedeblur.cli import options
 from edgedeblur.cli.output import tell
 from edgedeblur.cli.progress import say
-from edgedeblur.workdir import WorkDir
+from edgedeblur.workflow.workdir import WorkDir
 
 
 @click.command("export", short_help="ONNX or TFLite from the quantised network; ONNX from a teacher.")

@@ -6,7 +6,7 @@ import click
 
 from edgedeblur.cli import options
 from edgedeblur.cli.output import json_option, show_result
-from edgedeblur.workdir import WorkDir
+from edgedeblur.workflow.workdir import WorkDir
 
 
 @click.command("inspect", short_help="What is in a model, and the proof that int8 is int8.")
@@ -27,12 +27,12 @@ def command(model: Path | None, loops: bool, teacher_options: dict, workdir: Wor
     dot-product instructions counted in the machine code of each kernel; with --loops only what a round of each inner
     loop takes on the target's cores.
     """
-    from edgedeblur.bench.estimate import artefact_loops, loops_json
-    from edgedeblur.bench.tables import loops_table
-    from edgedeblur.compile.artefact import load_artefact
-    from edgedeblur.restore.choose import default_model
+    from edgedeblur.artefact.folder import load_artefact
+    from edgedeblur.estimate.latency import artefact_loops, loops_json
+    from edgedeblur.estimate.tables import loops_table
+    from edgedeblur.restore.evaluation.tables import facts_table, layer_facts_table
     from edgedeblur.restore.facts import facts_json, model_facts
-    from edgedeblur.restore.tables import facts_table, layer_facts_table
+    from edgedeblur.workflow.choose_model import default_model
 
     path = model or default_model(workdir)
     if loops:

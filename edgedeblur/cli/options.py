@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgedeblur.workdir import DEFAULT, WorkDir
+from edgedeblur.workflow.workdir import DEFAULT, WorkDir
 
 PATH = click.Path(path_type=Path)
 _RANGES = {"-1,1": (-1.0, 1.0), "0,1": (0.0, 1.0)}

@@ -92,7 +92,7 @@ def show_result(document: object, *shown: RenderableType) -> None:
         _write(json.dumps(document, indent=2, allow_nan=False), sys.stdout)
         return
     if path is not None:
-        from edgedeblur.files import write_json
+        from edgedeblur.storage.files import write_json
 
         write_json(path, document)
     show(*shown)

@@ -8,7 +8,7 @@ import click
 from edgedeblur.cli import options
 from edgedeblur.cli.output import json_option, show_result
 from edgedeblur.cli.progress import Progress, say
-from edgedeblur.workdir import WorkDir
+from edgedeblur.workflow.workdir import WorkDir
 
 
 @click.command("quantize", short_help="Int8 network from student and calibration images.")
@@ -48,7 +48,7 @@ def command(
     from edgedeblur.quantize.pipeline import QuantiseOptions
     from edgedeblur.quantize.quality import quality_sentence
     from edgedeblur.restore.readable import readable
-    from edgedeblur.steps import int8_cost, quantise_step
+    from edgedeblur.workflow.quantize import int8_cost, quantise_step
 
     source, destination = workdir.need_student(student), output or workdir.quantised
     recipe = QuantiseOptions(

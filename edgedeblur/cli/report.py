@@ -6,7 +6,7 @@ import click
 
 from edgedeblur.cli import options
 from edgedeblur.cli.output import json_option, show_result
-from edgedeblur.workdir import WorkDir
+from edgedeblur.workflow.workdir import WorkDir
 
 
 @click.command("report", short_help="HTML page from report.json.")
@@ -19,9 +19,9 @@ def command(report: Path | None, output: Path | None, workdir: WorkDir) -> None:
 
     The page needs no other file; the before/after picture of the work directory is inside it.
     """
-    from edgedeblur.bench.html import write_html
-    from edgedeblur.bench.report import read_report, report_json
-    from edgedeblur.bench.tables import summary_table
+    from edgedeblur.report.html import write_html
+    from edgedeblur.report.schema import read_report, report_json
+    from edgedeblur.report.tables import summary_table
 
     source = report or workdir.report
     destination = output or source.with_suffix(".html")

@@ -8,7 +8,7 @@ from edgedeblur.cli import options
 from edgedeblur.cli.interruption import goes_on_where
 from edgedeblur.cli.output import json_option, show_result
 from edgedeblur.cli.progress import Progress, say
-from edgedeblur.workdir import WorkDir
+from edgedeblur.workflow.workdir import WorkDir
 
 
 @click.command("run", short_help="The whole way in one command, resuming where it stopped.")
@@ -51,14 +51,14 @@ def command(
     interruption the same command goes on. Leaves student.safetensors, quantised.edq, artefact-<target>/,
     evaluation.json, before-after.png, report.json and report-<target>.json in the work directory. Exits as `bench`.
     """
-    from edgedeblur.bench.report import report_json
-    from edgedeblur.bench.tables import summary_table
-    from edgedeblur.bench.verdict import estimate_sentence, exit_code, sentence
     from edgedeblur.cli.progress import training_console
-    from edgedeblur.pipeline import Reporting, RunOptions, run_all
     from edgedeblur.quantize.pipeline import QuantiseOptions
-    from edgedeblur.steps import distill_options
-    from edgedeblur.train.saved_state import state_path
+    from edgedeblur.report.schema import report_json
+    from edgedeblur.report.tables import summary_table
+    from edgedeblur.report.verdict import estimate_sentence, exit_code, sentence
+    from edgedeblur.training.saved_state import state_path
+    from edgedeblur.workflow.distill import distill_options
+    from edgedeblur.workflow.run import Reporting, RunOptions, run_all
 
     given = {"teacher_options": teacher_options, "data": data, "minutes": minutes, "steps": steps, "seed": seed}
     distill = distill_options(workdir, teacher, tier, init, **given)

@@ -9,7 +9,7 @@ from edgedeblur.cli.interruption import goes_on_where
 from edgedeblur.cli.output import tell
 from edgedeblur.cli.progress import Progress
 from edgedeblur.storage.locks import lock_of_folder, locked
-from edgedeblur.workdir import WorkDir
+from edgedeblur.workflow.workdir import WorkDir
 
 _KINDS = ["shake", "linear", "turn", "defocus", "object", "scene", "recorded", "still"]
 
@@ -51,7 +51,7 @@ def command(
     same command goes on after an interruption; a larger --count adds to what is there.
     """
     from edgedeblur.data.synth import HEADER, RECORDS
-    from edgedeblur.steps import synth_step
+    from edgedeblur.workflow.synth import synth_step
 
     folder = output or workdir.root / "pairs"
     goes_on_where((folder / RECORDS).exists)

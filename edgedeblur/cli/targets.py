@@ -12,9 +12,9 @@ def command() -> None:
 
     `compile --target` also takes the path of a TOML file of your own, of the same form.
     """
-    from edgedeblur.bench.tables import missing_simulators, target_facts, targets_table
-    from edgedeblur.compile.target import list_targets, load_target
+    from edgedeblur.artefact.target import list_targets, load_target
     from edgedeblur.errors import UserError
+    from edgedeblur.workflow.targets import missing_simulators, target_facts, targets_table
 
     targets, missing = [], []
     for name in list_targets():

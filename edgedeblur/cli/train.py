@@ -8,7 +8,7 @@ import click
 from edgedeblur.cli import options
 from edgedeblur.cli.interruption import goes_on_where
 from edgedeblur.cli.output import tell
-from edgedeblur.workdir import WorkDir
+from edgedeblur.workflow.workdir import WorkDir
 
 
 @click.command("train", short_help="Adversarial training of a generator (the teacher).")
@@ -49,8 +49,8 @@ def command(
     """
     from edgedeblur.cli.progress import training_console
     from edgedeblur.train.generator import TrainOptions, train_generator
-    from edgedeblur.train.processes import launched_beside_the_first
-    from edgedeblur.train.saved_state import path_to_resume, state_path
+    from edgedeblur.training.processes import launched_beside_the_first
+    from edgedeblur.training.saved_state import path_to_resume, state_path
 
     chosen = {"recipe": recipe, "network": network, "vgg": vgg, "encoder": encoder, "init": init}
     settings = TrainOptions(output=output or workdir.teacher, **chosen, **training)

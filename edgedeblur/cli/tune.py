@@ -8,7 +8,7 @@ from edgedeblur.cli import options
 from edgedeblur.cli.interruption import goes_on_where
 from edgedeblur.cli.output import json_option, show_result
 from edgedeblur.cli.progress import Progress, say
-from edgedeblur.workdir import WorkDir
+from edgedeblur.workflow.workdir import WorkDir
 
 
 @click.command("tune", short_help="Search faster schedules for a network's layers on the device.")
@@ -58,11 +58,11 @@ def command(
     shape by shape, and `edgedeblur compile` uses it. An interrupted search goes on with the shapes that are not in the
     database yet.
     """
-    from edgedeblur.compile.target import database_name, load_target
-    from edgedeblur.digests import digest
-    from edgedeblur.steps import tune_step
+    from edgedeblur.artefact.target import database_name, load_target
+    from edgedeblur.storage.digests import digest
     from edgedeblur.tune.tables import comparison_sentence, tuning_json, tuning_table
     from edgedeblur.tune.tuning import TuneOptions
+    from edgedeblur.workflow.tune import tune_step
 
     settings = TuneOptions(layers, trials, minutes, seed, again)
     source = workdir.need_quantised(network)

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 import tvm
 
+from edgedeblur.artefact.int8_proof import Int8Evidence
+from edgedeblur.artefact.target import Target
 from edgedeblur.compile.assembly import dot_instructions, inner_loop, kernel_bodies
 from edgedeblur.compile.int8_evidence import int8_evidence
-from edgedeblur.compile.int8_proof import Int8Evidence
 from edgedeblur.compile.kernels import instruction_set
 from edgedeblur.compile.kernels.gate import Gate
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
@@ -28,7 +29,7 @@ from edgedeblur.compile.memory import MemoryPlan, aligned, read_memory_plan
 from edgedeblur.compile.pack import pack_constants, pack_gate
 from edgedeblur.compile.plan import KernelCall, Plan
 from edgedeblur.compile.ranges import check_ranges
-from edgedeblur.compile.schedule import (
+from edgedeblur.compile.schedules.schedule import (
     Schedule,
     channel_vectors,
     check_schedule,
@@ -36,7 +37,6 @@ from edgedeblur.compile.schedule import (
     input_passes,
     scratch_bytes,
 )
-from edgedeblur.compile.target import Target
 from edgedeblur.compile.workspace import workspace_bytes
 from edgedeblur.quantize.network import QuantisedNetwork
 from edgedeblur.sizes import check_sides

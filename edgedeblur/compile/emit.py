@@ -6,10 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edgedeblur.artefact.names import CONSTANTS, MODEL_C
 from edgedeblur.compile.plan import ALIGNMENT, MAX_BYTES, KernelCall, Operand, Plan
-
-MODEL_C = "model.c"
-CONSTANTS = "constants.bin"
 
 _PLACES = {"input": "ED_INPUT", "output": "ED_OUTPUT", "arena": "ED_ARENA", "constant": "ED_CONSTANT"}
 _DTYPES = {

@@ -9,13 +9,13 @@ operands are int16 sums of int8 values, as AVX2's are int8 values widened.
 import re
 from collections import Counter
 
-from edgedeblur.compile.cost.effects import UnknownControlFlow
-from edgedeblur.compile.cost.execution import Execution
-from edgedeblur.compile.cost.machine_code import Function, Instruction, parallel_body
-from edgedeblur.compile.int8_proof import Int8Evidence
+from edgedeblur.artefact.int8_proof import Int8Evidence
 from edgedeblur.compile.kernels.layer import ConvLayer
 from edgedeblur.compile.lower import LayerKernel
-from edgedeblur.compile.schedule import PATCH, POSITIONS, channel_vectors, patches_per_row, row_columns
+from edgedeblur.compile.machine_code.code import Function, Instruction, parallel_body
+from edgedeblur.compile.machine_code.effects import UnknownControlFlow
+from edgedeblur.compile.machine_code.execution import Execution
+from edgedeblur.compile.schedules.schedule import PATCH, POSITIONS, channel_vectors, patches_per_row, row_columns
 
 _X86_BITS = {"xmm": 128, "ymm": 256, "zmm": 512}
 _X86_DOTS = {r"vpdpb[us]{2}ds?": 8, r"vpdpw[us]{2}ds?": 16, "vpmaddubsw": 8, "vpmaddwd": 16}  # bits of an operand

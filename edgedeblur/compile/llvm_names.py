@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import tvm
 from tvm.target import codegen
 
-from edgedeblur.compile.target import ISA_FEATURES, Target
+from edgedeblur.artefact.target import ISA_FEATURES, Target
 from edgedeblur.errors import UserError
 
 _SHOWN = 150  # names in a message: every cpu, and part of the features

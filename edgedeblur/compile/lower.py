@@ -10,7 +10,7 @@ from edgedeblur.compile.kernels.gate import Gate, gate_kernel, gate_parameters
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer
 from edgedeblur.compile.kernels.signature import Parameter, parameters
-from edgedeblur.compile.schedule import Schedule
+from edgedeblur.compile.schedules.schedule import Schedule
 from edgedeblur.student import IMAGE
 
 ENTRY = "main"

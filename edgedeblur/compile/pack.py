@@ -7,7 +7,7 @@ import numpy as np
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer
 from edgedeblur.compile.kernels.signature import weight_dtype, weight_shape
-from edgedeblur.compile.schedule import Schedule, channel_vectors
+from edgedeblur.compile.schedules.schedule import Schedule, channel_vectors
 from edgedeblur.quantize.network import GATE_TABLE, QuantisedConv, QuantisedGate
 
 

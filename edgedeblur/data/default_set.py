@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from edgedeblur.data.blur import BlurRecipe
+from edgedeblur.data.blur.recipe import BlurRecipe
 from edgedeblur.data.images import read_image
 from edgedeblur.errors import UserError
-from edgedeblur.resources import resource_folder
 from edgedeblur.storage.contents import Origin
 from edgedeblur.storage.documents import read_toml
 from edgedeblur.storage.records import read_record
+from edgedeblur.storage.resources import resource_folder
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edgedeblur.data.gopro import MAX_FRAMES
+from edgedeblur.data.blur.gopro import MAX_FRAMES
 from edgedeblur.data.pairs import Pair, find_pairs
 from edgedeblur.data.sources import Frames, Mixture, Pairs, Photos, Source
 

@@ -8,8 +8,8 @@ from PIL import Image, ImageOps
 
 from edgedeblur.data.open_image import open_image
 from edgedeblur.errors import UserError
-from edgedeblur.files import atomic_path
 from edgedeblur.storage.contents import Origin, require_regular
+from edgedeblur.storage.files import atomic_path
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
 HEIC_SUFFIXES = (".heic", ".heif")  # read, where pillow-heif is installed, and never written

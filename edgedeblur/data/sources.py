@@ -13,11 +13,11 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from edgedeblur.data.blur import BlurRecipe, MadePair, blur_and_record
-from edgedeblur.data.gopro import MIN_FRAMES, average_frames, draw_window
+from edgedeblur.data.blur.blurring import BlurRecipe, MadePair, blur_and_record
+from edgedeblur.data.blur.gopro import MIN_FRAMES, average_frames, draw_window
+from edgedeblur.data.blur.recorded import Shake
 from edgedeblur.data.images import list_images, read_image
 from edgedeblur.data.pairs import Pair, find_pairs, has_pairs
-from edgedeblur.data.recorded import Shake
 from edgedeblur.errors import UserError
 
 KINDS = ("auto", "photos", "pairs", "frames")

@@ -17,16 +17,16 @@ from pathlib import Path
 import numpy as np
 
 from edgedeblur import __version__
-from edgedeblur.data.blur import KINDS, BlurRecipe
+from edgedeblur.data.blur.blurring import KINDS, BlurRecipe
 from edgedeblur.data.images import write_image
 from edgedeblur.data.opencv_threads import one_opencv_thread
 from edgedeblur.data.sources import Mixture, Pairs, Photos, Source
 from edgedeblur.data.training_data import open_data
 from edgedeblur.errors import UserError
-from edgedeblur.files import write_json, write_text
 from edgedeblur.progress import Progress
 from edgedeblur.storage.contents import Origin, read_contents
 from edgedeblur.storage.documents import parse_json, read_json, shown
+from edgedeblur.storage.files import write_json, write_text
 from edgedeblur.storage.records import Rules, read_record
 
 HEADER, RECORDS = "synth.json", "pairs.jsonl"

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgedeblur.data.blur import BlurRecipe
+from edgedeblur.data.blur.recipe import BlurRecipe
+from edgedeblur.data.blur.shake_log import ShakeLogs, read_shake_logs
 from edgedeblur.data.default_set import default_set
 from edgedeblur.data.held_back import ValidationPair, always_blurred, fixed_pairs, hold_back, validation_from_folders
-from edgedeblur.data.shake_log import ShakeLogs, read_shake_logs
 from edgedeblur.data.sources import Frames, Mixture, Pairs, Photos, Source, open_source, split_share
 from edgedeblur.errors import UserError
 

@@ -9,8 +9,8 @@ from edgedeblur.data.held_back import ValidationPair
 from edgedeblur.distill.recipe import DistillRecipe
 from edgedeblur.errors import UserError
 from edgedeblur.generators.generator import Generator
-from edgedeblur.train.device import Compute
-from edgedeblur.train.validation import mean_psnr, restore_image
+from edgedeblur.training.device import Compute
+from edgedeblur.training.validation import mean_psnr, restore_image
 
 _PAIRS, _SIDE = 8, 512
 

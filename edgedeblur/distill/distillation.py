@@ -9,7 +9,6 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from edgedeblur.checkpoints import load_student, save_student
 from edgedeblur.data.batches import Stock
 from edgedeblur.data.training_data import TrainingData, open_training_data
 from edgedeblur.distill.before import decide_teaching, measure_before
@@ -21,13 +20,14 @@ from edgedeblur.errors import UserError
 from edgedeblur.generators.generator import Generator
 from edgedeblur.generators.load import load_generator
 from edgedeblur.student import Student, StudentSpec, build_student, student_spec
-from edgedeblur.train.device import Compute, choose_compute
-from edgedeblur.train.recipe import RECIPES, read_recipe
-from edgedeblur.train.recipe_table import to_table
-from edgedeblur.train.saved_state import mark_finished
-from edgedeblur.train.session import SessionOptions, check_output, fitting_of, new_optimiser, run_session
-from edgedeblur.train.state import TrainingState
-from edgedeblur.train.validation import RestoreImage, mean_psnr, restore_image
+from edgedeblur.student.model_file import load_student, save_student
+from edgedeblur.training.device import Compute, choose_compute
+from edgedeblur.training.recipe import RECIPES, read_recipe
+from edgedeblur.training.recipe_table import to_table
+from edgedeblur.training.saved_state import mark_finished
+from edgedeblur.training.session import SessionOptions, check_output, fitting_of, new_optimiser, run_session
+from edgedeblur.training.state import TrainingState
+from edgedeblur.training.validation import RestoreImage, mean_psnr, restore_image
 
 _STATISTICS_CROPS = 32
 DEFAULT_RECIPE = RECIPES / "student.toml"

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from edgedeblur.data.blur import BlurRecipe
-from edgedeblur.train.recipe import Fitting, Shares
+from edgedeblur.data.blur.recipe import BlurRecipe
+from edgedeblur.training.recipe import Fitting, Shares
 
 
 @dataclass(frozen=True)

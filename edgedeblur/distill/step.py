@@ -8,11 +8,11 @@ from edgedeblur.distill.recipe import DistillRecipe
 from edgedeblur.errors import UserError
 from edgedeblur.generators.generator import Generator
 from edgedeblur.student import Student
-from edgedeblur.train.captured import CapturedStep, captures
-from edgedeblur.train.device import Compute
-from edgedeblur.train.loop import Batch, StepFunction
-from edgedeblur.train.losses import charbonnier, frequency_loss, harm_loss, log_mse
-from edgedeblur.train.state import TrainingState
+from edgedeblur.training.captured import CapturedStep, captures
+from edgedeblur.training.device import Compute
+from edgedeblur.training.loop import Batch, StepFunction
+from edgedeblur.training.losses import charbonnier, frequency_loss, harm_loss, log_mse
+from edgedeblur.training.state import TrainingState
 
 
 def distill_step(state: TrainingState, teacher: Generator, recipe: DistillRecipe, compute: Compute) -> StepFunction:

@@ -23,9 +23,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgedeblur.errors import UserError
 from edgedeblur.export.onnx_gate import float_factors, gate_scales, gated_convolution
-from edgedeblur.files import atomic_path
 from edgedeblur.quantize.network import IMAGE_SCALE, QuantisedConv, QuantisedNetwork, TensorScale
 from edgedeblur.sizes import check_sides
+from edgedeblur.storage.files import atomic_path
 from edgedeblur.student import IMAGE
 
 Form = Literal["qdq", "qlinear", "float"]

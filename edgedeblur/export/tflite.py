@@ -13,9 +13,9 @@ import numpy as np
 
 from edgedeblur.errors import UserError
 from edgedeblur.export.onnx import RESTORED, convolved_scale
-from edgedeblur.files import write_bytes
 from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork, TensorScale, image_scale
 from edgedeblur.sizes import check_sides
+from edgedeblur.storage.files import write_bytes
 from edgedeblur.student import IMAGE
 
 try:

@@ -15,7 +15,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from edgedeblur import checkpoints
 from edgedeblur.errors import UserError
 from edgedeblur.generators.generator import Generator, GeneratorInfo, count_parameters
 from edgedeblur.generators.interface import Interface
@@ -23,6 +22,7 @@ from edgedeblur.generators.layouts import strip_wrappers
 from edgedeblur.generators.padding import Padding
 from edgedeblur.generators.trial import require_survivable
 from edgedeblur.generators.weight_file import Format, file_format, float32_weights, read_tensors
+from edgedeblur.student import model_file as checkpoints
 
 _PROBE = 64
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from edgedeblur.errors import UserError
-from edgedeblur.files import atomic_path
 from edgedeblur.generators.generator import Generator, run_network
+from edgedeblur.storage.files import atomic_path
 
 OPSET = 17
 MAX_SIDE = 16384

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgedeblur import digests
 from edgedeblur.errors import UserError
 from edgedeblur.generators.padding import Padding
+from edgedeblur.storage import digests
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from edgedeblur.errors import UserError
-from edgedeblur.generators import deblurgan_v1, deblurgan_v2
-from edgedeblur.generators.deblurgan_v1 import ResnetGenerator, V1Config
-from edgedeblur.generators.deblurgan_v2 import BACKBONES, PyramidGenerator, V2Config
+from edgedeblur.generators.networks import deblurgan_v1, deblurgan_v2
+from edgedeblur.generators.networks.deblurgan_v1 import ResnetGenerator, V1Config
+from edgedeblur.generators.networks.deblurgan_v2 import BACKBONES, PyramidGenerator, V2Config
 
 Tensors = Mapping[str, Tensor]
 # DataParallel, torch.compile, and names that training scripts give the generator inside a larger module

@@ -6,21 +6,21 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from edgedeblur import checkpoints
 from edgedeblur.errors import UserError
 from edgedeblur.generators.custom import load_custom, load_exported, load_torchscript
-from edgedeblur.generators.deblurgan_v1 import V1Config
-from edgedeblur.generators.deblurgan_v2 import V2Config
 from edgedeblur.generators.detect import best_fit
 from edgedeblur.generators.generator import Generator, GeneratorInfo, count_parameters
 from edgedeblur.generators.interface import Interface, names_callable
 from edgedeblur.generators.layouts import Fit, bottleneck_name, variant
-from edgedeblur.generators.normalisation import BN_MODES, Normalisation, check_bn, set_bn
+from edgedeblur.generators.networks.deblurgan_v1 import V1Config
+from edgedeblur.generators.networks.deblurgan_v2 import V2Config
+from edgedeblur.generators.networks.normalisation import BN_MODES, Normalisation, check_bn, set_bn
+from edgedeblur.generators.networks.unet import UNet, UNetConfig
 from edgedeblur.generators.padding import Padding
-from edgedeblur.generators.unet import UNet, UNetConfig
 from edgedeblur.generators.weight_file import PROGRAMS, Format, file_format, float32_weights, read_tensors
 from edgedeblur.storage.contents import Origin
 from edgedeblur.storage.records import read_record
+from edgedeblur.student import model_file as checkpoints
 
 _V1_PADDING = Padding(multiple=4, min_side=8)
 _V2_PADDING = {

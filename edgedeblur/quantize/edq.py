@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from edgedeblur.errors import UserError
-from edgedeblur.files import atomic_path
 from edgedeblur.quantize.check import array_forms, array_of, check_network, check_spec
 from edgedeblur.quantize.network import QuantisedConv, QuantisedGate, QuantisedNetwork, TensorScale
 from edgedeblur.storage.archive import Archive, open_archive
 from edgedeblur.storage.arrays import NPY_HEADER, parse_npy
 from edgedeblur.storage.contents import Origin, require_regular
 from edgedeblur.storage.documents import parse_json, shown
+from edgedeblur.storage.files import atomic_path
 from edgedeblur.storage.records import Rules, read_record
 from edgedeblur.student import ConvSpec, StudentSpec, layer_record
 

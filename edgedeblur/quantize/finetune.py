@@ -22,7 +22,7 @@ from edgedeblur.quantize.fold import weight_scales
 from edgedeblur.quantize.network import QuantisedNetwork, TensorScale, is_image
 from edgedeblur.quantize.observe import crop_images
 from edgedeblur.student import IMAGE, ConvSpec, Student, depth_to_space, space_to_depth
-from edgedeblur.train.schedule import rate_factor
+from edgedeblur.training.schedule import rate_factor
 
 _BATCH, _SIDE = 4, 128
 _RATE = 2e-3  # of weights and biases, in their steps

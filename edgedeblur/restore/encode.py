@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image
 
 from edgedeblur.errors import UserError
-from edgedeblur.files import atomic_path
 from edgedeblur.restore.properties import DAMAGED, Properties, png_chunks
 from edgedeblur.restore.tiff import write_tiff
+from edgedeblur.storage.files import atomic_path
 
 _QUALITY = 95
 _SEGMENT = 65533  # bytes that a segment of JPEG holds

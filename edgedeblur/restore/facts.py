@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgedeblur.compile.int8_proof import why_not_int8
-from edgedeblur.compile.manifest import count_sources, describe_op
+from edgedeblur.artefact.int8_proof import why_not_int8
+from edgedeblur.artefact.manifest import count_sources, describe_op
 from edgedeblur.errors import UserError
 from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork
 from edgedeblur.restore.kinds import Kind, model_kind
@@ -14,7 +14,7 @@ from edgedeblur.restore.readable import readable, readable_rows
 from edgedeblur.student import StudentSpec
 
 if TYPE_CHECKING:
-    from edgedeblur.compile.artefact import ArtefactInfo
+    from edgedeblur.artefact.folder import ArtefactInfo
     from edgedeblur.generators.generator import Generator
 
 
@@ -23,8 +23,8 @@ class LayerFacts:
     """One convolution as stored.
 
     weight, bias, activation: dtypes. Of its compiled kernel: dot_instructions; input_passes, how often it reads its
-    input from memory (it writes its output once); where its schedule is from (compile/choose.py), what measured it;
-    int8, what its machine code multiplies for one image (compile/int8_proof.py).
+    input from memory (it writes its output once); where its schedule is from (schedules/choose.py), what measured
+    it; int8, what its machine code multiplies for one image (artefact/int8_proof.py).
     """
 
     name: str
@@ -95,7 +95,7 @@ def facts_json(facts: Facts) -> dict:
 
 def _teacher_facts(path: Path, options: dict) -> list[Fact]:
     from edgedeblur.generators.load import load_generator
-    from edgedeblur.generators.normalisation import BN_MODES
+    from edgedeblur.generators.networks.normalisation import BN_MODES
 
     generator = load_generator(path, **options)
     info = generator.info
@@ -136,7 +136,7 @@ def _teacher_gmac(generator: "Generator") -> Fact:
 
 
 def _describe_student(path: Path) -> tuple:
-    from edgedeblur.checkpoints import load_student
+    from edgedeblur.student.model_file import load_student
 
     student, metadata = load_student(path)
     spec = student.spec
@@ -160,7 +160,7 @@ def _describe_quantised(path: Path) -> tuple:
 
 
 def _describe_artefact(path: Path) -> tuple:
-    from edgedeblur.compile.artefact import load_artefact
+    from edgedeblur.artefact.folder import load_artefact
 
     artefact = load_artefact(path)  # checks every file's digest
     manifest, target = artefact.manifest, artefact.target

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from edgedeblur.digests import digest
 from edgedeblur.errors import UserError
 from edgedeblur.generators.interface import names_callable
 from edgedeblur.restore.image_kinds import restore_in_kind
 from edgedeblur.restore.kinds import Kind, model_kind
 from edgedeblur.restore.tiling import RunExact, restore_any_size
+from edgedeblur.storage.digests import digest
 
 GMAC_SIDE = 512
 NUMPY = "NumPy interpreter"  # the definition of the arithmetic, not a fast way to run it
@@ -130,7 +130,7 @@ def _applicable(path: Path, options: dict) -> dict:
 def _open_student(path: Path) -> Restorer:
     import torch
 
-    from edgedeblur.checkpoints import load_student
+    from edgedeblur.student.model_file import load_student
 
     student, _ = load_student(path)
 
@@ -187,8 +187,8 @@ def _pytorch() -> str:
 
 def _open_artefact(path: Path, threads: int | None) -> Restorer:
     """In this process where the library loads here, else by its program and the target's simulator: slow, but right."""
-    from edgedeblur.compile import cpu
-    from edgedeblur.compile.artefact import load_artefact
+    from edgedeblur.artefact import cpu
+    from edgedeblur.artefact.folder import load_artefact
     from edgedeblur.runtime.program import run_program, runner_for
     from edgedeblur.runtime.session import Session
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from edgedeblur.data.open_image import MAX_PIXELS, content_name
 from edgedeblur.errors import UserError
-from edgedeblur.files import atomic_path
 from edgedeblur.storage.contents import Origin, read_start
+from edgedeblur.storage.files import atomic_path
 
 CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
 READABLE = (*CODECS, ".webm", ".mpg", ".mpeg", ".3gp", ".ts")

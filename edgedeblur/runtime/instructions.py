@@ -4,14 +4,15 @@ from pathlib import Path
 
 import numpy as np
 
-from edgedeblur.compile import cpu, link
-from edgedeblur.compile.artefact import ArtefactInfo
-from edgedeblur.digests import digest
+from edgedeblur.artefact import cpu
+from edgedeblur.artefact.folder import ArtefactInfo
+from edgedeblur.compile.linking import link
 from edgedeblur.errors import UserError
-from edgedeblur.files import write_bytes
 from edgedeblur.processes import run_to_end
-from edgedeblur.resources import resource_folder
 from edgedeblur.runtime.program import run_program, runner_for
+from edgedeblur.storage.digests import digest
+from edgedeblur.storage.files import write_bytes
+from edgedeblur.storage.resources import resource_folder
 from edgedeblur.storage.temporary import scratch_folder
 
 _SOURCE = "count_instructions.c"
@@ -53,7 +54,7 @@ def _check_runner(artefact: ArtefactInfo, runner: tuple[str, ...]) -> None:
 
 def _plugin() -> Path:
     """The compiled plugin, built for this machine the first time and kept beside zig's cache."""
-    source = resource_folder("runtime") / _SOURCE
+    source = resource_folder("runtime") / "bench" / _SOURCE
     kept = link.zig_cache().parent / f"{_SOURCE}-{digest(source)[:16]}.so"
     if not kept.is_file():
         with scratch_folder() as folder:

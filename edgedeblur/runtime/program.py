@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from edgedeblur.compile import cpu
-from edgedeblur.compile.artefact import ArtefactInfo, load_artefact
-from edgedeblur.compile.target import Target
+from edgedeblur.artefact import cpu
+from edgedeblur.artefact.folder import ArtefactInfo, load_artefact
+from edgedeblur.artefact.target import Target
 from edgedeblur.errors import UserError
 from edgedeblur.processes import run_to_end
 from edgedeblur.runtime.session import check_image, check_library

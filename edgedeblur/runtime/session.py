@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from edgedeblur.compile import cpu
-from edgedeblur.compile.artefact import ArtefactInfo, load_artefact
-from edgedeblur.compile.manifest import MANIFEST, damaged
+from edgedeblur.artefact import cpu
+from edgedeblur.artefact.folder import ArtefactInfo, load_artefact
+from edgedeblur.artefact.manifest import damaged
+from edgedeblur.artefact.names import MANIFEST
 from edgedeblur.errors import UserError
 
 _SHOWN_CHARACTERS = 200

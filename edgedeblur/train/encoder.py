@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from edgedeblur.errors import UserError
-from edgedeblur.generators.deblurgan_v2 import PyramidGenerator
+from edgedeblur.generators.networks.deblurgan_v2 import PyramidGenerator
 from edgedeblur.train.borrowed import read_borrowed, take_weights
 
 _NAMES = {"features": "MobileNetV2", "inception": "Inception-ResNet-v2"}

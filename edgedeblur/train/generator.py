@@ -9,22 +9,23 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from edgedeblur.data.training_data import TrainingData, open_training_data
-from edgedeblur.digests import digest
 from edgedeblur.errors import UserError
-from edgedeblur.generators.deblurgan_v1 import V1Config
 from edgedeblur.generators.load import padding_rule
-from edgedeblur.train.device import Compute, choose_compute
+from edgedeblur.generators.networks.deblurgan_v1 import V1Config
+from edgedeblur.generators.trainable import NETWORKS, build_network, initial_network, save_network
+from edgedeblur.storage.digests import digest
 from edgedeblur.train.encoder import load_encoder
-from edgedeblur.train.networks import NETWORKS, build_network, initial_network, save_network
 from edgedeblur.train.perceptual import VggFeatures, load_vgg
-from edgedeblur.train.processes import Processes, joined_processes
-from edgedeblur.train.recipe import GeneratorRecipe, find_recipe, read_recipe
-from edgedeblur.train.recipe_table import to_table
-from edgedeblur.train.saved_state import mark_finished
-from edgedeblur.train.session import SessionOptions, check_output, fitting_of, new_optimiser, run_session
-from edgedeblur.train.state import TrainingState
+from edgedeblur.train.recipe import GeneratorRecipe
 from edgedeblur.train.step import adversarial_step, build_discriminator
-from edgedeblur.train.validation import RestoreImage, mean_psnr, restore_image
+from edgedeblur.training.device import Compute, choose_compute
+from edgedeblur.training.processes import Processes, joined_processes
+from edgedeblur.training.recipe import find_recipe, read_recipe
+from edgedeblur.training.recipe_table import to_table
+from edgedeblur.training.saved_state import mark_finished
+from edgedeblur.training.session import SessionOptions, check_output, fitting_of, new_optimiser, run_session
+from edgedeblur.training.state import TrainingState
+from edgedeblur.training.validation import RestoreImage, mean_psnr, restore_image
 
 DEFAULT_RECIPE = "unet"
 

@@ -6,16 +6,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgedeblur.generators.double_scale import build_double_scale
-from edgedeblur.generators.patchgan import build_patchgan
+from edgedeblur.generators.networks.double_scale import build_double_scale
+from edgedeblur.generators.networks.patchgan import build_patchgan
 from edgedeblur.train.adversarial import LOSSES, AdversarialLoss, gradient_penalty
-from edgedeblur.train.device import Compute
 from edgedeblur.train.encoder import encoder_of
-from edgedeblur.train.loop import Batch, StepFunction
-from edgedeblur.train.losses import charbonnier, frequency_loss, l1, log_mse, mse
 from edgedeblur.train.perceptual import VggFeatures, perceptual_loss
 from edgedeblur.train.recipe import Adversary, ContentLosses, GeneratorRecipe
-from edgedeblur.train.state import TrainingState
+from edgedeblur.training.device import Compute
+from edgedeblur.training.loop import Batch, StepFunction
+from edgedeblur.training.losses import charbonnier, frequency_loss, l1, log_mse, mse
+from edgedeblur.training.state import TrainingState
 
 PIXEL_LOSSES = {"l1": l1, "mse": mse, "charbonnier": charbonnier, "frequency": frequency_loss, "psnr": log_mse}
 

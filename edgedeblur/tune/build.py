@@ -18,16 +18,18 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.tirx.script.builder import ir as T
 
 from edgedeblur import __version__
-from edgedeblur.compile import link
+from edgedeblur.artefact import names
+from edgedeblur.artefact.names import CONSTANTS, MODEL_C
+from edgedeblur.artefact.target import Target
 from edgedeblur.compile.build import ENTRY_PREFIX, llvm_target, object_code
-from edgedeblur.compile.emit import CONSTANTS, MODEL_C, ModelFacts, emit_model_c
+from edgedeblur.compile.emit import ModelFacts, emit_model_c
 from edgedeblur.compile.kernels.convolution import conv_kernel
 from edgedeblur.compile.kernels.signature import parameters
+from edgedeblur.compile.linking import link
 from edgedeblur.compile.memory import aligned
 from edgedeblur.compile.pack import pack_constants
 from edgedeblur.compile.plan import ALIGNMENT, KernelCall, Operand, Plan
-from edgedeblur.compile.schedule import Schedule
-from edgedeblur.compile.target import Target
+from edgedeblur.compile.schedules.schedule import Schedule
 from edgedeblur.compile.workspace import workspace_bytes
 from edgedeblur.errors import UserError
 from edgedeblur.tune.trial import LayerOnTrial
@@ -76,11 +78,11 @@ def link_program(batch: Batch, indices: Sequence[int], target: Target, folder: P
     place = Path(tempfile.mkdtemp(dir=folder))  # a new name each time: zig keeps objects by their folder's name
     plan = _plan(batch, indices, checking)
     link.copy_sources(place)
-    (place / link.OBJECT).write_bytes(batch.object_code)
+    (place / names.OBJECT).write_bytes(batch.object_code)
     (place / CONSTANTS).write_bytes(plan.constants)
     (place / MODEL_C).write_text(emit_model_c(plan, ModelFacts("tune", __version__, target.isa, target.threads)))
     link.link_bench(place, target, cache=folder / "zig")
-    return place / link.BENCH
+    return place / names.BENCH
 
 
 def differing(output: bytes, indices: Sequence[int]) -> list[int]:

@@ -4,8 +4,8 @@ import dataclasses
 import json
 from pathlib import Path
 
-from edgedeblur.compile.tuned import SCHEMA_VERSION, Database, LayerShape, TunedLayer, read_database
-from edgedeblur.files import write_text
+from edgedeblur.compile.schedules.tuned import SCHEMA_VERSION, Database, LayerShape, TunedLayer, read_database
+from edgedeblur.storage.files import write_text
 
 _HEAD = """\
 # Schedules that `edgedeblur tune` found, one table per layer shape; docs/tuning.md explains the keys.

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgedeblur.compile import cpu
-from edgedeblur.compile.schedule import Schedule
-from edgedeblur.compile.target import Target
+from edgedeblur.artefact import cpu
+from edgedeblur.artefact.target import Target
+from edgedeblur.compile.schedules.schedule import Schedule
 from edgedeblur.tune.measure import Measure, measure_with, run_here
 from edgedeblur.tune.network import RunNetwork, run_network_here
 from edgedeblur.tune.trial import LayerOnTrial

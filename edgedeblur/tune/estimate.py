@@ -1,6 +1,6 @@
 """The machine code itself as what tells a candidate's time, where neither the processor nor a phone is at hand.
 
-Times are estimates (compile/cost/): good for telling schedules apart, and labelled as what they are. The winner's
+Times are estimates (estimate/): good for telling schedules apart, and labelled as what they are. The winner's
 output is checked in the target's simulator where that is installed.
 """
 
@@ -8,11 +8,11 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgedeblur.compile.cost.candidates import schedule_costs
-from edgedeblur.compile.cost.machine import target_machine
-from edgedeblur.compile.mca import need_mca, version
-from edgedeblur.compile.schedule import Schedule
-from edgedeblur.compile.target import Target
+from edgedeblur.artefact.target import Target
+from edgedeblur.compile.schedules.schedule import Schedule
+from edgedeblur.estimate.candidates import schedule_costs
+from edgedeblur.estimate.machine import target_machine
+from edgedeblur.estimate.mca import need_mca, version
 from edgedeblur.tune.devices import Device
 from edgedeblur.tune.measure import Measure, Samples, check_outputs, run_here
 from edgedeblur.tune.trial import LayerOnTrial

@@ -8,8 +8,8 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from edgedeblur.compile.schedule import Schedule
-from edgedeblur.compile.target import Target
+from edgedeblur.artefact.target import Target
+from edgedeblur.compile.schedules.schedule import Schedule
 from edgedeblur.errors import UserError
 from edgedeblur.runtime.program import BenchResult, parse_bench_output, run_bench
 from edgedeblur.tune.build import candidate_name, compile_batch, differing, link_program

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edgedeblur.compile.artefact import ArtefactInfo, compile_network
-from edgedeblur.compile.target import Target
-from edgedeblur.compile.tuned import Database
+from edgedeblur.artefact.folder import ArtefactInfo
+from edgedeblur.artefact.target import Target
+from edgedeblur.compile.artefact import compile_network
+from edgedeblur.compile.schedules.tuned import Database
 from edgedeblur.errors import UserError
 from edgedeblur.quantize.network import QuantisedNetwork
 from edgedeblur.runtime.program import BenchResult, run_program

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edgedeblur.compile.artefact import ArtefactInfo
-from edgedeblur.compile.target import Target
+from edgedeblur.artefact.folder import ArtefactInfo
+from edgedeblur.artefact.target import Target
 from edgedeblur.device.batch import run_batch
 from edgedeblur.device.connect import choose_phone
 from edgedeblur.device.cores import cores_text, place

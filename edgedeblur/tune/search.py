@@ -16,7 +16,7 @@ import numpy as np
 
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer
-from edgedeblur.compile.schedule import Schedule
+from edgedeblur.compile.schedules.schedule import Schedule
 from edgedeblur.errors import UserError
 from edgedeblur.tune.measure import Measure, Samples
 from edgedeblur.tune.space import neighbours, schedule_space, starts

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgedeblur.compile.kernels.layer import ConvLayer, conv_layers
-from edgedeblur.compile.tuned import LayerShape, layer_shape
+from edgedeblur.compile.schedules.tuned import LayerShape, layer_shape
 from edgedeblur.errors import UserError
 from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork
 

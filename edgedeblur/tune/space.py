@@ -6,7 +6,7 @@ from dataclasses import fields
 
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer
-from edgedeblur.compile.schedule import (
+from edgedeblur.compile.schedules.schedule import (
     PATCH,
     Schedule,
     channel_vectors,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from edgedeblur.compile.tuned import TunedLayer
+from edgedeblur.compile.schedules.tuned import TunedLayer
 from edgedeblur.tune.tuning import TunedShape, Tuning
 
 _SAID = {

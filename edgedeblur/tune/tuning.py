@@ -16,18 +16,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from edgedeblur import __version__
+from edgedeblur.artefact.target import Target
 from edgedeblur.compile.build import check_size
-from edgedeblur.compile.choose import check_fit
 from edgedeblur.compile.kernels import instruction_set
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.ranges import check_ranges
-from edgedeblur.compile.schedule import Schedule, default_schedule
-from edgedeblur.compile.target import Target
-from edgedeblur.compile.tuned import TunedLayer
+from edgedeblur.compile.schedules.choose import check_fit
+from edgedeblur.compile.schedules.schedule import Schedule, default_schedule
+from edgedeblur.compile.schedules.tuned import TunedLayer
 from edgedeblur.errors import UserError
-from edgedeblur.files import require_writable
 from edgedeblur.progress import Progress
 from edgedeblur.quantize.network import QuantisedNetwork
+from edgedeblur.storage.files import require_writable
 from edgedeblur.storage.temporary import scratch_folder
 from edgedeblur.tune.database import keep, open_database
 from edgedeblur.tune.devices import Device

@@ -8,16 +8,16 @@ from artefacts import compiled
 from click.testing import CliRunner
 from needs import needs_mca
 
-from edgedeblur.bench import host_machine, measure
-from edgedeblur.bench.estimate import against, artefact_loops, estimate, outcome
+from edgedeblur.bench import measure
 from edgedeblur.bench.latency import UNKNOWN, summarise
 from edgedeblur.bench.measure import BenchOptions, bench
 from edgedeblur.bench.quality import UNKNOWN as NO_QUALITY
-from edgedeblur.bench.report import read_report, write_report
-from edgedeblur.bench.verdict import estimate_sentence
 from edgedeblur.cli.main import cli
-from edgedeblur.compile import mca
 from edgedeblur.errors import UserError
+from edgedeblur.estimate import host_machine, mca
+from edgedeblur.estimate.latency import against, artefact_loops, estimate, outcome
+from edgedeblur.report.schema import read_report, write_report
+from edgedeblur.report.verdict import estimate_sentence
 
 needs_qemu = pytest.mark.skipif(shutil.which("qemu-aarch64") is None, reason="needs qemu-aarch64")
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from artefacts import compiled
 
+from edgedeblur.artefact.target import CoreCluster
 from edgedeblur.bench import measure, peers
 from edgedeblur.bench.layers import cycles_per_ms
 from edgedeblur.bench.measure import BenchOptions, bench, bench_image, check_output
 from edgedeblur.bench.quality import UNKNOWN, quality, recorded_quality
-from edgedeblur.compile.target import CoreCluster
 from edgedeblur.errors import UserError
 
 needs_qemu = pytest.mark.skipif(shutil.which("qemu-aarch64") is None, reason="needs qemu-aarch64")

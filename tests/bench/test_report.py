@@ -6,8 +6,8 @@ from dataclasses import asdict
 import pytest
 from reports import example_report
 
-from edgedeblur.bench.report import read_report, write_report
 from edgedeblur.errors import UserError
+from edgedeblur.report.schema import read_report, write_report
 
 DESIGN = {
     "": "schema_version created edgedeblur_version model target environment provenance latency_ms memory_mb quality_db "

@@ -10,10 +10,10 @@ from PIL import Image
 from reports import example_report
 from rich.console import Console
 
-from edgedeblur.bench.before_after import busiest_window, write_before_after
-from edgedeblur.bench.html import write_html
-from edgedeblur.bench.tables import layers_table, peers_table, summary_table
 from edgedeblur.errors import UserError
+from edgedeblur.report.before_after import busiest_window, write_before_after
+from edgedeblur.report.html import write_html
+from edgedeblur.report.tables import layers_table, peers_table, summary_table
 
 SAMPLES = [30.0 + i / 7 for i in range(60)]
 

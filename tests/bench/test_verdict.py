@@ -3,7 +3,7 @@
 import pytest
 from reports import example_report
 
-from edgedeblur.bench.verdict import exit_code, sentence
+from edgedeblur.report.verdict import exit_code, sentence
 
 NINE_SLOW = [30.0] * 46 + [50.0] * 4  # p90 interpolates below the slow tail: rank 44.1 of 0..49
 MANY_SLOW = [30.0] * 40 + [50.0] * 10

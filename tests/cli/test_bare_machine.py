@@ -11,11 +11,12 @@ import pytest
 from artefacts import compiled
 from click.testing import CliRunner
 
-from edgedeblur.bench.report import read_report
+from edgedeblur.artefact import cpu
 from edgedeblur.cli.main import cli
-from edgedeblur.compile import cpu, mca
 from edgedeblur.data.images import write_image
-from edgedeblur.shipped import shipped_student
+from edgedeblur.estimate import mca
+from edgedeblur.report.schema import read_report
+from edgedeblur.workflow.shipped import shipped_student
 
 pytestmark = pytest.mark.skipif(cpu.architecture() == "aarch64", reason="the artefact is native here")
 

@@ -19,7 +19,7 @@ from edgedeblur.data.images import read_image, write_image
 from edgedeblur.quantize.edq import load_edq
 from edgedeblur.quantize.interpreter import run as interpret
 from edgedeblur.restore.tiling import restore_any_size
-from edgedeblur.shipped import shipped_network
+from edgedeblur.workflow.shipped import shipped_network
 
 BAD_MODELS = ["text.txt", "empty.pth", "photo.png", "json.safetensors", "cut.edq", "empty-folder", "missing"]
 MODEL_COMMANDS = {

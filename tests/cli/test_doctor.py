@@ -5,7 +5,7 @@ import sys
 import pytest
 from packaging.requirements import Requirement
 
-from edgedeblur import doctor
+from edgedeblur.workflow import doctor
 
 
 @pytest.mark.parametrize(

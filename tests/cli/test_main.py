@@ -88,7 +88,7 @@ def test_ctrl_c_that_tvm_turns_into_an_error_is_an_interruption_still(monkeypatc
     import tvm_ffi
 
     callback = tvm_ffi.convert(lambda: os.kill(os.getpid(), signal.SIGINT))
-    monkeypatch.setattr("edgedeblur.compile.target.list_targets", callback)
+    monkeypatch.setattr("edgedeblur.artefact.target.list_targets", callback)
     result = CliRunner().invoke(cli, ["targets"])
     assert result.exit_code == 130 and "interrupted" in result.stderr, result.output
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

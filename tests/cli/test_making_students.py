@@ -11,15 +11,15 @@ import pytest
 import torch
 from model_files import photo
 
-from edgedeblur.checkpoints import save_student
 from edgedeblur.cli.main import cli
 from edgedeblur.data.images import write_image
 from edgedeblur.distill.distillation import distill
 from edgedeblur.distill.recipe import DistillRecipe
-from edgedeblur.steps import distill_options
 from edgedeblur.student import TIERS, build_student
-from edgedeblur.train.recipe import RECIPES, read_recipe
-from edgedeblur.workdir import WorkDir
+from edgedeblur.student.model_file import save_student
+from edgedeblur.training.recipe import RECIPES, read_recipe
+from edgedeblur.workflow.distill import distill_options
+from edgedeblur.workflow.workdir import WorkDir
 
 ROOT = Path(__file__).parents[2]
 needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")

@@ -13,9 +13,9 @@ from click.testing import CliRunner
 from model_files import photo, write_quantised, write_student, write_teacher
 from reports import example_report
 
-from edgedeblur.bench.report import write_report
 from edgedeblur.cli.main import COMMANDS, cli
 from edgedeblur.data.images import write_image
+from edgedeblur.report.schema import write_report
 from edgedeblur.restore.readable import readable, readable_rows
 
 DOCS = Path(__file__).parents[2] / "docs"

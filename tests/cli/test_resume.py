@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from edgedeblur.digests import digest
-from edgedeblur.resume import STATE_FILE, Step, run_steps
+from edgedeblur.storage.digests import digest
+from edgedeblur.workflow.resume import STATE_FILE, Step, run_steps
 
 
 class Way:

@@ -9,15 +9,15 @@ from click.testing import CliRunner
 from model_files import photo, write_student, write_teacher
 from reports import example_report
 
-from edgedeblur import pipeline
-from edgedeblur.bench.report import read_report, write_report
+from edgedeblur.artefact.target import database_name, load_target
 from edgedeblur.cli.main import cli
-from edgedeblur.compile.target import database_name, load_target
 from edgedeblur.data.images import read_image, write_image
 from edgedeblur.errors import UserError
-from edgedeblur.restore.evaluate import PairInMemory
-from edgedeblur.train.saved_state import finished_path
-from edgedeblur.train.state import OtherRunError
+from edgedeblur.report.schema import read_report, write_report
+from edgedeblur.restore.evaluation.evaluate import PairInMemory
+from edgedeblur.training.saved_state import finished_path
+from edgedeblur.training.state import OtherRunError
+from edgedeblur.workflow import run as pipeline
 
 STEPS = ["distill", "quantize", "compile", "evaluate", "bench"]
 
@@ -111,15 +111,15 @@ def test_schedules_tuned_since_redo_the_step_that_uses_them(light):
 
 def test_a_clock_that_drifts_redoes_nothing_and_another_number_of_cores_does(light, monkeypatch):
     clocks = iter(2.6 + 0.001 * number for number in range(1000))
-    monkeypatch.setattr("edgedeblur.compile.cpu.clock_ghz", lambda core: next(clocks))
+    monkeypatch.setattr("edgedeblur.artefact.cpu.clock_ghz", lambda core: next(clocks))
     assert steps_done(run()) == STEPS
     assert steps_done(run()) == []
-    monkeypatch.setattr("edgedeblur.compile.cpu.physical_cores", lambda: (0, 1, 2, 3, 4, 5, 6))
+    monkeypatch.setattr("edgedeblur.artefact.cpu.physical_cores", lambda: (0, 1, 2, 3, 4, 5, 6))
     assert steps_done(run()) == ["compile"]  # which is replaced here and makes the same artefact
 
 
 def test_a_clock_that_a_file_names_is_part_of_the_target():
-    from edgedeblur.pipeline import _target_key
+    from edgedeblur.workflow.run import _target_key
 
     phone, host = load_target("android"), load_target("host")
     for target, same in ((phone, False), (host, True)):

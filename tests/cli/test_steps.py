@@ -7,21 +7,23 @@ import pytest
 from click.testing import CliRunner
 from model_files import photo, write_student
 
-from edgedeblur import steps
 from edgedeblur.cli.main import cli
 from edgedeblur.data.images import write_image
 from edgedeblur.distill import distillation
 from edgedeblur.errors import UserError
-from edgedeblur.steps import calibration_images, distill_options, models_to_evaluate
-from edgedeblur.workdir import WorkDir
+from edgedeblur.quantize.calibration_set import calibration_images
+from edgedeblur.workflow import distill as filling_in
+from edgedeblur.workflow.distill import distill_options
+from edgedeblur.workflow.evaluate import models_to_evaluate
+from edgedeblur.workflow.workdir import WorkDir
 
 SHIPPED_TEACHER, SHIPPED_STUDENT = Path("shipped/teacher"), Path("shipped/student")
 
 
 @pytest.fixture
 def work(tmp_path, monkeypatch):
-    monkeypatch.setattr(steps, "shipped_teacher", lambda: SHIPPED_TEACHER)
-    monkeypatch.setattr(steps, "shipped_student", lambda tier: SHIPPED_STUDENT / tier)
+    monkeypatch.setattr(filling_in, "shipped_teacher", lambda: SHIPPED_TEACHER)
+    monkeypatch.setattr(filling_in, "shipped_student", lambda tier: SHIPPED_STUDENT / tier)
     return WorkDir(tmp_path)
 
 

@@ -16,16 +16,17 @@ from networks import random_network, tiny_spec
 from reports import example_report
 
 import edgedeblur
-from edgedeblur.bench.html import write_html
-from edgedeblur.bench.report import write_report
-from edgedeblur.bench.tables import report_tables, targets_table
+from edgedeblur.artefact.target import load_target
 from edgedeblur.cli import output
 from edgedeblur.cli.main import cli
 from edgedeblur.cli.output import PlainConsole, plain
 from edgedeblur.cli.progress import Progress
-from edgedeblur.compile.target import load_target
 from edgedeblur.data.images import write_image
 from edgedeblur.quantize.edq import save_edq
+from edgedeblur.report.html import write_html
+from edgedeblur.report.schema import write_report
+from edgedeblur.report.tables import report_tables
+from edgedeblur.workflow.targets import targets_table
 
 HOSTILE = "[/home] [red]:smile: \x1b[31m\x9b2J\a\u202e\r"
 SHOWN = r"[/home] [red]:smile: \x1b[31m\x9b2J\x07\u202e\x0d"

@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 from model_files import write_quantised
 
+from edgedeblur.artefact import cpu
 from edgedeblur.cli.main import cli
-from edgedeblur.compile import cpu
-from edgedeblur.compile.tuned import read_database
+from edgedeblur.compile.schedules.tuned import read_database
 from edgedeblur.tune import network
 
 TUNE = ["tune", "--target", "x86-64-v3", "--size", "32x48", "--trials", "3"]

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from edgedeblur.errors import UserError
-from edgedeblur.workdir import WorkDir
+from edgedeblur.workflow.workdir import WorkDir
 
 
 def make_artefact(work, target, age):

@@ -11,12 +11,14 @@ from artefacts import compiled, expected, noise
 from ndk import fake_ndk
 from networks import random_network, tiny_spec
 
-from edgedeblur.compile import link
-from edgedeblur.compile.artefact import compile_network, load_artefact
-from edgedeblur.compile.bionic import check_bionic, missing_symbols, undefined_symbols
-from edgedeblur.compile.target import load_target
+from edgedeblur.artefact import names
+from edgedeblur.artefact.folder import load_artefact
+from edgedeblur.artefact.target import load_target
+from edgedeblur.compile.artefact import compile_network
+from edgedeblur.compile.linking import link
+from edgedeblur.compile.linking.bionic import check_bionic, missing_symbols, undefined_symbols
 from edgedeblur.errors import UserError
-from edgedeblur.resources import resource_folder
+from edgedeblur.storage.resources import resource_folder
 
 WRAPPER = resource_folder("runtime") / "android"
 
@@ -58,7 +60,7 @@ def test_the_library_shows_the_header_and_the_wrapper_and_nothing_else(with_ndk)
     artefact, _, _ = with_ndk
     lines = subprocess.run(["nm", "-D", "--defined-only", artefact.library], capture_output=True, text=True, check=True)
     defined = {line.split()[-1] for line in lines.stdout.splitlines()}
-    header = (artefact.path / link.HEADER).read_text()
+    header = (artefact.path / names.HEADER).read_text()
     natives = {name for name in defined if name.startswith("Java_")}
     assert natives == {f"Java_io_edgedeblur_Deblurrer_{name}" for name in kotlin_natives()}
     assert all(f" {name}(" in header or f"*{name}(" in header for name in defined - natives)

@@ -15,7 +15,7 @@ from networks import random_network, tiny_spec
 from edgedeblur.compile.kernels import INSTRUCTION_SETS
 from edgedeblur.compile.kernels.layer import conv_layers
 from edgedeblur.compile.pack import pack_constants
-from edgedeblur.compile.schedule import Schedule, default_schedule, register_tiles, row_columns, unrolls
+from edgedeblur.compile.schedules.schedule import Schedule, default_schedule, register_tiles, row_columns, unrolls
 from edgedeblur.quantize import interpreter
 from edgedeblur.quantize.network import TensorScale
 from edgedeblur.student import TIERS, ConvSpec, student_spec

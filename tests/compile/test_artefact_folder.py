@@ -12,9 +12,11 @@ import pytest
 from artefacts import HEIGHT, WIDTH, compiled, copy_of, expected, noise
 from networks import random_network, tiny_spec
 
-from edgedeblur.compile import link
-from edgedeblur.compile.artefact import compile_network, load_artefact
-from edgedeblur.compile.target import load_target
+from edgedeblur.artefact import names
+from edgedeblur.artefact.folder import load_artefact
+from edgedeblur.artefact.target import load_target
+from edgedeblur.compile.artefact import compile_network
+from edgedeblur.compile.linking import link
 from edgedeblur.errors import UserError
 from edgedeblur.quantize import interpreter
 from edgedeblur.quantize.edq import save_edq
@@ -96,7 +98,7 @@ def test_the_library_asks_for_no_newer_c_library_than_2_17_and_shows_only_the_he
     versions = [line.split("@GLIBC_")[1] for line in symbols if "@GLIBC_" in line]
     assert versions and max(tuple(map(int, version.split("."))) for version in versions) <= (2, 17)
     defined = {line.split()[-1] for line in symbols if " U " not in line}
-    header = (library.parent / link.HEADER).read_text()
+    header = (library.parent / names.HEADER).read_text()
     assert defined and all(f" {name}(" in header or f"*{name}(" in header for name in defined)
 
 
@@ -149,8 +151,8 @@ def test_a_missing_or_changed_file_is_named(tmp_path, file):
 
 def test_machine_code_of_another_architecture_is_refused(tmp_path):
     artefact = copy_of(compiled("host"), tmp_path)
-    shutil.copyfile(compiled("android").bench, artefact / link.BENCH)
-    files = compiled("host").manifest["files"] | {link.BENCH: compiled("android").manifest["files"][link.BENCH]}
+    shutil.copyfile(compiled("android").bench, artefact / names.BENCH)
+    files = compiled("host").manifest["files"] | {names.BENCH: compiled("android").manifest["files"][names.BENCH]}
     edit_manifest(artefact, files=files)
     with pytest.raises(UserError, match="holds no machine code for"):
         load_artefact(artefact)
@@ -229,7 +231,7 @@ def test_the_cmake_file_builds_a_library_that_gives_the_same_image(tmp_path):
     source, build = copy_of(compiled("host"), tmp_path), tmp_path / "build"
     subprocess.run(["cmake", "-S", source, "-B", build], check=True, capture_output=True)
     subprocess.run(["cmake", "--build", build], check=True, capture_output=True)
-    library = ctypes.CDLL(str(build / link.LIBRARY))
+    library = ctypes.CDLL(str(build / names.LIBRARY))
     library.ed_create.restype = ctypes.c_void_p
     library.ed_run.argtypes = [ctypes.c_void_p] * 3
     library.ed_destroy.argtypes = [ctypes.c_void_p]

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from kernels import avx2_target, vnni_target
 from networks import random_network, tiny_spec
 
+from edgedeblur.artefact.target import load_target, override_isa
 from edgedeblur.compile.assembly import is_dot
 from edgedeblur.compile.build import layer_kernels
-from edgedeblur.compile.cost.candidates import kernel_code
-from edgedeblur.compile.cost.effects import UnknownControlFlow
-from edgedeblur.compile.cost.execution import Execution
-from edgedeblur.compile.cost.machine_code import parallel_body, parse_function
-from edgedeblur.compile.schedule import channel_vectors
-from edgedeblur.compile.target import load_target, override_isa
+from edgedeblur.compile.machine_code.code import parallel_body, parse_function
+from edgedeblur.compile.machine_code.effects import UnknownControlFlow
+from edgedeblur.compile.machine_code.execution import Execution
+from edgedeblur.compile.schedules.schedule import channel_vectors
+from edgedeblur.estimate.candidates import kernel_code
 
 ODD = ("add\tx7, x7, #1", "leaq\t1(%r10), %r10")
 TARGETS = {

@@ -13,18 +13,18 @@ from needs import needs_mca
 from networks import gated_spec, random_network
 from planned import run_plan
 
+from edgedeblur.artefact.target import load_target, override_isa
 from edgedeblur.compile.artefact import compile_network
 from edgedeblur.compile.build import build_plan, layer_kernels, llvm_target
-from edgedeblur.compile.cost.candidates import kernel_code
-from edgedeblur.compile.cost.kernel import kernel_costs
-from edgedeblur.compile.cost.machine import target_machine
 from edgedeblur.compile.kernels import instruction_set
 from edgedeblur.compile.kernels.gate import Gate, gate_kernel, gate_parameters
 from edgedeblur.compile.kernels.layer import conv_layers
 from edgedeblur.compile.lower import constant_names, lower, plan_memory
 from edgedeblur.compile.memory import read_memory_plan
 from edgedeblur.compile.pack import pack_gate
-from edgedeblur.compile.target import load_target, override_isa
+from edgedeblur.estimate.candidates import kernel_code
+from edgedeblur.estimate.kernel_cost import kernel_costs
+from edgedeblur.estimate.machine import target_machine
 from edgedeblur.quantize import interpreter
 from edgedeblur.quantize.network import QuantisedGate
 from edgedeblur.runtime.program import run_program

@@ -8,13 +8,13 @@ from artefacts import compiled
 from kernels import avx2_target, sdot_target, vnni_target
 from networks import random_network, single_layer_spec, tiny_spec
 
+from edgedeblur.artefact.int8_proof import why_not_int8
+from edgedeblur.artefact.target import Target
 from edgedeblur.compile.assembly import kernel_bodies
 from edgedeblur.compile.build import build_plan, layer_kernels, llvm_target
-from edgedeblur.compile.cost.machine_code import parse_instruction
 from edgedeblur.compile.int8_evidence import int8_evidence, products_of
-from edgedeblur.compile.int8_proof import why_not_int8
 from edgedeblur.compile.lower import LayerKernel
-from edgedeblur.compile.target import Target
+from edgedeblur.compile.machine_code.code import parse_instruction
 from edgedeblur.restore.facts import machine_code_proof
 
 TARGETS = {"avx2": avx2_target(), "vnni": vnni_target(), "sdot": sdot_target()}

@@ -7,17 +7,17 @@ import pytest
 from needs import needs_mca
 from networks import random_network
 
+from edgedeblur.artefact.target import load_target, override_isa
 from edgedeblur.compile.build import layer_kernels
-from edgedeblur.compile.cost import kernel as kernel_module
-from edgedeblur.compile.cost.candidates import kernel_code, schedule_costs, schedule_ms
-from edgedeblur.compile.cost.kernel import inner_loops
-from edgedeblur.compile.cost.machine import KIB, Machine, target_machine
 from edgedeblur.compile.kernels import SDOT
 from edgedeblur.compile.kernels.layer import conv_layers
-from edgedeblur.compile.schedule import default_schedule
-from edgedeblur.compile.target import load_target, override_isa
+from edgedeblur.compile.schedules.schedule import default_schedule
 from edgedeblur.errors import UserError
-from edgedeblur.resources import resource_folder
+from edgedeblur.estimate import kernel_cost as kernel_module
+from edgedeblur.estimate.candidates import kernel_code, schedule_costs, schedule_ms
+from edgedeblur.estimate.kernel_cost import inner_loops
+from edgedeblur.estimate.machine import KIB, Machine, target_machine
+from edgedeblur.storage.resources import resource_folder
 from edgedeblur.student import TIERS, student_spec
 
 PEAK = 32  # int8 MAC a cycle of a Cortex-A77: two 16-byte dot products
@@ -115,7 +115,7 @@ def test_tune_gets_milliseconds_of_one_layer_for_the_phone(layer, schedule):
 
 
 def test_tasks_are_cut_as_the_runtime_cuts_them():
-    source = (resource_folder("runtime") / "pool.c").read_text()
+    source = (resource_folder("runtime") / "library" / "pool.c").read_text()
     for name in ("TASKS_PER_THREAD", "MAX_TASKS"):
         assert int(re.search(rf"{name} = (\d+)", source)[1]) == getattr(kernel_module, name)
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from kernels import has_avx2, one_layer_between, run_kernel, with_portable_dot
 from networks import random_network, tiny_spec
 
-from edgedeblur.compile.cpu import runs_here
+from edgedeblur.artefact.cpu import runs_here
 from edgedeblur.compile.kernels import INSTRUCTION_SETS, instruction_set
 from edgedeblur.compile.kernels.layer import conv_layers
-from edgedeblur.compile.schedule import LARGEST_SUM, Schedule, check_schedule, default_schedule
+from edgedeblur.compile.schedules.schedule import LARGEST_SUM, Schedule, check_schedule, default_schedule
 from edgedeblur.errors import UserError
 from edgedeblur.quantize import interpreter
 from edgedeblur.quantize.network import TensorScale

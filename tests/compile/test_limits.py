@@ -5,13 +5,13 @@ import pytest
 from kernels import avx2_target, sdot_target
 from networks import random_network, tiny_spec
 
+from edgedeblur.artefact.target import load_target
 from edgedeblur.compile.artefact import compile_network
 from edgedeblur.compile.build import build_plan
 from edgedeblur.compile.emit import ModelFacts, emit_model_c
 from edgedeblur.compile.kernels.layer import conv_layers
 from edgedeblur.compile.limits import check_memory, check_tensors
 from edgedeblur.compile.plan import KernelCall, Operand, Plan
-from edgedeblur.compile.target import load_target
 from edgedeblur.errors import UserError
 from edgedeblur.quantize.network import QuantisedNetwork
 from edgedeblur.student import IMAGE, ConvSpec, StudentSpec

@@ -8,9 +8,10 @@ import pytest
 from artefacts import probe_plan
 from ndk import fake_ndk
 
-from edgedeblur.compile import link
-from edgedeblur.compile.emit import CONSTANTS, MODEL_C, ModelFacts, emit_model_c
-from edgedeblur.compile.target import load_target
+from edgedeblur.artefact.names import CONSTANTS, MODEL_C
+from edgedeblur.artefact.target import load_target
+from edgedeblur.compile.emit import ModelFacts, emit_model_c
+from edgedeblur.compile.linking import link
 from edgedeblur.errors import UserError
 
 

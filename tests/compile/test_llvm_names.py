@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 from networks import random_network, tiny_spec
 
+from edgedeblur.artefact.target import list_targets, load_target
 from edgedeblur.compile.artefact import compile_network
 from edgedeblur.compile.llvm_names import check_llvm_names
-from edgedeblur.compile.target import list_targets, load_target
 from edgedeblur.errors import UserError
 
 X86, ARM = load_target("x86-64-v3"), load_target("android")

@@ -10,7 +10,7 @@ from planned import run_plan
 
 from edgedeblur.compile.build import build_plan
 from edgedeblur.compile.plan import ALIGNMENT
-from edgedeblur.compile.schedule import Schedule
+from edgedeblur.compile.schedules.schedule import Schedule
 from edgedeblur.errors import UserError
 from edgedeblur.quantize import interpreter
 from edgedeblur.student import TIERS, student_spec

@@ -3,9 +3,9 @@
 import pytest
 from needs import needs_mca
 
-from edgedeblur.compile import mca
-from edgedeblur.compile.mca import Processor, block_cycles
 from edgedeblur.errors import UserError
+from edgedeblur.estimate import mca
+from edgedeblur.estimate.mca import Processor, block_cycles
 
 A77 = Processor("aarch64-linux-android", "cortex-a77", ("+neon", "+dotprod"))
 ZEN4 = Processor("x86_64-linux-gnu", "znver4", ("+avx512f", "+avx512vnni", "+avx512vl"))

@@ -15,7 +15,7 @@ from edgedeblur.compile.build import llvm_target
 from edgedeblur.compile.kernels import INSTRUCTION_SETS
 from edgedeblur.compile.kernels.convolution import conv_kernel
 from edgedeblur.compile.kernels.layer import conv_layers
-from edgedeblur.compile.schedule import (
+from edgedeblur.compile.schedules.schedule import (
     CACHE_SHARE,
     PATCH,
     WINOGRAD_CACHE_SHARE,

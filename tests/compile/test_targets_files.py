@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from edgedeblur.compile import cpu
-from edgedeblur.compile.target import list_targets, load_target, override_isa, parse_target, target_table
+from edgedeblur.artefact import cpu
+from edgedeblur.artefact.target import list_targets, load_target, override_isa, parse_target, target_table
 from edgedeblur.errors import UserError
 
 FALLBACK = '[[fallbacks]]\nisa = "avx2"\ncpu = "x86-64-v3"\nfeatures = ["+avx2"]\n'

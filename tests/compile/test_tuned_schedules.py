@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from kernels import has_avx2
 from networks import random_network, tiny_spec
 
+from edgedeblur.artefact.manifest import count_sources
+from edgedeblur.artefact.target import list_targets, load_target, shipped_database
 from edgedeblur.compile.artefact import compile_network
-from edgedeblur.compile.choose import choose_schedules, databases_for
 from edgedeblur.compile.kernels import INSTRUCTION_SETS
 from edgedeblur.compile.kernels.layer import conv_layers
-from edgedeblur.compile.manifest import count_sources
-from edgedeblur.compile.schedule import Schedule, default_schedule
-from edgedeblur.compile.target import list_targets, load_target, shipped_database
-from edgedeblur.compile.tuned import Database, LayerShape, TunedLayer, layer_shape, read_database
+from edgedeblur.compile.schedules.choose import choose_schedules, databases_for
+from edgedeblur.compile.schedules.schedule import Schedule, default_schedule
+from edgedeblur.compile.schedules.tuned import Database, LayerShape, TunedLayer, layer_shape, read_database
 from edgedeblur.errors import UserError
 from edgedeblur.quantize import interpreter
 from edgedeblur.runtime.session import Session

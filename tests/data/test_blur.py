@@ -9,13 +9,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgedeblur.data.blur import KINDS, VIDEO_FRAMES, BlurRecipe, blur_and_record, blur_image, draw_length, draw_motion
-from edgedeblur.data.gopro import MAX_FRAMES, MIN_FRAMES, average_frames, draw_window
-from edgedeblur.data.light import from_light, stretch_highlights, to_light
-from edgedeblur.data.object_motion import ObjectShape, kernel_blur, shape_mask
-from edgedeblur.data.scene import Scene, assemble, background_shift, expose_scene
-from edgedeblur.data.trajectory import STEPS, draw_change, frames_kernel, linear_path, path_kernel, shake_path
-from edgedeblur.data.turning import turn_blur
+from edgedeblur.data.blur.blurring import (
+    KINDS,
+    VIDEO_FRAMES,
+    BlurRecipe,
+    blur_and_record,
+    blur_image,
+    draw_length,
+    draw_motion,
+)
+from edgedeblur.data.blur.gopro import MAX_FRAMES, MIN_FRAMES, average_frames, draw_window
+from edgedeblur.data.blur.light import from_light, stretch_highlights, to_light
+from edgedeblur.data.blur.object_motion import ObjectShape, kernel_blur, shape_mask
+from edgedeblur.data.blur.scene import Scene, assemble, background_shift, expose_scene
+from edgedeblur.data.blur.trajectory import STEPS, draw_change, frames_kernel, linear_path, path_kernel, shake_path
+from edgedeblur.data.blur.turning import turn_blur
 
 CLEAN = BlurRecipe(still_share=0, noise_share=0, jpeg_share=0, highlight_gain=1)
 

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.signal import convolve2d
 
-from edgedeblur.data.defocus import aperture_kernel
-from edgedeblur.data.object_motion import draw_shape, move_object, shape_mask
-from edgedeblur.data.sensor import photon_noise
-from edgedeblur.data.trajectory import linear_path, path_kernel
+from edgedeblur.data.blur.defocus import aperture_kernel
+from edgedeblur.data.blur.object_motion import draw_shape, move_object, shape_mask
+from edgedeblur.data.blur.sensor import photon_noise
+from edgedeblur.data.blur.trajectory import linear_path, path_kernel
 
 
 @pytest.mark.parametrize("blades", [0, 4, 5, 8])

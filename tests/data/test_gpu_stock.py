@@ -8,22 +8,22 @@ import numpy as np
 import pytest
 import torch
 
-from edgedeblur.data import gpu_recorded
-from edgedeblur.data.blur import OPEN_SHUTTER, VIDEO_FRAMES, BlurRecipe
-from edgedeblur.data.gopro import average_frames
-from edgedeblur.data.gpu_motion import Motions, PathBank, assemble_all, draw_motions, expose
-from edgedeblur.data.gpu_recorded import RecordedBank
-from edgedeblur.data.gpu_sensor import add_noise, jpeg_all
-from edgedeblur.data.gpu_stock import GpuStock, _maker, made_on_gpu
+from edgedeblur.data.blur.blurring import OPEN_SHUTTER, VIDEO_FRAMES, BlurRecipe
+from edgedeblur.data.blur.gopro import average_frames
+from edgedeblur.data.blur.object_motion import ObjectShape, kernel_blur
+from edgedeblur.data.blur.recorded import expose_recorded
+from edgedeblur.data.blur.scene import Scene, assemble, expose_scene
+from edgedeblur.data.blur.sensor import jpeg
+from edgedeblur.data.blur.shake_log import Segment, ShakeLogs
+from edgedeblur.data.blur.shake_model import shipped_shake
+from edgedeblur.data.blur.trajectory import frames_kernel, linear_path
+from edgedeblur.data.gpu import recorded as gpu_recorded
+from edgedeblur.data.gpu.motion import Motions, PathBank, assemble_all, draw_motions, expose
+from edgedeblur.data.gpu.recorded import RecordedBank
+from edgedeblur.data.gpu.sensor import add_noise, jpeg_all
+from edgedeblur.data.gpu.stock import GpuStock, _maker, made_on_gpu
 from edgedeblur.data.images import write_image
-from edgedeblur.data.object_motion import ObjectShape, kernel_blur
-from edgedeblur.data.recorded import expose_recorded
-from edgedeblur.data.scene import Scene, assemble, expose_scene
-from edgedeblur.data.sensor import jpeg
-from edgedeblur.data.shake_log import Segment, ShakeLogs
-from edgedeblur.data.shake_model import shipped_shake
 from edgedeblur.data.sources import Frames, Mixture, Photos, open_source
-from edgedeblur.data.trajectory import frames_kernel, linear_path
 from edgedeblur.metrics import psnr
 
 CPU = torch.device("cpu")

@@ -8,7 +8,7 @@ import numpy as np
 from model_files import photo
 
 from edgedeblur.data.batches import Stock, batches
-from edgedeblur.data.blur import KINDS, BlurRecipe
+from edgedeblur.data.blur.blurring import KINDS, BlurRecipe
 from edgedeblur.data.images import write_image
 from edgedeblur.data.sources import Photos
 
@@ -17,7 +17,8 @@ def test_importing_edgedeblur_leaves_opencvs_threads_as_they_are():
     code = (
         "import cv2\n"
         "cv2.setNumThreads(3)\n"
-        "import edgedeblur.data.blur, edgedeblur.data.synth, edgedeblur.data.batches, edgedeblur.restore.deblur\n"
+        "import edgedeblur.data.blur.blurring, edgedeblur.data.synth, edgedeblur.data.batches\n"
+        "import edgedeblur.restore.deblur\n"
         "print(cv2.getNumThreads())\n"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "3"

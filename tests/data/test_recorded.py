@@ -11,13 +11,13 @@ from click.testing import CliRunner
 from scipy.spatial.transform import Rotation
 
 from edgedeblur.cli.main import cli
-from edgedeblur.data.blur import KINDS, VIDEO_FRAMES, BlurRecipe, blur_and_record
-from edgedeblur.data.camera_rotation import View, camera_rates, corner_flow, rotations, source_maps, turned_angles
-from edgedeblur.data.object_motion import kernel_blur
-from edgedeblur.data.recorded import draw_recorded, draw_view, expose_recorded, frame_instants, open_exposures
-from edgedeblur.data.shake_log import LONGEST, SAMPLES, ShakeWindows, read_shake_logs
-from edgedeblur.data.shake_model import RATE, Oscillator, ShakeModel, shipped_shake
-from edgedeblur.data.trajectory import frames_kernel, linear_path
+from edgedeblur.data.blur.blurring import KINDS, VIDEO_FRAMES, BlurRecipe, blur_and_record
+from edgedeblur.data.blur.camera_rotation import View, camera_rates, corner_flow, rotations, source_maps, turned_angles
+from edgedeblur.data.blur.object_motion import kernel_blur
+from edgedeblur.data.blur.recorded import draw_recorded, draw_view, expose_recorded, frame_instants, open_exposures
+from edgedeblur.data.blur.shake_log import LONGEST, SAMPLES, ShakeWindows, read_shake_logs
+from edgedeblur.data.blur.shake_model import RATE, Oscillator, ShakeModel, shipped_shake
+from edgedeblur.data.blur.trajectory import frames_kernel, linear_path
 
 ONLY = BlurRecipe(
     **{f"{kind}_share": float(kind == "recorded") for kind in KINDS}, noise_share=0, jpeg_share=0, highlight_gain=1

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edgedeblur.data.shake_log import LONGEST, SAMPLES, read_shake_log, read_shake_logs
+from edgedeblur.data.blur.shake_log import LONGEST, SAMPLES, read_shake_log, read_shake_logs
 from edgedeblur.errors import UserError
 
 HEADER = "t_s,wx_rad_s,wy_rad_s,wz_rad_s"

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from edgedeblur.data.batches import Stock, augment, batches
-from edgedeblur.data.blur import BlurRecipe
+from edgedeblur.data.blur.recipe import BlurRecipe
 from edgedeblur.data.default_set import default_photos, default_set
 from edgedeblur.data.held_back import fixed_pairs, hold_back
 from edgedeblur.data.images import write_image

@@ -19,8 +19,8 @@ from PIL import Image
 
 from edgedeblur.bench import phone as bench_phone
 from edgedeblur.bench.latency import MIN_RUNS
-from edgedeblur.bench.report import read_report
 from edgedeblur.cli.main import cli
+from edgedeblur.report.schema import read_report
 
 PLAIN = ["--runs", "50", "--warmup", "1", "--min-seconds", "0"]
 QUICK = [*PLAIN, "--threads", "1"]  # under qemu several threads are slower than one

@@ -7,11 +7,11 @@ from adbd.sandbox import Build
 from click.testing import CliRunner
 from networks import random_network, tiny_spec
 
+from edgedeblur.artefact.target import load_target
 from edgedeblur.cli.main import cli
 from edgedeblur.compile.kernels import instruction_set
 from edgedeblur.compile.kernels.layer import conv_layers
-from edgedeblur.compile.target import load_target
-from edgedeblur.compile.tuned import read_database
+from edgedeblur.compile.schedules.tuned import read_database
 from edgedeblur.device.errors import PhoneGone
 from edgedeblur.errors import UserError
 from edgedeblur.quantize.edq import save_edq

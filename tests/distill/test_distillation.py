@@ -11,7 +11,6 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from edgedeblur.checkpoints import UNET, load_student, save_model, save_student
 from edgedeblur.data.default_set import default_set
 from edgedeblur.data.images import write_image
 from edgedeblur.distill import distillation
@@ -20,9 +19,10 @@ from edgedeblur.distill.features import FeatureProjection, feature_loss, watched
 from edgedeblur.distill.recipe import DistillRecipe
 from edgedeblur.distill.step import teacher_loss, trust
 from edgedeblur.errors import UserError
-from edgedeblur.generators.unet import UNetConfig, build_unet
+from edgedeblur.generators.networks.unet import UNetConfig, build_unet
 from edgedeblur.student import build_student, student_spec
-from edgedeblur.train.recipe import RECIPES, read_recipe
+from edgedeblur.student.model_file import UNET, load_student, save_model, save_student
+from edgedeblur.training.recipe import RECIPES, read_recipe
 
 TINY = UNetConfig(widths=(8, 8, 16), encoder_blocks=(1, 1, 1), decoder_blocks=(1, 1))
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from model_files import photo, write_quantised, write_student, write_teacher
 
-from edgedeblur.checkpoints import read_model
-from edgedeblur.compile.artefact import load_artefact
-from edgedeblur.compile.tuned import read_database
+from edgedeblur.artefact.folder import load_artefact
+from edgedeblur.compile.schedules.tuned import read_database
 from edgedeblur.data.images import read_image, write_image
-from edgedeblur.digests import digest
 from edgedeblur.quantize.edq import load_edq
-from edgedeblur.train.state import read_training_state
+from edgedeblur.storage.digests import digest
+from edgedeblur.student.model_file import read_model
+from edgedeblur.training.state import read_training_state
 
 WORK = "work"
 

@@ -31,9 +31,9 @@ def load_everything() -> None:
     for name in _COMMANDS:
         importlib.import_module(f"edgedeblur.cli.{name}")
     for name in (
-        "edgedeblur.pipeline",
+        "edgedeblur.workflow.run",
         "edgedeblur.tune.tuning",
-        "edgedeblur.compile.choose",
+        "edgedeblur.compile.schedules.choose",
         "edgedeblur.compile.build",
     ):
         importlib.import_module(name)

@@ -16,22 +16,21 @@ from reports import example_report
 from safetensors.torch import save_file
 from torch import nn
 
-from edgedeblur.compile import link
-from edgedeblur.compile.artefact import NETWORK
-from edgedeblur.compile.emit import CONSTANTS, MODEL_C
-from edgedeblur.compile.manifest import MANIFEST, describe_files
-from edgedeblur.compile.target import load_target, target_table
+from edgedeblur.artefact import names
+from edgedeblur.artefact.manifest import describe_files
+from edgedeblur.artefact.names import CONSTANTS, MANIFEST, MODEL_C, NETWORK
+from edgedeblur.artefact.target import load_target, target_table
 from edgedeblur.data.images import write_image
 from edgedeblur.data.synth import SynthOptions, write_pairs
-from edgedeblur.files import write_json
-from edgedeblur.generators.deblurgan_v1 import ResnetGenerator, V1Config
-from edgedeblur.generators.deblurgan_v2 import PyramidGenerator, V2Config
+from edgedeblur.generators.networks.deblurgan_v1 import ResnetGenerator, V1Config
+from edgedeblur.generators.networks.deblurgan_v2 import PyramidGenerator, V2Config
 from edgedeblur.progress import silent
 from edgedeblur.quantize.edq import save_edq
 from edgedeblur.quantize.observe import Calibration, TensorStatistics, calibration_to_json
-from edgedeblur.resources import resource_folder
-from edgedeblur.train.recipe import RECIPES
-from edgedeblur.train.state import TrainingState
+from edgedeblur.storage.files import write_json
+from edgedeblur.storage.resources import resource_folder
+from edgedeblur.training.recipe import RECIPES
+from edgedeblur.training.state import TrainingState
 
 _ELF = b"\x7fELF" + bytes(14) + bytes([62, 0])  # e_machine of x86-64
 
@@ -148,7 +147,7 @@ def manifest(folder: Path) -> list[Path]:
     artefact = folder / "artefact"
     artefact.mkdir()
     save_edq(network, artefact / NETWORK)
-    for name in (link.BENCH, link.LIBRARY, link.OBJECT, link.HEADER, MODEL_C, CONSTANTS):
+    for name in (names.BENCH, names.LIBRARY, names.OBJECT, names.HEADER, MODEL_C, CONSTANTS):
         (artefact / name).write_bytes(_ELF)
     entry = {"macs": 5, "dot_instructions": 3, "schedule": {"method": "direct"}}
     layers = [{"name": layer.name, "op": "conv3x3", **entry} for layer in network.spec.layers]

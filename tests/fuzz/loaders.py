@@ -9,27 +9,29 @@ import corpus
 import mutate
 import numpy as np
 
+from edgedeblur.artefact.target import load_target
 from edgedeblur.bench.quality import recorded_quality
-from edgedeblur.bench.report import read_report
-from edgedeblur.checkpoints import load_student
-from edgedeblur.compile.target import load_target
-from edgedeblur.compile.tuned import read_database
+from edgedeblur.compile.schedules.tuned import read_database
 from edgedeblur.data.images import read_image
 from edgedeblur.data.pairs import find_pairs
 from edgedeblur.data.synth import write_pairs
 from edgedeblur.distill.recipe import DistillRecipe
 from edgedeblur.generators.load import load_generator
 from edgedeblur.progress import silent
+from edgedeblur.quantize.calibration_set import calibration_images
 from edgedeblur.quantize.edq import load_edq
 from edgedeblur.quantize.observe import calibration_from_json
+from edgedeblur.report.schema import read_report
 from edgedeblur.restore.facts import model_facts
 from edgedeblur.restore.open import open_model
 from edgedeblur.restore.video import deblur_video
-from edgedeblur.resume import Step, run_steps
 from edgedeblur.runtime.program import parse_bench_output
-from edgedeblur.steps import calibration_images, read_blur_table
+from edgedeblur.student.model_file import load_student
 from edgedeblur.train.borrowed import read_borrowed
-from edgedeblur.train.recipe import GeneratorRecipe, read_recipe
+from edgedeblur.train.recipe import GeneratorRecipe
+from edgedeblur.training.recipe import read_recipe
+from edgedeblur.workflow.resume import Step, run_steps
+from edgedeblur.workflow.synth import read_blur_table
 
 
 @dataclass(frozen=True)

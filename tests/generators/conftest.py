@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from edgedeblur.generators.deblurgan_v1 import ResnetGenerator, V1Config
 from edgedeblur.generators.generator import Generator
 from edgedeblur.generators.load import load_generator
+from edgedeblur.generators.networks.deblurgan_v1 import ResnetGenerator, V1Config
 
 
 @dataclass

@@ -16,11 +16,11 @@ from click.testing import CliRunner
 from safetensors.torch import save_file
 from torch import nn
 
-from edgedeblur.checkpoints import STUDENT, save_model, student_config
 from edgedeblur.cli.main import cli
 from edgedeblur.errors import UserError
 from edgedeblur.generators.load import load_generator
 from edgedeblur.student import build_student
+from edgedeblur.student.model_file import STUDENT, save_model, student_config
 
 
 class Touch:

@@ -13,13 +13,13 @@ import torch
 import wrappings
 from click.testing import CliRunner
 
-from edgedeblur.checkpoints import UNET, load_student, save_model
 from edgedeblur.cli.main import cli
 from edgedeblur.data.images import read_image, write_image
 from edgedeblur.generators.interface import Interface
 from edgedeblur.generators.load import load_generator
-from edgedeblur.generators.unet import UNetConfig, build_unet
-from edgedeblur.train.recipe import RECIPES
+from edgedeblur.generators.networks.unet import UNetConfig, build_unet
+from edgedeblur.student.model_file import UNET, load_student, save_model
+from edgedeblur.training.recipe import RECIPES
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 

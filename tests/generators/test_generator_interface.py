@@ -6,14 +6,14 @@ import onnxruntime
 import pytest
 import torch
 
-from edgedeblur.checkpoints import UNET, save_model, save_student
 from edgedeblur.errors import UserError
 from edgedeblur.generators.cost import gmac
 from edgedeblur.generators.export_onnx import export_onnx
 from edgedeblur.generators.load import load_generator
+from edgedeblur.generators.networks.unet import UNetConfig, build_unet
 from edgedeblur.generators.padding import Padding
-from edgedeblur.generators.unet import UNetConfig, build_unet
 from edgedeblur.student import build_student
+from edgedeblur.student.model_file import UNET, save_model, save_student
 
 SMALL = UNetConfig(widths=(8, 12, 16), encoder_blocks=(1, 1, 2), decoder_blocks=(1, 1))
 

@@ -9,7 +9,7 @@ from wrappings import WRAPPINGS
 from edgedeblur.generators.cost import gmac
 from edgedeblur.generators.layouts import V2_INCEPTION, V2_MOBILENET, fit
 from edgedeblur.generators.load import load_generator
-from edgedeblur.generators.normalisation import set_bn
+from edgedeblur.generators.networks.normalisation import set_bn
 
 V1_OPTIONS = {"v1_head_dropout": {"head_relu": True}, "v1_head_nodropout": {"head_relu": False}}
 V2_ARRAYS = {"batch": "out_train", "running": "out_eval", "mixed": "out_mixed"}

@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from edgedeblur.errors import UserError
-from edgedeblur.generators.deblurgan_v1 import ResnetGenerator, V1Config
 from edgedeblur.generators.load import load_generator
+from edgedeblur.generators.networks.deblurgan_v1 import ResnetGenerator, V1Config
 
 CONVOLUTIONS = {"dropout": (1, 6), "no dropout": (1, 5), "one convolution": (1,)}
 

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from edgedeblur.errors import UserError
-from edgedeblur.generators.deblurgan_v2 import PyramidGenerator, V2Config
 from edgedeblur.generators.load import load_generator
-from edgedeblur.generators.normalisation import Normalisation
+from edgedeblur.generators.networks.deblurgan_v2 import PyramidGenerator, V2Config
+from edgedeblur.generators.networks.normalisation import Normalisation
 
 
 @pytest.fixture(scope="module")

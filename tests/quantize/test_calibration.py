@@ -11,7 +11,6 @@ from model_files import photo
 from skimage.measure import blur_effect
 from students import drawn_pair, trained_student
 
-from edgedeblur.checkpoints import save_student
 from edgedeblur.cli.main import cli
 from edgedeblur.data.default_set import default_photos
 from edgedeblur.data.images import write_image
@@ -21,6 +20,7 @@ from edgedeblur.quantize.calibration_set import calibration_images, held_back_im
 from edgedeblur.quantize.pipeline import QuantiseOptions, quantise_student
 from edgedeblur.quantize.quality import measure_quality
 from edgedeblur.restore.open import open_model
+from edgedeblur.student.model_file import save_student
 
 
 def crops(count, side=128):

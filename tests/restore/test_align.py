@@ -13,11 +13,17 @@ from skimage.transform import ProjectiveTransform, warp
 
 from edgedeblur.data.default_set import default_photos
 from edgedeblur.metrics import psnr
-from edgedeblur.restore.align import aligned_score
-from edgedeblur.restore.evaluate import PairInMemory, evaluate, evaluation_json, failed_alignments, group_means
+from edgedeblur.restore.evaluation.align import aligned_score
+from edgedeblur.restore.evaluation.evaluate import (
+    PairInMemory,
+    evaluate,
+    evaluation_json,
+    failed_alignments,
+    group_means,
+)
+from edgedeblur.restore.evaluation.protocol import ALIGNED
+from edgedeblur.restore.evaluation.tables import evaluation_table
 from edgedeblur.restore.open import Restorer
-from edgedeblur.restore.protocol import ALIGNED
-from edgedeblur.restore.tables import evaluation_table
 
 SIDE, MARGIN = 160, 8
 

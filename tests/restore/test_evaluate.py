@@ -21,12 +21,12 @@ from skimage.metrics import peak_signal_noise_ratio
 from edgedeblur.cli.main import cli
 from edgedeblur.data.images import read_image, write_image
 from edgedeblur.data.pairs import find_pairs
-from edgedeblur.generators.deblurgan_v2 import PyramidGenerator, V2Config
+from edgedeblur.generators.networks.deblurgan_v2 import PyramidGenerator, V2Config
 from edgedeblur.metrics import ssim
-from edgedeblur.restore.evaluate import PairInMemory, evaluate, evaluation_json, group_means
+from edgedeblur.restore.evaluation.evaluate import PairInMemory, evaluate, evaluation_json, group_means
+from edgedeblur.restore.evaluation.protocol import DEBLURGANV2
+from edgedeblur.restore.evaluation.tables import evaluation_table
 from edgedeblur.restore.open import Restorer, open_models
-from edgedeblur.restore.protocol import DEBLURGANV2
-from edgedeblur.restore.tables import evaluation_table
 
 SHARED = Path(os.environ.get("EDGEDEBLUR_SHARED", Path(__file__).parents[2].parent / "shared"))
 PAIRS = SHARED / "material" / "pairs"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from edgedeblur.restore.nearly_sharp import nearly_sharp, nearly_sharp_lines
+from edgedeblur.restore.evaluation.nearly_sharp import nearly_sharp, nearly_sharp_lines
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ import pytest
 import torch
 from model_files import photo, write_bad_models, write_quantised, write_student, write_teacher
 
-from edgedeblur.checkpoints import load_student
 from edgedeblur.errors import UserError
 from edgedeblur.generators.load import load_generator
 from edgedeblur.quantize import interpreter
 from edgedeblur.quantize.edq import load_edq
 from edgedeblur.restore.kinds import ACCEPTED, model_kind
 from edgedeblur.restore.open import open_model
+from edgedeblur.student.model_file import load_student
 
 WRITERS = {"teacher": write_teacher, "student": write_student, "quantised": write_quantised}
 BAD = ["text.txt", "empty.pth", "photo.png", "json.safetensors", "cut.edq", "empty-folder", "missing"]

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from artefacts import HEIGHT, WIDTH, compiled, expected, noise
 
-from edgedeblur.compile.cpu import runs_here
-from edgedeblur.compile.target import load_target
+from edgedeblur.artefact.cpu import runs_here
+from edgedeblur.artefact.target import load_target
 from edgedeblur.errors import UserError
 from edgedeblur.runtime import program
 from edgedeblur.runtime.program import parse_bench_output, run_program

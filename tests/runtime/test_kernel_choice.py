@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from artefacts import compiled, expected, noise, probe_plan
 
+from edgedeblur.artefact.names import CONSTANTS
 from edgedeblur.bench.measure import BenchOptions, bench, bench_image
 from edgedeblur.bench.quality import UNKNOWN
-from edgedeblur.compile.emit import CONSTANTS, ModelFacts, emit_model_c, join_constants
+from edgedeblur.compile.emit import ModelFacts, emit_model_c, join_constants
 from edgedeblur.errors import UserError
 from edgedeblur.runtime.instructions import count_instructions
 from edgedeblur.runtime.program import run_program

@@ -8,9 +8,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "sanitize"))
 import sanitizers
 
+from edgedeblur.artefact.names import MODEL_C
+from edgedeblur.artefact.target import load_target
 from edgedeblur.compile.build import build_plan
-from edgedeblur.compile.emit import MODEL_C
-from edgedeblur.compile.target import load_target
 
 
 @pytest.fixture(scope="module")

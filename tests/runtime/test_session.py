@@ -9,9 +9,9 @@ import pytest
 from artefacts import compiled, copy_of, expected, noise
 from networks import random_network, tiny_spec
 
-from edgedeblur.compile import cpu
+from edgedeblur.artefact import cpu
+from edgedeblur.artefact.target import load_target
 from edgedeblur.compile.artefact import compile_network
-from edgedeblur.compile.target import load_target
 from edgedeblur.errors import UserError
 from edgedeblur.quantize import interpreter
 from edgedeblur.runtime.session import Session

@@ -22,11 +22,13 @@ import tvm
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 from networks import random_network, single_layer_spec, tiny_spec
 
-from edgedeblur.compile import link
+from edgedeblur.artefact import names
+from edgedeblur.artefact.names import CONSTANTS, MODEL_C
+from edgedeblur.artefact.target import Target, load_target
 from edgedeblur.compile.build import CompiledKernels, build_plan, layer_kernels, llvm_target
-from edgedeblur.compile.emit import CONSTANTS, MODEL_C, ModelFacts, emit_model_c
+from edgedeblur.compile.emit import ModelFacts, emit_model_c
+from edgedeblur.compile.linking import link
 from edgedeblur.compile.lower import kernel_module, lower
-from edgedeblur.compile.target import Target, load_target
 from edgedeblur.quantize import interpreter
 from edgedeblur.quantize.network import QuantisedNetwork
 
@@ -108,7 +110,7 @@ def instrumented_kernels(case: Case, target: Target, sanitizer: str, folder: Pat
     zig = link.zig_cc(f"{target.architecture}-linux-gnu")
     flags = ["-mcpu=x86_64_v3"] if target.architecture == "x86_64" else []
     link.run_compiler(
-        [*zig, *flags, "-w", "-O1", "-fPIC", f"-fsanitize={sanitizer}", "-c", "kernels.ll", "-o", link.OBJECT], folder
+        [*zig, *flags, "-w", "-O1", "-fPIC", f"-fsanitize={sanitizer}", "-c", "kernels.ll", "-o", names.OBJECT], folder
     )
 
 
@@ -126,7 +128,7 @@ def build(case: Case, compiled: CompiledKernels, mode: Mode, target: Target, fol
 
 def link_programs(mode: Mode, folder: Path) -> None:
     """`driver` and `bench` from the sources in the folder."""
-    library = [MODEL_C, *(f"runtime/{name}" for name in LIBRARY_SOURCES), link.OBJECT]
+    library = [MODEL_C, *(f"runtime/{name}" for name in LIBRARY_SOURCES), names.OBJECT]
     library += [str(TSAN_CALLS)] if mode.kernels == "thread" else []
     bench = [f"runtime/{name}" for name in BENCH_SOURCES]
     for program, sources in (("driver", [str(DRIVER)]), ("bench", bench)):

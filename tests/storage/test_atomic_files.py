@@ -13,11 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgedeblur import files
 from edgedeblur.data.images import write_image
 from edgedeblur.errors import UserError
-from edgedeblur.files import atomic_folder, atomic_path, require_writable, write_text
-from edgedeblur.storage import temporary
+from edgedeblur.storage import files, temporary
+from edgedeblur.storage.files import atomic_folder, atomic_path, require_writable, write_text
 from edgedeblur.storage.temporary import new_file, remove_leftovers, scratch_folder
 
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="mounts a file system")
@@ -42,7 +41,7 @@ def run_python(code: str, *arguments: object) -> subprocess.CompletedProcess:
 KILLED_WHILE_WRITING = """
 import os, signal, sys
 from pathlib import Path
-from edgedeblur.files import atomic_folder, atomic_path
+from edgedeblur.storage.files import atomic_folder, atomic_path
 from edgedeblur.storage.temporary import scratch_folder
 with atomic_path(Path(sys.argv[1]) / "a.png") as file, atomic_folder(Path(sys.argv[1]) / "b") as folder:
     (folder / "part").write_text("half")
@@ -158,7 +157,7 @@ def test_a_full_and_a_read_only_file_system(small_disk):
 
 NOBODY_WRITES = """
 import os, sys
-from edgedeblur.files import write_text
+from edgedeblur.storage.files import write_text
 from edgedeblur.errors import UserError
 os.setresgid(54321, 54321, 54321); os.setresuid(54321, 54321, 54321)
 try:
@@ -210,7 +209,7 @@ def test_a_folder_takes_the_place_of_another(tmp_path, monkeypatch, exchanges):
 KILLED_AT_EACH_CALL = """
 import itertools, os, signal, sys
 from pathlib import Path
-from edgedeblur import files
+from edgedeblur.storage import files
 calls = itertools.count()
 def counted(real):
     def call(*arguments, **named):

@@ -16,14 +16,14 @@ from networks import random_network, tiny_spec
 from safetensors.torch import save_file
 from torch import nn
 
-from edgedeblur.checkpoints import METADATA_KEY, UNET, save_model
 from edgedeblur.cli.main import cli
 from edgedeblur.errors import UserError
 from edgedeblur.generators.load import load_generator
-from edgedeblur.generators.unet import UNetConfig
+from edgedeblur.generators.networks.unet import UNetConfig
 from edgedeblur.quantize.edq import load_edq, save_edq
 from edgedeblur.restore.open import open_model
-from edgedeblur.train.state import TrainingState
+from edgedeblur.student.model_file import METADATA_KEY, UNET, save_model
+from edgedeblur.training.state import TrainingState
 
 
 def run_fails(*arguments: object) -> str:
@@ -141,7 +141,7 @@ def test_run_says_what_to_do_about_a_state_that_it_cannot_go_on_from(tmp_path, m
     work = tmp_path / "edgedeblur-work"
     work.mkdir()
     (work / "student.state.pt").write_bytes(content)
-    from edgedeblur import resume
+    from edgedeblur.workflow import resume
 
     monkeypatch.setattr(resume, "_read_state", lambda path: {"distill": {"key": "k", "outputs": None}})
     monkeypatch.setattr(resume, "_key", lambda step: "k")

@@ -9,13 +9,13 @@ import pytest
 
 from edgedeblur import command_line
 from edgedeblur.errors import UserError
-from edgedeblur.workdir import WorkDir
+from edgedeblur.workflow.workdir import WorkDir
 
 HOLDER = """
 import sys
 from pathlib import Path
 from edgedeblur import command_line
-from edgedeblur.workdir import WorkDir
+from edgedeblur.workflow.workdir import WorkDir
 with command_line.running(["distill", "--data", "my photos"]), WorkDir(Path(sys.argv[1])).lock():
     print("locked", flush=True)
     input()
@@ -76,7 +76,7 @@ def test_many_take_turns_without_ever_being_two(tmp_path):
         "import os, sys, time\n"
         "from pathlib import Path\n"
         "from edgedeblur.errors import UserError\n"
-        "from edgedeblur.workdir import WorkDir\n"
+        "from edgedeblur.workflow.workdir import WorkDir\n"
         "inside = Path(sys.argv[1]) / 'inside'\n"
         "for turn in range(60):\n"
         "    try:\n"

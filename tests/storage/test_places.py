@@ -15,8 +15,8 @@ UNKNOWN_USER = """
 import os, sys
 import getpass
 from pathlib import Path
-from edgedeblur.compile.link import zig_cache
-from edgedeblur.compile.mca import default_cache
+from edgedeblur.compile.linking.link import zig_cache
+from edgedeblur.estimate.mca import default_cache
 from edgedeblur.storage.places import settle_without_home
 os.setresgid(54321, 54321, 54321); os.setresuid(54321, 54321, 54321)
 os.environ.pop("HOME", None); os.environ.pop("XDG_CACHE_HOME", None)

@@ -11,18 +11,20 @@ from pathlib import Path
 import numpy as np
 import tvm
 
-from edgedeblur.compile import link
+from edgedeblur.artefact import names
+from edgedeblur.artefact.names import CONSTANTS, MODEL_C
+from edgedeblur.artefact.target import Target
 from edgedeblur.compile.build import ENTRY_PREFIX, llvm_target
-from edgedeblur.compile.emit import CONSTANTS, MODEL_C, ModelFacts, emit_model_c
+from edgedeblur.compile.emit import ModelFacts, emit_model_c
 from edgedeblur.compile.kernels import instruction_set
 from edgedeblur.compile.kernels.convolution import conv_kernel
 from edgedeblur.compile.kernels.layer import ConvLayer
 from edgedeblur.compile.kernels.signature import parameters
+from edgedeblur.compile.linking import link
 from edgedeblur.compile.memory import aligned
 from edgedeblur.compile.pack import pack_constants
 from edgedeblur.compile.plan import KernelCall, Operand, Plan
-from edgedeblur.compile.schedule import Schedule
-from edgedeblur.compile.target import Target
+from edgedeblur.compile.schedules.schedule import Schedule
 from edgedeblur.quantize import interpreter
 from edgedeblur.quantize.network import QuantisedNetwork, is_image
 
@@ -116,7 +118,7 @@ def _runner() -> Path:
 
 
 def _includes(folder: Path) -> list[str]:
-    return [f"-I{folder / name}" for name in (link.RUNTIME_FOLDER, link.INCLUDE_FOLDER)]
+    return [f"-I{folder / name}" for name in (names.RUNTIME_FOLDER, names.INCLUDE_FOLDER)]
 
 
 def _stored(trial: Trial, name: str) -> np.ndarray:

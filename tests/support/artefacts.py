@@ -10,11 +10,14 @@ from pathlib import Path
 import numpy as np
 from networks import random_network, tiny_spec
 
-from edgedeblur.compile import link
-from edgedeblur.compile.artefact import ArtefactInfo, compile_network
-from edgedeblur.compile.emit import CONSTANTS, MODEL_C, ModelFacts, emit_model_c
+from edgedeblur.artefact import names
+from edgedeblur.artefact.folder import ArtefactInfo
+from edgedeblur.artefact.names import CONSTANTS, MODEL_C
+from edgedeblur.artefact.target import load_target
+from edgedeblur.compile.artefact import compile_network
+from edgedeblur.compile.emit import ModelFacts, emit_model_c
+from edgedeblur.compile.linking import link
 from edgedeblur.compile.plan import KernelCall, Operand, Plan
-from edgedeblur.compile.target import load_target
 from edgedeblur.quantize import interpreter
 
 HEIGHT, WIDTH = 64, 96
@@ -82,7 +85,7 @@ def build_probe(folder: Path, plan: Plan, name: str = "probe") -> Path:
     (folder / CONSTANTS).write_bytes(plan.constants)
     (folder / MODEL_C).write_text(emit_model_c(plan, ModelFacts(name, "1.2.3", target.isa, 2)))
     source = Path(__file__).with_name("probe_kernels.c")
-    compiler = [*link.zig_cc(target.zig_target), "-O2", "-fPIC", "-Iinclude", "-c", str(source), "-o", link.OBJECT]
+    compiler = [*link.zig_cc(target.zig_target), "-O2", "-fPIC", "-Iinclude", "-c", str(source), "-o", names.OBJECT]
     subprocess.run(compiler, cwd=folder, check=True)
     link.link_library(folder, target)
-    return folder / link.LIBRARY
+    return folder / names.LIBRARY

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgedeblur.compile.artefact import load_artefact
+from edgedeblur.artefact.folder import load_artefact
 from edgedeblur.errors import UserError
 from edgedeblur.runtime.session import Session
 

@@ -6,14 +6,14 @@ import numpy as np
 import tvm
 from tvm.tirx.script.builder import ir as T
 
+from edgedeblur.artefact.target import Target
 from edgedeblur.compile.build import llvm_target
 from edgedeblur.compile.kernels.convolution import conv_kernel
 from edgedeblur.compile.kernels.instruction_set import InstructionSet, round_half_even
 from edgedeblur.compile.kernels.layer import ConvLayer
 from edgedeblur.compile.kernels.vnni import VNNI
 from edgedeblur.compile.pack import pack_constants
-from edgedeblur.compile.schedule import Schedule
-from edgedeblur.compile.target import Target
+from edgedeblur.compile.schedules.schedule import Schedule
 from edgedeblur.quantize import interpreter
 from edgedeblur.quantize.network import QuantisedNetwork, is_image
 from edgedeblur.student import IMAGE, ConvSpec, StudentSpec

@@ -8,10 +8,10 @@ import torch
 from networks import random_network, tiny_spec
 from PIL import Image
 
-from edgedeblur.checkpoints import UNET, save_model, save_student
-from edgedeblur.generators.unet import UNetConfig, build_unet
+from edgedeblur.generators.networks.unet import UNetConfig, build_unet
 from edgedeblur.quantize.edq import save_edq
 from edgedeblur.student import Student
+from edgedeblur.student.model_file import UNET, save_model, save_student
 
 
 def write_teacher(path: Path) -> Path:

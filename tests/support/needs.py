@@ -2,6 +2,6 @@
 
 import pytest
 
-from edgedeblur.compile.mca import PACKAGE, find_mca
+from edgedeblur.estimate.mca import PACKAGE, find_mca
 
 needs_mca = pytest.mark.skipif(find_mca() is None, reason=f"needs llvm-mca: apt-get install {PACKAGE}")

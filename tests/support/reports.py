@@ -1,8 +1,8 @@
 """A report with made-up numbers, for tests of what reads and shows reports."""
 
-from edgedeblur.bench import report as r
 from edgedeblur.bench.latency import UNKNOWN, summarise
-from edgedeblur.bench.verdict import judge
+from edgedeblur.report import schema as r
+from edgedeblur.report.verdict import judge
 
 
 def example_report(samples=None, peak_mb=80.0, provenance="measured", pairs=4) -> r.Report:

@@ -17,8 +17,8 @@ from torch import distributed
 
 from edgedeblur.errors import UserError
 from edgedeblur.train.generator import TrainOptions, train_generator
-from edgedeblur.train.processes import joined_processes
-from edgedeblur.train.progress import Reporter
+from edgedeblur.training.processes import joined_processes
+from edgedeblur.training.progress import Reporter
 
 
 def main(jobs: Path, result: Path) -> None:

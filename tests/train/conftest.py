@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from edgedeblur.data.blur import kernel_blur
+from edgedeblur.data.blur.blurring import kernel_blur
 from edgedeblur.data.images import read_image, write_image
 
 # torchvision's vgg19: number in `features`, input and output channels
@@ -34,7 +34,7 @@ def pairs(tmp_path, photos) -> str:
 @pytest.fixture
 def recorded(monkeypatch) -> list[dict[str, float]]:
     """The losses of every step of the runs in a test, in order."""
-    from edgedeblur.train.progress import Reporter
+    from edgedeblur.training.progress import Reporter
 
     losses, original = [], Reporter.step
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgedeblur.generators.patchgan import build_patchgan
+from edgedeblur.generators.networks.patchgan import build_patchgan
 from edgedeblur.train.adversarial import LOSSES, gradient_penalty
 
 REAL, FAKE = [0.3, -1.2, 2.0], [0.1, 0.9, -0.5]

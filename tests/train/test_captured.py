@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from edgedeblur.student import Student, build_student
-from edgedeblur.train.captured import CapturedStep, captures
-from edgedeblur.train.device import Compute, choose_compute
-from edgedeblur.train.losses import log_mse
-from edgedeblur.train.muon import Muon
-from edgedeblur.train.recipe import Fitting
-from edgedeblur.train.session import new_optimiser
-from edgedeblur.train.state import TrainingState
+from edgedeblur.training.captured import CapturedStep, captures
+from edgedeblur.training.device import Compute, choose_compute
+from edgedeblur.training.losses import log_mse
+from edgedeblur.training.muon import Muon
+from edgedeblur.training.recipe import Fitting
+from edgedeblur.training.session import new_optimiser
+from edgedeblur.training.state import TrainingState
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 FITTING = Fitting(optimiser="muon", rate=1e-3, clip=0.5)

@@ -5,13 +5,13 @@ import torch
 from torch import nn
 
 from edgedeblur.errors import UserError
-from edgedeblur.generators.deblurgan_v2 import V2Config
-from edgedeblur.generators.mobilenet_v2 import LEVEL_ENDS
-from edgedeblur.generators.normalisation import set_bn
+from edgedeblur.generators.networks.deblurgan_v2 import V2Config
+from edgedeblur.generators.networks.mobilenet_v2 import LEVEL_ENDS
+from edgedeblur.generators.networks.normalisation import set_bn
+from edgedeblur.generators.trainable import NETWORKS, build_network
 from edgedeblur.train.encoder import encoder_of, load_encoder
 from edgedeblur.train.generator import TrainOptions, train_generator
-from edgedeblur.train.networks import NETWORKS, build_network
-from edgedeblur.train.progress import Reporter
+from edgedeblur.training.progress import Reporter
 
 # Sandler et al., CVPR 2018, table 2: expansion, channels, repeats, stride
 GROUPS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))

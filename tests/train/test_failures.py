@@ -13,13 +13,13 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from edgedeblur.checkpoints import read_model
 from edgedeblur.cli.main import cli
 from edgedeblur.errors import INTERRUPTED, UserError
+from edgedeblur.generators.trainable import NETWORKS
+from edgedeblur.student.model_file import read_model
 from edgedeblur.train import step as stepping
 from edgedeblur.train.generator import TrainOptions, train_generator
-from edgedeblur.train.networks import NETWORKS
-from edgedeblur.train.state import TrainingState, read_training_state
+from edgedeblur.training.state import TrainingState, read_training_state
 
 RECIPE = """
 [network]
@@ -137,7 +137,7 @@ def test_a_full_disk_ends_the_run_and_keeps_the_state_before(run, tmp_path, full
 
 @pytest.mark.parametrize("network", ["unet", "fpn_mobilenet"])
 def test_a_disk_that_is_full_at_the_end_leaves_no_half_written_generator(tmp_path, full_disk, network):
-    from edgedeblur.train.networks import build_network, save_network
+    from edgedeblur.generators.trainable import build_network, save_network
 
     config = NETWORKS[network]
     with full_disk(100_000), pytest.raises(UserError, match=r"cannot write .*g.safetensors"):

@@ -10,16 +10,17 @@ from safetensors import safe_open
 from torch import nn
 
 from edgedeblur.errors import UserError
-from edgedeblur.generators.deblurgan_v1 import V1Config
-from edgedeblur.generators.deblurgan_v2 import V2Config
 from edgedeblur.generators.load import load_generator
-from edgedeblur.generators.normalisation import Normalisation
+from edgedeblur.generators.networks.deblurgan_v1 import V1Config
+from edgedeblur.generators.networks.deblurgan_v2 import V2Config
+from edgedeblur.generators.networks.normalisation import Normalisation
+from edgedeblur.generators.trainable import build_network, initial_network, save_network
 from edgedeblur.restore.kinds import model_kind
 from edgedeblur.train.generator import TrainOptions, train_generator
-from edgedeblur.train.networks import build_network, initial_network, save_network
-from edgedeblur.train.progress import Reporter
-from edgedeblur.train.recipe import GeneratorRecipe, find_recipe, read_recipe
-from edgedeblur.train.state import read_training_state
+from edgedeblur.train.recipe import GeneratorRecipe
+from edgedeblur.training.progress import Reporter
+from edgedeblur.training.recipe import find_recipe, read_recipe
+from edgedeblur.training.state import read_training_state
 
 # a narrow network's width, the recipe's network, and a crop that it takes
 SMALL = {"deblurgan": ("ngf = 4", "resnet_9blocks", 32), "deblurgan-v2": ("filters = 8", "fpn_mobilenet", 64)}

@@ -9,14 +9,14 @@ import pytest
 import torch
 from rich.console import Console
 
-from edgedeblur.checkpoints import read_model
 from edgedeblur.errors import UserError
 from edgedeblur.generators.load import load_generator
+from edgedeblur.student.model_file import read_model
 from edgedeblur.train import generator as training
 from edgedeblur.train import step as stepping
 from edgedeblur.train.generator import TrainOptions, train_generator
 from edgedeblur.train.recipe import ADVERSARIES
-from edgedeblur.train.state import read_training_state
+from edgedeblur.training.state import read_training_state
 
 RECIPE = """
 [network]

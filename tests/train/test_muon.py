@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from edgedeblur.train.muon import Muon, orthogonalised
-from edgedeblur.train.recipe import Fitting
-from edgedeblur.train.session import new_optimiser
+from edgedeblur.training.muon import Muon, orthogonalised
+from edgedeblur.training.recipe import Fitting
+from edgedeblur.training.session import new_optimiser
 
 
 @given(st.integers(2, 40), st.integers(2, 40), st.integers(0, 99))

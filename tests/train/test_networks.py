@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 from edgedeblur.errors import UserError
-from edgedeblur.generators.double_scale import build_double_scale
-from edgedeblur.generators.patchgan import PatchGan, build_patchgan
-from edgedeblur.generators.tiles import in_tiles
-from edgedeblur.generators.unet import UNet, UNetConfig, build_unet
+from edgedeblur.generators.networks.double_scale import build_double_scale
+from edgedeblur.generators.networks.patchgan import PatchGan, build_patchgan
+from edgedeblur.generators.networks.tiles import in_tiles
+from edgedeblur.generators.networks.unet import UNet, UNetConfig, build_unet
 from edgedeblur.storage.contents import Origin
 from edgedeblur.storage.records import read_record
 

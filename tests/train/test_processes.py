@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from edgedeblur.checkpoints import read_model
 from edgedeblur.errors import UserError
+from edgedeblur.student.model_file import read_model
 from edgedeblur.train.generator import TrainOptions, train_generator
-from edgedeblur.train.state import read_training_state
+from edgedeblur.training.state import read_training_state
 
 WORKER = Path(__file__).parents[1] / "support" / "training_process.py"
 RECIPE = """

@@ -14,9 +14,9 @@ from torch import nn
 from edgedeblur import command_line
 from edgedeblur.cli.main import cli
 from edgedeblur.errors import UserError
-from edgedeblur.train.progress import Reporter
-from edgedeblur.train.saved_state import finished_path, mark_finished, path_to_resume, refuse_to_replace, state_path
-from edgedeblur.train.state import TrainingState, read_training_state
+from edgedeblur.training.progress import Reporter
+from edgedeblur.training.saved_state import finished_path, mark_finished, path_to_resume, refuse_to_replace, state_path
+from edgedeblur.training.state import TrainingState, read_training_state
 
 
 @pytest.fixture

@@ -9,24 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from edgedeblur.data.blur_recipe import BlurRecipe
+from edgedeblur.data.blur.recipe import BlurRecipe
 from edgedeblur.errors import UserError
 from edgedeblur.storage.contents import Origin
-from edgedeblur.train.device import choose_compute
-from edgedeblur.train.losses import charbonnier, frequency_loss, harm_loss, log_mse
-from edgedeblur.train.recipe import (
-    GENERATOR_RECIPES,
-    RECIPES,
-    Adversary,
-    ContentLosses,
-    Fitting,
-    GeneratorRecipe,
-    find_recipe,
-    read_recipe,
-)
-from edgedeblur.train.recipe_table import read_recipe_table, to_table
-from edgedeblur.train.schedule import Budget, rate_factor
-from edgedeblur.train.state import RunningAverage, TrainingState
+from edgedeblur.train.recipe import Adversary, ContentLosses, GeneratorRecipe
+from edgedeblur.training.device import choose_compute
+from edgedeblur.training.losses import charbonnier, frequency_loss, harm_loss, log_mse
+from edgedeblur.training.recipe import GENERATOR_RECIPES, RECIPES, Fitting, find_recipe, read_recipe
+from edgedeblur.training.recipe_table import read_recipe_table, to_table
+from edgedeblur.training.schedule import Budget, rate_factor
+from edgedeblur.training.state import RunningAverage, TrainingState
 
 
 def from_table(table: dict) -> GeneratorRecipe:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from kernels import has_avx2
 from networks import random_network, tiny_spec
 
+from edgedeblur.artefact.target import load_target
 from edgedeblur.compile.kernels import instruction_set
 from edgedeblur.compile.kernels.layer import conv_layers
-from edgedeblur.compile.target import load_target
 from edgedeblur.quantize import interpreter
 from edgedeblur.student import IMAGE, ConvSpec, StudentSpec
 from edgedeblur.tune.measure import check_outputs, measure_with, run_here

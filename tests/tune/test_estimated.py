@@ -5,14 +5,14 @@ import shutil
 import pytest
 from networks import random_network, tiny_spec
 
-from edgedeblur.compile import mca
-from edgedeblur.compile.cost.candidates import schedule_ms
+from edgedeblur.artefact.target import load_target
 from edgedeblur.compile.kernels import instruction_set
 from edgedeblur.compile.kernels.layer import conv_layers
-from edgedeblur.compile.schedule import default_schedule
-from edgedeblur.compile.target import load_target
-from edgedeblur.compile.tuned import layer_shape, read_database
+from edgedeblur.compile.schedules.schedule import default_schedule
+from edgedeblur.compile.schedules.tuned import layer_shape, read_database
 from edgedeblur.errors import UserError
+from edgedeblur.estimate import mca
+from edgedeblur.estimate.candidates import schedule_ms
 from edgedeblur.tune import estimate
 from edgedeblur.tune.estimate import estimating_device
 from edgedeblur.tune.tuning import TuneOptions, tune

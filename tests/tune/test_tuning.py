@@ -6,11 +6,11 @@ import itertools
 import pytest
 from networks import random_network, tiny_spec
 
-from edgedeblur.compile.choose import choose_schedules
+from edgedeblur.artefact.target import load_target
 from edgedeblur.compile.kernels import instruction_set
 from edgedeblur.compile.kernels.layer import conv_layers
-from edgedeblur.compile.target import load_target
-from edgedeblur.compile.tuned import layer_shape, read_database
+from edgedeblur.compile.schedules.choose import choose_schedules
+from edgedeblur.compile.schedules.tuned import layer_shape, read_database
 from edgedeblur.errors import UserError
 from edgedeblur.student import student_spec
 from edgedeblur.tune import tuning

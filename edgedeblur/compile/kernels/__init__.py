@@ -1,8 +1,8 @@
 """The int8 convolution kernels as TIR: two methods, one file per instruction set.
 
 A kernel is a pure function of three values: the layer's numbers (`layer.ConvLayer`), a schedule
-(`edgedeblur.compile.schedule.Schedule`) and an instruction set (`instruction_set.InstructionSet`). Everything that the
-layer fuses happens in one pass over memory, task by task:
+(`edgedeblur.compile.schedules.schedule.Schedule`) and an instruction set (`instruction_set.InstructionSet`). Everything
+that the layer fuses happens in one pass over memory, task by task:
 
     tile                 copy the strip's input rows, padded, folded and widened, into scratch that stays in cache
     direct or winograd   accumulate in registers (register_tile), columns of pixels by a block of output channels

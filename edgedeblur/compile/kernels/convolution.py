@@ -9,7 +9,7 @@ from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer
 from edgedeblur.compile.kernels.signature import parameters
 from edgedeblur.compile.kernels.winograd import WinogradConvolution
-from edgedeblur.compile.schedule import Schedule
+from edgedeblur.compile.schedules.schedule import Schedule
 
 _METHODS = {"direct": DirectConvolution, "winograd": WinogradConvolution}
 

@@ -18,7 +18,7 @@ from edgedeblur.compile.kernels.layer import ConvLayer
 from edgedeblur.compile.kernels.register_tile import Columns, Weights, add_products, new_sums
 from edgedeblur.compile.kernels.requantise import Output, store_pixel
 from edgedeblur.compile.kernels.tile import fill_tile, tile_pitch, tile_pixel, tile_rows, window
-from edgedeblur.compile.schedule import Schedule, channel_vectors, row_columns, tile_widths
+from edgedeblur.compile.schedules.schedule import Schedule, channel_vectors, row_columns, tile_widths
 
 
 class DirectConvolution:

@@ -7,7 +7,7 @@ from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer
 from edgedeblur.compile.kernels.tile import window
 from edgedeblur.compile.plan import ALIGNMENT
-from edgedeblur.compile.schedule import Schedule, channel_vectors
+from edgedeblur.compile.schedules.schedule import Schedule, channel_vectors
 
 
 @dataclass(frozen=True)

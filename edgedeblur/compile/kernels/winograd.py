@@ -33,7 +33,7 @@ from edgedeblur.compile.kernels.layer import ConvLayer
 from edgedeblur.compile.kernels.register_tile import Columns, Weights, add_products, new_sums
 from edgedeblur.compile.kernels.requantise import Output, store_pixel
 from edgedeblur.compile.kernels.tile import fill_tile, tile_pitch, tile_rows
-from edgedeblur.compile.schedule import (
+from edgedeblur.compile.schedules.schedule import (
     PATCH,
     POSITIONS,
     TRANSFORM_LANES,

@@ -1,0 +1,1 @@
+"""What an artefact is: its target, its manifest, and reading one; without TVM."""

@@ -1,0 +1,15 @@
+"""Names of the files of an artefact."""
+
+MODEL_C = "model.c"
+CONSTANTS = "constants.bin"
+NETWORK = "network.edq"
+MANIFEST = "manifest.json"
+BENCH = "edgedeblur-bench"
+LIBRARY = "libedgedeblur_model.so"
+HEADER = "edgedeblur.h"
+OBJECT = "model.o"
+ANDROID_LIBRARY = f"jniLibs/arm64-v8a/{LIBRARY}"  # where an app's build looks for it
+ANDROID_FOLDER = "android"
+RUNTIME_FOLDER = "runtime"
+INCLUDE_FOLDER = "include"
+CMAKE_LISTS = "CMakeLists.txt"

@@ -1,0 +1,1 @@
+"""From objects and C to programs and libraries."""

@@ -1,0 +1,224 @@
+"""From kernels and generated C to a program and a library: zig for every target, the NDK's clang for Android apps.
+
+The sources lie in the artefact's folder and all commands run there with relative paths, so that neither the outputs nor
+their bytes depend on where the folder is.
+"""
+
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from edgedeblur.artefact.names import (
+    ANDROID_FOLDER,
+    ANDROID_LIBRARY,
+    BENCH,
+    CMAKE_LISTS,
+    HEADER,
+    INCLUDE_FOLDER,
+    LIBRARY,
+    OBJECT,
+    RUNTIME_FOLDER,
+)
+from edgedeblur.artefact.target import Target
+from edgedeblur.compile.linking.bionic import check_bionic
+from edgedeblur.errors import UserError
+from edgedeblur.processes import run_to_end
+from edgedeblur.storage.places import cache_folder
+from edgedeblur.storage.resources import resource_folder
+
+_GLIBC = "2.17"  # the oldest that zig's AArch64 and x86-64 share: the library loads on any Linux still in use
+_LIBRARY_SOURCES = ("cpu.c", "error.c", "instance.c", "pool.c", "workspace.c")
+_BENCH_SOURCES = ("bench.c", "bench_options.c", "bench_report.c", "peak.c")
+_LIBRARY_HEADERS = ("cpu.h", "error.h", "pool.h", "tables.h", "workspace.h")
+_BENCH_HEADERS = ("bench_options.h", "bench_report.h", "peak.h")
+_EXPORTS = "exports.map"
+_JNI_SOURCE = "edgedeblur_jni.c"
+_ANDROID_FILES = (_JNI_SOURCE, "Deblurrer.kt", "README.md")
+_ABI_HEADERS = ("dlpack/dlpack.h", "tvm/ffi/c_api.h", "tvm/runtime/base.h", "tvm/runtime/c_backend_api.h")
+_COMPILE_FLAGS = (
+    "-std=gnu11",
+    "-O2",
+    "-g0",
+    "-Wall",
+    "-Wextra",
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-pthread",
+    "-I.",
+    f"-I{RUNTIME_FOLDER}",
+    f"-I{INCLUDE_FOLDER}",
+)
+_LINK_FLAGS = ("-s", "-Wl,--build-id=none", "-Wl,-z,max-page-size=16384")  # Android 15 has pages of 16 KiB
+_OUTPUT_LINES = 15
+
+
+def copy_sources(folder: Path) -> None:
+    """Puts everything that a program or library is built from into the folder, besides model.c, its constants and
+    model.o: the C runtime, the public header, TVM's and DLPack's headers, and the CMake file for apps."""
+    import tvm.libinfo
+    import tvm_ffi.libinfo
+
+    runtime = resource_folder("runtime")
+    (folder / RUNTIME_FOLDER).mkdir()
+    for name in (*_LIBRARY_SOURCES, *_LIBRARY_HEADERS, _EXPORTS):
+        shutil.copyfile(runtime / "library" / name, folder / RUNTIME_FOLDER / name)
+    for name in (*_BENCH_SOURCES, *_BENCH_HEADERS):
+        shutil.copyfile(runtime / "bench" / name, folder / RUNTIME_FOLDER / name)
+    for name in (HEADER, CMAKE_LISTS):
+        shutil.copyfile(runtime / "library" / name, folder / name)
+    roots = [Path(tvm.libinfo.find_include_path()), *map(Path, tvm_ffi.libinfo.include_paths())]
+    for name in _ABI_HEADERS:
+        source = next((root / name for root in roots if (root / name).is_file()), None)
+        if source is None:
+            raise UserError(
+                f"the installed apache-tvm has no header {name}", "pip install --force-reinstall apache-tvm"
+            )
+        (folder / INCLUDE_FOLDER / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, folder / INCLUDE_FOLDER / name)
+
+
+def copy_android_sources(folder: Path) -> None:
+    """Puts the wrapper for Kotlin and Java into the folder, and how an app calls it."""
+    (folder / ANDROID_FOLDER).mkdir()
+    for name in _ANDROID_FILES:
+        shutil.copyfile(resource_folder("runtime") / "android" / name, folder / ANDROID_FOLDER / name)
+
+
+def join_objects(folder: Path, objects: Sequence[bytes]) -> None:
+    """Writes OBJECT into the folder: one relocatable object with the kernels of all these.
+
+    Raises:
+        UserError: zig is missing, or fails.
+    """
+    if len(objects) == 1:
+        (folder / OBJECT).write_bytes(objects[0])
+        return
+    names = [f"kernels{index}.o" for index in range(len(objects))]
+    for name, code in zip(names, objects, strict=True):
+        (folder / name).write_bytes(code)
+    run_compiler([*_zig(), "ld.lld", "-r", *names, "-o", OBJECT], folder)
+    for name in names:
+        (folder / name).unlink()
+
+
+def link_bench(folder: Path, target: Target, cache: Path | None = None) -> None:
+    """Builds the static BENCH program in the folder.
+
+    Args:
+        cache: where zig keeps its objects of these sources, for programs that are soon thrown away; None: for good.
+
+    Raises:
+        UserError: zig is missing, or fails.
+    """
+    command = [*zig_cc(target.zig_target), *_COMPILE_FLAGS, *_LINK_FLAGS, "-static", *_sources(bench=True), "-o", BENCH]
+    run_compiler(command, folder, cache)
+
+
+def link_library(folder: Path, target: Target) -> None:
+    """Builds LIBRARY in the folder for a Linux target with the GNU C library.
+
+    Raises:
+        UserError: zig is missing, or fails.
+    """
+    compiler = zig_cc(f"{target.architecture}-linux-gnu.{_GLIBC}")
+    run_compiler([*compiler, *_library_arguments(LIBRARY)], folder)
+
+
+def link_android_library(folder: Path, target: Target, ndk: Path) -> None:
+    """Builds ANDROID_LIBRARY in the folder against bionic, for use in an app, with the wrapper for Kotlin in it.
+
+    Args:
+        ndk: the folder of an Android NDK, r23 or later.
+
+    Raises:
+        UserError: not an NDK for this machine, its clang fails, or the library needs what bionic does not have.
+    """
+    (folder / ANDROID_LIBRARY).parent.mkdir(parents=True, exist_ok=True)
+    compiler = [str(ndk_clang(ndk)), f"--target={target.architecture}-linux-android{target.android_api}"]
+    run_compiler([*compiler, *_library_arguments(ANDROID_LIBRARY, f"{ANDROID_FOLDER}/{_JNI_SOURCE}")], folder)
+    check_bionic(folder / ANDROID_LIBRARY, target.android_api)
+
+
+def ndk_from_environment(environment: Mapping[str, str] = os.environ) -> Path | None:
+    """The NDK that ANDROID_NDK_HOME names, None when it is not set."""
+    value = environment.get("ANDROID_NDK_HOME", "")
+    return Path(value) if value else None
+
+
+def ndk_clang(ndk: Path) -> Path:
+    """The clang of an NDK.
+
+    Raises:
+        UserError: there is none where the NDK's layout has it.
+    """
+    clang = ndk.resolve() / "toolchains/llvm/prebuilt/linux-x86_64/bin/clang"
+    if not clang.is_file():
+        raise UserError(
+            f"ANDROID_NDK_HOME is {ndk}, which has no {clang.relative_to(ndk.resolve())}",
+            "set ANDROID_NDK_HOME to the folder of an NDK r23 or later for Linux, or unset it to compile without",
+        )
+    return clang
+
+
+def zig_cc(zig_target: str) -> list[str]:
+    """The command line that compiles C for a zig target triple.
+
+    Raises:
+        UserError: zig is not installed.
+    """
+    return [*_zig(), "cc", "-target", zig_target]
+
+
+def _zig() -> list[str]:
+    if importlib.util.find_spec("ziglang") is None:
+        raise UserError("zig is not installed; it compiles and links artefacts", "pip install ziglang")
+    return [sys.executable, "-m", "ziglang"]
+
+
+def run_compiler(command: list[str], folder: Path, cache: Path | None = None) -> None:
+    """Runs a compiler in the folder; `cache` as in `link_bench`.
+
+    Raises:
+        UserError: it cannot start or fails; with the last lines of its output.
+    """
+    environment = dict(os.environ, ZIG_GLOBAL_CACHE_DIR=str(zig_cache()))
+    if cache is not None:
+        environment["ZIG_LOCAL_CACHE_DIR"] = str(cache)
+    try:
+        done = run_to_end(command, folder=folder, environment=environment)
+    except OSError as error:
+        raise UserError(f"cannot start {command[0]}: {error.strerror}") from None
+    if done.returncode != 0:
+        output = "\n".join((done.stdout + done.stderr).strip().splitlines()[-_OUTPUT_LINES:])
+        raise UserError(f"{' '.join(command)}\nended with status {done.returncode}:\n{output}", "edgedeblur doctor")
+
+
+def zig_cache() -> Path:
+    """Where zig keeps the C libraries that it has built: a minute the first time, nothing after."""
+    if "ZIG_GLOBAL_CACHE_DIR" in os.environ:
+        return Path(os.environ["ZIG_GLOBAL_CACHE_DIR"])
+    return cache_folder() / "zig"
+
+
+def _library_arguments(output: str, *more_sources: str) -> list[str]:
+    exports = f"-Wl,--version-script={RUNTIME_FOLDER}/{_EXPORTS}"
+    soname = f"-Wl,-soname,{LIBRARY}"
+    return [
+        *_COMPILE_FLAGS,
+        *_LINK_FLAGS,
+        "-shared",
+        exports,
+        soname,
+        *more_sources,
+        *_sources(bench=False),
+        "-o",
+        output,
+    ]
+
+
+def _sources(bench: bool) -> list[str]:
+    names = _LIBRARY_SOURCES + (_BENCH_SOURCES if bench else ())
+    return ["model.c", *(f"{RUNTIME_FOLDER}/{name}" for name in names), OBJECT]

@@ -1,0 +1,1 @@
+"""Machine code read and followed: what a kernel executes."""

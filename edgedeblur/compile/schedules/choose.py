@@ -1,0 +1,120 @@
+"""Which schedule each layer gets: a tuned one from the first database that has it, else the rule's."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from edgedeblur.artefact.target import Target, shipped_database
+from edgedeblur.compile.kernels.instruction_set import InstructionSet
+from edgedeblur.compile.kernels.layer import ConvLayer
+from edgedeblur.compile.schedules.schedule import PATCH, Schedule, check_schedule, default_schedule
+from edgedeblur.compile.schedules.tuned import Database, TunedLayer, layer_shape, read_database
+from edgedeblur.errors import UserError
+
+Source = Literal["tuned", "adapted", "default", "fallback"]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A layer's schedule and where it is from.
+
+    source: "tuned": a database's, for this shape, instruction set and number of threads. "adapted": tuned for another
+        number of threads; its inner loops, and the rule's strips. "default": the rule's, as nothing is known of the
+        shape. "fallback": the rule's, as what a database has does not fit.
+        A tuned schedule is the rule's where none was faster.
+    note: what measured it, or why it does not fit; empty for "default".
+    """
+
+    schedule: Schedule
+    source: Source
+    note: str = ""
+
+
+def databases_for(target: Target, own: Path | None = None) -> list[Database]:
+    """The databases that a target's schedules come from, first the one to ask first: `own` where there is such a file,
+    and the one that ships for the target's cpu.
+
+    Raises:
+        UserError: a database that cannot be read.
+    """
+    return [read_database(path) for path in (own, shipped_database(target)) if path is not None and path.is_file()]
+
+
+def choose_schedules(
+    layers: Sequence[ConvLayer], isa: InstructionSet, threads: int, databases: Sequence[Database]
+) -> dict[str, Chosen]:
+    """A schedule for each layer, by name."""
+    return {layer.name: _choose(layer, isa, threads, databases) for layer in layers}
+
+
+def check_fit(layer: ConvLayer, isa: InstructionSet, schedule: Schedule) -> None:
+    """Raises UserError unless a schedule from a file may be compiled: `check_schedule`, and no strip beyond the image.
+
+    The latter would be right too, but take scratch memory for rows that do not exist.
+    """
+    highest = layer.out_size[0] + PATCH - 1  # by Winograd's method rows come by the patch
+    if schedule.strip_rows > highest:
+        raise UserError(f"{schedule} does not fit layer {layer.name}: strip_rows must be at most {highest}")
+    check_schedule(layer, isa, schedule)
+
+
+def _choose(layer: ConvLayer, isa: InstructionSet, threads: int, databases: Sequence[Database]) -> Chosen:
+    rule = default_schedule(layer, isa, threads)
+    found = _find(layer, isa, threads, databases)
+    if found is None:
+        return Chosen(rule, "default")
+    database, entry = found
+    if entry.threads != threads:
+        return _adapt(layer, isa, rule, entry)
+    if entry.schedule is None and entry.unfit is None:
+        return Chosen(rule, "tuned", f"the rule's: none of {entry.trials} others was faster; {_describe(entry)}")
+    try:
+        if entry.schedule is None:
+            raise UserError(f"its schedule is not one of this version: {entry.unfit}")
+        check_fit(layer, isa, entry.schedule)
+    except UserError as error:
+        return Chosen(rule, "fallback", f"{database.path} has a schedule that does not fit: {error.message}")
+    return Chosen(entry.schedule, "tuned", _describe(entry))
+
+
+def _adapt(layer: ConvLayer, isa: InstructionSet, rule: Schedule, entry: TunedLayer) -> Chosen:
+    """The rule's way to share the work out, with the inner loops that were tuned: those do not know of other threads.
+
+    Only where tuning left the method and what is shared out as the rule has them; by Winograd's method also the strips,
+    on which the register tile depends.
+    """
+    tuned = entry.schedule
+    if tuned is None or (tuned.method, tuned.parallel) != (rule.method, rule.parallel):
+        return Chosen(rule, "default")
+    if tuned.method == "winograd" and tuned.strip_rows != rule.strip_rows:
+        return Chosen(rule, "default")
+    adapted = dataclasses.replace(tuned, strip_rows=rule.strip_rows)
+    try:
+        check_fit(layer, isa, adapted)
+    except UserError:
+        return Chosen(rule, "default")
+    return Chosen(adapted, "adapted", _describe(entry))
+
+
+def _find(
+    layer: ConvLayer, isa: InstructionSet, threads: int, databases: Sequence[Database]
+) -> tuple[Database, TunedLayer] | None:
+    """The entry for the layer: the first one for this number of threads, else that for the nearest."""
+    shape = layer_shape(layer)
+    same = [
+        (database, entry)
+        for database in databases
+        for entry in database.layers
+        if (entry.shape, entry.isa) == (shape, isa.name)
+    ]
+    return min(same, key=lambda found: abs(math.log(found[1].threads / threads)), default=None)
+
+
+def _describe(entry: TunedLayer) -> str:
+    return (
+        f"{entry.provenance} on {entry.measured_by} at {entry.threads} threads: "
+        f"{entry.default_ms:.4g} ms by default, {entry.tuned_ms:.4g} ms tuned"
+    )

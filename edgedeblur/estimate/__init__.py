@@ -1,0 +1,1 @@
+"""Latency from machine code, for processors that are not at hand."""

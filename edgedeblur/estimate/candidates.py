@@ -1,0 +1,62 @@
+"""Candidates to compare without the machine: layers with schedules to estimated times."""
+
+from collections.abc import Sequence
+
+import tvm
+
+from edgedeblur.artefact.target import Target
+from edgedeblur.compile.assembly import kernel_bodies
+from edgedeblur.compile.build import llvm_target
+from edgedeblur.compile.kernels import instruction_set
+from edgedeblur.compile.kernels.convolution import conv_kernel
+from edgedeblur.compile.kernels.layer import ConvLayer
+from edgedeblur.compile.lower import LayerKernel
+from edgedeblur.compile.schedules.schedule import Schedule, check_schedule
+from edgedeblur.estimate.kernel_cost import KernelCost, kernel_costs, weight_bytes
+from edgedeblur.estimate.machine import KIB, Machine, target_machine
+
+
+def schedule_costs(
+    candidates: Sequence[tuple[ConvLayer, Schedule]],
+    target: Target,
+    threads: int | None = None,
+    machine: Machine | None = None,
+    footprint: int | None = None,
+) -> list[KernelCost]:
+    """Estimated cost of each layer with its schedule; they are compiled and simulated together, which saves time.
+
+    Args:
+        target: with an `[estimate]` table, unless a machine is given.
+        threads: None for the target's number.
+        machine: instead of the target's own description, such as the measured host.
+        footprint: bytes that the whole network goes over for one image; None: too many for any cache.
+
+    Raises:
+        UserError: a schedule that does not fit its layer, no description of the machine, no llvm-mca.
+    """
+    machine = machine or target_machine(target, threads)
+    isa = instruction_set(target.isa)
+    kernels = []
+    for index, (layer, schedule) in enumerate(candidates):
+        check_schedule(layer, isa, schedule)
+        kernels.append(LayerKernel(layer, schedule, isa, f"candidate{index}", source=""))
+    beyond_caches = 2 * machine.core.l3_kib * KIB
+    return kernel_costs(kernels, kernel_code(kernels, target), machine, footprint or beyond_caches)
+
+
+def schedule_ms(layer: ConvLayer, schedule: Schedule, target: Target, threads: int | None = None) -> float:
+    """Estimated milliseconds of one layer with one schedule on the target's big cores; raises as `schedule_costs`."""
+    return schedule_costs([(layer, schedule)], target, threads)[0].ms
+
+
+def kernel_code(kernels: Sequence[LayerKernel], target: Target) -> list[list[str]]:
+    """Each kernel's lines of assembly, compiled together."""
+    functions = {k.symbol: conv_kernel(k.layer, k.schedule, k.isa, k.symbol) for k in kernels}
+    compiled = tvm.compile(tvm.IRModule(functions), target=llvm_target(target)).mod
+    bodies = kernel_bodies(compiled.inspect_source("asm"))
+    return [bodies[kernel.symbol] for kernel in kernels]
+
+
+def network_footprint(kernels: Sequence[LayerKernel], arena_bytes: int, image_bytes: int) -> int:
+    """Bytes that a network goes over for one image: weights, arena and the two images."""
+    return sum(weight_bytes(kernel) for kernel in kernels) + arena_bytes + 2 * image_bytes

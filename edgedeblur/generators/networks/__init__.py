@@ -1,0 +1,1 @@
+"""The networks of DeblurGAN, DeblurGAN-v2 and the U-Net, and what trains against them."""

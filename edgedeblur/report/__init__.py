@@ -1,0 +1,1 @@
+"""Reports: their schema, and how they are shown."""

@@ -1,0 +1,40 @@
+"""The report as one HTML page that needs no other file: the plot and the pictures are inside it."""
+
+import base64
+from pathlib import Path
+
+from edgedeblur.report.latency_plot import latency_svg
+from edgedeblur.report.numbers import number
+from edgedeblur.report.phone_tables import phone_facts
+from edgedeblur.report.schema import Report
+from edgedeblur.report.sustained_plot import sustained_svg
+from edgedeblur.report.verdict import estimate_sentence, sentence
+from edgedeblur.storage.files import write_text
+
+_TEMPLATE = Path(__file__).with_name("report.html.j2")
+
+
+def write_html(report: Report, destination: Path, before_after: Path | None = None) -> None:
+    """Write the page.
+
+    Args:
+        report: what to show.
+        destination: the HTML file.
+        before_after: a PNG to show in it, left out when None.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment.filters["number"] = number
+    template = environment.from_string(_TEMPLATE.read_text())
+    picture = base64.b64encode(before_after.read_bytes()).decode() if before_after is not None else None
+    page = template.render(
+        report=report,
+        verdict=sentence(report.budget, report.latency_ms, report.memory_mb, report.provenance),
+        estimate=report.estimate and estimate_sentence(report.estimate, report.budget.latency_ms),
+        plot=latency_svg(report),
+        phone=phone_facts(report),
+        sustained_plot=sustained_svg(report.sustained, report.budget.latency_ms),
+        picture=picture,
+    )
+    write_text(destination, page + "\n")

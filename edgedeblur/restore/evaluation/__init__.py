@@ -1,0 +1,1 @@
+"""Restored pictures against sharp ones."""

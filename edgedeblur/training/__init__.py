@@ -1,0 +1,1 @@
+"""The loop that adversarial training and distillation share."""

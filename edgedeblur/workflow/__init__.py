@@ -1,0 +1,1 @@
+"""What the commands do, from file to file: one file per command."""

@@ -1,0 +1,26 @@
+"""An artefact to a report."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgedeblur.artefact.folder import load_artefact
+from edgedeblur.bench.measure import BenchOptions, bench
+from edgedeblur.bench.quality import recorded_quality
+from edgedeblur.progress import Log
+from edgedeblur.report.schema import Report, write_report
+from edgedeblur.workflow.workdir import WorkDir
+
+if TYPE_CHECKING:
+    pass
+
+
+def bench_step(artefact: Path, options: BenchOptions, workdir: WorkDir, log: Log) -> Report:
+    """Artefact to `report.json`, and the same as `report-<target>.json`, which the next target does not replace.
+
+    Raises:
+        UserError: no artefact, nothing that runs it here, or output that is not the interpreter's.
+    """
+    info = load_artefact(artefact)
+    report = bench(info, options, recorded_quality(workdir.evaluation, info.manifest["network_sha256"]), log)
+    write_report(report, workdir.report, workdir.target_report(info.target.name))
+    return report

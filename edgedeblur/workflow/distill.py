@@ -1,0 +1,62 @@
+"""A teacher and data to a student: options with what the user left out filled in."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgedeblur.data.training_data import open_training_data
+from edgedeblur.distill.distillation import DEFAULT_RECIPE, DistillOptions
+from edgedeblur.distill.recipe import DistillRecipe
+from edgedeblur.restore.evaluation.evaluate import PairInMemory
+from edgedeblur.training.recipe import read_recipe
+from edgedeblur.workflow.shipped import shipped_student, shipped_teacher
+from edgedeblur.workflow.workdir import WorkDir
+
+if TYPE_CHECKING:
+    pass
+
+DEFAULT_MINUTES = 2.0
+
+
+def distill_options(
+    workdir: WorkDir, teacher: Path | None, tier: str, init: str, output: Path | None = None, **given
+) -> DistillOptions:
+    """Options of a distillation with what the user left out filled in.
+
+    Args:
+        teacher: None: the default teacher.
+        init: "shipped", "none" or a student's file.
+        output: None: the work directory's student.
+        given: fields of DistillOptions. Without an end, two minutes.
+
+    Raises:
+        UserError: no such file.
+    """
+    if given.get("steps") is None and given.get("minutes") is None:
+        given["minutes"] = DEFAULT_MINUTES
+    return DistillOptions(
+        output=output or workdir.student,
+        teacher=teacher or default_teacher(workdir),
+        tier=tier,
+        init=_initial_student(init, tier),
+        **given,
+    )
+
+
+def default_teacher(workdir: WorkDir) -> Path:
+    """The work directory's own, from `train`, else the shipped one."""
+    return workdir.teacher if workdir.teacher.exists() else shipped_teacher()
+
+
+def _initial_student(init: str, tier: str) -> Path | None:
+    if init == "none":
+        return None
+    return shipped_student(tier) if init == "shipped" else Path(init)
+
+
+def held_back_pairs(options: DistillOptions) -> list[PairInMemory]:
+    """The pairs that a distillation with these options is measured on and does not learn from."""
+    recipe = read_recipe(options.recipe or DEFAULT_RECIPE, DistillRecipe)
+    data = open_training_data(
+        options.data, options.validation, recipe.blur, vars(recipe.shares), options.seed, options.shake
+    )
+    return [PairInMemory(pair.group, str(index), pair.blur, pair.sharp) for index, pair in enumerate(data.validation)]

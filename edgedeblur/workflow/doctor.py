@@ -1,0 +1,158 @@
+"""What the work needs from this machine, whether it is there, and how to mend it."""
+
+import importlib
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from packaging.requirements import Requirement
+
+from edgedeblur.artefact.cpu import ISA_FLAGS, cpu_model, runs_here
+from edgedeblur.bench.environment import program_version, version_of
+from edgedeblur.estimate import mca
+
+Status = Literal["ok", "missing", "optional"]
+MIN_PYTHON = (3, 11)
+MIN_FREE_GB = 2.0
+EXTRAS = {
+    "peers": "only for bench --against",
+    "training": "only for TensorBoard logs of train",
+    "adb": "only for phones",
+    "test": "only for the tests",
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check. status: "missing" stops some command; "optional" only takes something away, and `mend` says what."""
+
+    name: str
+    status: Status
+    found: str
+    mend: str | None = None
+
+
+def run_checks(workdir: Path) -> list[Check]:
+    """Every check, in the order in which the work needs them. Never raises for what it finds."""
+    checks: list[Callable[[], Check]] = [
+        check_tvm_loads,
+        check_zig,
+        check_cpu,
+        lambda: check_tool("qemu-aarch64", "--version", "running ARM artefacts here", "apt-get install qemu-user"),
+        check_adb,
+        check_mca,
+        check_ndk,
+        lambda: check_disk(workdir),
+    ]
+    return [check_python(), *check_requirements(), *(check() for check in checks)]
+
+
+def check_python() -> Check:
+    good = sys.version_info[:2] >= MIN_PYTHON
+    return Check("python", "ok" if good else "missing", platform.python_version(), None if good else "use Python 3.11+")
+
+
+def check_requirements() -> list[Check]:
+    """Every Python package that edgedeblur requires, in the version range that it declares."""
+    return [check_requirement(Requirement(text)) for text in metadata.requires("edgedeblur") or []]
+
+
+def check_requirement(requirement: Requirement) -> Check:
+    """One package against its range; those of an extra are optional."""
+    extra = next((name for name in EXTRAS if requirement.marker and name in str(requirement.marker)), None)
+    version = version_of(requirement.name)
+    package = f"{requirement.name}{requirement.specifier}"
+    if version is not None and requirement.specifier.contains(version, prereleases=True):
+        return Check(requirement.name, "ok", version)
+    found = "not installed" if version is None else f"{version}, outside {requirement.specifier}"
+    if extra is not None:
+        return Check(requirement.name, "optional", found, f"{EXTRAS[extra]}: pip install 'edgedeblur[{extra}]'")
+    return Check(requirement.name, "missing", found, f"pip install '{package}'")
+
+
+def check_tvm_loads() -> Check:
+    """TVM imports and its LLVM knows AArch64."""
+    try:
+        importlib.import_module("tvm")
+        from tvm.target import codegen
+
+        targets, version = codegen.llvm_get_targets(), codegen.llvm_version_major()
+    except Exception as error:  # whatever an installation's native library raises is the finding
+        return Check(
+            "tvm's LLVM", "missing", f"{type(error).__name__}: {error}", "pip install --force-reinstall apache-tvm"
+        )
+    if "aarch64" not in targets:
+        return Check("tvm's LLVM", "missing", f"LLVM {version} without AArch64", "install apache-tvm from PyPI")
+    return Check("tvm's LLVM", "ok", f"LLVM {version} with AArch64")
+
+
+def check_zig() -> Check:
+    version = program_version([sys.executable, "-m", "ziglang", "version"])
+    if version is None:
+        return Check("zig", "missing", "not installed", "compiling links with it: pip install ziglang")
+    return Check("zig", "ok", version)
+
+
+def check_cpu() -> Check:
+    """Which of the kernels this processor can run."""
+    runs = [isa for isa in ISA_FLAGS if runs_here(isa)]
+    found = f"{cpu_model()}: {', '.join(runs) or 'none'} of the kernels {', '.join(ISA_FLAGS)}"
+    if not runs:
+        return Check("processor", "optional", found, "only for artefacts for this machine; other targets compile")
+    return Check("processor", "ok", found)
+
+
+def check_tool(name: str, argument: str, purpose: str, mend: str) -> Check:
+    if shutil.which(name) is None:
+        return Check(name, "optional", "not found", f"only for {purpose}: {mend}")
+    return Check(name, "ok", program_version([name, argument]) or "found")
+
+
+def check_adb() -> Check:
+    """The adb that phones are reached with: the one in $PATH, else the one that adbutils brings."""
+    try:
+        import adbutils
+
+        program = adbutils.adb_path()
+    except ImportError:
+        return Check("adb", "optional", "adbutils is not installed", f"{EXTRAS['adb']}: pip install 'edgedeblur[adb]'")
+    except adbutils.AdbError:
+        return Check("adb", "optional", "not found", f"{EXTRAS['adb']}: apt-get install adb")
+    return Check("adb", "ok", f"{program_version([program, 'version']) or 'found'}, {program}")
+
+
+def check_mca() -> Check:
+    program = mca.find_mca()
+    if program is None:
+        mend = f"only for estimates without the processor: apt-get install {mca.PACKAGE}"
+        return Check("llvm-mca", "optional", "not found, or too old", mend)
+    return Check("llvm-mca", "ok", f"{mca.version(program)} ({program})")
+
+
+def check_ndk() -> Check:
+    """An NDK is needed only to link the library against bionic for use in an app."""
+    home = os.environ.get("ANDROID_NDK_HOME")
+    purpose = "only to link the library for an app: install an NDK and set ANDROID_NDK_HOME"
+    if not home:
+        return Check("NDK", "optional", "ANDROID_NDK_HOME is not set", purpose)
+    if not (Path(home) / "toolchains" / "llvm" / "prebuilt").is_dir():
+        return Check("NDK", "optional", f"ANDROID_NDK_HOME={home} holds no NDK", purpose)
+    return Check("NDK", "ok", home)
+
+
+def check_disk(workdir: Path) -> Check:
+    place = next(folder for folder in (workdir, *workdir.absolute().parents) if folder.is_dir())
+    free = shutil.disk_usage(place).free / 1e9
+    if not os.access(place, os.W_OK):
+        return Check("disk", "missing", f"{place} cannot be written", "choose another --workdir")
+    if free < MIN_FREE_GB:
+        return Check(
+            "disk", "missing", f"{free:.1f} GB free at {place}", f"free {MIN_FREE_GB:g} GB or choose --workdir"
+        )
+    return Check("disk", "ok", f"{free:.1f} GB free at {place}")
