@@ -4,15 +4,7 @@ import os
 import platform
 from pathlib import Path
 
-# Flags of /proc/cpuinfo that the kernels of an instruction set need; the C runtime asks the processor for the same.
-ISA_FLAGS = {
-    "avx2": ("avx2", "fma"),
-    "vnni": ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"),
-    "sdot": ("asimddp",),
-    "i8mm": ("i8mm",),
-    "neon": ("asimd",),
-}
-ISA_ARCHITECTURE = {"avx2": "x86_64", "vnni": "x86_64", "sdot": "aarch64", "i8mm": "aarch64", "neon": "aarch64"}
+from edgedeblur.artefact.isa import ISAS
 
 _CPUINFO = Path("/proc/cpuinfo")
 _SYSTEM_CPUS = Path("/sys/devices/system/cpu")
@@ -35,12 +27,12 @@ def cpu_flags(cpuinfo: Path = _CPUINFO) -> frozenset[str]:
 def missing_flags(isa: str, cpuinfo: Path = _CPUINFO) -> tuple[str, ...]:
     """Flags that kernels for `isa` need and this processor lacks."""
     have = cpu_flags(cpuinfo)
-    return tuple(flag for flag in ISA_FLAGS[isa] if flag not in have)
+    return tuple(flag for flag in ISAS[isa].flags if flag not in have)
 
 
 def runs_here(isa: str, cpuinfo: Path = _CPUINFO) -> bool:
     """Whether kernels for `isa` run on this machine."""
-    return ISA_ARCHITECTURE[isa] == architecture() and not missing_flags(isa, cpuinfo)
+    return ISAS[isa].architecture == architecture() and not missing_flags(isa, cpuinfo)
 
 
 def cpu_model(cpuinfo: Path = _CPUINFO) -> str:

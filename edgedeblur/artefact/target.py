@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgedeblur.artefact import cpu
 from edgedeblur.artefact.core_model import CoreModel, check_core_model
+from edgedeblur.artefact.isa import ISAS
 from edgedeblur.artefact.target_file import CoreCluster, DetectedFile, Fallback, SameFile, TargetFile
 from edgedeblur.errors import UserError
 from edgedeblur.storage.contents import Origin
@@ -18,14 +19,6 @@ MAX_THREADS = 64
 _LONGEST = 500  # characters of a name or of a part of a command line
 MIN_ANDROID_API, MAX_ANDROID_API = 21, 99  # the first with AArch64
 
-# What LLVM must be allowed to use for the kernels of an instruction set.
-ISA_FEATURES = {
-    "avx2": ("+avx2", "+fma"),
-    "vnni": ("+avx512f", "+avx512bw", "+avx512dq", "+avx512vl", "+avx512vnni"),
-    "sdot": ("+neon", "+dotprod"),
-    "i8mm": ("+neon", "+i8mm"),
-    "neon": ("+neon",),
-}
 # By what a triple for LLVM, or a target of zig's, may end; LLVM would take any other word and say nothing.
 _SYSTEMS = {
     "triple": {"gnu": "gnu", "musl": "musl", "android": r"android\d*"},
@@ -38,7 +31,7 @@ _SAME_NAMED = ("description", "triple", "cpu", "isa", "zig_target", "threads")  
 class Target:
     """Where an artefact runs.
 
-    triple, cpu, features: for LLVM ("+dotprod"). isa: which file in kernels/ ("avx2", "vnni", "sdot", "i8mm", "neon").
+    triple, cpu, features: for LLVM ("+dotprod"). isa: which kernels, by a name of isa.py.
     zig_target: for linking ("aarch64-linux-musl").
     runner: command prefix that starts the program on another architecture, empty when there is none.
     fallbacks: other kernels in the same artefact, the better first; the first set that the processor has runs.
@@ -129,21 +122,6 @@ def shipped_database(target: Target) -> Path:
     return resource_folder("targets") / "tuned" / database_name(target)
 
 
-def override_isa(target: Target, isa: str) -> Target:
-    """The target with other kernels, and the LLVM features that they need.
-
-    Raises:
-        UserError: no kernels for `isa`, or none for it on this target's architecture.
-    """
-    allowed = [name for name, arch in cpu.ISA_ARCHITECTURE.items() if arch == target.architecture]
-    if isa not in allowed:
-        raise UserError(
-            f"no {isa!r} kernels for {target.architecture}; there are {', '.join(allowed)}", "choose --isa", exit_code=2
-        )
-    missing = tuple(feature for feature in ISA_FEATURES[isa] if feature not in target.features)
-    return dataclasses.replace(target, isa=isa, features=target.features + missing, fallbacks=())
-
-
 def _shipped(name: str) -> Path:
     if name not in list_targets():
         raise UserError(
@@ -203,9 +181,9 @@ def _check_values(path: Path, target: Target) -> None:
     for text in (*names, *target.features, *target.runner):
         if not text.isprintable() or len(text) > _LONGEST:
             raise bad_file(path, f"{shown(text)} is no name: at most {_LONGEST} printable characters")
-    if target.isa not in cpu.ISA_ARCHITECTURE:
-        raise bad_file(path, f"isa = {target.isa!r}; there are kernels for {', '.join(cpu.ISA_ARCHITECTURE)}")
-    architecture = cpu.ISA_ARCHITECTURE[target.isa]
+    if target.isa not in ISAS:
+        raise bad_file(path, f"isa = {target.isa!r}; there are kernels for {', '.join(ISAS)}")
+    architecture = ISAS[target.isa].architecture
     for key, endings in _SYSTEMS.items():
         value = getattr(target, key)
         if not re.fullmatch(f"{architecture}-(unknown-|pc-)?linux-({'|'.join(endings.values())})", value):
@@ -238,7 +216,7 @@ def _detect_host(path: Path, table: dict) -> Target:
     sets = [one for target in candidates for one in target.kernel_sets]
     found = next((one for one in sets if cpu.runs_here(one.isa)), None)
     if found is None:
-        needs = "; ".join(f"{one.name}: {' '.join(cpu.ISA_FLAGS[one.isa])}" for one in sets)
+        needs = "; ".join(f"{one.name}: {' '.join(ISAS[one.isa].flags)}" for one in sets)
         raise UserError(
             f"there are no kernels for this processor ({cpu.cpu_model()}); they need one of: {needs}",
             "compile for another machine: edgedeblur compile --target NAME",

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import tvm
 from tvm.target import codegen
 
-from edgedeblur.artefact.target import ISA_FEATURES, Target
+from edgedeblur.artefact.isa import ISAS
+from edgedeblur.artefact.target import Target
 from edgedeblur.errors import UserError
 
 _SHOWN = 150  # names in a message: every cpu, and part of the features
@@ -33,7 +34,7 @@ def _check(name: str, triple: str, cpu: str, features: tuple[str, ...], isa: str
                 f"target {name}: LLVM has no feature {feature!r} for {triple}; {_known(feature, known)}", _FIX, 2
             )
     present = codegen.llvm_get_cpu_features(_target(triple, cpu, features))
-    missing = [feature for feature in ISA_FEATURES[isa] if feature[1:] not in present]
+    missing = [feature for feature in ISAS[isa].features if feature[1:] not in present]
     if missing:
         raise UserError(
             f"target {name}: isa {isa!r} needs {' '.join(missing)}, which {cpu} with features "

@@ -8,7 +8,6 @@ from PIL import Image, ImageDraw, ImageFont
 from edgedeblur.data.images import read_image
 from edgedeblur.storage.files import atomic_path
 
-_NUMBERS = ("length", "radius", "turn_degrees", "frames")
 _SIDE, _GAP, _LABEL, _COLUMNS, _MOST = 240, 6, 22, 3, 30
 
 

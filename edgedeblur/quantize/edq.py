@@ -25,7 +25,7 @@ from edgedeblur.student import ConvSpec, StudentSpec, layer_record
 FORMAT = "edgedeblur-quantised-network"
 VERSION = 1
 MAX_NETWORK_JSON = 4 << 20
-MAX_STATISTICS_JSON = 64 << 20
+_STATISTICS = "statistics.json"  # in files of before; nothing reads it
 _MAX_FILE = 1 << 30
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _REMAKE = "edgedeblur quantize"
@@ -59,7 +59,7 @@ def save_edq(network: QuantisedNetwork, path: str | Path) -> None:
         UserError: the network breaks a rule of check.py, or the file cannot be written.
     """
     check_network(network)
-    members = {"network.json": _to_json(_description(network)), "statistics.json": _to_json(network.statistics, None)}
+    members = {"network.json": _to_json(_description(network))}
     for layer in network.layers:
         for kind in array_forms(layer.spec):
             members[_array_member(layer.spec, kind)] = _to_npy(array_of(layer, kind))
@@ -111,10 +111,9 @@ def _read(archive: Archive) -> QuantisedNetwork:
     read_record(_Provenance, found.provenance, Rules(_NETWORK_JSON, further_keys=True), "provenance")
     spec = found.student
     check_spec(spec)
-    expected = {"network.json", "statistics.json"}
-    expected |= {_array_member(layer, kind) for layer in spec.layers for kind in array_forms(layer)}
-    if set(archive.names) != expected:
-        different = sorted(set(archive.names) ^ expected)
+    expected = {"network.json"} | {_array_member(layer, kind) for layer in spec.layers for kind in array_forms(layer)}
+    different = sorted((set(archive.names) ^ expected) - {_STATISTICS})
+    if different:
         raise UserError(
             f"the archive's members do not match the network: {shown(different[0])} is missing or unexpected"
         )
@@ -123,7 +122,6 @@ def _read(archive: Archive) -> QuantisedNetwork:
         layers=tuple(_layer(archive, layer, found.residual_scales, spec.gate_channels(layer)) for layer in spec.layers),
         tensors=found.tensors,
         recipe=found.recipe,
-        statistics=_member_json(archive, "statistics.json", MAX_STATISTICS_JSON),
         provenance=found.provenance,
     )
     check_network(network)
@@ -159,8 +157,8 @@ def _description(network: QuantisedNetwork) -> dict:
     }
 
 
-def _to_json(value: dict, indent: int | None = 1) -> bytes:
-    return (json.dumps(value, indent=indent, allow_nan=False, ensure_ascii=False) + "\n").encode()
+def _to_json(value: dict) -> bytes:
+    return (json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
 
 
 def _to_npy(array: np.ndarray) -> bytes:

@@ -90,7 +90,7 @@ class QuantisedConv:
 class QuantisedNetwork:
     """The whole network. `tensors` has the scale and zero point of every layer's output and of the image.
 
-    recipe: how it was quantised (observer, options). statistics: what calibration saw, per tensor.
+    recipe: how it was quantised (observer, options).
     provenance: where it came from (student file, teacher, calibration images, seed, versions).
     """
 
@@ -98,7 +98,6 @@ class QuantisedNetwork:
     layers: tuple[QuantisedConv, ...]
     tensors: dict[str, TensorScale]
     recipe: dict = field(default_factory=dict)
-    statistics: dict = field(default_factory=dict)
     provenance: dict = field(default_factory=dict)
 
     def low(self, layer: QuantisedConv) -> int:

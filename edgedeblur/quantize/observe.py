@@ -5,16 +5,13 @@ doubles and neighbouring bins merge, which is exact; so one pass is enough and t
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 
 from edgedeblur.errors import UserError
-from edgedeblur.storage.contents import Origin
-from edgedeblur.storage.records import read_record
 from edgedeblur.student import Student
 
 BINS = 8192
@@ -167,89 +164,3 @@ def crop_images(images: Iterable[np.ndarray], multiple: int) -> Iterator[np.ndar
             )
         top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
         yield image[top : top + height, left : left + width]
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What calibration saw. channel_maxima: of the student before equalisation (equalise.py), None without it.
-    tensors: of the student that is quantised."""
-
-    channel_maxima: dict[str, np.ndarray] | None
-    tensors: dict[str, TensorStatistics]
-
-
-@dataclass(frozen=True)
-class _StoredTensor:
-    minimum: float
-    maximum: float
-    half_range: float
-    first_bin: int
-    counts: list[int]
-    conv_mean: list[float] | None
-    conv_maximum: float | None
-
-
-@dataclass(frozen=True)
-class _StoredCalibration:
-    """`Calibration` as JSON values."""
-
-    bins: int
-    channel_maxima: dict[str, list[float]] | None
-    tensors: dict[str, _StoredTensor]
-
-
-def calibration_to_json(calibration: Calibration) -> dict[str, Any]:
-    """As plain JSON values, for the `.edq` file."""
-    maxima = calibration.channel_maxima
-    return {
-        "bins": BINS,
-        "channel_maxima": None if maxima is None else {name: values.tolist() for name, values in maxima.items()},
-        "tensors": {name: _tensor_to_json(seen) for name, seen in calibration.tensors.items()},
-    }
-
-
-def calibration_from_json(value: dict[str, Any]) -> Calibration:
-    """The inverse of `calibration_to_json`.
-
-    Raises:
-        UserError: statistics of another form, for example of a network that was not made by calibration.
-    """
-    origin = Origin("these are not calibration statistics", "edgedeblur quantize")
-    found = read_record(_StoredCalibration, value, origin)
-    if found.bins != BINS:
-        raise origin.error(f"{found.bins} bins instead of {BINS}")
-    maxima = found.channel_maxima
-    return Calibration(
-        None if maxima is None else {name: np.asarray(values, np.float64) for name, values in maxima.items()},
-        {name: _restored_tensor(stored, origin.error) for name, stored in found.tensors.items()},
-    )
-
-
-def _tensor_to_json(seen: TensorStatistics) -> dict[str, Any]:
-    return {
-        "minimum": seen.minimum,
-        "maximum": seen.maximum,
-        "half_range": seen.half_range,
-        "first_bin": seen.first_bin,
-        "counts": seen.counts.tolist(),
-        "conv_mean": None if seen.conv_mean is None else seen.conv_mean.tolist(),
-        "conv_maximum": seen.conv_maximum,
-    }
-
-
-def _restored_tensor(stored: _StoredTensor, error: Callable[[str], UserError]) -> TensorStatistics:
-    counts = np.asarray(stored.counts, np.int64)
-    if not len(counts) or (counts < 0).any() or not counts.any():
-        raise error("counts must be a list of counts, not all zero")
-    fits = -stored.half_range <= stored.minimum <= stored.maximum < stored.half_range
-    if not fits or not 0 <= stored.first_bin <= BINS - len(counts):
-        raise error("the range does not fit")
-    return TensorStatistics(
-        stored.minimum,
-        stored.maximum,
-        stored.half_range,
-        stored.first_bin,
-        counts,
-        None if stored.conv_mean is None else np.asarray(stored.conv_mean, np.float64),
-        stored.conv_maximum,
-    )

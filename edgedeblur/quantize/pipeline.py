@@ -17,13 +17,7 @@ from edgedeblur.quantize.decide import Observer, decide_tensors
 from edgedeblur.quantize.equalise import collect_channel_maxima, equalise_student
 from edgedeblur.quantize.finetune import finetune_network
 from edgedeblur.quantize.network import QuantisedNetwork
-from edgedeblur.quantize.observe import (
-    Calibration,
-    calibration_from_json,
-    calibration_to_json,
-    collect_statistics,
-    crop_images,
-)
+from edgedeblur.quantize.observe import TensorStatistics, collect_statistics, crop_images
 from edgedeblur.quantize.quality import measure_quality
 from edgedeblur.student import Student
 
@@ -59,7 +53,6 @@ def quantise_student(
     images: Sequence[np.ndarray],
     options: QuantiseOptions = QuantiseOptions(),
     provenance: dict[str, Any] | None = None,
-    statistics: dict[str, Any] | None = None,
     progress: Progress = silent,
     log: Log = unheard,
 ) -> QuantisedNetwork:
@@ -68,8 +61,6 @@ def quantise_student(
     Args:
         images: blurred calibration images, uint8 [H, W, 3] RGB, of any sizes from one `spec.multiple` up.
         provenance: facts to keep in the network, as JSON values (student file, image names, seed).
-        statistics: of an earlier calibration of the same student on the same images (`network.statistics`), to try
-            other options without running the student again.
         progress: told of every stage, image by image, layer by layer or step by step.
         log: told what each decision was made of: the candidates in dB, and whether fine-tuning brought anything.
 
@@ -77,10 +68,8 @@ def quantise_student(
         UserError: bad options, bad images, a student that is not finite, or accumulators that could overflow int32.
     """
     work = _Work(student, images, progress, log)
-    rounded = _nearest_to_float if options.observer == AUTO else _rounded
-    network = rounded(work, options, statistics)
-    if options.finetune_steps:
-        network = _finetuned(work, network, options)
+    rounded = _nearest_to_float(work, options) if options.observer == AUTO else _rounded(work, options)
+    network = _finetuned(work, rounded, options) if options.finetune_steps else rounded.network
     made_by = {"calibration_images": len(images), "edgedeblur_version": __version__}
     return dataclasses.replace(network, provenance={**(provenance or {}), **made_by})
 
@@ -99,69 +88,71 @@ class _Work:
         return watched(self.images, f"{stage}, image", self.progress)
 
 
-def _rounded(work: _Work, options: QuantiseOptions, statistics: dict[str, Any] | None) -> QuantisedNetwork:
-    """Without fine-tuning, by one observer."""
-    student = work.student
+@dataclass(frozen=True)
+class _Rounded:
+    """A network, the student that it was folded from, and what calibration saw of that one."""
+
+    network: QuantisedNetwork
+    student: Student
+    seen: dict[str, TensorStatistics]
+
+
+def _rounded(work: _Work, options: QuantiseOptions, known: _Rounded | None = None) -> _Rounded:
+    """Without fine-tuning, by one observer.
+
+    Args:
+        known: made by another observer with the same `equalise`, whose calibration serves again.
+    """
     options = dataclasses.replace(options, equalise=options.equalise is not False)
-    calibration = None if statistics is None else _known_calibration(student, options, statistics)
-    maxima = calibration.channel_maxima if calibration else None
-    if options.equalise:
-        maxima = collect_channel_maxima(student, work.seen("equalise")) if maxima is None else maxima
-        student = equalise_student(student, maxima)
-    if calibration is None:
-        calibration = Calibration(maxima, collect_statistics(student, work.seen("observe")))
-    tensors = decide_tensors(student.spec, calibration.tensors, options.observer, options.percentile)
+    if known is not None:
+        student, seen = known.student, known.seen
+    else:
+        student = work.student
+        if options.equalise:
+            student = equalise_student(student, collect_channel_maxima(student, work.seen("equalise")))
+        seen = collect_statistics(student, work.seen("observe"))
+    tensors = decide_tensors(student.spec, seen, options.observer, options.percentile)
     if options.bias_correction:
         cropped = crop_images(work.images, student.spec.multiple)
-        network = fold_network_corrected(student, tensors, calibration.tensors, cropped, work.progress)
+        network = fold_network_corrected(student, tensors, seen, cropped, work.progress)
     else:
         network = fold_network(student, tensors)
-    network = dataclasses.replace(
-        network,
-        recipe=_recipe(options),
-        statistics=calibration_to_json(calibration),
-    )
+    network = dataclasses.replace(network, recipe=_recipe(options))
     check_network(network)
-    return network
+    return _Rounded(network, student, seen)
 
 
-def _nearest_to_float(work: _Work, options: QuantiseOptions, statistics: dict[str, Any] | None) -> QuantisedNetwork:
+def _nearest_to_float(work: _Work, options: QuantiseOptions) -> _Rounded:
     """Of the networks that the tried options give, the one whose output comes nearest to the float student's.
 
     Which that is cannot be told from a tensor alone: a range that cuts rare large values is right for one student and
     ruins another, and equalised channels have no room for more than calibration saw.
     """
-    if options.equalise is not None:
-        equalised = (options.equalise,)
-    elif statistics is not None:
-        equalised = (calibration_from_json(statistics).channel_maxima is not None,)
-    else:
-        equalised = (True, False)
-    networks, refused = [], []
-    for equalise in equalised:
-        known = statistics
+    found, refused = [], []
+    for equalise in (True, False) if options.equalise is None else (options.equalise,):
+        known = None
         for observer in _TRIED_OBSERVERS:
             tried = dataclasses.replace(options, observer=observer, equalise=equalise)
             try:
-                networks.append(_rounded(work, tried, known))
+                known = _rounded(work, tried, known)
             except UserError as error:  # of these options alone, where others give a network
                 refused.append(error)
             else:
-                known = networks[-1].statistics
-    if not networks:
+                found.append(known)
+    if not found:
         raise refused[0]
+    networks = [one.network for one in found]
     closeness = _closeness(networks, work)
     best = closeness.index(max(closeness))
     said = [f"{_named(network)} {db:.2f} dB" for network, db in zip(networks, closeness, strict=True)]
     work.log(f"observer chosen: {_named(networks[best])}; int8 against float: {', '.join(said)}")
-    return networks[best]
+    return found[best]
 
 
-def _finetuned(work: _Work, network: QuantisedNetwork, options: QuantiseOptions) -> QuantisedNetwork:
+def _finetuned(work: _Work, rounded: _Rounded, options: QuantiseOptions) -> QuantisedNetwork:
     """The fine-tuned network; the given one where that is nearer to the student or an accumulator could overflow."""
-    maxima = calibration_from_json(network.statistics).channel_maxima
-    folded = work.student if maxima is None else equalise_student(work.student, maxima)
-    tuned = finetune_network(folded, network, work.images, options.finetune_steps, options.seed, work.progress)
+    network = rounded.network
+    tuned = finetune_network(rounded.student, network, work.images, options.finetune_steps, options.seed, work.progress)
     tuned = dataclasses.replace(tuned, recipe={**network.recipe, "finetune_steps": options.finetune_steps})
     try:
         check_network(tuned)
@@ -185,23 +176,6 @@ def _closeness(networks: Sequence[QuantisedNetwork], work: _Work) -> list[float]
 
 def _named(network: QuantisedNetwork) -> str:
     return f"{network.recipe['observer']} {'equalised' if network.recipe['equalise'] else 'not equalised'}"
-
-
-def _known_calibration(student: Student, options: QuantiseOptions, statistics: dict[str, Any]) -> Calibration:
-    """An earlier calibration, if it is of this student and was made with equalisation as the options say."""
-    again = "calibrate again: edgedeblur quantize"
-    calibration = calibration_from_json(statistics)
-    if (calibration.channel_maxima is not None) != options.equalise:
-        made = "with" if calibration.channel_maxima is not None else "without"
-        raise UserError(f"these calibration statistics were collected {made} equalisation", again)
-    for layer in student.spec.layers:
-        seen = calibration.tensors.get(layer.name)
-        maxima = calibration.channel_maxima
-        channels = layer.out_channels // layer.depth_to_space**2
-        fits = seen is not None and np.shape(seen.conv_mean) == (layer.out_channels,) and seen.conv_maximum is not None
-        if not fits or (maxima is not None and np.shape(maxima.get(layer.name)) != (channels,)):
-            raise UserError(f"these statistics are of another student: layer {layer.name!r} does not match", again)
-    return calibration
 
 
 def _recipe(options: QuantiseOptions) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from typing import Literal
 
 from packaging.requirements import Requirement
 
-from edgedeblur.artefact.cpu import ISA_FLAGS, cpu_model, runs_here
+from edgedeblur.artefact.cpu import cpu_model, runs_here
+from edgedeblur.artefact.isa import ISAS
 from edgedeblur.bench.environment import program_version, version_of
 from edgedeblur.estimate import mca
 
@@ -101,8 +102,8 @@ def check_zig() -> Check:
 
 def check_cpu() -> Check:
     """Which of the kernels this processor can run."""
-    runs = [isa for isa in ISA_FLAGS if runs_here(isa)]
-    found = f"{cpu_model()}: {', '.join(runs) or 'none'} of the kernels {', '.join(ISA_FLAGS)}"
+    runs = [isa for isa in ISAS if runs_here(isa)]
+    found = f"{cpu_model()}: {', '.join(runs) or 'none'} of the kernels {', '.join(ISAS)}"
     if not runs:
         return Check("processor", "optional", found, "only for artefacts for this machine; other targets compile")
     return Check("processor", "ok", found)

@@ -9,10 +9,11 @@ from math import prod
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from isas import with_isa
 from kernels import avx2_target, vnni_target
 from networks import random_network, tiny_spec
 
-from edgedeblur.artefact.target import load_target, override_isa
+from edgedeblur.artefact.target import load_target
 from edgedeblur.compile.assembly import is_dot
 from edgedeblur.compile.build import layer_kernels
 from edgedeblur.compile.machine_code.code import parallel_body, parse_function
@@ -25,7 +26,7 @@ ODD = ("add\tx7, x7, #1", "leaq\t1(%r10), %r10")
 TARGETS = {
     "avx2": avx2_target(),
     "vnni": vnni_target(),
-    **{isa: override_isa(load_target("android"), isa) for isa in ("sdot", "i8mm", "neon")},
+    **{isa: with_isa(load_target("android"), isa) for isa in ("sdot", "i8mm", "neon")},
 }
 MACS = {"avx2": 16, "vnni": 64, "sdot": 16, "i8mm": 32, "neon": 8}  # of one dot product, by the manuals
 

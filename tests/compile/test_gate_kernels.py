@@ -8,12 +8,13 @@ import pytest
 import tvm
 from arm_kernels import QEMU
 from artefacts import noise as image_of_artefact
+from isas import with_isa
 from kernels import avx2_target, has_avx2, sdot_target, vnni_target
 from needs import needs_mca
 from networks import gated_spec, random_network
 from planned import run_plan
 
-from edgedeblur.artefact.target import load_target, override_isa
+from edgedeblur.artefact.target import load_target
 from edgedeblur.compile.artefact import compile_network
 from edgedeblur.compile.build import build_plan, layer_kernels, llvm_target
 from edgedeblur.compile.kernels import instruction_set
@@ -108,7 +109,7 @@ def test_a_gate_runs_as_soon_as_its_tensor_is_there_and_leaves_the_layers_kernel
 @needs_mca
 def test_the_estimate_counts_the_tensor_that_is_read_once_more():
     """1 MiB by two cores, each at 16 bytes a cycle or as the third-level cache delivers; the layer itself stays."""
-    target = override_isa(load_target("android"), "sdot")
+    target = with_isa(load_target("android"), "sdot")
     network = random_network(student_spec("small", gates=True))
     (kernel,) = (k for k in layer_kernels(network, 512, 512, target, {}) if k.layer.name == "enc1.0.a")
     both, machine = [kernel, dataclasses.replace(kernel, gate=None)], target_machine(target, 2)

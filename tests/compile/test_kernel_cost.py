@@ -4,10 +4,11 @@ import dataclasses
 import re
 
 import pytest
+from isas import with_isa
 from needs import needs_mca
 from networks import random_network
 
-from edgedeblur.artefact.target import load_target, override_isa
+from edgedeblur.artefact.target import load_target
 from edgedeblur.compile.build import layer_kernels
 from edgedeblur.compile.kernels import SDOT
 from edgedeblur.compile.kernels.layer import conv_layers
@@ -26,7 +27,7 @@ MANY = 10**9  # bytes that no cache holds
 
 
 def phone():
-    return override_isa(load_target("android"), "sdot")
+    return with_isa(load_target("android"), "sdot")
 
 
 @pytest.fixture(scope="module")

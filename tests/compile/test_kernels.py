@@ -1,6 +1,7 @@
 """Single kernels against the interpreter: every kind of layer, random shapes, every instruction set's schedule."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -10,12 +11,14 @@ from kernels import has_avx2, one_layer_between, run_kernel, with_portable_dot
 from networks import random_network, tiny_spec
 
 from edgedeblur.artefact.cpu import runs_here
+from edgedeblur.artefact.isa import ISAS
 from edgedeblur.compile.kernels import INSTRUCTION_SETS, instruction_set
 from edgedeblur.compile.kernels.layer import conv_layers
 from edgedeblur.compile.schedules.schedule import LARGEST_SUM, Schedule, check_schedule, default_schedule
 from edgedeblur.errors import UserError
 from edgedeblur.quantize import interpreter
 from edgedeblur.quantize.network import TensorScale
+from edgedeblur.storage.resources import resource_folder
 from edgedeblur.student import ConvSpec, StudentSpec
 
 pytestmark = pytest.mark.skipif(not has_avx2(), reason="the kernels of this test run on AVX2")
@@ -165,3 +168,11 @@ def test_equal_scales_of_residual_and_output_add_plain_integers():
 def test_an_unknown_instruction_set_is_refused_with_the_ones_there_are():
     with pytest.raises(UserError, match="no kernels for isa 'mmx'; there are avx2, vnni, sdot, i8mm, neon"):
         instruction_set("mmx")
+
+
+def test_every_instruction_set_has_a_row_kernels_and_a_check_in_c():
+    header, check = ((resource_folder("runtime") / "library" / name).read_text() for name in ("tables.h", "cpu.c"))
+    enumerated = re.search(r"enum \{([^}]*ED_ISA_[^}]*)\}", header)[1]
+    assert re.findall(r"ED_ISA_(\w+)", enumerated) == [name.upper() for name in ISAS]
+    assert dict(re.findall(r'\[ED_ISA_(\w+)\] = "(\w+)"', check)) == {name.upper(): name for name in ISAS}
+    assert set(INSTRUCTION_SETS) == set(ISAS)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edgedeblur.artefact import cpu
-from edgedeblur.artefact.target import list_targets, load_target, override_isa, parse_target, target_table
+from edgedeblur.artefact.target import list_targets, load_target, parse_target, target_table
 from edgedeblur.errors import UserError
 
 FALLBACK = '[[fallbacks]]\nisa = "avx2"\ncpu = "x86-64-v3"\nfeatures = ["+avx2"]\n'
@@ -198,16 +198,6 @@ def test_cpuinfo_is_read(tmp_path):
     assert cpu.cpu_flags(tmp_path / "nothing") == frozenset()
 
 
-def test_other_kernels_bring_the_features_that_they_need():
-    target = override_isa(load_target("x86-64-v3"), "vnni")
-    assert target.isa == "vnni"
-    assert set(target.features) >= {"+avx2", "+avx512vnni", "+avx512vl"}
-    assert override_isa(load_target("android"), "sdot") == load_target("android")
-    assert override_isa(load_target("android-arm64"), "neon").kernel_sets == (
-        override_isa(load_target("android-arm64"), "neon"),
-    )
-
-
 def test_an_android_target_needs_an_api_level_that_arm64_has(tmp_path):
     text = (GOOD.parent / "android.toml").read_text()
     for replacement, message in (
@@ -218,9 +208,3 @@ def test_an_android_target_needs_an_api_level_that_arm64_has(tmp_path):
         path.write_text(text.replace("android_api = 24", replacement))
         with pytest.raises(UserError, match=message):
             load_target(path)
-
-
-@pytest.mark.parametrize("isa", ["sdot", "amx"])
-def test_kernels_that_the_architecture_cannot_have_are_refused(isa):
-    with pytest.raises(UserError, match=f"no '{isa}' kernels for x86_64; there are avx2, vnni"):
-        override_isa(load_target("x86-64-v3"), isa)

@@ -3,7 +3,7 @@
 import json
 import warnings
 import zipfile
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import cv2
@@ -26,7 +26,6 @@ from edgedeblur.generators.networks.deblurgan_v1 import ResnetGenerator, V1Confi
 from edgedeblur.generators.networks.deblurgan_v2 import PyramidGenerator, V2Config
 from edgedeblur.progress import silent
 from edgedeblur.quantize.edq import save_edq
-from edgedeblur.quantize.observe import Calibration, TensorStatistics, calibration_to_json
 from edgedeblur.storage.files import write_json
 from edgedeblur.storage.resources import resource_folder
 from edgedeblur.training.recipe import RECIPES
@@ -130,15 +129,6 @@ def student(folder: Path) -> list[Path]:
 
 def quantised(folder: Path) -> list[Path]:
     return [write_quantised(folder / "network.edq")]
-
-
-def with_statistics(folder: Path) -> list[Path]:
-    """A quantised network with what calibration saw of two tensors."""
-    seen = TensorStatistics(-1.0, 2.0, 4.0, 3, np.array([1, 0, 5]), np.array([0.5, 0.25]), 3.0)
-    calibration = Calibration({"stem": np.array([0.5, 1.0])}, {"stem": seen, "down1": seen})
-    network = replace(random_network(tiny_spec()), statistics=calibration_to_json(calibration))
-    save_edq(network, folder / "network.edq")
-    return [folder / "network.edq"]
 
 
 def manifest(folder: Path) -> list[Path]:

@@ -19,8 +19,6 @@ from edgedeblur.distill.recipe import DistillRecipe
 from edgedeblur.generators.load import load_generator
 from edgedeblur.progress import silent
 from edgedeblur.quantize.calibration_set import calibration_images
-from edgedeblur.quantize.edq import load_edq
-from edgedeblur.quantize.observe import calibration_from_json
 from edgedeblur.report.schema import read_report
 from edgedeblur.restore.facts import model_facts
 from edgedeblur.restore.open import open_model
@@ -72,10 +70,6 @@ def _run_state(path: Path) -> None:
     run_steps(path.parent, [Step("distill", {}, [], [], lambda begun: None)], lambda line: None)
 
 
-def _statistics(path: Path) -> None:
-    calibration_from_json(load_edq(path).statistics)
-
-
 def _facts(path: Path) -> None:
     model_facts(path)
 
@@ -118,7 +112,6 @@ LOADERS: dict[str, Loader] = {
     "student": Loader(corpus.student, mutate.safetensors, load_student),
     "student, opened": Loader(corpus.student, mutate.safetensors, _model),
     "edq": Loader(corpus.quantised, mutate.zip_members, _facts),
-    "edq, statistics": Loader(corpus.with_statistics, mutate.zip_members, _statistics, names_file=False),
     "artefact's manifest": Loader(corpus.manifest, mutate.json_values, lambda path: model_facts(path.parent)),
     "report": Loader(corpus.report, mutate.json_values, read_report),
     "evaluation.json": Loader(corpus.evaluation, mutate.json_values, lambda path: recorded_quality(path, "quantised")),

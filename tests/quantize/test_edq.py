@@ -32,7 +32,7 @@ def npy(array: np.ndarray) -> bytes:
 
 
 def assert_same(first: QuantisedNetwork, second: QuantisedNetwork) -> None:
-    for field in ("spec", "tensors", "recipe", "statistics", "provenance"):
+    for field in ("spec", "tensors", "recipe", "provenance"):
         assert getattr(first, field) == getattr(second, field)
     for one, other in zip(first.layers, second.layers, strict=True):
         assert one.spec == other.spec
@@ -113,7 +113,6 @@ def huge_header(contents: dict[str, bytes]) -> None:
 W, B, S = "arrays/stem.weight.npy", "arrays/stem.bias.npy", "arrays/stem.scale.npy"
 HOSTILE = {
     "no network.json": (lambda c: c.pop("network.json"), "no network.json"),
-    "no statistics": (lambda c: c.pop("statistics.json"), "statistics.json"),
     "an array is missing": (lambda c: c.pop(W), "missing or unexpected"),
     "a member too many": (replaced("arrays/../../evil.npy", b""), "missing or unexpected"),
     "not JSON": (replaced("network.json", b"{"), "not valid JSON"),
@@ -121,8 +120,8 @@ HOSTILE = {
     "JSON nested too deeply": (replaced("network.json", b"[" * 100_000), "not valid JSON"),
     "JSON of binary": (replaced("network.json", b"\xff\xfe\x00"), "not valid JSON"),
     "a huge network.json": (replaced("network.json", b" " * (5 << 20)), "larger than"),
-    "NaN in JSON": (replaced("statistics.json", b'{"a": NaN}'), "not a finite number"),
-    "infinity in JSON": (replaced("statistics.json", b'{"a": 1e999}'), "not a finite number"),
+    "NaN in JSON": (replaced("network.json", b'{"a": NaN}'), "not a finite number"),
+    "infinity in JSON": (replaced("network.json", b'{"a": 1e999}'), "not a finite number"),
     "another format": (edited(lambda d: d.update(format="zip")), "its format is 'zip'"),
     "a future version": (edited(lambda d: d.update(version=2)), "version 2"),
     "no student": (edited(lambda d: d.pop("student")), "key student is missing"),

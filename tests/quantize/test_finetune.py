@@ -10,11 +10,10 @@ from students import dead_student, drawn_pair, trained_student
 
 from edgedeblur.quantize import pipeline
 from edgedeblur.quantize.check import check_network
-from edgedeblur.quantize.equalise import equalise_student
+from edgedeblur.quantize.equalise import collect_channel_maxima, equalise_student
 from edgedeblur.quantize.finetune import SimulatedNetwork, finetune_network
 from edgedeblur.quantize.interpreter import run_tensors
 from edgedeblur.quantize.network import TensorScale
-from edgedeblur.quantize.observe import calibration_from_json
 from edgedeblur.quantize.pipeline import QuantiseOptions, quantise_student
 from edgedeblur.quantize.quality import measure_quality
 
@@ -24,8 +23,12 @@ BLURRED = [drawn_pair(10_200 + seed)[0] for seed in range(4)]
 
 def folded(network):
     """The trained student as `network` was folded from it."""
-    maxima = calibration_from_json(network.statistics).channel_maxima
-    return trained_student() if maxima is None else equalise_student(trained_student(), maxima)
+    student = trained_student()
+    return (
+        equalise_student(student, collect_channel_maxima(student, CALIBRATION))
+        if network.recipe["equalise"]
+        else student
+    )
 
 
 @pytest.mark.parametrize("equalise", [True, False])

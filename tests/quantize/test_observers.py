@@ -1,7 +1,5 @@
 """Calibration statistics and the three observers, against values computed by hand or by brute force."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -20,11 +18,8 @@ from edgedeblur.quantize.decide import (
 from edgedeblur.quantize.network import TensorScale, image_scale
 from edgedeblur.quantize.observe import (
     BINS,
-    Calibration,
     TensorStatistics,
     _Histogram,
-    calibration_from_json,
-    calibration_to_json,
     collect_statistics,
     crop_images,
 )
@@ -129,21 +124,6 @@ def test_statistics_are_those_of_the_students_own_tensors():
         assert found[name].maximum == pytest.approx(tensor.max(), abs=1e-5)
     np.testing.assert_allclose(found["down1"].conv_mean, convolved.mean(dim=(0, 2, 3)).numpy(), atol=1e-5)
     assert found["down1"].conv_maximum == pytest.approx(float(convolved.abs().max()), rel=1e-5)
-
-
-def test_calibration_survives_json():
-    student = trained_student()
-    tensors = collect_statistics(student, [drawn_pair(0, 16, 16)[0]])
-    calibration = Calibration({"stem": np.array([0.5, 1.0])}, tensors)
-    back = calibration_from_json(json.loads(json.dumps(calibration_to_json(calibration))))
-    assert calibration_to_json(back) == calibration_to_json(calibration)
-    assert decide_tensors(student.spec, back.tensors, "mse") == decide_tensors(student.spec, tensors, "mse")
-
-
-@pytest.mark.parametrize("value", [{}, {"bins": 5}, {"bins": BINS, "channel_maxima": None, "tensors": {"a": {}}}])
-def test_other_json_is_no_calibration(value):
-    with pytest.raises(UserError, match="not calibration statistics"):
-        calibration_from_json(value)
 
 
 def test_images_are_fixed_and_relu_outputs_start_at_zero():

@@ -67,7 +67,7 @@ def random_network(spec: StudentSpec, seed: int = 0) -> QuantisedNetwork:
         scale = float(generator.uniform(0.02, 0.035))
         tensors[layer.name] = image_scale() if is_image(layer.name, spec) else TensorScale(scale, zero_point)
     layers = tuple(_random_layer(generator, layer, tensors, spec.gate_channels(layer)) for layer in spec.layers)
-    return QuantisedNetwork(spec, layers, tensors, {"observer": "random", "seed": seed}, {}, {"made_by": "a test"})
+    return QuantisedNetwork(spec, layers, tensors, {"observer": "random", "seed": seed}, {"made_by": "a test"})
 
 
 def _random_layer(

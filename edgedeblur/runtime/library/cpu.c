@@ -44,13 +44,21 @@ bool ed_has_isa(int isa) {
 #endif
 
 const char *ed_isa_name(int isa) {
-  static const char *const names[] = {"avx2", "vnni", "sdot", "i8mm", "neon"};
+  static const char *const names[] = {
+      [ED_ISA_AVX2] = "avx2", [ED_ISA_VNNI] = "vnni", [ED_ISA_SDOT] = "sdot",
+      [ED_ISA_I8MM] = "i8mm", [ED_ISA_NEON] = "neon",
+  };
   return names[isa];
 }
 
 int ed_check_cpu(int isa) {
-  static const char *const needs[] = {"AVX2 and FMA", "AVX-512 VNNI (with F, DQ, BW, VL)", "dot-product (SDOT)",
-                                      "int8 matrix (SMMLA)", "Advanced SIMD"};
+  static const char *const needs[] = {
+      [ED_ISA_AVX2] = "AVX2 and FMA",
+      [ED_ISA_VNNI] = "AVX-512 VNNI (with F, DQ, BW, VL)",
+      [ED_ISA_SDOT] = "dot-product (SDOT)",
+      [ED_ISA_I8MM] = "int8 matrix (SMMLA)",
+      [ED_ISA_NEON] = "Advanced SIMD",
+  };
   if (ed_has_isa(isa)) return 0;
   return ed_fail("this processor has no %s instructions, which the network was compiled for", needs[isa]);
 }
