@@ -64,10 +64,10 @@ test-tools:
 		else echo "note: without $$tool (apt-get install $$package) the tests that need it are skipped"; fi; \
 	done
 
-# The students that ship, made again from the data in MATERIAL: make build/students/small.edq, nano.edq, large.edq, in two
-# (nano), three (large) or four stages. The first is for a GPU (minutes; a CPU takes hours, and batches of 8 in place of 32); the minutes of the
-# others are those of one core with a matrix unit. After an interruption the same command goes on; FIRST="--minutes 10" shows
-# the beginning of the first curve.
+# The students that ship, made again from the data in MATERIAL: make build/students/small.edq, nano.edq, large.edq. Both
+# stages of small are for a GPU (ten minutes), and the first of the others; a CPU takes a day, and smaller batches. The
+# minutes of later stages are those of one core with a matrix unit. After an interruption the same command goes on;
+# FIRST="--minutes 10" shows the beginning of the first curve.
 MATERIAL ?= ../shared/material
 STUDENTS := build/students
 RECIPES := edgedeblur/training/recipes
@@ -77,13 +77,13 @@ MADE_FROM = --data photos:$(MATERIAL)/photos/cid22 --data photos:$(MATERIAL)/pho
 DISTILL = $(BIN)/edgedeblur distill --tier $(basename $(basename $(@F))) $(MADE_FROM) $(BEGUN) -o $@
 BEGUN = $(if $(wildcard $(@:.safetensors=.state.pt)),--resume)
 FIRST ?= --steps $(STEPS_$*)
+FIRST_gated = $(if $(findstring steps,$(FIRST)),--steps $(STEPS_gated),$(FIRST))
 STEPS_small := 37600
+STEPS_gated := 76087
+STEPS_wide := 19850
 STEPS_nano := 19585
-SECOND_small := --minutes 50
 SECOND_nano := --minutes 12
-THIRD_small := --minutes 80
-FOURTH_small := --minutes 37
-REAL = $(foreach share,gopro720_0372@0.14 gopro256_half@0.14 reds720_hamam@0.06 reds720_020@0.06, \
+REAL = $(foreach share,gopro720_0372@0.12 gopro256_half@0.12 reds720_hamam@0.05 reds720_020@0.05, \
 	--data pairs:$(MATERIAL)/pairs_train/$(share)) \
 	--data photos:$(MATERIAL)/photos/elementary --data photos:$(MATERIAL)/photos/unsplash
 THIRD_large := --minutes 58
@@ -100,10 +100,13 @@ $(STUDENTS)/large.2.safetensors: $(STUDENTS)/small.1.safetensors
 $(STUDENTS)/%.3.safetensors: $(STUDENTS)/%.2.safetensors
 	$(DISTILL) --init $< --recipe $(RECIPES)/student-finish.toml $(THIRD_$*)
 
-$(STUDENTS)/small.4.safetensors: $(STUDENTS)/small.3.safetensors
-	$(DISTILL) $(REAL) --init $< --recipe $(RECIPES)/student-real.toml $(FOURTH_small)
+$(STUDENTS)/small.gated.safetensors: | setup
+	$(DISTILL) $(REAL) --init none --recipe $(RECIPES)/student-gated.toml $(FIRST_gated)
 
-FINETUNE_small := 300
+$(STUDENTS)/small.wide.safetensors: $(STUDENTS)/small.gated.safetensors
+	$(DISTILL) $(REAL) --init $< --recipe $(RECIPES)/student-gated-wide.toml --steps $(STEPS_wide)
+
+FINETUNE_small := 1000
 FINETUNE_nano := 600
 FINETUNE_large := 300
 QUANTIZE = $(BIN)/edgedeblur quantize $< --finetune-steps $(FINETUNE_$(basename $(@F))) -o $@
@@ -114,7 +117,7 @@ $(STUDENTS)/%.edq: $(STUDENTS)/%.3.safetensors
 $(STUDENTS)/nano.edq: $(STUDENTS)/nano.2.safetensors
 	$(QUANTIZE)
 
-$(STUDENTS)/small.edq: $(STUDENTS)/small.4.safetensors
+$(STUDENTS)/small.edq: $(STUDENTS)/small.wide.safetensors
 	$(QUANTIZE)
 
 .SECONDARY:

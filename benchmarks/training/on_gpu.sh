@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
 # A student trained on a GPU that is at hand for minutes: bash benchmarks/training/on_gpu.sh TIER MINUTES OUTPUT [INIT]
-# GATES=1 for a student with gates (docs/student.md).
 #
-# Data: build/gpu-data, from benchmarks/training/pack.py. INIT: a student to go on from, such as what the last run left in
-# OUTPUT; without it, fresh weights. The learning rate falls to its end within MINUTES, so the weights are finished whenever
-# this ends. Needs Python with torch, opencv, scikit-image, safetensors, click and rich; nothing is installed or downloaded.
+# From fresh weights by student-gated.toml, with INIT (what the last run left in OUTPUT) by student-gated-wide.toml;
+# RECIPE, RATE, BATCH and CROP in the environment say otherwise. The learning rate falls to its end within MINUTES, so the
+# weights are finished whenever this ends. Data: build/gpu-data, from benchmarks/training/pack.py. Needs Python with torch,
+# opencv, scikit-image, safetensors, click and rich; nothing is installed or downloaded.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 tier=$1 minutes=$2 output=$3 init=${4:-none}
 data=${DATA:-build/gpu-data}
 python=${PYTHON:-python3}
-more=(--rate "${RATE:-$([ "$init" = none ] && echo 2.5e-3 || echo 1e-3)}"); [ "${GATES:-}" ] && more+=(--gates)
+recipe=${RECIPE:-edgedeblur/training/recipes/student-gated$([ "$init" = none ] || echo -wide).toml}
+more=(${RATE:+--rate "$RATE"} ${BATCH:+--batch "$BATCH"} ${CROP:+--crop "$CROP"})
 mkdir -p "$output"
 # Weights are enough to go on from; a state is left only where the run was interrupted, for --resume, here in pieces, since
 # files that come back may be limited in size.
@@ -23,7 +24,7 @@ tidy() {
 trap tidy EXIT
 $python -c 'import torch; print("torch", torch.__version__, torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU")'
 PYTHONPATH=. PYTHONUNBUFFERED=1 $python -m edgedeblur.cli.main distill --tier "$tier" --init "$init" \
-	--recipe edgedeblur/training/recipes/student-real.toml --batch "${BATCH:-32}" --crop "${CROP:-192}" "${more[@]}" \
+	--recipe "$recipe" "${more[@]}" \
 	--data "photos:$data/photos" --data "frames:$data/gopro_video_240fps" \
 	--data "pairs:$data/pairs_train/gopro720_0372@0.12" --data "pairs:$data/pairs_train/gopro256_half@0.12" \
 	--data "pairs:$data/pairs_train/reds720_hamam@0.05" --data "pairs:$data/pairs_train/reds720_020@0.05" \

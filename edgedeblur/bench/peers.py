@@ -3,6 +3,9 @@
 Turns are blocks of runs. A turn begins when the threads of the one before no longer spin for work, which would take a
 core from it, and its first run, whose data has left the caches, is not counted. Clock changes and other load then hit
 all of them alike.
+
+Other runtimes have no int8 convolution whose scales an image decides. They run a network with gates without them: fewer
+operations than ours, said beside the precision.
 """
 
 import time
@@ -16,7 +19,7 @@ from edgedeblur.artefact.cpu import cpu_flags
 from edgedeblur.bench.environment import version_of
 from edgedeblur.bench.latency import percentile
 from edgedeblur.errors import UserError
-from edgedeblur.quantize.network import QuantisedNetwork
+from edgedeblur.quantize.network import QuantisedNetwork, without_gates
 from edgedeblur.report.schema import Peer
 from edgedeblur.storage.temporary import scratch_folder
 
@@ -54,12 +57,13 @@ def compare(network: QuantisedNetwork, ours: Run, names: Sequence[str], image: n
         UserError: no such peer, or its package is not installed.
     """
     check_names(names)
+    plain, said = (without_gates(network), ", without gates") if network.spec.gated else (network, "")
     with scratch_folder() as folder:
-        peers = [PEERS[name](network, image.shape[:2], threads, folder) for name in names]
+        peers = [PEERS[name](plain, image.shape[:2], threads, folder) for name in names]
         times = take_turns([ours, *(peer.run for peer in peers)], image)
     medians = [percentile(samples, 50) for samples in times]
     return [
-        Peer(peer.name, peer.version, peer.precision, threads, median, median / medians[0])
+        Peer(peer.name, peer.version, peer.precision + said, threads, median, median / medians[0])
         for peer, median in zip(peers, medians[1:], strict=True)
     ]
 

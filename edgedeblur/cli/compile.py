@@ -17,6 +17,7 @@ from edgedeblur.workflow.workdir import WorkDir
 @options.threads
 @options.database
 @click.option("--tuned/--no-tuned", default=True, show_default=True, help="Use tuned schedules where there are some.")
+@click.option("--dump", type=options.PATH, help="New folder for what each stage made: graph, TIR, plan, assembly, C.")
 @options.workdir
 def command(
     network: Path | None,
@@ -25,6 +26,7 @@ def command(
     threads: int | None,
     database: Path | None,
     tuned: bool,
+    dump: Path | None,
     workdir: WorkDir,
 ) -> None:
     """Compile a quantised NETWORK (default: quantised.edq in the work directory) to artefact-<target>/.
@@ -38,7 +40,7 @@ def command(
 
     source = workdir.need_quantised(network)
     with workdir.lock():
-        artefact = compile_step(source, target, size, workdir, say, database, tuned, threads)
+        artefact = compile_step(source, target, size, workdir, say, database, tuned, threads, dump=dump)
     int8 = artefact.manifest["int8"]
     sources = count_sources(layer["schedule_source"] for layer in artefact.manifest["layers"])
     tell(

@@ -16,6 +16,7 @@ from edgedeblur.artefact.folder import ArtefactInfo, load_artefact
 from edgedeblur.artefact.manifest import count_sources, describe_files
 from edgedeblur.artefact.target import Target
 from edgedeblur.compile import manifest
+from edgedeblur.compile.dump import Dump, below, nowhere
 from edgedeblur.compile.emit import ModelFacts, emit_model_c, join_constants
 from edgedeblur.compile.linking import link
 from edgedeblur.errors import UserError
@@ -36,6 +37,7 @@ def compile_network(
     output: str | Path = "artefact",
     log: Callable[[str], None] = lambda line: None,
     databases: "Callable[[Target], Sequence[Database]] | None" = None,
+    dump: Dump = nowhere,
 ) -> ArtefactInfo:
     """Compiles the network for height x width images into the folder `output`; an artefact there is replaced.
 
@@ -45,6 +47,7 @@ def compile_network(
     Args:
         log: told each step, one line at a time.
         databases: of tuned schedules, the one to ask first first; None for those that ship.
+        dump: gets what each stage of the compiler made, as text, below the name of the instruction set.
 
     Raises:
         UserError: a size that the network cannot take, a folder in the way, a tool that is missing or fails.
@@ -60,10 +63,11 @@ def compile_network(
         log(f"compiling {len(network.layers)} kernels for {target.name} ({one.cpu}, {one.isa})")
         chosen[one.isa] = _choose_schedules(network, height, width, one, databases, log)
         schedules = {name: choice.schedule for name, choice in chosen[one.isa].items()}
-        sets.append((one.isa, build_plan(network, height, width, one, schedules)))
+        sets.append((one.isa, build_plan(network, height, width, one, schedules, below(dump, one.isa))))
     with atomic_folder(output) as folder:
         facts = ModelFacts(manifest.artefact_name(network, height, width), __version__, target.isa, target.threads)
         _write_parts(folder, sets, facts)
+        dump(names.MODEL_C, (folder / names.MODEL_C).read_text())
         save_edq(network, folder / names.NETWORK)
         log(f"linking {names.BENCH} (about a minute more the first time for a target, whose C library is built too)")
         link.link_bench(folder, target)

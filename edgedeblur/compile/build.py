@@ -1,10 +1,6 @@
 """A quantised network to machine code and a memory plan: what the emitter turns into an artefact.
 
-1. every layer's numbers for the image size     kernels/layer.py
-2. a schedule for each                          schedule.py
-3. the graph, its kernels and its memory        lower.py, memory.py
-4. the constants, packed for the kernels        pack.py
-5. one object file                              here
+`build_plan` is the list of the stages, in order.
 """
 
 import re
@@ -17,9 +13,10 @@ import tvm
 from edgedeblur.artefact.int8_proof import Int8Evidence
 from edgedeblur.artefact.target import Target
 from edgedeblur.compile.assembly import dot_instructions, inner_loop, kernel_bodies
+from edgedeblur.compile.dump import Dump, graph_text, layers_text, named_functions, nowhere, plan_text
 from edgedeblur.compile.int8_evidence import int8_evidence
 from edgedeblur.compile.kernels import instruction_set
-from edgedeblur.compile.kernels.gate import Gate
+from edgedeblur.compile.kernels.gate import Gate, gate_parameters
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer, conv_layers
 from edgedeblur.compile.limits import check_memory, check_tensors
@@ -84,38 +81,45 @@ def build_plan(
     width: int,
     target: Target,
     schedules: Mapping[str, Schedule] | None = None,
+    dump: Dump = nowhere,
 ) -> CompiledKernels:
     """Compiles the network for images of height x width.
 
     Args:
         schedules: by layer name, instead of the rule's, for layers that were tuned.
+        dump: gets what each stage made, as text.
 
     Raises:
         UserError: a size that the network cannot take, numbers that leave the integer ranges, a target whose
             instruction set has no kernels, a schedule that does not fit its layer.
     """
+    # 1. What cannot be compiled is refused: sizes, integer ranges, cpus that LLVM does not know.
     check_size(network, height, width)
     check_ranges(network)
     described = llvm_target(target)
+    # 2. Every layer's numbers at this size, and its schedule (kernels/layer.py, schedules/).
     kernels = layer_kernels(network, height, width, target, schedules or {})
+    dump("1-layers.txt", layers_text(kernels))
+    # 3. The graph: one call for each layer, its kernel as TIR (lower.py, kernels/).
     module = lower(kernels)
-    constants, offsets = _pack(network, kernels)
-    memory = read_memory_plan(plan_memory(module), offsets)
+    dump("2-graph.py", graph_text(module))
     functions = kernel_module(module)
-    symbols = [one.symbol for kernel in kernels for one in (kernel, kernel.gate) if one is not None]
-    scratch = max(workspace_bytes(functions[symbol]) for symbol in symbols)
+    for symbol, function in named_functions(functions):
+        dump(f"3-tir/{symbol}.py", function.script())
+    # 4. The constants, packed in the order in which the kernels read them (pack.py).
+    constants, offsets = _pack(network, kernels)
+    # 5. Where every tensor lies: TVM's planner shares the arena's bytes (memory.py).
+    memory = read_memory_plan(plan_memory(module), offsets)
+    scratch = max(workspace_bytes(function) for _, function in named_functions(functions))
     check_memory(height, width, arena=memory.arena_bytes, workspace=scratch, weights=len(constants))
+    plan = Plan(_calls(kernels, memory), height, width, memory.arena_bytes, scratch, constants)
+    dump("4-plan.txt", plan_text(plan))
+    # 6. Machine code, and what it says of itself (assembly.py, int8_evidence.py).
     compiled = tvm.compile(functions, target=described).mod
     bodies = kernel_bodies(compiled.inspect_source("asm"))
-    calls = _calls(kernels, memory)
-    by_symbol = {call.symbol: call for call in calls}
-    report = tuple(
-        _describe(
-            kernel, functions[kernel.symbol], bodies[kernel.symbol], target, by_symbol[ENTRY_PREFIX + kernel.symbol]
-        )
-        for kernel in kernels
-    )
-    plan = Plan(calls, height, width, memory.arena_bytes, scratch, constants)
+    for symbol, body in bodies.items():
+        dump(f"5-assembly/{symbol}.s", "\n".join(body))
+    report = _describe_all(kernels, functions, bodies, target, plan)
     return CompiledKernels(object_code(compiled), plan, report)
 
 
@@ -168,6 +172,20 @@ def _symbol_part(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9]", "_", name)
 
 
+def _describe_all(
+    kernels: Sequence[LayerKernel],
+    functions: tvm.IRModule,
+    bodies: Mapping[str, list[str]],
+    target: Target,
+    plan: Plan,
+) -> tuple[CompiledKernel, ...]:
+    calls = {call.symbol: call for call in plan.calls}
+    return tuple(
+        _describe(kernel, functions[kernel.symbol], bodies[kernel.symbol], target, calls[ENTRY_PREFIX + kernel.symbol])
+        for kernel in kernels
+    )
+
+
 def _describe(
     kernel: LayerKernel, function: tvm.tirx.PrimFunc, body: list[str], target: Target, call: KernelCall
 ) -> CompiledKernel:
@@ -206,9 +224,12 @@ def _pack(network: QuantisedNetwork, kernels: tuple[LayerKernel, ...]) -> tuple[
 def _calls(kernels: tuple[LayerKernel, ...], memory: MemoryPlan) -> tuple[KernelCall, ...]:
     """The calls in order; that of a gate counts to the layer that it gates, and its products are too few to count."""
     layers = {kernel.symbol: (kernel.layer.name, kernel.layer.macs) for kernel in kernels}
+    names = {kernel.symbol: tuple(one.name for one in kernel.parameters) for kernel in kernels}
+    for gate in (kernel.gate for kernel in kernels if kernel.gate is not None):
+        names[gate.symbol] = tuple(one.name for one in gate_parameters(gate.gate))
     layers |= {kernel.gate.symbol: (kernel.layer.name, 0) for kernel in kernels if kernel.gate is not None}
     return tuple(
-        KernelCall(name, ENTRY_PREFIX + call.symbol, call.operands, macs)
+        KernelCall(name, ENTRY_PREFIX + call.symbol, call.operands, macs, names[call.symbol])
         for call in memory.calls
         for name, macs in [layers[call.symbol]]
     )

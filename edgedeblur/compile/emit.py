@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from edgedeblur.artefact.names import CONSTANTS, MODEL_C
 from edgedeblur.compile.plan import ALIGNMENT, MAX_BYTES, KernelCall, Operand, Plan
@@ -113,11 +114,12 @@ def _tables(plan: Plan, layers: list[str]) -> tuple[list[tuple[int, ...]], list[
     next_shape = 0
     for call in plan.calls:
         calls.append(f"{{{call.symbol}, {layers.index(call.layer)}, {len(operands)}, {len(call.operands)}}}")
-        for operand in call.operands:
+        for operand, name in zip_longest(call.operands, call.names, fillvalue=""):
             if operand.shape not in shape_index:
                 shape_index[operand.shape] = next_shape
                 next_shape += len(operand.shape)
-            operands.append(_operand_row(operand, shape_index[operand.shape]))
+            comment = f" /* {call.layer}: {name} */" if name else ""
+            operands.append(_operand_row(operand, shape_index[operand.shape]) + comment)
     return list(shape_index), operands, calls
 
 
@@ -148,7 +150,13 @@ def _model_tables(plan: Plan, facts: ModelFacts, constants_start: int) -> str:
 
 
 def _array(declaration: str, rows: list[str]) -> str:
-    return f"static const {declaration}[] = {{\n" + "".join(f"    {row},\n" for row in rows) + "};\n"
+    return f"static const {declaration}[] = {{\n" + "".join(f"    {_ended(row)}\n" for row in rows) + "};\n"
+
+
+def _ended(row: str) -> str:
+    """A row with its comma, before its comment."""
+    value, comment, rest = row.partition(" /*")
+    return f"{value},{comment}{rest}"
 
 
 def _c_string(text: str) -> str:

@@ -25,12 +25,14 @@ class Operand:
 
 @dataclass(frozen=True)
 class KernelCall:
-    """One call of a compiled kernel. `symbol` is its packed entry in the object, for example `__tvm_ffi_conv0_stem`."""
+    """One call of a compiled kernel. `symbol` is its packed entry in the object, for example `__tvm_ffi_conv0_stem`.
+    names: of the operands, for readers ("source", "weight", ...); may be left out."""
 
     layer: str
     symbol: str
     operands: tuple[Operand, ...]
     macs: int
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import numpy as np
 
 from edgedeblur.errors import UserError
 from edgedeblur.export.onnx import RESTORED, convolved_scale
+from edgedeblur.export.tflite_gate import gated_convolution
 from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork, TensorScale, image_scale
 from edgedeblur.sizes import check_sides
 from edgedeblur.storage.files import write_bytes
@@ -32,7 +33,7 @@ def export_tflite(network: QuantisedNetwork, path: str | Path, height: int = 512
     """Writes the network for images of one size.
 
     Raises:
-        UserError: ai-edge-litert is missing, a network with gates, a size that is not a multiple of `spec.multiple`, or
+        UserError: ai-edge-litert is missing, a size that is not a multiple of `spec.multiple`, or
             the file cannot be written.
     """
     write_bytes(path, tflite_model(network, height, width))
@@ -43,13 +44,7 @@ def tflite_model(network: QuantisedNetwork, height: int, width: int) -> bytes:
     if schema is None:
         raise UserError("TFLite export needs the package ai-edge-litert", 'pip install "edgedeblur[peers]"')
     check_sides(height, width, network.spec.multiple)
-    if network.spec.gated:
-        raise UserError(
-            "the network has gates: its convolutions have other scales for every image, and TFLite's int8 ones have "
-            "fixed scales",
-            "export it as ONNX: edgedeblur export --format onnx",
-        )
-    graph = _Graph(network.spec.sizes(height, width))
+    graph = Graph(network.spec.sizes(height, width))
     pixels = TensorScale(image_scale().scale, 0)
     image = graph.tensor(IMAGE, (height, width, 3), pixels, "UINT8")
     names = {IMAGE: graph.convert(image, "image.int8", (height, width, 3), image_scale(), "INT8")}
@@ -59,8 +54,11 @@ def tflite_model(network: QuantisedNetwork, height: int, width: int) -> bytes:
     return graph.finish(network.spec.name, image, restored)
 
 
-def _layer(graph: "_Graph", network: QuantisedNetwork, layer: QuantisedConv, names: dict[str, int]) -> int:
-    """SPACE_TO_DEPTH, PAD, CONV_2D, DEPTH_TO_SPACE, ADD, as far as the layer has them; the output's tensor number."""
+def _layer(graph: "Graph", network: QuantisedNetwork, layer: QuantisedConv, names: dict[str, int]) -> int:
+    """SPACE_TO_DEPTH, PAD, CONV_2D, DEPTH_TO_SPACE, ADD, as far as the layer has them; the output's tensor number.
+
+    A layer with a gate has no residual and unfolds nothing (tflite_gate.py).
+    """
     spec = layer.spec
     height, width = graph.sizes[spec.source]
     x, source = names[spec.source], network.tensors[spec.source]
@@ -72,7 +70,11 @@ def _layer(graph: "_Graph", network: QuantisedNetwork, layer: QuantisedConv, nam
     same = spec.stride == 1 or spec.kernel == 1
     if not same:  # SAME would pad even sizes at the end only
         x = _pad(graph, layer, x, (height, width), source)
-    y = _convolve(graph, network, layer, x, same, (height // spec.stride, width // spec.stride))
+    size = (height // spec.stride, width // spec.stride)
+    options = _window(layer, same)
+    if layer.gate is not None:
+        return gated_convolution(graph, network, layer, x, names[spec.gate], (options, size))
+    y = _convolve(graph, network, layer, x, options, size)
     shape = (*graph.sizes[spec.name], spec.out_channels // spec.depth_to_space**2)
     if spec.depth_to_space > 1:
         shuffled = graph.tensor(f"{spec.name}.shuffled", shape, convolved_scale(network, layer))
@@ -84,7 +86,7 @@ def _layer(graph: "_Graph", network: QuantisedNetwork, layer: QuantisedConv, nam
     return graph.add("ADD", [y, names[spec.residual]], total, options, version=2)
 
 
-def _pad(graph: "_Graph", layer: QuantisedConv, x: int, size: tuple[int, int], scale: TensorScale) -> int:
+def _pad(graph: "Graph", layer: QuantisedConv, x: int, size: tuple[int, int], scale: TensorScale) -> int:
     """Zeros around the image as far as the windows reach: kernel // 2 before, what the last window needs after."""
     kernel, stride = layer.spec.kernel, layer.spec.stride
     before = kernel // 2
@@ -97,20 +99,23 @@ def _pad(graph: "_Graph", layer: QuantisedConv, x: int, size: tuple[int, int], s
     )
 
 
+def _window(layer: QuantisedConv, same: bool) -> Any:
+    return schema.Conv2DOptionsT(
+        padding=schema.Padding.SAME if same else schema.Padding.VALID,
+        strideW=layer.spec.stride,
+        strideH=layer.spec.stride,
+        fusedActivationFunction=_activation(layer.spec.relu and layer.spec.residual is None),
+    )
+
+
 def _convolve(
-    graph: "_Graph", network: QuantisedNetwork, layer: QuantisedConv, x: int, same: bool, size: tuple[int, int]
+    graph: "Graph", network: QuantisedNetwork, layer: QuantisedConv, x: int, options: Any, size: tuple[int, int]
 ) -> int:
     spec = layer.spec
     source_scale = np.float32(network.tensors[spec.source].scale)
     weight = graph.constant(f"{spec.name}.weight", layer.weight, layer.weight_scale)
     bias = graph.constant(f"{spec.name}.bias", layer.bias, source_scale * layer.weight_scale)
     output = graph.tensor(f"{spec.name}.conv", (*size, spec.out_channels), convolved_scale(network, layer))
-    options = schema.Conv2DOptionsT(
-        padding=schema.Padding.SAME if same else schema.Padding.VALID,
-        strideW=spec.stride,
-        strideH=spec.stride,
-        fusedActivationFunction=_activation(spec.relu and spec.residual is None),
-    )
     return graph.add("CONV_2D", [x, weight, bias], output, options, version=3)
 
 
@@ -118,7 +123,7 @@ def _activation(relu: bool) -> int:
     return schema.ActivationFunctionType.RELU if relu else schema.ActivationFunctionType.NONE
 
 
-class _Graph:
+class Graph:
     """Tensors, operators and buffers as they are added; numbers are positions in the model's lists."""
 
     def __init__(self, sizes: dict[str, tuple[int, int]]) -> None:
@@ -144,7 +149,20 @@ class _Graph:
         self.buffers.append(data)
         return self._append(name, list(value.shape), value.dtype.name.upper(), len(self.buffers) - 1, quantisation)
 
-    def add(self, kind: str, inputs: list[int], output: int, options: Any, version: int = 1) -> int:
+    def floats(self, name: str, shape: tuple[int, ...]) -> int:
+        """An activation [1, *shape], float32."""
+        return self._append(name, [1, *shape], "FLOAT32", 0, None)
+
+    def dequantise(self, x: int, name: str) -> int:
+        """DEQUANTIZE: an int8 activation's real values, float32."""
+        output = self._append(name, self.tensors[x].shape, "FLOAT32", 0, None)
+        return self.add("DEQUANTIZE", [x], output, schema.DequantizeOptionsT(), version=2)
+
+    def options(self, kind: str, **fields: Any) -> Any:
+        """The options of an operator: `options("Mul")`."""
+        return getattr(schema, f"{kind}OptionsT")(**fields)
+
+    def add(self, kind: str, inputs: list[int], output: int, options: Any = None, version: int = 1) -> int:
         """An operator with one output; returns the output."""
         code = (kind, version)
         if code not in self.codes:
@@ -154,7 +172,7 @@ class _Graph:
                 opcodeIndex=self.codes.index(code),
                 inputs=inputs,
                 outputs=[output],
-                builtinOptionsType=getattr(schema.BuiltinOptions, type(options).__name__.removesuffix("T")),
+                builtinOptionsType=_options_type(options),
                 builtinOptions=options,
             )
         )
@@ -187,6 +205,11 @@ class _Graph:
             schema.TensorT(shape=shape, type=kind, buffer=buffer, name=name, quantization=quantisation, hasRank=True)
         )
         return len(self.tensors) - 1
+
+
+def _options_type(options: Any) -> int:
+    name = "NONE" if options is None else type(options).__name__.removesuffix("T")
+    return getattr(schema.BuiltinOptions, name)
 
 
 def _operator_code(kind: str, version: int) -> Any:

@@ -25,7 +25,7 @@ and its products are requantised by scale' in place of scale. GATE_TABLE[k + 204
 to 1/16384, which float32 holds exactly.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -103,6 +103,16 @@ class QuantisedNetwork:
     def low(self, layer: QuantisedConv) -> int:
         """The lower clamp of a layer's output: its zero point with ReLU, else -128."""
         return max(-128, self.tensors[layer.spec.name].zero_point) if layer.spec.relu else -128
+
+
+def without_gates(network: QuantisedNetwork) -> QuantisedNetwork:
+    """The same multiplications with fixed scales, as if every gate's factor were one: another picture, at no less speed
+    than with gates in any runtime."""
+    layers = tuple(
+        replace(layer, spec=replace(layer.spec, gate=None), gate=None) if layer.gate is not None else layer
+        for layer in network.layers
+    )
+    return replace(network, spec=replace(network.spec, layers=tuple(one.spec for one in layers)), layers=layers)
 
 
 def image_scale() -> TensorScale:

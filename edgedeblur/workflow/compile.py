@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from edgedeblur.artefact.folder import ArtefactInfo
 from edgedeblur.artefact.target import Target, database_name, load_target
 from edgedeblur.compile.artefact import compile_network
+from edgedeblur.compile.dump import into_folder, nowhere
 from edgedeblur.errors import UserError
 from edgedeblur.progress import Log
 from edgedeblur.quantize.edq import load_edq
@@ -26,6 +27,7 @@ def compile_step(
     tuned: bool = True,
     threads: int | None = None,
     output: Path | None = None,
+    dump: Path | None = None,
 ) -> ArtefactInfo:
     """`.edq` to `artefact-<target>/` in the work directory, or to another folder.
 
@@ -33,6 +35,7 @@ def compile_step(
         database: of tuned schedules; None for the work directory's. The shipped one is asked after it.
         tuned: whether to use any.
         threads: where the artefact's caller does not say; None for the target's. output: None for the work directory's.
+        dump: a folder for what each stage of the compiler made.
 
     Raises:
         UserError: no network or target, a size that does not fit, a missing or failing tool, a missing or bad database.
@@ -47,4 +50,5 @@ def compile_step(
 
         return databases_for(one, database or workdir.tuned(database_name(one))) if tuned else []
 
-    return compile_network(loaded, described, *size, output or workdir.artefact(described.name), log, databases)
+    place, texts = output or workdir.artefact(described.name), nowhere if dump is None else into_folder(dump)
+    return compile_network(loaded, described, *size, place, log, databases, texts)

@@ -9,13 +9,17 @@ import time
 import numpy as np
 import pytest
 from artefacts import compiled
+from networks import gated_spec, random_network
 
 from edgedeblur.artefact.target import CoreCluster
 from edgedeblur.bench import measure, peers
 from edgedeblur.bench.layers import cycles_per_ms
 from edgedeblur.bench.measure import BenchOptions, bench, bench_image, check_output
+from edgedeblur.bench.peers import compare
 from edgedeblur.bench.quality import UNKNOWN, quality, recorded_quality
 from edgedeblur.errors import UserError
+from edgedeblur.quantize.check import check_network
+from edgedeblur.quantize.network import without_gates
 
 needs_qemu = pytest.mark.skipif(shutil.which("qemu-aarch64") is None, reason="needs qemu-aarch64")
 
@@ -151,3 +155,14 @@ def test_a_turn_begins_when_the_threads_of_the_one_before_have_stopped():
     peers.wait_until_idle(longest_s=30)
     assert ended
     thread.join()
+
+
+def test_peers_run_a_network_with_gates_without_them():
+    network = random_network(gated_spec())
+    plain = without_gates(network)
+    assert not plain.spec.gated and [layer.gate for layer in plain.layers] == [None] * len(plain.layers)
+    check_network(plain)
+    np.testing.assert_array_equal(plain.layers[4].weight, network.layers[4].weight)
+    shape = (2 * network.spec.multiple, 2 * network.spec.multiple, 3)
+    (peer,) = compare(network, lambda image: image, ["litert"], np.zeros(shape, np.uint8), 1)
+    assert peer.precision == "int8 (XNNPACK), without gates"

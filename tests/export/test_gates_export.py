@@ -1,4 +1,4 @@
-"""Networks with gates in ONNX Runtime: the interpreter's bytes; and why there is no TFLite of them."""
+"""Networks with gates in ONNX Runtime: the interpreter's bytes; and in LiteRT."""
 
 import dataclasses
 
@@ -8,8 +8,8 @@ import torch
 from networks import gated_spec, random_network
 from students import drawn_pair, gated_student
 from test_onnx_export import assert_one_step_at_most, run_onnx
+from test_tflite_export import run_tflite
 
-from edgedeblur.errors import UserError
 from edgedeblur.export.onnx import onnx_model
 from edgedeblur.export.tflite import tflite_model
 from edgedeblur.quantize.interpreter import run
@@ -56,7 +56,15 @@ def test_the_float_form_is_the_gated_student():
     assert 0 < np.abs(got - expected).mean() < 1, "weights keep 127 steps; nothing else is rounded"
 
 
-def test_tflite_says_why_it_takes_no_gates():
-    with pytest.raises(UserError, match="other scales for every image") as caught:
-        tflite_model(random_network(gated_spec()), 16, 16)
-    assert "onnx" in caught.value.mend
+@pytest.mark.parametrize("size", [(24, 40), (64, 48)])
+def test_gated_layers_in_litert_are_the_interpreters_but_for_rare_ties(size):
+    network = random_network(gated_spec(), seed=5)
+    found = run_tflite(tflite_model(network, *size), image_of(*size))
+    assert_one_step_at_most(found, run(network, image_of(*size)), 5e-2)
+
+
+def test_a_trained_gated_student_is_the_same_picture_in_litert():
+    student, (image, _) = gated_student(), drawn_pair(5)
+    network = quantise_student(student, [image], QuantiseOptions("mse"))
+    found = run_tflite(tflite_model(network, 64, 64), image)
+    assert_one_step_at_most(found, run(network, image), 2e-2)

@@ -1,0 +1,87 @@
+"""What the stages of the compiler made, as text for a reader: `compile --dump FOLDER`."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgedeblur.errors import UserError
+
+if TYPE_CHECKING:
+    import tvm
+
+    from edgedeblur.compile.lower import LayerKernel
+    from edgedeblur.compile.plan import Plan
+
+Dump = Callable[[str, str], None]
+"""Told the name of a text, such as "vnni/tir/vnni_conv0_stem.py", and the text."""
+
+
+def nowhere(name: str, text: str) -> None:
+    """Keeps nothing."""
+
+
+def into_folder(folder: Path) -> Dump:
+    """Writes texts below a folder, which is made.
+
+    Raises:
+        UserError: the folder exists and holds something, or cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = next(folder.iterdir(), None)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written: {error.strerror}", "choose another folder", 2) from None
+    if held is not None:
+        raise UserError(f"{folder} is not empty: it holds {held.name}", "choose another folder for --dump", 2)
+
+    def write(name: str, text: str) -> None:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
+
+    return write
+
+
+def below(dump: Dump, folder: str) -> Dump:
+    """A dump into a folder of another."""
+    return dump if dump is nowhere else lambda name, text: dump(f"{folder}/{name}", text)
+
+
+def layers_text(kernels: "Sequence[LayerKernel]") -> str:
+    """Every layer in order: what it reads and makes, how its kernel is cut up."""
+    lines = ["# layer: operation; input -> output, [height, width, channels]; schedule"]
+    for kernel in kernels:
+        layer = kernel.layer
+        reads = ", ".join(filter(None, (kernel.source, kernel.residual)))
+        lines.append(
+            f"{layer.name}: {' + '.join(layer.fused) or 'conv'} of {reads}; "
+            f"{list(layer.source)} -> {list(layer.out)}; {kernel.schedule}"
+        )
+    return "\n".join(lines)
+
+
+def plan_text(plan: "Plan") -> str:
+    """The calls in order, every operand with its place, offset, shape and type."""
+    lines = [
+        f"# {plan.height}x{plan.width}; arena {plan.arena_bytes:,}, workspace of a thread {plan.workspace_bytes:,}, "
+        f"constants {len(plan.constants):,} bytes"
+    ]
+    for call in plan.calls:
+        lines.append(f"{call.symbol}  # {call.layer}, {call.macs:,} multiply-accumulates")
+        lines += [
+            f"    {name}: {operand.dtype}{list(operand.shape)} at {operand.place} + {operand.offset}"
+            for name, operand in zip(call.names, call.operands, strict=True)
+        ]
+    return "\n".join(lines)
+
+
+def graph_text(module: "tvm.IRModule") -> str:
+    """The Relax function that calls the kernels, without the kernels."""
+    from edgedeblur.compile.lower import ENTRY  # loads TVM
+
+    return module[ENTRY].script()
+
+
+def named_functions(module: "tvm.IRModule") -> "list[tuple[str, tvm.tirx.PrimFunc]]":
+    """The kernels of a module by their symbols, in order."""
+    return sorted(((var.name_hint, function) for var, function in module.functions.items()), key=lambda one: one[0])
