@@ -201,11 +201,11 @@ def hidden(*folders: Path) -> list[str]:
 
 
 def _outputs(work: Path) -> list[Path]:
-    """Files of the folder, and artefacts as one."""
+    """Files of the folder, and artefacts as one; not TensorBoard's, which grow as logs do."""
     return [
         path
         for path in work.rglob("*")
-        if not any(part.startswith(".") for part in path.relative_to(work).parts)
+        if not any(part.startswith(".") or part == "tensorboard" for part in path.relative_to(work).parts)
         and not any(part.startswith("artefact-") for part in path.relative_to(work).parts[:-1])
     ]
 
