@@ -161,6 +161,8 @@ def _report(error: BaseException, context: click.Context) -> int:
 
 
 def _file_error(error: OSError) -> tuple[str, str | None]:
+    if error.errno == errno.ENOENT and not error.filename and os.stat(".").st_nlink == 0:
+        return "the current folder is no longer there", "cd to one that is"
     place = f"{error.filename}: " if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):  # others may come from reading
         reason, mend = describe(error.errno, Path(str(error.filename or ".")).parent)

@@ -41,11 +41,16 @@ def require_regular(path: Path, origin: Origin) -> int:
         raise _unreadable(path, error, origin) from None
     if stat.S_ISDIR(found.st_mode):
         raise UserError(f"{path} is a folder; a file is needed", origin.fix, origin.exit_code)
-    for is_kind, name in _KINDS:
-        if is_kind(found.st_mode):
-            message = f"{path} is {name}, not a regular file"
-            raise UserError(message, "copy what it gives into a file, and name that", origin.exit_code)
+    special = special_kind(found.st_mode)
+    if special is not None:
+        message = f"{path} is {special}, not a regular file"
+        raise UserError(message, "copy what it gives into a file, and name that", origin.exit_code)
     return found.st_size
+
+
+def special_kind(mode: int) -> str | None:
+    """What a file of this `st_mode` is where it is neither a regular file nor a folder."""
+    return next((name for is_kind, name in _KINDS if is_kind(mode)), None)
 
 
 def read_contents(path: Path, limit: int, origin: Origin) -> bytes:

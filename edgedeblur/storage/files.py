@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgedeblur.errors import UserError
+from edgedeblur.storage.contents import special_kind
 from edgedeblur.storage.failures import cannot_write
 from edgedeblur.storage.temporary import new_file, new_folder, remove, remove_leftovers
 
@@ -22,10 +23,13 @@ _CURRENT_FOLDER, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of renameat
 def atomic_path(destination: str | Path) -> Iterator[Path]:
     """A temporary path beside `destination`, renamed onto it when the block ends without an error.
 
+    A link stays one: what it leads to is written.
+
     Raises:
-        UserError: the folder cannot be written, the name is too long, or the disk is full.
+        UserError: the folder cannot be written, the name is too long, or the disk is full; a device or a pipe has that
+            name, which the rename would replace.
     """
-    destination, temporary = Path(destination), None
+    destination, temporary = _followed(destination), None
     try:
         _prepare(destination)
         if destination.is_dir():
@@ -47,9 +51,9 @@ def atomic_folder(destination: str | Path) -> Iterator[Path]:
     """As `atomic_path` for a whole folder; an existing folder of that name is replaced at the end.
 
     The two change places in one step, where the file system can (those of Linux can, NFS cannot: there a process that
-    is killed between two renames leaves neither).
+    is killed between two renames leaves neither). Links, devices and pipes as for `atomic_path`.
     """
-    destination, temporary = Path(destination), None
+    destination, temporary = _followed(destination), None
     try:
         _prepare(destination)
         temporary = new_folder(destination.parent)
@@ -77,9 +81,9 @@ def require_writable(destination: str | Path) -> None:
     """Says before long work what would prevent its result from being written at the end.
 
     Raises:
-        UserError: the folder cannot be made or written, or the name is too long.
+        UserError: the folder cannot be made or written, the name is too long, or a device or a pipe has it.
     """
-    destination = Path(destination)
+    destination = _followed(destination)
     try:
         _prepare(destination)
         remove(new_file(destination.parent))
@@ -101,12 +105,24 @@ def write_json(destination: str | Path, value: object) -> None:
     write_text(destination, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 
+def _followed(destination: str | Path) -> Path:
+    """The path, or what it leads to where it is a link: a rename would replace the link itself."""
+    return Path(os.path.realpath(destination) if os.path.islink(destination) else destination)
+
+
 def _prepare(destination: Path) -> None:
-    """Makes the folder, without leftovers of killed processes; OSError where the name is too long."""
+    """Makes the folder, without leftovers of killed processes.
+
+    Raises:
+        OSError: the name is too long. UserError: it is a device's, a pipe's or a socket's.
+    """
     destination.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(destination.parent)
     with contextlib.suppress(FileNotFoundError):
-        destination.lstat()
+        special = special_kind(destination.lstat().st_mode)
+        if special is not None:
+            fix = "choose another output path; where there is --json, --json - writes to stdout"
+            raise UserError(f"cannot write {destination}: it is {special}, not a regular file", fix)
 
 
 def _sync(path: Path) -> None:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from edgedeblur.command_line import how_to_resume
-from edgedeblur.errors import INTERRUPTED, UserError
+from edgedeblur.errors import UserError
 from edgedeblur.training.processes import Processes
 from edgedeblur.training.progress import Reporter
 from edgedeblur.training.recipe import Fitting
@@ -73,18 +73,19 @@ def run_loop(
         while (fraction := options.budget.fraction(state.step, state.seconds)) < 1:
             state.set_rates(rate_factor(state.step, fraction, options.fitting.schedule, options.fitting.warm_up))
             losses = step_function(next(stream), fraction)
-            losses, stop, now = _agreed(state.processes, losses, interrupted(), clock.seconds())
+            signalled = interrupted()
+            losses, stop, now = _agreed(state.processes, losses, signalled is not None, clock.seconds())
             _require_finite(state, losses, saver)
             state.finish_step(now)
             reporter.step(state, options.budget, losses)
             if stop:
                 saver.save()
-                raise state.processes.told_once(saver.interrupted())
+                raise state.processes.told_once(saver.interrupted(signalled or signal.SIGINT))
             saver.save_if_due()
             if state.processes.first and now - last_validation >= 60 * options.validate_minutes:
                 reporter.validation(state, validate())
                 last_validation = clock.seconds()
-    saver.save()
+        saver.save()
     if not state.processes.first:
         return {}
     result = validate()
@@ -136,13 +137,13 @@ class _Saver:
         kept = f"the state of step {self.saved_step} is kept in {self.path}"
         return kept, "go on from it with --resume and a lower --rate"
 
-    def interrupted(self) -> UserError:
-        """What to tell when the state has been saved."""
+    def interrupted(self, number: int) -> UserError:
+        """What to tell when the state has been saved after that signal."""
         self.state.processes.wait_for_all()  # torchrun ends all when the first process is gone
         return UserError(
             f"stopped at step {self.state.step}; the state is in {self.path}",
             how_to_resume(),
-            exit_code=INTERRUPTED,
+            exit_code=128 + number,  # as shells have it
         )
 
 
@@ -168,8 +169,12 @@ def _without_denormals() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _interruption() -> Iterator[Callable[[], bool]]:
-    """Within the block the first SIGINT, SIGTERM or SIGHUP is only noted, so that a step can end and be saved."""
+def _interruption() -> Iterator[Callable[[], int | None]]:
+    """Within the block SIGINT, SIGTERM and SIGHUP are only noted, so that a step can end and be saved.
+
+    Gives a function that returns the first that came, None without any. A block that ends without an error in spite of
+    one is followed by that signal.
+    """
     seen: list[int] = []
     previous = {}
     try:
@@ -178,7 +183,9 @@ def _interruption() -> Iterator[Callable[[], bool]]:
     except ValueError:
         pass  # not the main thread: its owner handles signals
     try:
-        yield lambda: bool(seen)
+        yield lambda: seen[0] if seen else None
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+    if seen:
+        signal.raise_signal(seen[0])  # it came after the last step had asked

@@ -7,10 +7,12 @@ import subprocess
 import sys
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from edgedeblur.cli.main import COMMANDS, Commands, cli
+from edgedeblur.data.images import write_image
 from edgedeblur.errors import UserError
 
 
@@ -42,6 +44,16 @@ def test_a_failure_is_one_message_and_an_exit_code(monkeypatch, error, code, lin
     assert result.stdout == ""
     for line, found in zip(lines, result.stderr.splitlines(), strict=True):
         assert found.startswith(line)
+
+
+def test_a_current_folder_that_was_removed_is_named(tmp_path):
+    code = "import os, sys; os.rmdir(os.getcwd()); from edgedeblur.cli.main import main; main()"
+    write_image(tmp_path / "a.png", np.zeros((16, 16, 3), np.uint8))
+    (tmp_path / "gone").mkdir()
+    command = [sys.executable, "-c", code, "deblur", tmp_path / "a.png", "out.png"]
+    done = subprocess.run(command, cwd=tmp_path / "gone", capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-2:] == ["error: the current folder is no longer there", "  cd to one that is"]
 
 
 def test_debug_adds_the_traceback_of_an_unexpected_error_but_not_of_the_users_mistake(monkeypatch):

@@ -10,12 +10,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 from model_files import photo, write_quantised, write_student, write_teacher
 
 from edgedeblur.artefact.folder import load_artefact
+from edgedeblur.artefact.target import load_target
+from edgedeblur.compile.artefact import compile_network
 from edgedeblur.compile.schedules.tuned import read_database
 from edgedeblur.data.images import read_image, write_image
 from edgedeblur.quantize.edq import load_edq
+from edgedeblur.report.schema import read_report
 from edgedeblur.storage.digests import digest
 from edgedeblur.student.model_file import read_model
 from edgedeblur.training.state import read_training_state
@@ -37,10 +41,37 @@ class Command:
 _TINY = ("--teacher", "teacher.safetensors", "--tier", "nano", "--init", "none")
 _TRAINING = ("--batch", "1", "--crop", "32", "--device", "cpu", "--precision", "float32", "--no-tensorboard")
 _SIZE = ("--size", "32x48", "--target", "x86-64-v3")
+_TRAIN = ("train", "--recipe", "train.toml", "--data", "photos", "--validation", "pairs", *_TRAINING)
+_LAYERS = ("--layers", "up0", "--layers", "stem")
+_TRAIN_RECIPE = """\
+[network]
+widths = [8, 8, 16]
+encoder_blocks = [0, 0, 1]
+decoder_blocks = [0, 0]
+
+[content]
+charbonnier = 1.0
+
+[adversary]
+kind = "lsgan"
+weight = 1e-3
+width = 8
+"""
 
 
 def commands() -> dict[str, Command]:
     listed = [
+        Command(
+            "synth",
+            ("synth", f"{WORK}/made", "--data", "photos:photos", "--count", "6", "--size", "32x48")
+            + ("--contact-sheet", f"{WORK}/sheet.png"),
+            digest,
+        ),
+        Command(
+            "train",
+            (*_TRAIN, "--steps", "6", "--checkpoint-minutes", "0.0001", "--workdir", WORK),
+            lambda work: _weights(work / "teacher.safetensors"),
+        ),
         Command(
             "distill",
             ("distill", *_TINY, "--data", "photos", "--validation", "pairs", *_TRAINING)
@@ -58,21 +89,22 @@ def commands() -> dict[str, Command]:
             lambda work: digest(work / "artefact-x86-64-v3"),
         ),
         Command("deblur", ("deblur", "photos", f"{WORK}/restored", "-m", "quantised.edq"), digest),
+        Command("video", ("deblur", "film.avi", f"{WORK}/film.mp4", "-m", "quantised.edq"), digest),
+        Command("export", ("export", "quantised.edq", "--format", "tflite", "-o", f"{WORK}/a.tflite"), digest),
+        Command(
+            "evaluate",
+            ("evaluate", "pairs", "-m", "quantised.edq", "-m", "student.safetensors", "--json", f"{WORK}/found.json"),
+            lambda work: [path.name for path in work.iterdir()],  # it holds times
+        ),
+        Command(
+            "bench",
+            ("bench", "artefact", "--runs", "300", "--workdir", WORK),
+            lambda work: [read_report(work / f"report{suffix}.json").int8.convolutions for suffix in ("", "-host")],
+            (0, 3),
+        ),
         Command(
             "tune",
-            (
-                "tune",
-                "quantised.edq",
-                *_SIZE,
-                "--trials",
-                "2",
-                "--layers",
-                "up0",
-                "--layers",
-                "stem",
-                "--workdir",
-                WORK,
-            ),
+            ("tune", "quantised.edq", *_SIZE, "--trials", "2", *_LAYERS, "--workdir", WORK),
             lambda work: sorted(str(layer.shape) for layer in read_database(work / "tuned" / "x86-64-v3.toml").layers),
         ),
         Command(
@@ -95,8 +127,43 @@ def make_inputs(folder: Path) -> Path:
         write_image(folder / "photos" / f"{number}.png", photo(64, 80, number))
         write_image(folder / "pairs" / "blur" / f"{number}.png", photo(64, 64, number))
         write_image(folder / "pairs" / "sharp" / f"{number}.png", photo(64, 64, number + 4))
+    write_film(folder / "film.avi")
+    (folder / "train.toml").write_text(_TRAIN_RECIPE)
     (folder / WORK).mkdir()
     return folder
+
+
+def make_artefact(inputs: Path) -> None:
+    """What `bench` measures, beside the other inputs; it takes a minute."""
+    compile_network(load_edq(inputs / "quantised.edq"), load_target("host"), 256, 256, inputs / "artefact")
+
+
+def write_film(path: Path) -> None:
+    """Six frames of 48x64."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25, (64, 48))
+    for number in range(6):
+        writer.write(photo(48, 64, number))
+    writer.release()
+
+
+def film_frames(path: Path) -> int:
+    """How many there are.
+
+    Raises:
+        ValueError: none, or not the six.
+    """
+    film, frames = cv2.VideoCapture(str(path)), 0
+    while film.read()[0]:
+        frames += 1
+    if frames != 6:
+        raise ValueError(f"{frames} frames of 6")
+    return frames
+
+
+def read_tflite(path: Path) -> None:
+    from ai_edge_litert.interpreter import Interpreter
+
+    Interpreter(str(path)).allocate_tensors()
 
 
 def copy_inputs(inputs: Path, folder: Path) -> Path:
@@ -112,7 +179,10 @@ def damaged(work: Path) -> list[str]:
         ".pt": read_training_state,
         ".png": read_image,
         ".json": lambda path: json.loads(path.read_text()),
+        ".jsonl": lambda path: [json.loads(line) for line in path.read_text().splitlines()],
         ".toml": read_database,
+        ".mp4": film_frames,
+        ".tflite": read_tflite,
     }
     found = []
     for path in _outputs(work):
@@ -132,11 +202,11 @@ def hidden(*folders: Path) -> list[str]:
 
 
 def _outputs(work: Path) -> list[Path]:
-    """Files of the folder, and artefacts as one."""
+    """Files of the folder, and artefacts as one; not TensorBoard's, which grow as logs do."""
     return [
         path
         for path in work.rglob("*")
-        if not any(part.startswith(".") for part in path.relative_to(work).parts)
+        if not any(part.startswith(".") or part == "tensorboard" for part in path.relative_to(work).parts)
         and not any(part.startswith("artefact-") for part in path.relative_to(work).parts[:-1])
     ]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
-from commands import commands, make_inputs
+from commands import commands, make_artefact, make_inputs
 from trials import SIGNALS, Server, Tally, Trials, undisturbed
 
 _SIZES_KB = (4, 16, 64, 256, 1024, 4096)
@@ -30,6 +30,8 @@ def main() -> int:
     tally, begin = Tally(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="edgedeblur-faults-") as folder, Server() as server:
         inputs = make_inputs(Path(folder) / "inputs")
+        if "bench" in options.commands.split(","):
+            make_artefact(inputs)
         for name in options.commands.split(","):
             disturb(server, inputs, Path(folder) / name, name, options, tally)
     for what, count in sorted(tally.counts.items()):

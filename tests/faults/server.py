@@ -13,7 +13,10 @@ import sys
 import tempfile
 import time
 
-_COMMANDS = ("run", "distill", "quantize", "compile", "deblur", "tune")
+_COMMANDS = (
+    *("run", "train", "synth", "distill", "quantize", "compile", "bench", "tune"),
+    *("deblur", "evaluate", "export"),
+)
 
 
 def main() -> None:
@@ -32,6 +35,11 @@ def load_everything() -> None:
         importlib.import_module(f"edgedeblur.cli.{name}")
     for name in (
         "edgedeblur.workflow.run",
+        "edgedeblur.train.generator",
+        "edgedeblur.data.synth",
+        "edgedeblur.bench.measure",
+        "edgedeblur.restore.evaluation.evaluate",
+        "edgedeblur.export.tflite",
         "edgedeblur.tune.tuning",
         "edgedeblur.compile.schedules.choose",
         "edgedeblur.compile.build",

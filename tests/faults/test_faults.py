@@ -2,8 +2,10 @@
 
 import random
 import signal
+import subprocess
 
 import pytest
+import trials
 from commands import commands, make_inputs
 from trials import Server, Tally, Trials, undisturbed
 
@@ -44,8 +46,23 @@ def test_the_harness_sees_what_it_looks_for(disturb, tmp_path):
     assert "another result" in trials.tally.failures[2]
 
 
+def test_the_harness_sees_a_program_that_still_runs(monkeypatch):
+    monkeypatch.setattr(trials, "_SURVIVAL_S", 0.0)
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as program:
+        assert trials.survivors(program.pid) == ["sleep 60 "]
+        trials.end_by(program.pid, signal.SIGINT)
+        assert program.wait() == -signal.SIGINT and trials.survivors(program.pid) == []
+
+
 @pytest.mark.parametrize(
-    ("name", "number"), [("distill", signal.SIGKILL), ("distill", signal.SIGINT), ("deblur", signal.SIGTERM)]
+    ("name", "number"),
+    [
+        ("distill", signal.SIGKILL),
+        ("distill", signal.SIGINT),
+        ("deblur", signal.SIGTERM),
+        ("video", signal.SIGINT),
+        ("synth", signal.SIGTERM),
+    ],
 )
 def test_a_killed_command_goes_on(disturb, name, number):
     trials = disturb(name)

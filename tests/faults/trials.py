@@ -17,6 +17,7 @@ from commands import WORK, Command, copy_inputs, damaged, hidden
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 _TIMEOUT_S = 600.0
+_SURVIVAL_S = 3.0  # a killed command's programs are gone by then
 _GO_ON = "to go on: edgedeblur "
 
 
@@ -108,9 +109,10 @@ class Trials:
         process = place.start(self.command.words)
         code = place.wait(process, rng.uniform(0, self.seconds))
         if code is None:
-            os.kill(process, number)
+            end_by(process, number)
             code = place.wait(process)
         self._look(place, code, number, what)
+        self.tally.require(not (left := survivors(process)), f"{what}: still running: {left}")
         self.tally.counts[f"{self.command.name}: {number.name}"] += 1
         self._go_on(place, what)
 
@@ -255,6 +257,31 @@ def undisturbed(server: Server, inputs: Path, folder: Path, command: Command) ->
     code, told = place.run(command.words)
     assert code in command.codes, f"{command.name} ended with {code}: {told}"
     return command.result(place.work), time.monotonic() - begin
+
+
+def end_by(process: int, number: signal.Signals) -> None:
+    """A signal to a command; Ctrl-C as a terminal sends it, to the programs that the command runs too."""
+    (os.killpg if number == signal.SIGINT else os.kill)(process, number)
+
+
+def survivors(session: int) -> list[str]:
+    """The programs of a session (the command's process id) that still run once they had time to end."""
+    end = time.monotonic() + _SURVIVAL_S
+    while (found := _programs(session)) and time.monotonic() < end:
+        time.sleep(0.02)
+    return found
+
+
+def _programs(session: int) -> list[str]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            state, _, _, of_session = (path / "stat").read_text().rpartition(")")[2].split()[:4]
+            if int(of_session) == session and state != "Z":
+                found.append((path / "cmdline").read_text().replace("\0", " ")[:200])
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended meanwhile
+    return found
 
 
 def _printed(told: str) -> list[str] | None:

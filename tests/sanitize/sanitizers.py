@@ -20,7 +20,7 @@ import numpy as np
 import tvm
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
-from networks import random_network, single_layer_spec, tiny_spec
+from networks import gated_spec, random_network, single_layer_spec, tiny_spec
 
 from edgedeblur.artefact import names
 from edgedeblur.artefact.names import CONSTANTS, MODEL_C
@@ -31,6 +31,7 @@ from edgedeblur.compile.linking import link
 from edgedeblur.compile.lower import kernel_module, lower
 from edgedeblur.quantize import interpreter
 from edgedeblur.quantize.network import QuantisedNetwork
+from edgedeblur.student import student_spec
 
 DRIVER = Path(__file__).with_name("driver.c")
 TSAN_CALLS = Path(__file__).with_name("tsan_calls.c")
@@ -68,9 +69,15 @@ class Mode:
 
 
 def cases() -> list[Case]:
-    """One of everything, 3x3 of an odd size, and 5x5 of an image that is smaller than its window."""
+    """Every operation without gates and with them, Winograd's method by blocks of channels, 3x3 of an odd size, and 5x5
+    of an image that is smaller than its window.
+
+    "gated" is so large that several threads add up one of its gates.
+    """
     return [
         Case("tiny", random_network(tiny_spec()), 24, 40),
+        Case("gated", random_network(gated_spec()), 104, 168),
+        Case("nano-gates", random_network(student_spec("nano", gates=True)), 48, 64),
         Case("conv3x3", random_network(single_layer_spec()), 17, 23),
         Case("conv5x5", random_network(single_layer_spec(kernel=5)), 1, 3),
     ]

@@ -4,6 +4,7 @@ import errno
 import os
 import resource
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -80,6 +81,39 @@ def test_temporaries_of_the_living_and_of_other_machines_stay(tmp_path, monkeypa
     monkeypatch.setattr(temporary, "_looked_through", set())
     remove_leftovers(tmp_path)
     assert set(tmp_path.iterdir()) == before - {tmp_path / living}
+
+
+def test_an_output_takes_no_pipes_or_devices_place(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    kinds = {"pipe": "a named pipe", "link": "a named pipe"}
+    if os.getuid() == 0:
+        os.mknod(tmp_path / "device", stat.S_IFCHR | 0o600, os.makedev(1, 3))
+        kinds["device"] = "a device"
+    before = {path: path.lstat().st_ino for path in tmp_path.iterdir()}
+    for name, kind in kinds.items():
+        for write in (
+            require_writable,
+            lambda path: write_text(path, "new"),
+            lambda path: atomic_folder(path).__enter__(),
+        ):
+            with pytest.raises(UserError, match=f"it is {kind}, not a regular file"):
+                write(tmp_path / name)
+    assert {path: path.lstat().st_ino for path in tmp_path.iterdir()} == before
+
+
+def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path):
+    (tmp_path / "other").mkdir()
+    for name in ("there", "not yet there", "folder"):
+        (tmp_path / name).symlink_to(tmp_path / "other" / name)
+    (tmp_path / "other" / "there").write_text("old")
+    write_text(tmp_path / "there", "new")
+    write_text(tmp_path / "not yet there", "new")
+    with atomic_folder(tmp_path / "folder") as folder:
+        (folder / "file").write_text("new")
+    assert all(path.is_symlink() for path in tmp_path.iterdir() if path.name != "other")
+    assert [path.read_text() for path in sorted((tmp_path / "other").rglob("*")) if path.is_file()] == ["new"] * 3
+    assert sorted(path.name for path in (tmp_path / "other").iterdir()) == ["folder", "not yet there", "there"]
 
 
 @pytest.mark.parametrize("suffix", ["", ".png", ".safetensors", "." + "s" * 100])

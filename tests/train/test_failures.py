@@ -14,7 +14,7 @@ import torch
 from click.testing import CliRunner
 
 from edgedeblur.cli.main import cli
-from edgedeblur.errors import INTERRUPTED, UserError
+from edgedeblur.errors import UserError
 from edgedeblur.generators.trainable import NETWORKS
 from edgedeblur.student.model_file import read_model
 from edgedeblur.train import step as stepping
@@ -176,16 +176,17 @@ def test_the_perceptual_loss_takes_part_and_its_file_is_part_of_the_run(run, tmp
         train_generator(dataclasses.replace(options, resume=True))
 
 
-def test_interrupting_the_command_saves_the_state_and_exits_with_130(run, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupting_the_command_saves_the_state_and_exits_as_shells_have_it(run, tmp_path, number):
     options = run()
     words = ["train", "--recipe", options.recipe, "--data", options.data[0], "--steps", "100000", "--device", "cpu"]
     command = [sys.executable, "-m", "edgedeblur.cli.main", *words, "-o", str(options.output), "--no-tensorboard"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     first = process.stderr.readline()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     told = process.communicate(timeout=120)[1]
     assert first.startswith("step 1 ")
-    assert process.returncode == INTERRUPTED and "stopped at step" in told and "Traceback" not in told
+    assert process.returncode == 128 + number and "stopped at step" in told and "Traceback" not in told
     assert read_training_state(tmp_path / "t.state.pt")["step"] > 0
     assert not options.output.exists()
 

@@ -91,7 +91,7 @@ def test_the_command_that_ctrl_c_prints_goes_on(distill, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Reporter, "step", interrupted)
         stopped = distill()
-    assert stopped.exit_code == 130 and "stopped at step" in stopped.stderr
+    assert stopped.exit_code == 128 + signal.SIGTERM and "stopped at step" in stopped.stderr
     state = tmp_path / "my student.state.pt"
     before = state.read_bytes()
     again = distill("--seed", "5")
@@ -103,6 +103,21 @@ def test_the_command_that_ctrl_c_prints_goes_on(distill, tmp_path, monkeypatch):
     assert finished.exit_code == 0 and "my student.safetensors" in finished.stdout, finished.stderr
     assert not state.exists() and finished_path(tmp_path / "my student.safetensors").exists()
     assert distill("--seed", "5").exit_code == 0
+
+
+def test_ctrl_c_in_the_last_step_is_not_lost(distill, tmp_path, monkeypatch):
+    """It comes when no further step asks for it; `run` would go on with quantising."""
+
+    def interrupted(reporter, state, budget, losses):
+        if state.step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Reporter, "step", interrupted)
+        stopped = distill()
+    assert stopped.exit_code == 130 and "to go on: edgedeblur distill" in stopped.stderr
+    assert read_training_state(tmp_path / "my student.state.pt")["step"] == 3
+    assert distill("--resume").exit_code == 0
 
 
 def test_ctrl_c_before_anything_is_saved_says_so(distill, monkeypatch):
