@@ -31,7 +31,15 @@ ORDER = (
     "workflow",
     "cli",
 )
-COMMON = {"command_line", "errors", "metrics", "processes", "progress", "sizes"}  # modules that any package may use
+COMMON = {
+    "command_line",
+    "errors",
+    "metrics",
+    "processes",
+    "progress",
+    "sizes",
+    "tiles",
+}  # modules that any package may use
 OPEN = {"api", "__init__"}  # what users import; may use everything
 PER_COMMAND = {"cli", "workflow"}  # a file per command
 MOST_FILES, MOST_LINES, MOST_LINES_OF_A_FUNCTION = 16, 300, 50

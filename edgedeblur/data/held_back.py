@@ -1,34 +1,25 @@
 """Validation pictures: whole pairs from folders, or a part of the training data that is held back."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from edgedeblur.data.blur.gopro import MAX_FRAMES
-from edgedeblur.data.pairs import Pair, find_pairs
+from edgedeblur.data.pairs import Pair, PairInMemory, find_pairs
 from edgedeblur.data.sources import Frames, Mixture, Pairs, Photos, Source
 
 SHARE = 0.05
 _CROPS, _CROP_SIZE = 12, 256
 
 
-@dataclass(frozen=True)
-class ValidationPair:
-    """A blurred and a sharp picture, uint8 HxWx3 RGB, and the group whose mean they count in."""
-
-    group: str
-    blur: np.ndarray
-    sharp: np.ndarray
-
-
-def validation_from_folders(folders: Sequence[str]) -> list[ValidationPair]:
+def validation_from_folders(folders: Sequence[str]) -> list[PairInMemory]:
     """Every pair of the folders, full frame.
 
     Raises:
         UserError: a folder holds no pairs, or a pair cannot be read.
     """
-    return [ValidationPair(pair.group, *pair.read()) for folder in folders for pair in find_pairs(folder)]
+    return [PairInMemory(pair.group, pair.name, *pair.read()) for folder in folders for pair in find_pairs(folder)]
 
 
 def hold_back(source: Source, seed: int) -> tuple[Source, Source | None]:
@@ -62,10 +53,10 @@ def always_blurred(source: Photos) -> Photos:
     return replace(source, recipe=replace(recipe, still_share=0.0, slight_share=0.0))
 
 
-def fixed_pairs(source: Source, seed: int) -> list[ValidationPair]:
+def fixed_pairs(source: Source, seed: int) -> list[PairInMemory]:
     """Twelve crops of 256x256 from a source, the same for the same seed."""
     draws = (source.draw(np.random.default_rng((seed, 0xF1D, index)), _CROP_SIZE) for index in range(_CROPS))
-    return [ValidationPair("held back", blur, sharp) for blur, sharp in draws]
+    return [PairInMemory("held back", str(index), *pair) for index, pair in enumerate(draws)]
 
 
 def _split(items: tuple, rng: np.random.Generator) -> tuple[tuple, tuple]:

@@ -38,6 +38,22 @@ class Pair:
         return blur, sharp
 
 
+@dataclass(frozen=True)
+class PairInMemory:
+    """A blurred and a sharp picture, uint8 [H, W, 3] RGB of one size, and the group whose mean they count in."""
+
+    group: str
+    name: str
+    blur: np.ndarray
+    sharp: np.ndarray
+
+    def read(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.blur, self.sharp
+
+
+AnyPair = Pair | PairInMemory
+
+
 def has_pairs(folder: str | Path) -> bool:
     """Whether a folder is laid out as pairs: it holds a `blur` folder with a `sharp` folder beside it."""
     return any((found.parent / "sharp").is_dir() for found in _blur_folders(Path(folder)))

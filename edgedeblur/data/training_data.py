@@ -8,7 +8,8 @@ from pathlib import Path
 from edgedeblur.data.blur.recipe import BlurRecipe
 from edgedeblur.data.blur.shake_log import ShakeLogs, read_shake_logs
 from edgedeblur.data.default_set import default_set
-from edgedeblur.data.held_back import ValidationPair, always_blurred, fixed_pairs, hold_back, validation_from_folders
+from edgedeblur.data.held_back import always_blurred, fixed_pairs, hold_back, validation_from_folders
+from edgedeblur.data.pairs import PairInMemory
 from edgedeblur.data.sources import Frames, Mixture, Pairs, Photos, Source, open_source, split_share
 from edgedeblur.errors import UserError
 
@@ -20,7 +21,7 @@ class TrainingData:
     """What to draw from, what to measure on, and what was given in words (folder names without their paths)."""
 
     source: Source
-    validation: list[ValidationPair]
+    validation: list[PairInMemory]
     described: list[str]
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
-from edgedeblur.data.held_back import ValidationPair
+from edgedeblur.data.pairs import PairInMemory
 from edgedeblur.distill.recipe import DistillRecipe
 from edgedeblur.errors import UserError
 from edgedeblur.generators.generator import Generator
@@ -32,7 +32,7 @@ class Before:
 
 
 def measure_before(
-    pairs: Sequence[ValidationPair], teacher: Generator, student: nn.Module, multiple: int, compute: Compute
+    pairs: Sequence[PairInMemory], teacher: Generator, student: nn.Module, multiple: int, compute: Compute
 ) -> Before:
     """Measure all three on at most eight pairs, spread evenly, each cut to its middle 512x512.
 
@@ -75,7 +75,7 @@ def decide_teaching(recipe: DistillRecipe, before: Before) -> tuple[DistillRecip
     ]
 
 
-def _middle(pair: ValidationPair) -> ValidationPair:
+def _middle(pair: PairInMemory) -> PairInMemory:
     top, left = (max(0, (side - _SIDE) // 2) for side in pair.blur.shape[:2])
     window = slice(top, top + _SIDE), slice(left, left + _SIDE)
     return replace(pair, blur=pair.blur[window], sharp=pair.sharp[window])

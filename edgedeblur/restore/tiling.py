@@ -10,12 +10,12 @@ at its end, and reflected over the rest. So each half of the image is next to th
 network of the image's size: what the network pads with at every layer cannot be had by padding the image.
 """
 
-import math
 from collections.abc import Callable
 
 import numpy as np
 
 from edgedeblur.errors import UserError
+from edgedeblur.tiles import span, tile_starts, tile_weights
 
 OVERLAP = 64
 MAX_WHOLE_PIXELS = 1920 * 1088
@@ -56,42 +56,6 @@ def restore_any_size(
     return np.ascontiguousarray(restored[:height, :width])
 
 
-def tile_starts(length: int, tile: int, overlap: int, multiple: int) -> list[int]:
-    """Where the tiles of one axis begin: as few as give each neighbour the overlap, spread evenly, the last at the end.
-
-    Starts are multiples of `multiple` (the end of the axis is one as well), so a strided network sees the same grid in
-    every tile. A tile that is longer than the axis begins with it, and another, which begins before it, ends with it.
-    """
-    if length == tile:
-        return [0]
-    if length < tile:
-        return [0, length - tile]
-    stride = max(multiple, tile - min(overlap, tile // 2))
-    count = math.ceil((length - tile) / stride) + 1
-    last = length - tile
-    return [last * index // (count - 1) // multiple * multiple for index in range(count - 1)] + [last]
-
-
-def tile_weights(starts: list[int], tile: int, length: int) -> list[np.ndarray]:
-    """One float32 weight per tile of an axis, for what of the axis it covers; at every position they add up to one."""
-    spans = [_span(start, tile, length) for start in starts]
-    weights = [np.ones(end - start, np.float32) for start, end in spans]
-    for index in range(len(spans) - 1):
-        shared = spans[index][1] - spans[index + 1][0]
-        ramp = _ramp(shared)
-        weights[index][len(weights[index]) - shared :] *= 1.0 - ramp
-        weights[index + 1][:shared] *= ramp
-    total = np.zeros(length, np.float32)
-    for (start, end), weight in zip(spans, weights, strict=True):
-        total[start:end] += weight
-    return [weight / total[start:end] for (start, end), weight in zip(spans, weights, strict=True)]
-
-
-def _span(start: int, tile: int, length: int) -> tuple[int, int]:
-    """The part of the axis that a tile covers: first position, and one after the last."""
-    return max(start, 0), min(start + tile, length)
-
-
 def _run_tiles(image: np.ndarray, run: RunExact, tile: tuple[int, int], multiple: int, overlap: int) -> np.ndarray:
     height, width = image.shape[:2]
     rows = tile_starts(height, tile[0], overlap, multiple)
@@ -101,20 +65,13 @@ def _run_tiles(image: np.ndarray, run: RunExact, tile: tuple[int, int], multiple
     blended = np.zeros((height, width, 3), np.float32)
     for y, row_weight in zip(rows, row_weights, strict=True):
         for x, column_weight in zip(columns, column_weights, strict=True):
-            (top, bottom), (left, right) = _span(y, tile[0], height), _span(x, tile[1], width)
+            (top, bottom), (left, right) = span(y, tile[0], height), span(x, tile[1], width)
             around = ((top - y, y + tile[0] - bottom), (left - x, x + tile[1] - right), (0, 0))
             restored = run(np.pad(image[top:bottom, left:right], around, mode="reflect"))
             inside = restored[top - y : bottom - y, left - x : right - x]
             weight = np.outer(row_weight, column_weight)[:, :, None]
             blended[top:bottom, left:right] += weight * inside
     return np.clip(np.rint(blended), 0, 255).astype(np.uint8)
-
-
-def _ramp(shared: int) -> np.ndarray:
-    """0 on the first quarter of an overlap, 1 on the last, a straight line between."""
-    margin = shared // 4
-    position = np.arange(shared, dtype=np.float32) + 0.5
-    return np.clip((position - margin) / max(shared - 2 * margin, 1), 0.0, 1.0)
 
 
 def _tile_size(height: int, width: int, multiple: int) -> tuple[int, int]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from edgedeblur.data.held_back import ValidationPair
+from edgedeblur.data.pairs import PairInMemory
 from edgedeblur.metrics import psnr
 
 Restore = Callable[[Tensor], Tensor]
@@ -35,7 +35,7 @@ def restore_image(restore: Restore, image: np.ndarray, multiple: int, device: to
     return to_image(restored)[:height, :width]
 
 
-def mean_psnr(pairs: Sequence[ValidationPair], restore: RestoreImage) -> dict[str, float]:
+def mean_psnr(pairs: Sequence[PairInMemory], restore: RestoreImage) -> dict[str, float]:
     """Mean PSNR in dB per group and over all (`mean`), after `restore` of each blurred uint8 picture."""
     by_group: dict[str, list[float]] = {}
     for pair in pairs:

@@ -1,12 +1,13 @@
 """A teacher and data to a student: options with what the user left out filled in."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgedeblur.data.pairs import PairInMemory
 from edgedeblur.data.training_data import open_training_data
 from edgedeblur.distill.distillation import DEFAULT_RECIPE, DistillOptions
 from edgedeblur.distill.recipe import DistillRecipe
-from edgedeblur.restore.evaluation.evaluate import PairInMemory
 from edgedeblur.training.recipe import read_recipe
 from edgedeblur.workflow.shipped import shipped_student, shipped_teacher
 from edgedeblur.workflow.workdir import WorkDir
@@ -59,4 +60,4 @@ def held_back_pairs(options: DistillOptions) -> list[PairInMemory]:
     data = open_training_data(
         options.data, options.validation, recipe.blur, vars(recipe.shares), options.seed, options.shake
     )
-    return [PairInMemory(pair.group, str(index), pair.blur, pair.sharp) for index, pair in enumerate(data.validation)]
+    return [replace(pair, name=str(index)) for index, pair in enumerate(data.validation)]

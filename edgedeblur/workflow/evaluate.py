@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgedeblur.data.pairs import AnyPair
 from edgedeblur.errors import UserError
 from edgedeblur.progress import Progress
-from edgedeblur.restore.evaluation.evaluate import Evaluation, Pair, evaluate, evaluation_json
+from edgedeblur.restore.evaluation.evaluate import Evaluation, evaluate, evaluation_json
 from edgedeblur.restore.open import Restorer, open_model
 from edgedeblur.storage.files import write_json
 from edgedeblur.workflow.distill import default_teacher
@@ -29,7 +30,7 @@ def models_to_evaluate(workdir: WorkDir, quantised: Path | None = None) -> list[
 
 
 def evaluate_step(
-    pairs: Sequence[Pair], models: Sequence[Path], output: Path, progress: Progress, **teacher_options
+    pairs: Sequence[AnyPair], models: Sequence[Path], output: Path, progress: Progress, **teacher_options
 ) -> tuple[Evaluation, list[Restorer]]:
     """Pairs and models to `evaluation.json`; also the opened models.
 

@@ -9,13 +9,14 @@ from rich.console import Console
 from edgedeblur.artefact.cpu import runs_here
 from edgedeblur.artefact.target import Target, database_name, load_target, shipped_database
 from edgedeblur.bench.measure import BenchOptions
+from edgedeblur.data.pairs import PairInMemory
 from edgedeblur.distill.distillation import DistillOptions, distill
 from edgedeblur.estimate.mca import find_mca
 from edgedeblur.progress import Progress
 from edgedeblur.quantize.pipeline import QuantiseOptions
 from edgedeblur.report.before_after import write_before_after
 from edgedeblur.report.schema import Report, read_report, write_report
-from edgedeblur.restore.evaluation.evaluate import Evaluation, PairInMemory
+from edgedeblur.restore.evaluation.evaluate import Evaluation
 from edgedeblur.restore.open import Restorer
 from edgedeblur.runtime.program import NoRunner, target_runner
 from edgedeblur.sizes import check_sides

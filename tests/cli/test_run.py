@@ -12,9 +12,9 @@ from reports import example_report
 from edgedeblur.artefact.target import database_name, load_target
 from edgedeblur.cli.main import cli
 from edgedeblur.data.images import read_image, write_image
+from edgedeblur.data.pairs import PairInMemory
 from edgedeblur.errors import UserError
 from edgedeblur.report.schema import read_report, write_report
-from edgedeblur.restore.evaluation.evaluate import PairInMemory
 from edgedeblur.training.saved_state import finished_path
 from edgedeblur.training.state import OtherRunError
 from edgedeblur.workflow import run as pipeline

@@ -12,10 +12,10 @@ from skimage.registration import phase_cross_correlation
 from skimage.transform import ProjectiveTransform, warp
 
 from edgedeblur.data.default_set import default_photos
+from edgedeblur.data.pairs import PairInMemory
 from edgedeblur.metrics import psnr
 from edgedeblur.restore.evaluation.align import aligned_score
 from edgedeblur.restore.evaluation.evaluate import (
-    PairInMemory,
     evaluate,
     evaluation_json,
     failed_alignments,

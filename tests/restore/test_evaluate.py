@@ -20,10 +20,10 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from edgedeblur.cli.main import cli
 from edgedeblur.data.images import read_image, write_image
-from edgedeblur.data.pairs import find_pairs
+from edgedeblur.data.pairs import PairInMemory, find_pairs
 from edgedeblur.generators.networks.deblurgan_v2 import PyramidGenerator, V2Config
 from edgedeblur.metrics import ssim
-from edgedeblur.restore.evaluation.evaluate import PairInMemory, evaluate, evaluation_json, group_means
+from edgedeblur.restore.evaluation.evaluate import evaluate, evaluation_json, group_means
 from edgedeblur.restore.evaluation.protocol import DEBLURGANV2
 from edgedeblur.restore.evaluation.tables import evaluation_table
 from edgedeblur.restore.open import Restorer, open_models

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgedeblur.errors import UserError
-from edgedeblur.restore.tiling import restore_any_size, tile_starts, tile_weights
+from edgedeblur.restore.tiling import restore_any_size
+from edgedeblur.tiles import tile_starts, tile_weights
 
 
 def photo(height, width, seed=0):

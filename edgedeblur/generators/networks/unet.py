@@ -109,7 +109,7 @@ class UNet(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         if self.training:
             return self._restore(image)
-        return in_tiles(self._restore, image, self.config.tile, TILE_OVERLAP).clamp(-1, 1)
+        return in_tiles(self._restore, image, self.config.tile, TILE_OVERLAP, self.multiple).clamp(-1, 1)
 
     def _restore(self, image: Tensor) -> Tensor:
         trunk, skips = self.stem(image), []

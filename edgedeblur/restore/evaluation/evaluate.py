@@ -6,10 +6,10 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
+from edgedeblur.data.pairs import AnyPair
 from edgedeblur.metrics import psnr, ssim
 from edgedeblur.progress import Progress
 from edgedeblur.restore.evaluation.align import Aligned, aligned_score
@@ -18,29 +18,6 @@ from edgedeblur.restore.evaluation.protocol import STANDARD, EvaluationProtocol
 from edgedeblur.restore.open import Restorer
 
 ALL = "all"
-
-
-class Pair(Protocol):
-    """What is evaluated on: `edgedeblur.data.pairs.Pair`, or a pair in memory."""
-
-    @property
-    def group(self) -> str: ...
-    @property
-    def name(self) -> str: ...
-    def read(self) -> tuple[np.ndarray, np.ndarray]: ...
-
-
-@dataclass(frozen=True)
-class PairInMemory:
-    """blur, sharp: uint8 [H, W, 3] RGB of one size."""
-
-    group: str
-    name: str
-    blur: np.ndarray
-    sharp: np.ndarray
-
-    def read(self) -> tuple[np.ndarray, np.ndarray]:
-        return self.blur, self.sharp
 
 
 @dataclass(frozen=True)
@@ -106,7 +83,7 @@ class GroupMeans:
 
 
 def evaluate(
-    pairs: Sequence[Pair],
+    pairs: Sequence[AnyPair],
     restorers: Sequence[Restorer],
     progress: Progress,
     protocol: EvaluationProtocol = STANDARD,
