@@ -58,7 +58,7 @@ def command(
     from edgedeblur.report.verdict import estimate_sentence, exit_code, sentence
     from edgedeblur.training.saved_state import state_path
     from edgedeblur.workflow.distill import distill_options
-    from edgedeblur.workflow.run import Reporting, RunOptions, run_all
+    from edgedeblur.workflow.run import Reporting, RunOptions, Stages, run_all
 
     given = {"teacher_options": teacher_options, "data": data, "minutes": minutes, "steps": steps, "seed": seed}
     distill = distill_options(workdir, teacher, tier, init, **given)
@@ -67,7 +67,7 @@ def command(
     with Progress("run") as progress, workdir.lock():
         reporting = Reporting(say, progress, training_console())
         goes_on_where(lambda: bool(reporting.finished) or state_path(workdir.student).exists())
-        report = run_all(settings, workdir, reporting)
+        report = run_all(settings, workdir, reporting, context.find_object(Stages))
     estimated = [] if report.estimate is None else [estimate_sentence(report.estimate, report.budget.latency_ms)]
     verdict = sentence(report.budget, report.latency_ms, report.memory_mb, report.provenance)
     files = f"before and after: {workdir.before_after}; report: {workdir.target_report(report.target.name)}"

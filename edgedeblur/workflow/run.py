@@ -61,22 +61,37 @@ class Reporting:
     finished: list[str] = field(default_factory=list)
 
 
-def run_all(options: RunOptions, workdir: WorkDir, reporting: Reporting) -> Report:
+@dataclass(frozen=True)
+class Stages:
+    """What the steps call; a test hands in others."""
+
+    distill: Callable[..., object] = distill
+    held_back_pairs: Callable[..., list[PairInMemory]] = held_back_pairs
+    quantise: Callable[..., object] = quantise_step
+    compile: Callable[..., object] = compile_step
+    evaluate: Callable[..., tuple] = evaluate_step
+    bench: Callable[..., object] = bench_step
+
+
+def run_all(options: RunOptions, workdir: WorkDir, reporting: Reporting, stages: Stages | None = None) -> Report:
     """Every step that is not finished, in order; the report of the last.
+
+    Args:
+        stages: None for this package's own.
 
     Raises:
         UserError: a size that the tier does not take; whatever a step raises; the steps before it stay finished.
     """
     check_sides(*options.size, student_spec(options.distill.tier).multiple)
-    run_steps(workdir.root, steps(options, workdir, reporting), reporting.log, reporting.finished)
+    run_steps(workdir.root, steps(options, workdir, reporting, stages or Stages()), reporting.log, reporting.finished)
     report = read_report(workdir.target_report(load_target(options.target).name))
     write_report(report, workdir.report)  # which may be another target's where this one's bench was finished before
     return report
 
 
-def steps(options: RunOptions, workdir: WorkDir, reporting: Reporting) -> list[Step]:
+def steps(options: RunOptions, workdir: WorkDir, reporting: Reporting, stages: Stages) -> list[Step]:
     """The steps with what each depends on and makes."""
-    way = _Way(options, workdir, reporting, load_target(options.target))
+    way = _Way(options, workdir, reporting, load_target(options.target), stages)
     return [_distill(way), _quantize(way), _compile(way), _evaluate(way), _bench(way)]
 
 
@@ -88,6 +103,7 @@ class _Way:
     workdir: WorkDir
     reporting: Reporting
     target: Target
+    stages: Stages
 
 
 def _distill(way: _Way) -> Step:
@@ -96,7 +112,7 @@ def _distill(way: _Way) -> Step:
     inputs = [options.teacher, *filter(None, [options.init, options.recipe, weights and Path(weights)])]
 
     def run(begun: bool) -> None:
-        _run_distillation(options, begun, way.reporting.console)
+        _run_distillation(way.stages.distill, options, begun, way.reporting.console)
 
     return Step("distill", _distillation_key(options), inputs, [way.workdir.student], run)
 
@@ -106,7 +122,9 @@ def _quantize(way: _Way) -> Step:
     key = {"options": asdict(recipe), "calibration": stamp(calibration)}
 
     def run(begun: bool) -> None:
-        quantise_step(work.student, calibration, work.quantised, recipe, way.reporting.log, way.reporting.progress)
+        way.stages.quantise(
+            work.student, calibration, work.quantised, recipe, way.reporting.log, way.reporting.progress
+        )
 
     return Step("quantize", key, [work.student], [work.quantised], run)
 
@@ -116,7 +134,7 @@ def _compile(way: _Way) -> Step:
     key = {"target": _target_key(way.target), "size": options.size}
 
     def run(begun: bool) -> None:
-        compile_step(work.quantised, options.target, options.size, work, way.reporting.log)
+        way.stages.compile(work.quantised, options.target, options.size, work, way.reporting.log)
 
     databases = [work.tuned(database_name(way.target)), shipped_database(way.target)]
     return Step("compile", key, [work.quantised, *databases], [work.artefact(way.target.name)], run)
@@ -128,8 +146,8 @@ def _evaluate(way: _Way) -> Step:
     key = {"data": _stamps(options.data), "validation": _stamps(options.validation), "seed": options.seed}
 
     def run(begun: bool) -> None:
-        pairs, progress = held_back_pairs(options), way.reporting.progress
-        evaluation, restorers = evaluate_step(pairs, models, work.evaluation, progress, **options.teacher_options)
+        pairs, progress = way.stages.held_back_pairs(options), way.reporting.progress
+        evaluation, restorers = way.stages.evaluate(pairs, models, work.evaluation, progress, **options.teacher_options)
         _draw_before_after(evaluation, pairs, restorers[-1], work.before_after)
 
     return Step("evaluate", key, models, [work.evaluation, work.before_after], run)
@@ -140,7 +158,7 @@ def _bench(way: _Way) -> Step:
     artefact = work.artefact(way.target.name)
 
     def run(begun: bool) -> None:
-        bench_step(artefact, options, work, way.reporting.log)
+        way.stages.bench(artefact, options, work, way.reporting.log)
 
     key = asdict(options) | ({} if runs_here(way.target.isa) else {"tools": _bench_tools(way.target)})
     return Step("bench", key, [artefact, work.evaluation], [work.target_report(way.target.name)], run)
@@ -154,7 +172,7 @@ def _bench_tools(target: Target) -> list[bool]:
         return [False, find_mca() is not None]
 
 
-def _run_distillation(options: DistillOptions, begun: bool, console: Console) -> None:
+def _run_distillation(distill: Callable[..., object], options: DistillOptions, begun: bool, console: Console) -> None:
     """Distil, going on from the saved state where the same distillation was broken off after saving one."""
     resume = begun and path_to_resume(options.output).exists()
     try:

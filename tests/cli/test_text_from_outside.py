@@ -126,7 +126,7 @@ def test_errors_show_what_they_are_about(here, words):
 def test_unexpected_errors_tracebacks_and_warnings_too(here):
     code = (
         "import sys, warnings\n"
-        "from edgedeblur.compile import target\n"
+        "from edgedeblur.artefact import target\n"
         "def broken():\n"
         "    warnings.warn('hmm \\x1b[31m')\n"
         "    raise ValueError('oh \\x1b[31m')\n"
