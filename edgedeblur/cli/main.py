@@ -153,7 +153,8 @@ def _report(error: BaseException, context: click.Context) -> int:
         message, mend = _file_error(error)
     elif isinstance(error, Exception):
         message = f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        mend = f"this is a defect; please report it with the output of: edgedeblur --debug {shlex.join(sys.argv[1:])}"
+        words = shlex.join(word for word in sys.argv[1:] if word != "--debug")
+        mend = f"this is a defect; please report it with the output of: edgedeblur --debug {words}"
     else:
         raise error
     tell_error(message, mend)
