@@ -1,24 +1,18 @@
-"""Video frame by frame through OpenCV: size and frame rate are kept, audio is not; frames that are missing are told."""
+"""Video frame by frame through OpenCV: frame rate and even sizes are kept, audio is not; what is missing is told."""
 
 import contextlib
+import itertools
 import mmap
-import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from edgedeblur.data.open_image import MAX_PIXELS, content_name
 from edgedeblur.errors import UserError
 from edgedeblur.files import atomic_path
-from edgedeblur.storage.contents import Origin, read_start
-
-CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
-READABLE = (*CODECS, ".webm", ".mpg", ".mpeg", ".3gp", ".ts")
-
-_COUNTED = (".mp4", ".m4v", ".mov", ".3gp", ".avi")  # containers whose header counts the frames; others are estimates
+from edgedeblur.restore.video_decoder import READABLE, count_frames, decoding
+from edgedeblur.restore.video_encoder import CODECS, encoding
 
 # A sound track's declaration in MP4/MOV (ISO 14496-12, hdlr box), AVI (strh chunk) and Matroska (CodecID element).
 _AUDIO = re.compile(rb"hdlr.{8}soun|strh.{4}auds|\x86.A_[A-Z]", re.DOTALL)
@@ -43,42 +37,48 @@ def deblur_video(
         frame_done: called with the number of finished frames.
 
     Returns:
-        Notes for the user (dropped audio, no frame rate or a changing one), and which frames are not in the output.
+        Notes for the user (dropped audio, an odd row or column, no frame rate or a changing one), and which frames are
+        not in the output.
 
     Raises:
-        UserError: not a video, a container that cannot be written, no frame in it, or a disk that is full.
+        UserError: not a video, one that crashes its decoder, a container or size that cannot be written, no frame in
+            it, or a disk that is full.
     """
-    import cv2
-
     if destination.suffix.lower() not in CODECS:
         raise UserError(f"cannot write video {destination}: its suffix must be one of {', '.join(CODECS)}", exit_code=2)
-    _refuse_text(source)
-    notes = ["the audio track is not copied"] if has_audio(source) else []
-    with _capture(source) as capture, atomic_path(destination) as temporary:
-        rate = capture.get(cv2.CAP_PROP_FPS)
-        if not 0 < rate < 1000:
-            rate = 30.0
-            notes.append("no frame rate recorded, 30 taken")
-        declared = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if source.suffix.lower() in _COUNTED else 0
-        writer, shape, good, odd, seconds = None, (), 0, 0, 0.0
-        for frame in _frames(source, capture):
-            seconds = capture.get(cv2.CAP_PROP_POS_MSEC) / 1e3
-            if writer is None:
-                writer, shape = _writer(source, temporary, rate, frame.shape), frame.shape
-            if frame.shape != shape:  # which the writer would drop without a word
-                odd += 1
-                continue
-            restored = restore(np.ascontiguousarray(frame[:, :, ::-1]))
-            writer.write(np.ascontiguousarray(restored[:, :, ::-1]))
-            good += 1
-            frame_done(good)
-        if writer is None:
+    with decoding(source) as video, atomic_path(destination) as temporary:
+        frames = video.frames()
+        first = next(frames, None)
+        if first is None:
             raise UserError(f"{source} has no frame that can be read")
-        writer.release()
+        rate, shape = video.rate or 30.0, first[0].shape
+        good, odd, seconds = 0, 0, 0.0
+        with encoding(source, temporary, rate, *shape[:2]) as write:
+            for frame, at in itertools.chain([first], frames):
+                seconds = at
+                if frame.shape != shape:  # of another size than the file's
+                    odd += 1
+                    continue
+                write(restore(np.ascontiguousarray(frame[:, :, ::-1]))[:, :, ::-1])
+                good += 1
+                frame_done(good)
         _require_whole(temporary, good)
-    if abs(seconds - (good + odd - 1) / rate) > 2 / rate:
-        notes.append(f"its frames are not evenly spaced in time; in the output they are, {rate:g} a second")
-    return notes, _missing(declared, good, odd)
+    steady = abs(seconds - (good + odd - 1) / rate) <= 2 / rate
+    return _notes(source, video.rate, shape, steady), _missing(video.declared, good, odd)
+
+
+def _notes(source: Path, rate: float | None, shape: tuple[int, ...], steady: bool) -> list[str]:
+    """What of the video is not kept. rate: None for none. steady: whether its frames are evenly spaced."""
+    notes = ["the audio track is not copied"] if has_audio(source) else []
+    if rate is None:
+        notes.append("no frame rate recorded, 30 taken")
+    height, width = shape[:2]
+    if height % 2 or width % 2:
+        kept = f"{width // 2 * 2}x{height // 2 * 2}"
+        notes.append(f"of its {width}x{height} pixels {kept} are written: the codec takes even sides")
+    if not steady:
+        notes.append(f"its frames are not evenly spaced in time; in the output they are, {rate or 30.0:g} a second")
+    return notes
 
 
 def _missing(declared: int, good: int, odd: int) -> str | None:
@@ -93,9 +93,8 @@ def _missing(declared: int, good: int, odd: int) -> str | None:
 def _require_whole(path: Path, frames: int) -> None:
     """OSError where the file has fewer frames: OpenCV says nothing of a disk that is full."""
     found = 0
-    with contextlib.suppress(UserError), _capture(path) as capture:  # nothing can be read where the index is missing
-        while capture.grab():
-            found += 1
+    with contextlib.suppress(UserError):  # nothing can be read where the index is missing
+        found = count_frames(path)
     if found < frames:
         raise OSError(f"{found} of {frames} frames were written")
 
@@ -107,52 +106,3 @@ def has_audio(path: Path) -> bool:
             return False
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return _AUDIO.search(content) is not None
-
-
-@contextmanager
-def _capture(source: Path) -> Iterator:
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg's own lines about bad files, which we report
-    import cv2
-
-    capture = cv2.VideoCapture(str(source))
-    try:
-        if not capture.isOpened():
-            raise UserError(f"{source} is not a video that OpenCV can read", f"readable are {', '.join(READABLE)}")
-        yield capture
-    finally:
-        capture.release()
-
-
-def _refuse_text(source: Path) -> None:
-    """FFmpeg takes text for a playlist, and opens what it names."""
-    start = read_start(source, 64, Origin(str(source)))
-    if content_name(start) == "text":
-        raise UserError(f"{source} is text, not a video", f"readable are {', '.join(READABLE)}")
-
-
-def _frames(source: Path, capture) -> Iterator[np.ndarray]:
-    import cv2
-
-    width, height = (int(capture.get(each)) for each in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
-    if width * height > MAX_PIXELS:
-        raise UserError(f"{source} has frames of {width}x{height} pixels; allowed are at most {MAX_PIXELS:,} pixels")
-    while True:
-        try:
-            good, frame = capture.read()
-        except cv2.error as error:
-            raise UserError(f"{source} cannot be read as a video: {' '.join(str(error).split())[:200]}") from error
-        if not good:
-            return
-        yield frame
-
-
-def _writer(source: Path, path: Path, rate: float, shape: tuple[int, ...]):
-    import cv2
-
-    height, width = shape[:2]
-    codec = cv2.VideoWriter_fourcc(*CODECS[path.suffix.lower()])
-    writer = cv2.VideoWriter(str(path), codec, rate, (width, height))
-    if not writer.isOpened():
-        told = f"{source}: OpenCV cannot write its {width}x{height} pixels at {rate:g} frames a second to {path.suffix}"
-        raise UserError(told, "choose an .avi file" if path.suffix.lower() != ".avi" else "choose an .mp4 file")
-    return writer

@@ -93,6 +93,7 @@ LOADERS: dict[str, Loader] = {
     "image PPM": _image_of("ppm"),
     "video AVI": Loader(lambda folder: corpus.video(folder, "avi", "MJPG"), mutate.raw, _video),
     "video MP4": Loader(lambda folder: corpus.video(folder, "mp4", "mp4v"), mutate.raw, _video),
+    "video Matroska": Loader(lambda folder: corpus.video(folder, "mkv", "mp4v"), mutate.raw, _video),
     "calibration images": Loader(lambda folder: corpus.images(folder, "png"), mutate.raw, _calibration),
     "pairs": Loader(lambda folder: corpus.pairs(folder, "blur/000001.png"), mutate.raw, _pairs),
     "synth.json": Loader(lambda folder: corpus.pairs(folder, "synth.json"), mutate.json_values, _synth),
