@@ -1,6 +1,5 @@
 """Video frame by frame through OpenCV: frame rate and even sizes are kept, audio is not; what is missing is told."""
 
-import contextlib
 import itertools
 import mmap
 import re
@@ -11,7 +10,7 @@ import numpy as np
 
 from edgedeblur.errors import UserError
 from edgedeblur.files import atomic_path
-from edgedeblur.restore.video_decoder import READABLE, count_frames, decoding
+from edgedeblur.restore.video_decoder import READABLE, decoding
 from edgedeblur.restore.video_encoder import CODECS, encoding
 
 # A sound track's declaration in MP4/MOV (ISO 14496-12, hdlr box), AVI (strh chunk) and Matroska (CodecID element).
@@ -62,7 +61,6 @@ def deblur_video(
                 write(restore(np.ascontiguousarray(frame[:, :, ::-1]))[:, :, ::-1])
                 good += 1
                 frame_done(good)
-        _require_whole(temporary, good)
     steady = abs(seconds - (good + odd - 1) / rate) <= 2 / rate
     return _notes(source, video.rate, shape, steady), _missing(video.declared, good, odd)
 
@@ -88,15 +86,6 @@ def _missing(declared: int, good: int, odd: int) -> str | None:
     if odd:
         reasons.append(f"{odd} frames have another size than the first")
     return f"{' and '.join(reasons)}; they are missing in the output" if reasons else None
-
-
-def _require_whole(path: Path, frames: int) -> None:
-    """OSError where the file has fewer frames: OpenCV says nothing of a disk that is full."""
-    found = 0
-    with contextlib.suppress(UserError):  # nothing can be read where the index is missing
-        found = count_frames(path)
-    if found < frames:
-        raise OSError(f"{found} of {frames} frames were written")
 
 
 def has_audio(path: Path) -> bool:

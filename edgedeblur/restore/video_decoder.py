@@ -21,7 +21,7 @@ _COUNTED = (".mp4", ".m4v", ".mov", ".3gp", ".avi")  # containers whose header c
 _TEXT_BYTES = 1 << 14
 
 # A record: its kind and three numbers. Opened: frames declared, 0, frames per second. Frame: height, width, seconds.
-# End: frames counted. Failed: bytes of the text that follows.
+# Failed: bytes of the text that follows.
 _RECORD = struct.Struct("<cqqd")
 _OPENED, _FRAME, _END, _NO_VIDEO, _FAILED = b"O", b"F", b"E", b"N", b"X"
 
@@ -59,21 +59,11 @@ def decoding(source: Path) -> Iterator[Video]:
     """
     if content_name(read_start(source, 64, Origin(str(source)))) == "text":
         raise _not_a_video(source, "is text, not a video")  # FFmpeg takes it for a playlist, and opens what it names
-    with _records(source, _send_frames) as records:
+    with forked(lambda pipe: _send_all(source, pipe), sends=True) as child:
+        records = _Records(source, child)
         _, declared, _, rate = records.next()
         counted = source.suffix.lower() in _COUNTED
         yield Video(records, rate if 0 < rate < 1000 else None, declared if counted else 0)
-
-
-def count_frames(path: Path) -> int:
-    """How many frames can be read.
-
-    Raises:
-        UserError: as `decoding`.
-    """
-    with _records(path, _send_count) as records:
-        records.next()
-        return records.next()[1]
 
 
 class _Records:
@@ -105,13 +95,7 @@ class _Records:
             raise UserError(message, "make or copy the file again") from None
 
 
-@contextlib.contextmanager
-def _records(source: Path, work: Callable[[Path, Send], None]) -> Iterator[_Records]:
-    with forked(lambda pipe: _send_all(source, work, pipe), sends=True) as child:
-        yield _Records(source, child)
-
-
-def _send_all(source: Path, work: Callable[[Path, Send], None], pipe: int) -> int:
+def _send_all(source: Path, pipe: int) -> int:
     """The child's life; what goes wrong in it is sent as text."""
     with open(pipe, "wb", buffering=0) as output:
 
@@ -122,7 +106,7 @@ def _send_all(source: Path, work: Callable[[Path, Send], None], pipe: int) -> in
                 rest = rest[output.write(rest) :]
 
         try:
-            work(source, send)
+            _send_frames(source, send)
         except UserError as error:
             _send_text(send, error.message)
         except Exception as error:  # whatever damaged bytes lead to
@@ -139,36 +123,18 @@ def _send_text(send: Send, text: str) -> None:
 def _send_frames(source: Path, send: Send) -> None:
     import cv2
 
-    capture = _open(source, send)
-    if capture is None:
+    capture = cv2.VideoCapture(str(source))
+    if not capture.isOpened():
+        send(_NO_VIDEO)
         return
+    declared = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+    send(_OPENED, declared if 0 < declared < 2**62 else 0, 0, capture.get(cv2.CAP_PROP_FPS))
     _check_size(source, *(int(capture.get(each)) for each in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)))
     while (read := capture.read())[0]:
         frame = np.ascontiguousarray(read[1])
         seconds = capture.get(cv2.CAP_PROP_POS_MSEC) / 1e3
         send(_FRAME, *frame.shape[:2], seconds, data=memoryview(frame).cast("B"))
     send(_END)
-
-
-def _send_count(path: Path, send: Send) -> None:
-    capture, count = _open(path, send), 0
-    while capture is not None and capture.grab():
-        count += 1
-    send(_END, count)
-
-
-def _open(source: Path, send: Send):
-    """OpenCV's capture, of which the first record is sent; None where there is no video."""
-    import cv2
-
-    capture = cv2.VideoCapture(str(source))
-    if not capture.isOpened():
-        send(_NO_VIDEO)
-        return None
-    declared = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-    declared = declared if 0 < declared < 2**62 else 0
-    send(_OPENED, declared, 0, capture.get(cv2.CAP_PROP_FPS))
-    return capture
 
 
 def _check_size(source: Path, width: int, height: int) -> None:

@@ -14,7 +14,7 @@ CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi"
 
 # OpenCV's FFmpeg writes behind the rows of narrow frames: at 3 pixels it corrupts its heap.
 _LEAST_SIDE = 16
-_NOT_OPENED = 3  # the child's exit status
+_NOT_OPENED, _NOT_WHOLE = 3, 4  # the child's exit status
 
 
 @contextlib.contextmanager
@@ -29,7 +29,8 @@ def encoding(source: Path, path: Path, rate: float, height: int, width: int) -> 
         rate: frames per second.
 
     Raises:
-        UserError: OpenCV cannot write this size or rate, or crashes over it. A full disk is not noticed.
+        UserError: OpenCV cannot write this size or rate, or crashes over it.
+        OSError: the file has fewer frames than were given; of a full disk OpenCV says nothing.
     """
     suffix = path.suffix.lower()
     told = f"{source}: OpenCV cannot write its {width}x{height} pixels at {rate:g} frames a second to {suffix}"
@@ -38,6 +39,8 @@ def encoding(source: Path, path: Path, rate: float, height: int, width: int) -> 
     with forked(lambda pipe: _encode(path, rate, height, width, pipe), sends=False) as child:
         try:
             yield lambda frame: child.write(memoryview(np.ascontiguousarray(frame)).cast("B"))
+            if child.wait() == _NOT_WHOLE:
+                raise OSError("not all frames were written")
             if child.wait() != 0:
                 raise child.failure()
         except ChildFailed as failure:
@@ -47,18 +50,22 @@ def encoding(source: Path, path: Path, rate: float, height: int, width: int) -> 
 
 
 def _encode(path: Path, rate: float, height: int, width: int, pipe: int) -> int:
-    """The child's life: frames until the pipe ends."""
+    """The child's life: frames until the pipe ends, then counted in the file."""
     import cv2
 
     codec = cv2.VideoWriter_fourcc(*CODECS[path.suffix.lower()])
     writer = cv2.VideoWriter(str(path), codec, rate, (width, height))
     if not writer.isOpened():
         return _NOT_OPENED
-    frame = np.empty((height, width, 3), np.uint8)
-    while (size := _fill(memoryview(frame).cast("B"), pipe)) == frame.size:
+    frame, given = np.empty((height, width, 3), np.uint8), 0
+    while _fill(memoryview(frame).cast("B"), pipe) == frame.size:
         writer.write(frame)
+        given += 1
     writer.release()
-    return 0 if size == 0 else 1
+    capture, found = cv2.VideoCapture(str(path)), 0  # nothing can be read where the index is missing
+    while capture.grab():
+        found += 1
+    return _NOT_WHOLE if found < given else 0
 
 
 def _fill(part: memoryview, pipe: int) -> int:

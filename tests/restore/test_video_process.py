@@ -13,7 +13,7 @@ import pytest
 from edgedeblur.errors import UserError
 from edgedeblur.restore import video_process
 from edgedeblur.restore.video import deblur_video
-from edgedeblur.restore.video_decoder import count_frames, decoding
+from edgedeblur.restore.video_decoder import decoding
 from edgedeblur.restore.video_process import ChildFailed, forked
 
 CAPTURE, WRITER = cv2.VideoCapture, cv2.VideoWriter
@@ -93,7 +93,7 @@ def test_frames_are_those_that_opencv_gives(source):
         for index, (frame, seconds) in enumerate(video.frames()):
             np.testing.assert_array_equal(frame, capture.read()[1])
             assert seconds == pytest.approx(index / 25)
-    assert index == 4 and count_frames(source) == 5
+    assert index == 4
 
 
 class Frames:
