@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from model_files import photo, write_quantised, write_student, write_teacher
 from networks import random_network, tiny_spec
+from photographs import exif, profile
 from PIL import Image
 from reports import example_report
 from safetensors.torch import save_file
@@ -58,6 +59,26 @@ def deep_png(folder: Path) -> list[Path]:
     cv2.imwrite(str(paths[0]), deep)
     cv2.imwrite(str(paths[1]), deep[..., 0])
     return paths
+
+
+def compressed_tiff(folder: Path) -> list[Path]:
+    """One file for each compression that libtiff has here; 1 bit a pixel for fax, 16 bits for deflate."""
+    rgb, grey = Image.fromarray(photo(24, 20)), Image.fromarray(photo(24, 20)[..., 0].astype(np.uint16) * 257)
+    kinds = {"tiff_lzw": rgb, "tiff_adobe_deflate": grey, "packbits": rgb.convert("P"), "jpeg": rgb, "zstd": rgb}
+    kinds |= {"lzma": rgb.convert("CMYK"), **dict.fromkeys(("group3", "group4", "tiff_ccitt"), rgb.convert("1"))}
+    for compression, image in kinds.items():
+        image.save(folder / f"{compression}.tif", compression=compression)
+    return sorted(folder.glob("*.tif"))
+
+
+def photographs(folder: Path, suffix: str) -> list[Path]:
+    """With EXIF, a colour profile and resolution; of PNG and TIFF one with 16 bits a sample too."""
+    path, deep = folder / f"photograph.{suffix}", photo(24, 20).astype(np.uint16) * 257
+    Image.fromarray(photo(24, 20)).save(path, exif=exif(), icc_profile=profile(), dpi=(300, 300))
+    if suffix in ("jpg", "webp"):
+        return [path]
+    cv2.imwrite(str(folder / f"deep.{suffix}"), deep)
+    return [path, folder / f"deep.{suffix}"]
 
 
 def video(folder: Path, suffix: str, codec: str) -> list[Path]:

@@ -22,8 +22,10 @@ from edgedeblur.generators.load import load_generator
 from edgedeblur.progress import silent
 from edgedeblur.quantize.edq import load_edq
 from edgedeblur.quantize.observe import calibration_from_json
+from edgedeblur.restore.encode import write_photograph
 from edgedeblur.restore.facts import model_facts
 from edgedeblur.restore.open import open_model
+from edgedeblur.restore.photograph import in_kind, read_photograph
 from edgedeblur.restore.video import deblur_video
 from edgedeblur.resume import Step, run_steps
 from edgedeblur.runtime.program import parse_bench_output
@@ -47,6 +49,16 @@ class Loader:
 
 def _image_of(*suffixes: str) -> Loader:
     return Loader(lambda folder: corpus.images(folder, *suffixes), mutate.raw, read_image)
+
+
+def _photograph_of(suffix: str, damage: mutate.Mutate = mutate.raw) -> Loader:
+    """Restored and written, so that what is kept of its file goes through the encoder too."""
+    return Loader(lambda folder: corpus.photographs(folder, suffix), damage, _photograph)
+
+
+def _photograph(path: Path) -> None:
+    found = read_photograph(path)
+    write_photograph(path.with_name(f"out{path.suffix}"), in_kind(found, found.rgb), found.alpha, found.properties)
 
 
 def _video(path: Path) -> None:
@@ -90,7 +102,12 @@ LOADERS: dict[str, Loader] = {
     "image WebP": _image_of("webp"),
     "image BMP": _image_of("bmp"),
     "image TIFF": _image_of("tif"),
+    "image TIFF, compressed": Loader(corpus.compressed_tiff, mutate.raw, read_image),
     "image PPM": _image_of("ppm"),
+    "photograph JPEG": _photograph_of("jpg"),
+    "photograph PNG": _photograph_of("png", mutate.png_chunks),
+    "photograph WebP": _photograph_of("webp"),
+    "photograph TIFF": _photograph_of("tif"),
     "video AVI": Loader(lambda folder: corpus.video(folder, "avi", "MJPG"), mutate.raw, _video),
     "video MP4": Loader(lambda folder: corpus.video(folder, "mp4", "mp4v"), mutate.raw, _video),
     "video Matroska": Loader(lambda folder: corpus.video(folder, "mkv", "mp4v"), mutate.raw, _video),
