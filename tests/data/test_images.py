@@ -4,6 +4,7 @@ import os
 import struct
 import sys
 import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -239,6 +240,22 @@ def test_a_header_that_claims_more_pixels_than_the_file_can_hold_is_refused(tmp_
     path.write_bytes(data)
     with pytest.raises(UserError, match="claims 12000x12000 pixels, more than its 153 bytes can hold"):
         read_image(path)
+
+
+def test_a_chunk_that_claims_gigabytes_takes_no_memory(picture, tmp_path):
+    """OpenCV, which reads the 16 bits, takes what a chunk's length says."""
+    path = tmp_path / "deep.png"
+    cv2.imwrite(str(path), picture.astype(np.uint16) * 257)
+    path.write_bytes(path.read_bytes().replace(path.read_bytes()[33:41], struct.pack(">I4s", 0x7FFFFFF0, b"IDAT")))
+    Path("/proc/self/clear_refs").write_text("5")
+    before = peak_megabytes()
+    with pytest.raises(UserError, match="cannot be read as a"):
+        read_image(path)
+    assert peak_megabytes() - before < 100
+
+
+def peak_megabytes() -> float:
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
 
 
 def with_size(data: bytes, width: int, height: int) -> bytes:
