@@ -1,20 +1,19 @@
 """Every loader of edgedeblur, with the files that it is tried on and how these are damaged."""
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import corpus
 import mutate
 import numpy as np
+import torch
+from pictures import PICTURES, Loader, images
 
 from edgedeblur.bench.quality import recorded_quality
 from edgedeblur.bench.report import read_report
 from edgedeblur.checkpoints import load_student
 from edgedeblur.compile.target import load_target
 from edgedeblur.compile.tuned import read_database
-from edgedeblur.data.images import read_image
 from edgedeblur.data.pairs import find_pairs
 from edgedeblur.data.synth import write_pairs
 from edgedeblur.distill.recipe import DistillRecipe
@@ -22,47 +21,13 @@ from edgedeblur.generators.load import load_generator
 from edgedeblur.progress import silent
 from edgedeblur.quantize.edq import load_edq
 from edgedeblur.quantize.observe import calibration_from_json
-from edgedeblur.restore.encode import write_photograph
 from edgedeblur.restore.facts import model_facts
 from edgedeblur.restore.open import open_model
-from edgedeblur.restore.photograph import in_kind, read_photograph
-from edgedeblur.restore.video import deblur_video
 from edgedeblur.resume import Step, run_steps
 from edgedeblur.runtime.program import parse_bench_output
 from edgedeblur.steps import calibration_images, read_blur_table
 from edgedeblur.train.borrowed import read_borrowed
 from edgedeblur.train.recipe import GeneratorRecipe, read_recipe
-
-
-@dataclass(frozen=True)
-class Loader:
-    """corpus: makes whole files in a folder. damage: what is done to one. load: what reads the damaged file.
-
-    names_file: whether a refusal must name the file.
-    """
-
-    corpus: Callable[[Path], list[Path]]
-    damage: mutate.Mutate
-    load: Callable[[Path], object]
-    names_file: bool = True
-
-
-def _image_of(*suffixes: str) -> Loader:
-    return Loader(lambda folder: corpus.images(folder, *suffixes), mutate.raw, read_image)
-
-
-def _photograph_of(suffix: str, damage: mutate.Mutate = mutate.raw) -> Loader:
-    """Restored and written, so that what is kept of its file goes through the encoder too."""
-    return Loader(lambda folder: corpus.photographs(folder, suffix), damage, _photograph)
-
-
-def _photograph(path: Path) -> None:
-    found = read_photograph(path)
-    write_photograph(path.with_name(f"out{path.suffix}"), in_kind(found, found.rgb), found.alpha, found.properties)
-
-
-def _video(path: Path) -> None:
-    deblur_video(path, path.with_name("out.avi"), lambda image: image, lambda frames: None)
 
 
 def _calibration(path: Path) -> None:
@@ -95,23 +60,10 @@ def _model(path: Path) -> None:
     open_model(path).restore(image)
 
 
-LOADERS: dict[str, Loader] = {
-    "image PNG": _image_of("png"),
-    "image PNG of 16 bits": Loader(corpus.deep_png, mutate.raw, read_image),
-    "image JPEG": _image_of("jpg"),
-    "image WebP": _image_of("webp"),
-    "image BMP": _image_of("bmp"),
-    "image TIFF": _image_of("tif"),
-    "image TIFF, compressed": Loader(corpus.compressed_tiff, mutate.raw, read_image),
-    "image PPM": _image_of("ppm"),
-    "photograph JPEG": _photograph_of("jpg"),
-    "photograph PNG": _photograph_of("png", mutate.png_chunks),
-    "photograph WebP": _photograph_of("webp"),
-    "photograph TIFF": _photograph_of("tif"),
-    "video AVI": Loader(lambda folder: corpus.video(folder, "avi", "MJPG"), mutate.raw, _video),
-    "video MP4": Loader(lambda folder: corpus.video(folder, "mp4", "mp4v"), mutate.raw, _video),
-    "video Matroska": Loader(lambda folder: corpus.video(folder, "mkv", "mp4v"), mutate.raw, _video),
-    "calibration images": Loader(lambda folder: corpus.images(folder, "png"), mutate.raw, _calibration),
+torch.set_num_threads(1)  # the processes are forked, and a pool of threads does not survive that
+
+OTHERS: dict[str, Loader] = {
+    "calibration images": Loader(lambda folder: images(folder, "png"), mutate.raw, _calibration),
     "pairs": Loader(lambda folder: corpus.pairs(folder, "blur/000001.png"), mutate.raw, _pairs),
     "synth.json": Loader(lambda folder: corpus.pairs(folder, "synth.json"), mutate.json_values, _synth),
     "pairs.jsonl": Loader(lambda folder: corpus.pairs(folder, "pairs.jsonl"), mutate.json_lines, _synth),
@@ -158,3 +110,5 @@ LOADERS: dict[str, Loader] = {
         names_file=False,
     ),
 }
+
+LOADERS = PICTURES | OTHERS
