@@ -98,9 +98,16 @@ def load_target(name_or_path: str | Path) -> Target:
         return _detect_host(path, table)
     if "same_as" in table:
         named = read_record(SameFile, table, _origin(path))
-        same = load_target(_shipped(named.same_as))
+        same = _named_in(path, "same_as", named.same_as)
         return dataclasses.replace(same, name=path.stem, description=named.description)
     return parse_target(path.stem, table, path)
+
+
+def _named_in(path: Path, key: str, name: str) -> Target:
+    """A shipped target that a file names under a key."""
+    if name not in list_targets():
+        raise bad_file(path, f"{key} names {shown(name)}; there are {', '.join(list_targets())}")
+    return load_target(_shipped(name))
 
 
 def bad_file(path: Path, message: str) -> UserError:
@@ -212,7 +219,7 @@ def _check_values(path: Path, target: Target) -> None:
 def _detect_host(path: Path, table: dict) -> Target:
     """The first listed target that runs here, with this machine's cores."""
     detected = read_record(DetectedFile, table, _origin(path))
-    candidates = [load_target(_shipped(name)) for name in detected.detect]
+    candidates = [_named_in(path, "detect", name) for name in detected.detect]
     sets = [one for target in candidates for one in target.kernel_sets]
     found = next((one for one in sets if cpu.runs_here(one.isa)), None)
     if found is None:

@@ -35,7 +35,7 @@ from edgedeblur.progress import Progress
 from edgedeblur.quantize import interpreter
 from edgedeblur.report.phone_schema import Sustained
 from edgedeblur.report.schema import Layer, Quality, Report
-from edgedeblur.runtime.program import check_layers
+from edgedeblur.runtime.program import check_result
 
 MIN_SECONDS = 10.0
 MAX_MINUTES = 24 * 60.0
@@ -122,7 +122,7 @@ class _Work:
         return remote_folder(f"{self.artefact.name}-{self.artefact.target.name}")
 
     def run(self, title: str, options: list[str]) -> RemoteRun:
-        """The program on the phone, with its image, cores and threads."""
+        """The program on the phone, with its image, cores and threads; what it says of its network is checked."""
         common = ["--input", f"{self.folder}/{_INPUT}", "--threads", str(self.placement.threads)]
         run = run_program_on(
             self.phone,
@@ -133,6 +133,8 @@ class _Work:
             lambda count: self.progress(title, count, None),
         )
         self.progress(title, len(run.runs), len(run.runs))
+        if run.result is not None:
+            check_result(self.artefact, run.result)
         return run
 
 
@@ -226,7 +228,6 @@ def _layers(work: _Work) -> list[Layer]:
     )
     if profiled.failure is not None:
         raise profiled.failure
-    check_layers(work.artefact, profiled.result)
     return layer_rows(work.artefact, profiled.result, cycles_per_ms(work.facts.cores, work.placement.cores))
 
 

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
 from edgedeblur.data.open_image import open_image
+from edgedeblur.data.opencv_decode import decode_all_bits
 from edgedeblur.errors import UserError
 from edgedeblur.storage.contents import Origin, require_regular
 from edgedeblur.storage.files import atomic_path
@@ -98,9 +98,9 @@ def _sixteen_bit_png(path: Path) -> bool:
 
 
 def _read_sixteen_bit(path: Path, orientation: int) -> np.ndarray:
-    """Pillow keeps only the high byte of 16-bit colour; OpenCV keeps all."""
-    values = cv2.imread(str(path), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
-    if values is None:
+    """Of a PNG."""
+    values = decode_all_bits(path.read_bytes())
+    if values is None or values.ndim != 3:
         raise UserError(f"{path} cannot be read as a 16-bit image", "copy or make the file again")
     return np.ascontiguousarray(_to_8_bit(_upright(values, orientation)[..., 2::-1]))
 

@@ -16,8 +16,10 @@ from edgedeblur.storage.contents import Origin, read_start
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM")  # Pillow's names
 MAX_PIXELS = 178_956_970  # where Pillow itself refuses an image as a decompression bomb
+MAX_SIDE = 65_535  # JPEG's limit; Pillow also takes memory for each row
 # Bytes that a byte of a file becomes at most: 1032 by deflate (RFC 1951: 258 of 2 bits), a string of a whole table for
-# 12 bits by LZW. Formats without such a limit are not here.
+# 12 bits by LZW, 128 KiB for 4 bytes by Zstandard (RFC 8878), 64 samples of a block for 2 bits by JPEG, twice that with
+# subsampled colours, 2,560 pixels of 1 bit for 12 bits by CCITT 1D (ITU-T T.4), about 7,100 by LZMA.
 _DEFLATE = 1032
 _MOST_EXPANDED = {
     "png": _DEFLATE,
@@ -26,7 +28,14 @@ _MOST_EXPANDED = {
     "tiff_lzw": 2731,
     "packbits": 64,
     "raw": 1,
+    "jpeg": 512,
+    "tiff_jpeg": 512,
+    "zstd": 32768,
+    "lzma": 8192,
+    "tiff_ccitt": 214,
 }
+_A_BIT_A_ROW = ("group3", "group4")  # a row like the one before (ITU-T T.4, T.6)
+_BITS_PER_SAMPLE, _SAMPLES_PER_PIXEL = 258, 277  # TIFF's tags
 _NEEDED = f"images are {', '.join(FORMATS)}, and HEIC with pillow-heif"
 _HEIC = "HEIC"
 # The brand in the first box of ISO base media files (ISO 14496-12)
@@ -60,7 +69,7 @@ def open_image(path: str | Path) -> Iterator[Image.Image]:
 
     Raises:
         UserError: the file is missing, no regular file, not an image, of a format that is not read (the message says
-            which), cut short, or larger than 178,956,970 pixels; HEIC without pillow-heif.
+            which), cut short, or larger than 178,956,970 pixels or 65,535 on a side; HEIC without pillow-heif.
     """
     path = Path(path)
     if not path.exists():
@@ -115,21 +124,33 @@ def _formats(path: Path, start: bytes) -> tuple[str, ...]:
 
 
 def _check_size(path: Path, width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
         raise UserError(
-            f"{path} has {width}x{height} pixels; allowed are at most {MAX_PIXELS:,} pixels", "cut it into parts"
+            f"{path} has {width}x{height} pixels; allowed are at most {MAX_PIXELS:,} pixels, {MAX_SIDE:,} on a side",
+            "cut it into parts",
         )
 
 
 def _check_claim(path: Path, image: Image.Image) -> None:
     """Raises UserError, before memory is taken, where a damaged header claims pixels that the file cannot hold."""
     compression = "png" if image.format == "PNG" else image.info.get("compression") if image.format == "TIFF" else None
-    if compression not in _MOST_EXPANDED:
-        return
-    least_bytes = image.width * image.height * (len(image.getbands()) if image.mode.startswith("RGB") else 1 / 8)
-    held = path.stat().st_size * _MOST_EXPANDED[compression]
-    if least_bytes > held + 4096:
+    held = path.stat().st_size
+    if compression in _MOST_EXPANDED:
+        possible = image.width * image.height * _least_bits(image) / 8 <= held * _MOST_EXPANDED[compression] + 4096
+    else:
+        possible = compression not in _A_BIT_A_ROW or image.height <= 8 * held
+    if not possible:
         raise UserError(
-            f"{path} claims {image.width}x{image.height} pixels, more than its {path.stat().st_size:,} bytes can hold",
+            f"{path} claims {image.width}x{image.height} pixels, more than its {held:,} bytes can hold",
             "copy or make the file again",
         )
+
+
+def _least_bits(image: Image.Image) -> float:
+    """Of a pixel in the file, before it is compressed; colours may be subsampled."""
+    if image.format != "TIFF":
+        return 8 * len(image.getbands()) if image.mode.startswith("RGB") else 1
+    bits, samples = image.tag_v2.get(_BITS_PER_SAMPLE, 1), image.tag_v2.get(_SAMPLES_PER_PIXEL, 1)
+    bits = bits if isinstance(bits, tuple) else (bits,)
+    total = sum(bits) if len(bits) == samples else bits[0] * samples
+    return total if image.mode.startswith("RGB") else min(total, 8)

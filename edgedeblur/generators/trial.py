@@ -22,15 +22,16 @@ def require_survivable(path: Path, height: int, width: int) -> None:
     Raises:
         UserError: the child crashed, did not end, or took far more memory than the file has weights.
     """
-    resident = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    resident, most = _resident_bytes(os.getpid()), _MEMORY + _TIMES_WEIGHTS * path.stat().st_size
     child = os.fork()
     if child == 0:
         with contextlib.suppress(BaseException):
             _try(path, height, width)
         os._exit(0)
-    end = time.monotonic() + _WAIT_S
-    while time.monotonic() < end:
+    end, grown = time.monotonic() + _WAIT_S, 0
+    while time.monotonic() < end and grown <= most:
         done, status, used = os.wait4(child, os.WNOHANG)
+        grown = (used.ru_maxrss * 1024 if done else _resident_bytes(child)) - resident
         if done:
             code = os.waitstatus_to_exitcode(status)
             if code < 0:
@@ -38,15 +39,24 @@ def require_survivable(path: Path, height: int, width: int) -> None:
                 raise UserError(
                     f"{path} cannot be loaded as TorchScript: torch crashes on it ({name})", "save it again"
                 )
-            grown = used.ru_maxrss * 1024 - resident
-            if grown > _MEMORY + _TIMES_WEIGHTS * path.stat().st_size:
-                message = f"{path} takes {grown / 1e6:,.0f} MB of memory for an image of {height}x{width}"
-                raise UserError(message, "save it again")
+            if grown > most:
+                raise _takes(path, grown, height, width)
             return
         time.sleep(0.002)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
+    if grown > most:
+        raise _takes(path, grown, height, width)
     raise UserError(f"{path} does not restore an image of {height}x{width} within {_WAIT_S} s", "save it again")
+
+
+def _takes(path: Path, grown: int, height: int, width: int) -> UserError:
+    message = f"{path} takes {grown / 1e6:,.0f} MB of memory and more for an image of {height}x{width}"
+    return UserError(message, "save it again")
+
+
+def _resident_bytes(process: int) -> int:
+    return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def _try(path: Path, height: int, width: int) -> None:

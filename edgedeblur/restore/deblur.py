@@ -14,7 +14,7 @@ from edgedeblur.restore.encode import FORMATS, check_writable, write_photograph
 from edgedeblur.restore.folder import images_and_others
 from edgedeblur.restore.open import Restorer
 from edgedeblur.restore.photograph import in_kind, read_photograph
-from edgedeblur.restore.video import deblur_video, is_video
+from edgedeblur.restore.video.frames import deblur_video, is_video
 from edgedeblur.storage.contents import Origin, require_regular
 
 _NO_MORE_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from edgedeblur.data.images import list_images
-from edgedeblur.restore.video import is_video
+from edgedeblur.restore.video.frames import is_video
 
 # Suffixes of pictures that users have in folders of photographs.
 _PICTURES = frozenset(

@@ -18,11 +18,11 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from edgedeblur.data.images import read_image
+from edgedeblur.data.opencv_decode import decode_all_bits
 from edgedeblur.errors import UserError
 from edgedeblur.restore.encode import to_8_bit
 from edgedeblur.restore.properties import DAMAGED, Properties, png_chunks, read_properties
@@ -126,10 +126,7 @@ def _deep_samples(image: Image.Image, file: bytes, rgb: np.ndarray, notes: list[
     """
     if not _declares_more_than_8_bits(image, file):
         return None
-    try:
-        values = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error:
-        values = None
+    values = decode_all_bits(file)
     if values is not None and values.dtype == np.uint16:
         values = np.atleast_3d(values)
         samples = values[..., {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[values.shape[2]]]

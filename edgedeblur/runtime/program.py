@@ -107,7 +107,7 @@ def run_program(
         source.write_bytes(np.ascontiguousarray(image).tobytes())
         command = [*runner, str(info.bench.resolve()), "--input", str(source), "--output", str(restored), *options]
         result = parse_bench_output(run_bench(command, timeout_s))
-        check_library(info, {"name": result.model, "input_shape": [result.height, result.width, 3]})
+        check_result(info, result)
         output = np.fromfile(restored, np.uint8).reshape(image.shape)
     return ProgramRun(result, output, simulated=bool(runner))
 
@@ -169,10 +169,12 @@ def _no_result(text: str) -> UserError:
     return UserError(f"edgedeblur-bench printed no result but {text[-500:]!r}", "edgedeblur compile")
 
 
-def check_layers(artefact: ArtefactInfo, result: BenchResult) -> None:
-    """Raises UserError unless the result has the artefact's layers, in their order."""
-    if [layer.name for layer in result.layers] != [layer["name"] for layer in artefact.manifest["layers"]]:
-        raise UserError(f"edgedeblur-bench timed other layers than those of {artefact.path}", "edgedeblur compile")
+def check_result(artefact: ArtefactInfo, result: BenchResult) -> None:
+    """Raises UserError unless the program, here or on a phone, says of its network what the manifest says."""
+    facts = {key: getattr(result, key) for key in ("arena_bytes", "workspace_bytes", "weights_bytes")}
+    layers = [[layer.name, layer.macs] for layer in result.layers]
+    shape = [result.height, result.width, 3]
+    check_library(artefact, {"name": result.model, "input_shape": shape, "layers": layers, **facts})
 
 
 _MOST = 2.0**53  # of any number that is printed: the last that float64 has exactly

@@ -14,7 +14,7 @@ from edgedeblur.device.facts import check_abi, read_facts
 from edgedeblur.device.shell import Phone
 from edgedeblur.device.transfer import pull, push, remote_folder
 from edgedeblur.errors import UserError
-from edgedeblur.runtime.program import BenchResult, check_layers
+from edgedeblur.runtime.program import BenchResult, check_result
 from edgedeblur.tune.devices import Device
 from edgedeblur.tune.measure import RunProgram, measure_with
 from edgedeblur.tune.network import TURN_OPTIONS
@@ -40,7 +40,7 @@ def phone_device(serial: str | None, target: Target) -> Device:
         push(phone, _FOLDER, {"input.rgb": image.tobytes()})
         options = ["--input", f"{_FOLDER}/input.rgb", *TURN_OPTIONS]
         result, output = _run(phone, cores, f"network-{artefact.path.name}", artefact.bench, options)
-        check_layers(artefact, result)
+        check_result(artefact, result)
         if len(output) != image.nbytes:
             raise UserError(f"phone {phone.serial} wrote an image of {len(output):,} bytes, not {image.nbytes:,}")
         return result, np.frombuffer(output, np.uint8).reshape(image.shape)

@@ -62,7 +62,10 @@ def test_a_users_own_name_for_a_shipped_target_is_read_as_strictly(tmp_path):
     path.write_text('description = "the lab\'s phones"\nsame_as = "android-arm64"\n')
     assert (load_target(path).name, load_target(path).isa) == ("ours", "i8mm")
     path.write_text(f'description = "itself"\nsame_as = "{path}"\n')
-    with pytest.raises(UserError, match="no target '.*; there are android"):
+    with pytest.raises(UserError, match=r"ours\.toml: same_as names '.*; there are android"):
+        load_target(path)
+    path.write_text('description = "first of two"\ndetect = ["x"]\n')
+    with pytest.raises(UserError, match=r"ours\.toml: detect names 'x'; there are android"):
         load_target(path)
     path.write_text('description = "two"\nsame_as = "android"\nthreads = 2\n')
     with pytest.raises(UserError, match="unknown key threads; allowed are description, same_as"):

@@ -4,6 +4,7 @@ import os
 import struct
 import sys
 import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -241,8 +242,74 @@ def test_a_header_that_claims_more_pixels_than_the_file_can_hold_is_refused(tmp_
         read_image(path)
 
 
-@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate", "packbits"])
+def test_a_chunk_that_claims_gigabytes_takes_no_memory(picture, tmp_path):
+    """OpenCV, which reads the 16 bits, takes what a chunk's length says."""
+    path = tmp_path / "deep.png"
+    cv2.imwrite(str(path), picture.astype(np.uint16) * 257)
+    path.write_bytes(path.read_bytes().replace(path.read_bytes()[33:41], struct.pack(">I4s", 0x7FFFFFF0, b"IDAT")))
+    Path("/proc/self/clear_refs").write_text("5")
+    before = peak_megabytes()
+    with pytest.raises(UserError, match="cannot be read as a"):
+        read_image(path)
+    assert peak_megabytes() - before < 100
+
+
+def peak_megabytes() -> float:
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
+
+
+def with_size(data: bytes, width: int, height: int) -> bytes:
+    """A little-endian TIFF whose first directory gives this width, height and rows per strip."""
+    changed, (at,) = bytearray(data), struct.unpack_from("<I", data, 4)
+    for entry in range(at + 2, at + 2 + 12 * struct.unpack_from("<H", data, at)[0], 12):
+        value = {256: width, 257: height, 278: height}.get(struct.unpack_from("<H", data, entry)[0])
+        if value is not None:
+            struct.pack_into("<HII", changed, entry + 2, 4, 1, value)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize(
+    ("mode", "compression"),
+    [
+        ("RGB", "raw"),
+        ("RGBA", "jpeg"),
+        ("RGB", "tiff_adobe_deflate"),
+        ("L", "tiff_lzw"),
+        ("1", "group3"),
+        ("1", "group4"),
+        ("1", "tiff_ccitt"),
+        ("F", "zstd"),
+        ("CMYK", "lzma"),
+        ("I;16", "zstd"),
+    ],
+)
+def test_a_tiff_that_claims_more_pixels_than_it_can_hold_is_refused_before_memory_is_taken(tmp_path, mode, compression):
+    path = tmp_path / "claim.tif"
+    image = Image.new(mode, (24, 20))
+    image.save(path, compression=compression)
+    path.write_bytes(with_size(path.read_bytes(), 13_000, 13_000))
+    with pytest.raises(UserError, match="claims 13000x13000 pixels, more than its [0-9,]+ bytes can hold"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("size", [(1, 178_000_000), (178_000_000, 1)])
+def test_sides_for_whose_rows_alone_gigabytes_are_taken_are_refused(tmp_path, size):
+    path = tmp_path / "long.tif"
+    Image.new("1", (24, 20)).save(path, compression="group4")
+    path.write_bytes(with_size(path.read_bytes(), *size))
+    with pytest.raises(UserError, match="allowed are at most 178,956,970 pixels, 65,535 on a side"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg", "zstd", "lzma"])
 def test_one_colour_which_compresses_best_is_still_read(tmp_path, compression):
     path = tmp_path / ("flat.tif" if compression else "flat.png")
     Image.new("RGB", (3000, 2000), (7, 7, 7)).save(path, **({"compression": compression} if compression else {}))
     assert read_image(path).shape == (2000, 3000, 3)
+
+
+@pytest.mark.parametrize("compression", ["group3", "group4", "tiff_ccitt"])
+def test_an_empty_page_is_still_read(tmp_path, compression):
+    path = tmp_path / "page.tif"
+    Image.new("1", (2480, 3508), 1).save(path, compression=compression)
+    assert read_image(path).shape == (3508, 2480, 3)

@@ -1,4 +1,4 @@
-"""Small whole files of every kind that edgedeblur reads, made when they are needed."""
+"""Small whole files of every kind that edgedeblur reads, but for pictures.py's, made when they are needed."""
 
 import json
 import warnings
@@ -6,12 +6,10 @@ import zipfile
 from dataclasses import asdict
 from pathlib import Path
 
-import cv2
-import numpy as np
 import torch
-from model_files import photo, write_quantised, write_student, write_teacher
+from model_files import write_quantised, write_student, write_teacher
 from networks import random_network, tiny_spec
-from PIL import Image
+from photographs import photo
 from reports import example_report
 from safetensors.torch import save_file
 from torch import nn
@@ -32,39 +30,6 @@ from edgedeblur.training.recipe import RECIPES
 from edgedeblur.training.state import TrainingState
 
 _ELF = b"\x7fELF" + bytes(14) + bytes([62, 0])  # e_machine of x86-64
-
-
-def images(folder: Path, *formats: str) -> list[Path]:
-    """Of 24x20 pixels: RGB, grey, palette and alpha where the format has them."""
-    paths = []
-    rgb = Image.fromarray(photo(24, 20))
-    for suffix in formats:
-        for mode in ("RGB", "L", "P", "RGBA"):
-            path = folder / f"{mode}.{suffix}"
-            try:
-                rgb.convert(mode).save(path)
-            except (OSError, KeyError):  # the format does not have the mode
-                continue
-            paths.append(path)
-    return paths
-
-
-def deep_png(folder: Path) -> list[Path]:
-    """16 bits a channel, of three channels and of one."""
-    deep = photo(24, 20).astype(np.uint16) * 257
-    paths = [folder / "deep.png", folder / "deep-grey.png"]
-    cv2.imwrite(str(paths[0]), deep)
-    cv2.imwrite(str(paths[1]), deep[..., 0])
-    return paths
-
-
-def video(folder: Path, suffix: str, codec: str) -> list[Path]:
-    path = folder / f"clip.{suffix}"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), 25, (48, 32))
-    for seed in range(4):
-        writer.write(photo(32, 48, seed))
-    writer.release()
-    return [path]
 
 
 def v1_state() -> dict[str, torch.Tensor]:

@@ -1,18 +1,17 @@
 """Every loader of edgedeblur, with the files that it is tried on and how these are damaged."""
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import corpus
 import mutate
 import numpy as np
+import torch
+from pictures import PICTURES, Loader, images
 
 from edgedeblur.artefact.target import load_target
 from edgedeblur.bench.quality import recorded_quality
 from edgedeblur.compile.schedules.tuned import read_database
-from edgedeblur.data.images import read_image
 from edgedeblur.data.pairs import find_pairs
 from edgedeblur.data.synth import write_pairs
 from edgedeblur.distill.recipe import DistillRecipe
@@ -22,7 +21,6 @@ from edgedeblur.quantize.calibration_set import calibration_images
 from edgedeblur.report.schema import read_report
 from edgedeblur.restore.facts import model_facts
 from edgedeblur.restore.open import open_model
-from edgedeblur.restore.video import deblur_video
 from edgedeblur.runtime.program import parse_bench_output
 from edgedeblur.student.model_file import load_student
 from edgedeblur.train.borrowed import read_borrowed
@@ -30,27 +28,6 @@ from edgedeblur.train.recipe import GeneratorRecipe
 from edgedeblur.training.recipe import read_recipe
 from edgedeblur.workflow.resume import Step, run_steps
 from edgedeblur.workflow.synth import read_blur_table
-
-
-@dataclass(frozen=True)
-class Loader:
-    """corpus: makes whole files in a folder. damage: what is done to one. load: what reads the damaged file.
-
-    names_file: whether a refusal must name the file.
-    """
-
-    corpus: Callable[[Path], list[Path]]
-    damage: mutate.Mutate
-    load: Callable[[Path], object]
-    names_file: bool = True
-
-
-def _image_of(*suffixes: str) -> Loader:
-    return Loader(lambda folder: corpus.images(folder, *suffixes), mutate.raw, read_image)
-
-
-def _video(path: Path) -> None:
-    deblur_video(path, path.with_name("out.avi"), lambda image: image, lambda frames: None)
 
 
 def _calibration(path: Path) -> None:
@@ -79,17 +56,10 @@ def _model(path: Path) -> None:
     open_model(path).restore(image)
 
 
-LOADERS: dict[str, Loader] = {
-    "image PNG": _image_of("png"),
-    "image PNG of 16 bits": Loader(corpus.deep_png, mutate.raw, read_image),
-    "image JPEG": _image_of("jpg"),
-    "image WebP": _image_of("webp"),
-    "image BMP": _image_of("bmp"),
-    "image TIFF": _image_of("tif"),
-    "image PPM": _image_of("ppm"),
-    "video AVI": Loader(lambda folder: corpus.video(folder, "avi", "MJPG"), mutate.raw, _video),
-    "video MP4": Loader(lambda folder: corpus.video(folder, "mp4", "mp4v"), mutate.raw, _video),
-    "calibration images": Loader(lambda folder: corpus.images(folder, "png"), mutate.raw, _calibration),
+torch.set_num_threads(1)  # the processes are forked, and a pool of threads does not survive that
+
+OTHERS: dict[str, Loader] = {
+    "calibration images": Loader(lambda folder: images(folder, "png"), mutate.raw, _calibration),
     "pairs": Loader(lambda folder: corpus.pairs(folder, "blur/000001.png"), mutate.raw, _pairs),
     "synth.json": Loader(lambda folder: corpus.pairs(folder, "synth.json"), mutate.json_values, _synth),
     "pairs.jsonl": Loader(lambda folder: corpus.pairs(folder, "pairs.jsonl"), mutate.json_lines, _synth),
@@ -135,3 +105,5 @@ LOADERS: dict[str, Loader] = {
         names_file=False,
     ),
 }
+
+LOADERS = PICTURES | OTHERS

@@ -1,4 +1,4 @@
-"""Damage to files, drawn from a random generator: bytes, and the values inside JSON, TOML, zip and safetensors."""
+"""Damage to files, drawn from a random generator: bytes, and the values inside PNG, JSON, TOML, zip and safetensors."""
 
 import copy
 import io
@@ -7,6 +7,7 @@ import struct
 import zipfile
 from collections.abc import Callable
 from random import Random
+from zlib import crc32
 
 Mutate = Callable[[Random, bytes], bytes]
 
@@ -50,6 +51,32 @@ def raw(rng: Random, data: bytes) -> bytes:
             number = rng.choice((0, 1, 0x7FFFFFFF, 0xFFFFFFFF, 0x80000000, rng.randrange(2**32)))
             changed[place : place + 4] = struct.pack(rng.choice("<>") + "I", number)
     return bytes(changed)
+
+
+def png_chunks(rng: Random, data: bytes) -> bytes:
+    """One or two chunks' contents or types, dropped or repeated ones, with lengths and checksums right again."""
+    if rng.random() < 0.2:
+        return raw(rng, data)
+    chunks, at = [], 8
+    while at < len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        chunks.append((data[at + 4 : at + 8], data[at + 8 : at + 8 + length]))
+        at += 12 + length
+    for _ in range(rng.randint(1, 2)):
+        index, change = rng.randrange(len(chunks)), rng.randrange(8)
+        kind, content = chunks[index]
+        if change == 0 and len(chunks) > 1:
+            del chunks[index]
+        elif change == 1:
+            chunks.insert(rng.randrange(len(chunks)), chunks[index])
+        elif change == 2:
+            chunks[index] = (rng.choice(chunks)[0], content)
+        else:
+            chunks[index] = (kind, raw(rng, content))
+    parts = [
+        struct.pack(">I", len(rest)) + kind + rest + struct.pack(">I", crc32(kind + rest)) for kind, rest in chunks
+    ]
+    return data[:8] + b"".join(parts)
 
 
 def json_values(rng: Random, data: bytes) -> bytes:

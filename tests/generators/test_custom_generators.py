@@ -152,3 +152,18 @@ def test_a_torchscript_file_on_which_torch_crashes_is_a_message(tmp_path, monkey
     monkeypatch.setattr(torch.jit, "load", crash)
     with pytest.raises(UserError, match=r"program.pt cannot be loaded as TorchScript: torch crashes on it \(SIGSEGV\)"):
         load_torchscript(path, UNIT)
+
+
+def test_a_torchscript_file_that_takes_gigabytes_is_stopped_before_it_has_them(tmp_path, monkeypatch):
+    """The child's loading plays the program that grows; it is stopped, not measured when it has ended."""
+    path = tmp_path / "program.pt"
+    torch.jit.script(my_networks.Halving()).save(str(path))
+
+    def grow(*arguments, **options):
+        held = []
+        while True:
+            held.append(b"x" * (20 << 20))
+
+    monkeypatch.setattr(torch.jit, "load", grow)
+    with pytest.raises(UserError, match=r"program.pt takes \d,?\d+ MB of memory and more for an image of 64x64"):
+        load_torchscript(path, UNIT)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgedeblur.errors import UserError
-from edgedeblur.restore.video import deblur_video
+from edgedeblur.restore.video.frames import deblur_video
 
 
 @pytest.fixture

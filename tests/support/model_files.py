@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from networks import random_network, tiny_spec
+from photographs import photo
 from PIL import Image
 
 from edgedeblur.generators.networks.unet import UNetConfig, build_unet
@@ -31,14 +32,6 @@ def write_student(path: Path) -> Path:
 def write_quantised(path: Path) -> Path:
     save_edq(random_network(tiny_spec()), path)
     return path
-
-
-def photo(height: int = 48, width: int = 40, seed: int = 0) -> np.ndarray:
-    """Smooth colours with noise, uint8 RGB."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[:height, :width]
-    waves = [np.sin((x * a + y * b) / 7 + c) for a, b, c in ((1, 0.5, 0), (0.3, 1, 1), (0.7, 0.7, 2))]
-    return np.clip(128 + 80 * np.stack(waves, axis=2) + rng.normal(0, 8, (height, width, 3)), 0, 255).astype(np.uint8)
 
 
 def write_odd_images(folder: Path) -> dict[str, Path]:

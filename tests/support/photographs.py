@@ -15,6 +15,14 @@ from PIL import Image, ImageCms, PngImagePlugin, TiffImagePlugin
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf tiff:Orientation="6" dc:rights="me"/></x:xmpmeta>'
 
 
+def photo(height: int = 48, width: int = 40, seed: int = 0) -> np.ndarray:
+    """Smooth colours with noise, uint8 RGB."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    waves = [np.sin((x * a + y * b) / 7 + c) for a, b, c in ((1, 0.5, 0), (0.3, 1, 1), (0.7, 0.7, 2))]
+    return np.clip(128 + 80 * np.stack(waves, axis=2) + rng.normal(0, 8, (height, width, 3)), 0, 255).astype(np.uint8)
+
+
 @functools.cache  # it holds the time when it was made
 def profile(kind="P3"):
     """A display profile with P3's primaries in its rXYZ, gXYZ and bXYZ tags, or LittleCMS's grey one."""
