@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgedeblur.student.spec import IMAGE, ConvSpec, StudentSpec, student_spec
+from edgedeblur.student.spec import IMAGE, ConvSpec, StudentSpec
+from edgedeblur.student.table import student_spec
 
 
 def space_to_depth(x: Tensor, factor: int) -> Tensor:
@@ -42,7 +43,7 @@ class Student(nn.Module):
             conv = self.conv(layer.name)
             nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
             nn.init.zeros_(conv.bias)
-            if layer.name == "head":
+            if layer is self.spec.layers[-1] and layer.residual == IMAGE:  # it starts as the identity
                 nn.init.zeros_(conv.weight)
             elif layer.residual is not None and layer.kernel == 3:
                 conv.weight.data.mul_(0.1)
