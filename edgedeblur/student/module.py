@@ -110,8 +110,9 @@ def _conv(layer: ConvSpec) -> nn.Conv2d:
     )
 
 
-def build_student(tier: str, seed: int = 0, gates: bool = False) -> Student:
-    """A student of that tier with fresh weights, the same for the same seed, with gates or without."""
+def build_student(network: str | StudentSpec, seed: int = 0, gates: bool = False) -> Student:
+    """A student of a tier, with gates or without, or of a spec, with fresh weights, the same for the same seed."""
+    spec = student_spec(network, gates) if isinstance(network, str) else network
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Student(student_spec(tier, gates))
+        return Student(spec)

@@ -195,6 +195,10 @@ _TRANSLATIONS: dict[str, Callable[[list[Any], dict[str, Any]], tuple[str, dict[s
     "BatchNormalization": _batch_norm,
     "Gemm": _gemm,
     "Clip": _clip,
+    "Cast": lambda inputs, attributes: (
+        "to_float" if attributes.get("to") == TensorProto.FLOAT else "Cast",
+        {"input": inputs[0]},
+    ),
     "Relu": _one("relu"),
     "Sigmoid": _one("sigmoid"),
     "Neg": _one("neg"),
