@@ -39,7 +39,8 @@ def _conv2d(
         raise NotTakenError(f"a dilation of {_pair(dilation)}", "dilation=1, or a larger kernel")
     same = padding == "same" and strides == (1, 1)
     if not same and (isinstance(padding, str) or _pair(padding) != (kernel // 2,) * 2):
-        raise NotTakenError(f"a padding of {padding}", f"padding={kernel // 2}, half of the kernel")
+        found = padding if isinstance(padding, str) else _pair(padding)
+        raise NotTakenError(f"a padding of {found}", f"padding={kernel // 2}, half of the kernel")
     if input.shape[2] % strides[0] or input.shape[3] % strides[0]:
         raise NotTakenError(f"a stride of {strides[0]} that does not divide {input.shape[2]}x{input.shape[3]}")
     source = input if _can_be_read(input) else layers.store(input)
