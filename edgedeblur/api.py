@@ -27,7 +27,8 @@ def distill_student(
     *,
     teacher: PathLike | None = None,
     tier: Literal["nano", "small", "large"] = "small",
-    init: PathLike = "shipped",
+    student: PathLike | None = None,
+    init: PathLike | None = None,
     data: Sequence[PathLike] = (),
     validation: Sequence[PathLike] = (),
     workdir: PathLike = DEFAULT,
@@ -40,7 +41,8 @@ def distill_student(
         output: the student's file; None: student.safetensors in the work directory.
         teacher: a generator's file or "package.module:callable"; None: the work directory's, else the shipped one.
         tier: of the student; all have fewer than 5 million parameters.
-        init: "shipped", "none" (fresh weights) or a student's file to start from.
+        student: another network in place of a tier: a TOML file or "package.module:callable" (docs/own-student.md).
+        init: "shipped", "none" (fresh weights) or a student's file to start from; None: shipped for a tier, else none.
         data: folders of photographs, pairs or frames ("pairs:FOLDER"); none: the photographs inside scikit-image.
         validation: folders of pairs to measure on; none: a part of the data is held back.
         workdir: where other commands leave their files.
@@ -67,7 +69,9 @@ def distill_student(
     for name in ("recipe", "shake"):
         given[name] = _path(given.get(name))
     place = WorkDir(Path(workdir))
-    settings = distill_options(place, _path(teacher), tier, str(init), _path(output), **given)
+    given["student"] = None if student is None else str(student)
+    start = None if init is None else str(init)
+    settings = distill_options(place, _path(teacher), tier, start, _path(output), **given)
     with place.lock(settings.output):
         return distill(settings, console)
 
@@ -77,6 +81,7 @@ def quantize_student(
     output: PathLike | None = None,
     calibration: PathLike | None = None,
     *,
+    weights: PathLike | None = None,
     observer: Literal["auto", "mse", "min-max", "percentile"] = "auto",
     percentile: float = 99.99,
     bias_correction: bool = True,
@@ -89,9 +94,10 @@ def quantize_student(
     """Make the int8 network of a student and write it, as `edgedeblur quantize`.
 
     Args:
-        student: its file; None: student.safetensors in the work directory.
+        student: its file, an .onnx file, or "package.module:callable"; None: student.safetensors in the work directory.
         output: the .edq file; None: quantised.edq in the work directory.
         calibration: a folder of blurred images or of pairs, at least 16x16 pixels; None: the default photographs.
+        weights: file with the weights of a module or of a TOML file.
         observer: how an activation's range follows from what calibration saw; "auto": whichever is nearest to it.
         percentile: in percent, for the observer of that name.
         bias_correction: take the mean error of each channel out through its bias.
@@ -112,6 +118,7 @@ def quantize_student(
         >>> network.layers[0].weight.dtype
         dtype('int8')
     """
+    from edgedeblur.distill.named_student import trained_student
     from edgedeblur.quantize.pipeline import QuantiseOptions
     from edgedeblur.workflow.quantize import quantise_step
 
@@ -119,7 +126,8 @@ def quantize_student(
     recipe = QuantiseOptions(
         observer, percentile, bias_correction=bias_correction, finetune_steps=finetune_steps, seed=seed
     )
-    source, destination = place.need_student(_path(student)), _path(output) or place.quantised
+    named, destination = _path(student) or place.need_student(None), _path(output) or place.quantised
+    source = trained_student(named, _path(weights))
     with place.lock(destination):
         return quantise_step(source, _path(calibration), destination, recipe, log, progress)
 

@@ -92,7 +92,7 @@ def test_a_student_with_fresh_gates_computes_what_it_does_without(tier):
 
 def test_the_shipped_student_gets_gates_without_effect_and_they_learn():
     shipped, _ = load_student(shipped_student("small"))
-    gated = widened(shipped, "small", gates=True)
+    gated = widened(shipped, student_spec("small", gates=True))
     assert gated.spec == student_spec("small", gates=True) and torch.equal(gated(IMAGE), shipped(IMAGE))
     gated(IMAGE).square().mean().backward()
     for name, gate in gated.gates.items():
@@ -101,10 +101,10 @@ def test_the_shipped_student_gets_gates_without_effect_and_they_learn():
 
 def test_gates_of_a_narrower_student_are_kept_in_a_wider_one():
     small = with_random_gates("small")
-    large = widened(small, "large", 2, gates=True)
+    large = widened(small, student_spec("large", gates=True), 2)
     with torch.no_grad():
         assert torch.allclose(large(IMAGE), small(IMAGE), atol=1e-5)
-    assert widened(small, "large") is None  # what has gates cannot become a network without
+    assert widened(small, student_spec("large")) is None  # what has gates cannot become a network without
 
 
 def test_a_file_tells_of_gates_and_one_without_them_is_as_before(tmp_path):

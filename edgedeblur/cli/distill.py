@@ -14,6 +14,7 @@ from edgedeblur.workflow.workdir import WorkDir
 @options.teacher
 @options.teacher_options
 @options.tier
+@options.student
 @options.init
 @click.option("-o", "--output", type=options.PATH, help="Default: student.safetensors in the work directory.")
 @click.option("--recipe", type=options.PATH, help="TOML file of losses and blur; default: the shipped one.")
@@ -24,7 +25,8 @@ def command(
     teacher: Path | None,
     teacher_options: dict,
     tier: str,
-    init: str,
+    student: str | None,
+    init: str | None,
     output: Path | None,
     recipe: Path | None,
     gates: bool,
@@ -34,14 +36,15 @@ def command(
     """Distil a student of fewer than 5 M parameters from a teacher and photos, video frames or pairs.
 
     With nothing given: the shipped teacher, the photographs inside scikit-image, two minutes, starting from the
-    shipped student of the tier. The state is saved as it goes: the same command with --resume goes on from there.
+    shipped student of the tier. With --student, a network of your own: docs/own-student.md. The state is saved as it
+    goes: the same command with --resume goes on from there.
     """
     from edgedeblur.cli.progress import training_console
     from edgedeblur.distill.distillation import distill
     from edgedeblur.training.saved_state import path_to_resume, state_path
     from edgedeblur.workflow.distill import distill_options
 
-    given = {**training, "recipe": recipe, "gates": gates, "teacher_options": teacher_options}
+    given = {**training, "recipe": recipe, "gates": gates, "student": student, "teacher_options": teacher_options}
     settings = distill_options(workdir, teacher, tier, init, output, **given)
     goes_on_where(lambda: (path_to_resume if settings.resume else state_path)(settings.output).exists())
     with workdir.lock(settings.output):

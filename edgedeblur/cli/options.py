@@ -74,10 +74,14 @@ teacher = click.option(
 tier = click.option("--tier", type=click.Choice(["nano", "small", "large"]), default="small", show_default=True)
 init = click.option(
     "--init",
-    default="shipped",
-    show_default=True,
     metavar="shipped|none|FILE",
-    help="The student to start from: the shipped one of the tier, fresh weights, or a file; small also for large.",
+    help="The student to start from: the shipped one of the tier (its default), fresh weights (--student's default), "
+    "or a file; small also for large.",
+)
+student = click.option(
+    "--student",
+    metavar="FILE|module:callable",
+    help="A network of your own in place of a tier: a TOML file, an .onnx or student's file, or a torch module.",
 )
 data = click.option("--data", multiple=True, help="FOLDER, or photos:, pairs: or frames:FOLDER; again for more.")
 shake = click.option(

@@ -12,7 +12,9 @@ from edgedeblur.workflow.workdir import WorkDir
 
 
 @click.command("quantize", short_help="Int8 network from student and calibration images.")
-@click.argument("student", type=options.PATH, required=False)
+@click.argument("student_file", metavar="[STUDENT]", type=options.PATH, required=False)
+@options.student
+@click.option("--weights", type=options.PATH, help="File with the weights of the module or TOML file.")
 @click.option("-o", "--output", type=options.PATH, help="Default: quantised.edq in the work directory.")
 @options.calibration
 @click.option(
@@ -29,7 +31,9 @@ from edgedeblur.workflow.workdir import WorkDir
 @json_option
 @options.workdir
 def command(
-    student: Path | None,
+    student_file: Path | None,
+    student: str | None,
+    weights: Path | None,
     output: Path | None,
     calibration: Path | None,
     observer: str,
@@ -41,22 +45,29 @@ def command(
 ) -> None:
     """Make the int8 network of a STUDENT (default: student.safetensors in the work directory).
 
+    STUDENT may also be a float .onnx file; with --student module:callable --weights FILE a trained torch module is
+    quantised as it is: docs/own-student.md.
+
     Says which observer was chosen, by how many dB its int8 output is near the float one's, and at the end what int8
     costs on pictures that calibration did not see: others of a calibration folder of more than 64, else the default
     photographs that are held back.
     """
+    from edgedeblur.distill.named_student import trained_student
     from edgedeblur.quantize.pipeline import QuantiseOptions
     from edgedeblur.quantize.quality import quality_sentence
     from edgedeblur.restore.readable import readable
     from edgedeblur.workflow.quantize import int8_cost, quantise_step
 
-    source, destination = workdir.need_student(student), output or workdir.quantised
+    if student_file is not None and student is not None:
+        raise click.UsageError(f"give STUDENT or --student, not both: {student_file}, {student}")
+    named, destination = student or student_file, output or workdir.quantised
+    source = trained_student(named or workdir.need_student(None), weights)
     recipe = QuantiseOptions(
         observer, percentile, bias_correction=bias_correction, finetune_steps=finetune_steps, seed=seed
     )
     with Progress("quantize") as progress, workdir.lock(destination):
         network = quantise_step(source, calibration, destination, recipe, say, progress)
-        quality, described = int8_cost(source, network, calibration, seed, progress)
+        quality, described = int8_cost(source.student, network, calibration, seed, progress)
     int8 = sum(layer.weight.dtype.name == "int8" for layer in network.layers)
     written = f"{destination}: {int8} of {len(network.layers)} convolutions with int8 weights"
     document = {"network": str(destination), "recipe": network.recipe, "held_back": described, **asdict(quality)}

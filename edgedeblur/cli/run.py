@@ -15,6 +15,7 @@ from edgedeblur.workflow.workdir import WorkDir
 @options.teacher
 @options.teacher_options
 @options.tier
+@options.student
 @options.init
 @options.data
 @options.calibration
@@ -33,7 +34,8 @@ def command(
     teacher: Path | None,
     teacher_options: dict,
     tier: str,
-    init: str,
+    student: str | None,
+    init: str | None,
     data: tuple[str, ...],
     calibration: Path | None,
     finetune_steps: int,
@@ -61,6 +63,7 @@ def command(
     from edgedeblur.workflow.run import Reporting, RunOptions, Stages, run_all
 
     given = {"teacher_options": teacher_options, "data": data, "minutes": minutes, "steps": steps, "seed": seed}
+    given["student"] = student
     distill = distill_options(workdir, teacher, tier, init, **given)
     quantise = QuantiseOptions(finetune_steps=finetune_steps, seed=seed)
     settings = RunOptions(distill, calibration, quantise, target, size, threads)

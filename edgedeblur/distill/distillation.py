@@ -1,4 +1,4 @@
-"""Distillation of a student tier from a teacher: the run, from options to `student.safetensors`."""
+"""Distillation of a student from a teacher: the run, from options to `student.safetensors`."""
 
 import json
 import time
@@ -14,13 +14,15 @@ from edgedeblur.data.training_data import TrainingData, open_training_data
 from edgedeblur.distill.before import decide_teaching, measure_before
 from edgedeblur.distill.features import FeatureProjection
 from edgedeblur.distill.initial import initialise_from, widened
+from edgedeblur.distill.named_student import NamedNetwork, initial_weights, named_network
 from edgedeblur.distill.recipe import DistillRecipe
 from edgedeblur.distill.step import distill_step, look_at_teacher
 from edgedeblur.errors import UserError
 from edgedeblur.generators.generator import Generator
 from edgedeblur.generators.load import load_generator
-from edgedeblur.student import Student, StudentSpec, build_student, student_spec
-from edgedeblur.student.model_file import load_student, save_student
+from edgedeblur.student import TIERS, Student, StudentSpec, build_student, student_spec
+from edgedeblur.student.model_file import save_student, student_config
+from edgedeblur.student.table import cost_sentence
 from edgedeblur.training.device import Compute, choose_compute
 from edgedeblur.training.recipe import RECIPES, read_recipe
 from edgedeblur.training.recipe_table import to_table
@@ -39,14 +41,15 @@ class DistillOptions(SessionOptions):
 
     teacher: a generator's file, or package.module:callable. teacher_options: how to read it, keyword arguments of
         `load_generator`.
-    tier: nano, small or large.
+    tier: nano, small or large. student: another network in its place, as `named_network` takes it.
     recipe: a TOML file; None is the shipped `student.toml`.
-    gates: a student with gates, whatever the recipe says.
+    gates: a tier with gates, whatever the recipe says; another network has those that it has.
     """
 
     teacher: Path
     teacher_options: dict = field(default_factory=dict)
     tier: str = "small"
+    student: str | None = None
     recipe: Path | None = None
     gates: bool = False
 
@@ -54,30 +57,31 @@ class DistillOptions(SessionOptions):
 def distill(options: DistillOptions, console: Console | None = None) -> Path:
     """Distil a student and write its model file (float32 weights), with the facts of the run.
 
-    1. read the recipe, check the tier's budget, load the teacher, open the data; 2. build the student, measure whether
-    the teacher is ahead of it, build projection and optimiser, or resume them; 3. run the loop; 4. measure blurred,
-    teacher and student, and write.
+    1. read the recipe, find the student's layers, load the teacher, open the data; 2. build the student, measure
+    whether the teacher is ahead of it, build projection and optimiser, or resume them; 3. run the loop; 4. measure
+    blurred, teacher and student, and write.
 
     Raises:
         UserError: bad options, recipe, teacher or data; nothing to resume from; interrupted (resumable).
     """
-    student_spec(options.tier)  # a tier that is not there is told before anything is loaded
     check_output(options)
     compute = choose_compute(options.device, options.precision)
     recipe = _recipe(options, compute.device)
+    network = wanted_network(options, recipe)
     teacher = load_generator(options.teacher, **options.teacher_options).to(compute.device).requires_grad_(False)
     recipe, notes = _fitting_the_teacher(recipe, teacher)
     data = open_training_data(
         options.data, options.validation, recipe.blur, vars(recipe.shares), options.seed, options.shake
     )
     _require_sizes(teacher, recipe, data)
-    student = _initial(options, recipe) if options.init is not None else _fresh(options, recipe, data)
+    student = _initial(options, network) if options.init is not None else _fresh(options, recipe, network, data)
     student = student.to(compute.device).train()
     before = measure_before(data.validation, teacher, student, student.spec.multiple, compute)
     recipe, seen = decide_teaching(recipe, before)
     state = _new_state(options, recipe, teacher, student, compute)
     if console is not None:
-        _introduce(console, student.spec, teacher, [*notes, *_plan(options, recipe, data, state), *seen])
+        notes = [*notes, *_plan(options, recipe, data, state), *seen]
+        _introduce(console, replace(network, spec=student.spec), teacher, notes)
     step_function = distill_step(state, teacher, recipe, compute)
     restore = _restore(state, compute)
     result = run_session(options, "distilling", state, recipe.fitting, data, step_function, restore, console)
@@ -116,13 +120,13 @@ def _require_sizes(teacher: Generator, recipe: DistillRecipe, data: TrainingData
         teacher.padded_size(height, width)
 
 
-def _introduce(console: Console, spec: StudentSpec, teacher: Generator, notes: list[str]) -> None:
-    info = teacher.info
+def _introduce(console: Console, network: NamedNetwork, teacher: Generator, notes: list[str]) -> None:
+    info, spec = teacher.info, network.spec
     gates = " with gates" if spec.gated else ""
     lines = [
         f"teacher {info.family} {info.variant}: {info.live_parameters:,} parameters; input {info.normalisation}",
         *(f"  {note}" for note in info.notes),
-        f"student {spec.name}{gates}: {spec.parameters:,} parameters, {spec.macs() / 1e9:.2f} GMAC at 512x512",
+        f"student {spec.name}{gates}: {cost_sentence(spec, network.budget_gmac)}",
         *notes,
     ]
     for line in lines:
@@ -164,6 +168,8 @@ def _new_state(
         "teacher": teacher.digest(),
         "recipe": {key: value for key, value in to_table(recipe).items() if key != "gates"},
     }
+    if options.student is not None:
+        identity["network"] = student_config(student.spec)
     if student.spec.gated:  # not where there are none, so that states from before there were gates can go on
         identity["gates"] = True
     return TrainingState(
@@ -171,25 +177,54 @@ def _new_state(
     )
 
 
-def _fresh(options: DistillOptions, recipe: DistillRecipe, data: TrainingData) -> Student:
-    student = build_student(options.tier, options.seed, recipe.gates)
+def _fresh(options: DistillOptions, recipe: DistillRecipe, network: NamedNetwork, data: TrainingData) -> Student:
+    student = build_student(network.spec, options.seed)
     stock = Stock(data.source, options.seed, _STATISTICS_CROPS, recipe.fitting.crop)
     initialise_from(student, stock.batch(0)[0])
     return student
 
 
-def _initial(options: DistillOptions, recipe: DistillRecipe) -> Student:
-    student, _ = load_student(options.init)
-    gates = recipe.gates or student.spec.gated
-    if student.spec != student_spec(options.tier, gates):
-        wider = widened(student, options.tier, options.seed, gates)
+def _initial(options: DistillOptions, network: NamedNetwork) -> Student:
+    found = initial_weights(options.init, options.student)
+    spec = network.spec
+    if options.student is None and found.spec.gated:
+        spec = student_spec(options.tier, gates=True)
+    if found.spec.layers != spec.layers:
+        wider = widened(found, spec, options.seed)
         if wider is not None:
             return wider
-        raise UserError(
-            f"{options.init} is a student of tier {student.spec.name}; asked for is {options.tier}",
-            f"add --tier {student.spec.name}, or start from another student",
-        )
+        raise UserError(*_other_layers(options, found.spec, spec))
+    student = build_student(spec, options.seed)
+    student.load_state_dict(found.state_dict())
     return student
+
+
+def _other_layers(options: DistillOptions, found: StudentSpec, wanted: StudentSpec) -> tuple[str, str]:
+    """What is wrong with a student to start from, and how to go on with that one's own layers."""
+    if found.name in TIERS and found.layers == student_spec(found.name, found.gated).layers:
+        return (
+            f"{options.init} is a student of tier {found.name}; asked for is {wanted.name}",
+            f"add --tier {found.name}, or start from another student",
+        )
+    return (
+        f"{options.init} is a student of other layers, {found.name}; asked for is {wanted.name}",
+        f"go on with its layers: --student {options.init} --init {options.init}",
+    )
+
+
+def wanted_network(options: DistillOptions, recipe: DistillRecipe | None = None) -> NamedNetwork:
+    """The layers that a distillation with these options is of; those of an initial student with gates have them too.
+
+    Args:
+        recipe: what `options` lead to; None: gates, which change neither sizes nor names, are left open.
+
+    Raises:
+        UserError: no such tier or student, or gates asked of a network that has none.
+    """
+    found = named_network(options.student, options.tier, recipe is not None and recipe.gates)
+    if options.student is not None and options.gates and not found.spec.gated:
+        raise UserError(f"--gates is for tiers; {options.student} has none", "write them into the network", exit_code=2)
+    return found
 
 
 def _restore(state: TrainingState, compute: Compute) -> RestoreImage:

@@ -7,11 +7,13 @@ outputs of spread one (LSUV, Mishkin & Matas, ICLR 2016), and residual branches 
 2019). docs/student.md shows what they bring.
 """
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from edgedeblur.student import IMAGE, ConvSpec, Student, build_student, space_to_depth
+from edgedeblur.student import IMAGE, ConvSpec, Student, StudentSpec, build_student, space_to_depth
 
 _NOISE = 2 / 255  # what lies below is not amplified
 _BRANCH = 0.1  # spread of a residual branch's output
@@ -24,13 +26,15 @@ _FRESH = 0.5  # of their usual size, weights of channels that a wider student ha
 @torch.no_grad()
 def initialise_from(student: Student, blurred: Tensor) -> None:
     """Set a fresh student's stem and scales from blurred pictures, float32 [N, 3, H, W] in [0, 1]."""
-    _whiten(student, blurred)
-    stem, *layers = student.spec.layers[:-1]
     tensors = {IMAGE: blurred}
-    tensors[stem.name] = student.layer_output(stem, tensors)
-    for layer in layers:
+    for layer in student.spec.layers[:-1]:
+        if layer is student.spec.layers[0] and layer.depth_to_space == 1 and layer.residual is None:
+            _whiten(student, blurred)
+            tensors[layer.name] = student.layer_output(layer, tensors)
+            continue
         conv = student.conv(layer.name)
-        out = F.conv2d(tensors[layer.source], conv.weight, None, conv.stride, conv.padding)
+        source = space_to_depth(tensors[layer.source], layer.space_to_depth)
+        out = F.conv2d(source, conv.weight, None, conv.stride, conv.padding)
         wanted = 1.0 if layer.residual is None else _BRANCH if layer.kernel == 3 else _JOIN
         scale = wanted / out.std((0, 2, 3)).mean().clamp_min(1e-6)
         conv.weight.mul_(scale)
@@ -59,13 +63,13 @@ def _whiten(student: Student, blurred: Tensor) -> None:
 
 
 @torch.no_grad()
-def widened(student: Student, tier: str, seed: int = 0, gates: bool = False) -> Student | None:
-    """A student of a tier with the same layers, each at least as wide, that computes what the narrower one does (Chen
-    et al., "Net2Net: accelerating learning via knowledge transfer", ICLR 2016): its channels come first, further ones
-    are fresh and nothing reads them yet. Gates that the narrower one has not are the identity. None where the layers
-    differ, or where it has a gate that the tier has not."""
-    wide = build_student(tier, seed, gates)
-    if [layer.name for layer in wide.spec.layers] != [layer.name for layer in student.spec.layers]:
+def widened(student: Student, spec: StudentSpec, seed: int = 0) -> Student | None:
+    """A student of that spec, with the same layers, each at least as wide, that computes what the narrower one does
+    (Chen et al., "Net2Net: accelerating learning via knowledge transfer", ICLR 2016): its channels come first, further
+    ones are fresh and nothing reads them yet. Gates that the narrower one has not are the identity. None where the
+    layers differ in more than channels, or where it has a gate that the spec has not."""
+    wide = build_student(spec, seed)
+    if [_form(layer) for layer in wide.spec.layers] != [_form(layer) for layer in student.spec.layers]:
         return None
     for narrow, layer in zip(student.spec.layers, wide.spec.layers, strict=True):
         if narrow.in_channels > layer.in_channels or narrow.out_channels > layer.out_channels:
@@ -83,6 +87,11 @@ def widened(student: Student, tier: str, seed: int = 0, gates: bool = False) -> 
             gate.weight[: known.out_features, : known.in_features] = known.weight
             gate.bias[: known.out_features] = known.bias
     return wide
+
+
+def _form(layer: ConvSpec) -> ConvSpec:
+    """A layer without its channels and its gate."""
+    return replace(layer, in_channels=1, out_channels=1, gate=None)
 
 
 def _places(narrow: ConvSpec, wide: ConvSpec) -> tuple[Tensor, Tensor]:

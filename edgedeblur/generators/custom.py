@@ -5,11 +5,7 @@ TorchScript operations, no Python. A torch.export program's reader may fall back
 expressions, so that loading one can run any code: it is loaded only when the caller says that it is trusted.
 """
 
-import contextlib
-import importlib
-import sys
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -23,6 +19,7 @@ from edgedeblur.generators.padding import Padding
 from edgedeblur.generators.trial import require_survivable
 from edgedeblur.generators.weight_file import Format, file_format, float32_weights, read_tensors
 from edgedeblur.student import model_file as checkpoints
+from edgedeblur.student.user_module import call_module, first_line
 
 _PROBE = 64
 
@@ -46,9 +43,9 @@ def load_custom(
         UserError: cannot be imported, is no network, weights that do not fit, an output that is not an image.
     """
     interface = interface or Interface()
-    network = _call(module_callable)
+    network = call_module(module_callable)
     if weights is not None:
-        _load_weights(Path(weights), network, accept_half)
+        load_weights(Path(weights), network, accept_half)
     network.eval().requires_grad_(False)
     padding = Padding(multiple=interface.multiple, min_side=interface.min_side)
     return _generator(network, module_callable, str(weights or ""), interface, padding)
@@ -70,7 +67,7 @@ def load_torchscript(path: str | Path, interface: Interface | None = None) -> Ge
             warnings.simplefilter("ignore", DeprecationWarning)
             network = torch.jit.load(str(path), map_location="cpu").eval()
     except Exception as error:  # the reader compiles stored source text, and raises whatever that leads to
-        raise UserError(f"{path} cannot be loaded as TorchScript: {_first_line(error)}", "save it again") from error
+        raise UserError(f"{path} cannot be loaded as TorchScript: {first_line(error)}", "save it again") from error
     return _generator(network, "torchscript", str(path), interface, padding)
 
 
@@ -91,7 +88,7 @@ def load_exported(path: str | Path, interface: Interface | None = None, *, trust
     try:
         program = torch.export.load(str(path))
     except Exception as error:  # the reader raises whatever the stored schema leads to
-        raise UserError(f"{path} cannot be loaded: {_first_line(error)}", "export it again") from error
+        raise UserError(f"{path} cannot be loaded: {first_line(error)}", "export it again") from error
     shape = _image_shape(path, program)
     padding = Padding(multiple=interface.multiple, min_side=interface.min_side)
     if all(isinstance(side, int) for side in shape[2:]):
@@ -117,43 +114,12 @@ class ExportedNetwork(nn.Module):
         return self
 
 
-def _call(module_callable: str) -> nn.Module:
-    module_name, _, name = module_callable.partition(":")
-    if not module_name or not name:
-        raise UserError(f"{module_callable!r} is not of the form package.module:callable", exit_code=2)
-    try:
-        with _current_folder_importable():
-            module = importlib.import_module(module_name)
-    except ImportError as error:
-        mend = "set PYTHONPATH to the folder that has it, or start edgedeblur in that folder"
-        raise UserError(f"cannot import {module_name}: {error}", mend) from error
-    except Exception as error:  # a user's own code
-        raise UserError(f"importing {module_name} fails: {_first_line(error)}") from error
-    factory = getattr(module, name, None)
-    if not callable(factory):
-        raise UserError(f"{module_name} has no callable {name!r}", exit_code=2)
-    try:
-        network = factory()
-    except Exception as error:  # a user's own code
-        mend = "name a callable that needs no arguments"
-        raise UserError(f"{module_callable}() fails: {_first_line(error)}", mend) from error
-    if not isinstance(network, nn.Module):
-        raise UserError(f"{module_callable}() gives a {type(network).__name__}, not a torch.nn.Module")
-    return network
+def load_weights(path: Path, network: nn.Module, accept_half: bool = False) -> None:
+    """Give a network of the user's the weights in a torch or safetensors file, read without executing anything.
 
-
-@contextlib.contextmanager
-def _current_folder_importable() -> Iterator[None]:
-    """`python -m` puts the current folder on the import path; a console script does not."""
-    sys.path.insert(0, "")
-    try:
-        yield
-    finally:
-        with contextlib.suppress(ValueError):
-            sys.path.remove("")
-
-
-def _load_weights(path: Path, network: nn.Module, accept_half: bool) -> None:
+    Raises:
+        UserError: not such a file, or names or shapes that are not exactly the network's.
+    """
     wanted = network.state_dict()
     candidates = [strip_wrappers(found.tensors) for found in read_tensors(path)]
     state = max(candidates, key=lambda tensors: len(wanted.keys() & tensors.keys()))
@@ -194,7 +160,7 @@ def _probe(generator: Generator) -> None:
             output = generator.network(image)
     except Exception as error:  # a user's own network
         raise UserError(
-            f"{name} fails on an image of {height}x{width}: {_first_line(error)}",
+            f"{name} fails on an image of {height}x{width}: {first_line(error)}",
             "say what sides it takes: Interface(multiple=..., min_side=...)",
         ) from error
     if not isinstance(output, Tensor) or output.shape != image.shape:
@@ -225,7 +191,3 @@ def _require_format(path: Path, wanted: Format) -> None:
     found = file_format(path)
     if found is not wanted:
         raise UserError(f"{path} is {found.value}, not {wanted.value}", "load it with load_generator")
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:300]}"

@@ -1,13 +1,10 @@
 """What a user's own network expects, and how it is named: plain values, told without loading torch."""
 
-import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from edgedeblur.errors import UserError
 
 VALUE_RANGES = ((-1.0, 1.0), (0.0, 1.0))
-_CALLABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
 @dataclass(frozen=True)
@@ -29,8 +26,3 @@ class Interface:
             raise UserError(f"value_range is {self.value_range}; allowed are (-1.0, 1.0) and (0.0, 1.0)", exit_code=2)
         if self.multiple < 1 or self.min_side < 1:
             raise UserError(f"multiple {self.multiple} and min_side {self.min_side} must be at least 1", exit_code=2)
-
-
-def names_callable(path: str | Path) -> bool:
-    """Whether a model is given as Python code, `package.module:callable`, and not as a file."""
-    return _CALLABLE.fullmatch(str(path)) is not None and not Path(path).exists()

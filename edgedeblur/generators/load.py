@@ -10,7 +10,7 @@ from edgedeblur.errors import UserError
 from edgedeblur.generators.custom import load_custom, load_exported, load_torchscript
 from edgedeblur.generators.detect import best_fit
 from edgedeblur.generators.generator import Generator, GeneratorInfo, count_parameters
-from edgedeblur.generators.interface import Interface, names_callable
+from edgedeblur.generators.interface import Interface
 from edgedeblur.generators.layouts import Fit, bottleneck_name, variant
 from edgedeblur.generators.networks.deblurgan_v1 import V1Config
 from edgedeblur.generators.networks.deblurgan_v2 import V2Config
@@ -21,6 +21,7 @@ from edgedeblur.generators.weight_file import PROGRAMS, Format, file_format, flo
 from edgedeblur.storage.contents import Origin
 from edgedeblur.storage.records import read_record
 from edgedeblur.student import model_file as checkpoints
+from edgedeblur.student.user_module import names_callable
 
 _V1_PADDING = Padding(multiple=4, min_side=8)
 _V2_PADDING = {

@@ -1,7 +1,6 @@
 """Whether a quantised network is one: its graph, its arrays, its numbers, and that no accumulator can overflow."""
 
 import math
-import re
 
 import numpy as np
 
@@ -14,14 +13,11 @@ from edgedeblur.quantize.network import (
     TensorScale,
     image_scale,
 )
-from edgedeblur.storage.documents import shown
-from edgedeblur.student import IMAGE, ConvSpec, StudentSpec, check_gates
+from edgedeblur.student import IMAGE, ConvSpec, StudentSpec
+from edgedeblur.student.check import check_graph
 
-MAX_LAYERS = 256
-MAX_CHANNELS = 4096
 MAX_WEIGHTS = 64_000_000
 MAX_RESULT = 2**30  # of the requantised convolution and residual, so that their sum stays in int32
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _SCALE_TOLERANCE = 1e-5  # relative; stored scales are float32 products
 
 
@@ -43,61 +39,12 @@ def check_network(network: QuantisedNetwork) -> None:
 
 
 def check_spec(spec: StudentSpec) -> None:
-    """The graph: names, order, channels and sizes fit, and the last layer makes an image of the input's size."""
-    _require(_NAME.fullmatch(spec.name) is not None, f"bad student name {shown(spec.name)}")
-    _require(0 < len(spec.layers) <= MAX_LAYERS, f"{len(spec.layers)} layers; allowed are 1 to {MAX_LAYERS}")
-    _require(1 <= spec.multiple <= 256, f"multiple is {spec.multiple}; allowed are 1 to 256")
-    channels = {IMAGE: 3}
-    sizes = {IMAGE: (spec.multiple, spec.multiple)}
-    for layer in spec.layers:
-        _check_layer(layer, channels, sizes)
-        channels[layer.name] = layer.out_channels // layer.depth_to_space**2
-        sizes[layer.name] = layer.output_size(*sizes[layer.source])
-    last = spec.layers[-1].name
-    _require(
-        channels[last] == 3 and sizes[last] == sizes[IMAGE],
-        f"the last layer, {last!r}, must give an image of the input's size; it gives {channels[last]} channels "
-        f"of {sizes[last][0]}x{sizes[last][1]} for {spec.multiple}x{spec.multiple}",
-    )
+    """The student's own check, and a bound on what an `.edq` file may hold."""
     try:
-        check_gates(spec.layers)
+        check_graph(spec)
     except ValueError as error:
         _require(False, str(error))
-    _require(spec.bottleneck in channels, f"the bottleneck {shown(spec.bottleneck)} is not a layer")
     _require(spec.parameters <= MAX_WEIGHTS, f"{spec.parameters:,} parameters; allowed are {MAX_WEIGHTS:,}")
-
-
-def _check_layer(layer: ConvSpec, channels: dict[str, int], sizes: dict[str, tuple[int, int]]) -> None:
-    name = layer.name
-    _require(_NAME.fullmatch(name) is not None, f"bad layer name {shown(name)}")
-    _require(name not in channels, f"two tensors are named {name!r}")
-    for reads in (layer.source, layer.residual):
-        _require(
-            reads is None or reads in channels, f"layer {name!r} reads {shown(reads)}, which no earlier layer makes"
-        )
-    for what, value, allowed in (
-        ("kernel", layer.kernel, (1, 3, 5, 7)),
-        ("stride", layer.stride, (1, 2, 4)),
-        ("space_to_depth", layer.space_to_depth, (1, 2, 4, 8)),
-        ("depth_to_space", layer.depth_to_space, (1, 2, 4, 8)),
-    ):
-        _require(value in allowed, f"layer {name!r}: {what} is {value}; allowed are {', '.join(map(str, allowed))}")
-    _require(
-        0 < layer.in_channels <= MAX_CHANNELS and 0 < layer.out_channels <= MAX_CHANNELS,
-        f"layer {name!r}: {layer.in_channels} to {layer.out_channels} channels; allowed are 1 to {MAX_CHANNELS}",
-    )
-    given = channels[layer.source] * layer.space_to_depth**2
-    _require(layer.in_channels == given, f"layer {name!r} takes {layer.in_channels} channels and is given {given}")
-    _require(
-        layer.out_channels % layer.depth_to_space**2 == 0,
-        f"layer {name!r}: {layer.out_channels} channels do not divide by depth_to_space {layer.depth_to_space}",
-    )
-    height, factor = sizes[layer.source][0], layer.space_to_depth * layer.stride
-    _require(height % factor == 0, f"layer {name!r} cannot divide a size of {height} by {factor}")
-    if layer.residual is not None:
-        out = (layer.out_channels // layer.depth_to_space**2, layer.output_size(*sizes[layer.source]))
-        other = (channels[layer.residual], sizes[layer.residual])
-        _require(out == other, f"layer {name!r} adds {layer.residual!r} of another shape")
 
 
 def check_tensors(spec: StudentSpec, tensors: dict[str, TensorScale]) -> None:

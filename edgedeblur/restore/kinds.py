@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Literal
 
 from edgedeblur.errors import UserError
-from edgedeblur.generators.interface import names_callable
 from edgedeblur.storage.archive import open_archive
 from edgedeblur.storage.contents import Origin, read_start
 from edgedeblur.storage.documents import parse_json
 from edgedeblur.storage.records import Rules, read_record
 from edgedeblur.storage.safetensors_header import is_safetensors, read_metadata
+from edgedeblur.student.user_module import names_callable
 
 Kind = Literal["teacher", "student", "quantised", "artefact"]
 

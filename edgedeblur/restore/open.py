@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from edgedeblur.errors import UserError
-from edgedeblur.generators.interface import names_callable
 from edgedeblur.restore.image_kinds import restore_in_kind
 from edgedeblur.restore.kinds import Kind, model_kind
 from edgedeblur.restore.tiling import RunExact, restore_any_size
 from edgedeblur.storage.digests import digest
+from edgedeblur.student.user_module import names_callable
 
 GMAC_SIDE = 512
 NUMPY = "NumPy interpreter"  # the definition of the arithmetic, not a fast way to run it

@@ -2,33 +2,20 @@
 
 from typing import TYPE_CHECKING
 
-from edgedeblur.student.spec import (
-    FOLD,
-    IMAGE,
-    MAX_PARAMETERS,
-    TIERS,
-    ConvSpec,
-    StudentSpec,
-    Tier,
-    check_gates,
-    layer_record,
-    student_spec,
-)
+from edgedeblur.student.spec import IMAGE, MAX_PARAMETERS, ConvSpec, StudentSpec, layer_record
+from edgedeblur.student.table import TIERS, student_spec
 
 if TYPE_CHECKING:
     from edgedeblur.student.module import Student, build_student, depth_to_space, space_to_depth
 
 __all__ = [
-    "FOLD",
     "IMAGE",
     "MAX_PARAMETERS",
     "TIERS",
     "ConvSpec",
     "Student",
     "StudentSpec",
-    "Tier",
     "build_student",
-    "check_gates",
     "depth_to_space",
     "layer_record",
     "space_to_depth",

@@ -23,14 +23,14 @@ from edgedeblur.storage.files import write_bytes
 from edgedeblur.storage.records import Rules, read_record
 from edgedeblur.storage.safetensors_header import read_metadata
 from edgedeblur.storage.tensor_files import load_safetensors
-from edgedeblur.student import IMAGE, MAX_PARAMETERS, ConvSpec, Student, StudentSpec, check_gates, layer_record
+from edgedeblur.student import ConvSpec, Student, StudentSpec, layer_record
+from edgedeblur.student.check import check_graph
+from edgedeblur.student.table import require_small
 
 METADATA_KEY = "edgedeblur"
 FORMAT = 1
 UNET = "unet-generator"
 STUDENT = "student"
-_MAX_LAYERS = 512
-_MAX_CHANNELS = 8192
 _MEND_STUDENT = "make a student with: edgedeblur distill"
 
 
@@ -180,48 +180,11 @@ def spec_from_config(path: str | Path, config: dict) -> StudentSpec:
     found = read_record(_StudentConfig, config, Rules(origin))
     spec = StudentSpec(found.tier, found.layers, found.bottleneck, found.multiple)
     try:
-        _check_graph(spec)
+        check_graph(spec)
     except ValueError as error:
         raise origin.error(str(error)) from error
-    if spec.parameters >= MAX_PARAMETERS:
-        raise UserError(
-            f"{path} has {spec.parameters:,} parameters; a student has fewer than {MAX_PARAMETERS:,}", _MEND_STUDENT
-        )
+    require_small(spec, str(path), _MEND_STUDENT)
     return spec
-
-
-def _check_graph(spec: StudentSpec) -> None:
-    """Channels, sizes and order of the layers; raises ValueError saying which layer does not fit."""
-    if not 0 < len(spec.layers) <= _MAX_LAYERS or not 0 < spec.multiple <= 256:
-        raise ValueError(f"{len(spec.layers)} layers at a multiple of {spec.multiple}")
-    check_gates(spec.layers)
-    side = 4 * spec.multiple
-    shapes = {IMAGE: (3, side, side)}
-    for layer in spec.layers:
-        for name, value in vars(layer).items():
-            if type(value) is int and not 0 < value <= _MAX_CHANNELS:
-                raise ValueError(f"layer {shown(layer.name)}: {name} is {value}, not in 1..{_MAX_CHANNELS}")
-        shapes[layer.name] = _output_shape(layer, shapes)
-    if spec.bottleneck not in shapes or shapes[spec.layers[-1].name] != shapes[IMAGE]:
-        raise ValueError(
-            f"bottleneck {shown(spec.bottleneck)}, last layer {shown(spec.layers[-1].name)}: output is not an image"
-        )
-
-
-def _output_shape(layer: ConvSpec, shapes: dict[str, tuple[int, int, int]]) -> tuple[int, int, int]:
-    if layer.name in shapes or layer.source not in shapes or layer.kernel % 2 == 0:
-        raise ValueError(
-            f"layer {shown(layer.name)}: name, source {shown(layer.source)} or kernel {layer.kernel} is not allowed"
-        )
-    channels, height, width = shapes[layer.source]
-    if height % (layer.space_to_depth * layer.stride) or layer.out_channels % layer.depth_to_space**2:
-        raise ValueError(f"layer {shown(layer.name)}: its size does not divide")
-    if channels * layer.space_to_depth**2 != layer.in_channels:
-        raise ValueError(f"layer {shown(layer.name)}: {layer.in_channels} channels from a source of {channels}")
-    shape = (layer.out_channels // layer.depth_to_space**2, *layer.output_size(height, width))
-    if layer.residual is not None and shapes.get(layer.residual) != shape:
-        raise ValueError(f"layer {shown(layer.name)}: residual {shown(layer.residual)} has another shape")
-    return shape
 
 
 def _header(path: Path, metadata: dict[str, str]) -> _Header:

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgedeblur.student.spec import IMAGE, ConvSpec, StudentSpec, student_spec
+from edgedeblur.student.spec import IMAGE, ConvSpec, StudentSpec
+from edgedeblur.student.table import student_spec
 
 
 def space_to_depth(x: Tensor, factor: int) -> Tensor:
@@ -42,7 +43,7 @@ class Student(nn.Module):
             conv = self.conv(layer.name)
             nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
             nn.init.zeros_(conv.bias)
-            if layer.name == "head":
+            if layer is self.spec.layers[-1] and layer.residual == IMAGE:  # it starts as the identity
                 nn.init.zeros_(conv.weight)
             elif layer.residual is not None and layer.kernel == 3:
                 conv.weight.data.mul_(0.1)
@@ -109,8 +110,9 @@ def _conv(layer: ConvSpec) -> nn.Conv2d:
     )
 
 
-def build_student(tier: str, seed: int = 0, gates: bool = False) -> Student:
-    """A student of that tier with fresh weights, the same for the same seed, with gates or without."""
+def build_student(network: str | StudentSpec, seed: int = 0, gates: bool = False) -> Student:
+    """A student of a tier, with gates or without, or of a spec, with fresh weights, the same for the same seed."""
+    spec = student_spec(network, gates) if isinstance(network, str) else network
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Student(student_spec(tier, gates))
+        return Student(spec)

@@ -1,25 +1,25 @@
-"""The student: a small U-shaped network made for int8 on CPUs with dot-product instructions, and its tiers.
+"""The student: a small network made for int8 on CPUs with dot-product instructions.
 
 The network is data: a tuple of `ConvSpec`, each one convolution with everything that is fused into it. The float
 module, the quantiser and the compiler all walk the same tuple, so there is nothing to trace or pattern-match.
 
-Layout: the image is folded by space-to-depth 2 before the first convolution, so nothing runs at full resolution; four
-levels at 1/2, 1/4, 1/8 and 1/16; residual blocks without normalisation (EDSR, Lim et al., CVPRW 2017); skips by
-addition (LinkNet, Chaurasia & Culurciello, 2017); sub-pixel upsampling (Shi et al., CVPR 2016); the image itself is
-added at the end, so the network learns the difference. docs/student.md has what else was tried, at equal milliseconds.
+Layout of the tiers (tiers/*.toml): U-shaped; the image is folded by space-to-depth 2 before the first convolution, so
+nothing runs at full resolution; four levels at 1/2, 1/4, 1/8 and 1/16; residual blocks without normalisation (EDSR, Lim
+et al., CVPRW 2017); skips by addition (LinkNet, Chaurasia & Culurciello, 2017); sub-pixel upsampling (Shi et al., CVPR
+2016); the image itself is added at the end, so the network learns the difference. docs/student.md has what else was
+tried, at equal milliseconds.
 
 With gates, each filter also knows the whole image's motion: a factor per channel from the mean of an earlier layer's
 output (squeeze and excitation, Hu et al., CVPR 2018, but of a layer before, so that int8 kernels only read other
 scales). Means are over what the network is given: a crop, a tile or a whole frame.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-
-from edgedeblur.errors import UserError
+from fractions import Fraction
 
 IMAGE = "image"
-FOLD = 2
 MAX_PARAMETERS = 5_000_000
 
 
@@ -104,79 +104,37 @@ class StudentSpec:
         return sum(layer.macs(*sizes[layer.source]) for layer in self.layers)
 
 
-@dataclass(frozen=True)
-class Tier:
-    """Channels at 1/2, 1/4, 1/8 and 1/16, residual blocks on the way down and (finest first) up, and the budget at
-    512x512."""
-
-    widths: tuple[int, ...]
-    down_blocks: tuple[int, ...]
-    up_blocks: tuple[int, ...]
-    max_gmac: float
-
-
-TIERS = {
-    "nano": Tier((16, 32, 64, 96), (0, 1, 1, 1), (1, 1, 0), 2.0),
-    "small": Tier((16, 32, 64, 128), (2, 2, 2, 2), (2, 2, 2), 6.0),
-    "large": Tier((32, 64, 96, 160), (2, 2, 2, 2), (2, 2, 2), 20.0),
-}
-
-
-def student_spec(tier: str, gates: bool = False) -> StudentSpec:
-    """The layers of a tier.
-
-    Args:
-        gates: on the first convolution of every block below the finest level, each from that of the block before it.
+def deepest_layer(layers: Sequence[ConvSpec]) -> str:
+    """The name of the last layer with the smallest output, the final one aside: where features are the most abstract.
 
     Raises:
-        UserError: no such tier, or a tier over its own budget.
+        ValueError: a layer reads what no earlier one makes.
     """
-    if tier not in TIERS:
-        raise UserError(f"no student tier {tier!r}; there are {', '.join(TIERS)}", exit_code=2)
-    spec = _build(tier, TIERS[tier], gates)
-    gmac = spec.macs() / 1e9
-    if spec.parameters >= MAX_PARAMETERS or gmac > TIERS[tier].max_gmac:
-        raise UserError(
-            f"tier {tier} has {spec.parameters:,} parameters and {gmac:.2f} GMAC at 512x512; "
-            f"allowed are fewer than {MAX_PARAMETERS:,} and at most {TIERS[tier].max_gmac:g} GMAC"
-        )
-    return spec
+    shrunk = _shrunk(layers)
+    candidates = [layer.name for layer in layers[:-1]] or [layers[-1].name]
+    return max(reversed(candidates), key=shrunk.__getitem__)
 
 
-def _build(name: str, tier: Tier, gates: bool) -> StudentSpec:
-    layers: list[ConvSpec] = []
-    first_convolutions: list[str] = []
+def smallest_multiple(layers: Sequence[ConvSpec]) -> int:
+    """The smallest number of which height and width must be multiples so that every stride and fold divides.
 
-    def add(layer_name: str, source: str, cin: int, cout: int, **fused) -> str:
-        layers.append(ConvSpec(layer_name, source, cin, cout, **fused))
-        return layer_name
+    Raises:
+        ValueError: a layer reads what no earlier one makes.
+    """
+    shrunk = _shrunk(layers)
+    inside = [shrunk[layer.source] * layer.space_to_depth * layer.stride for layer in layers]  # before depth-to-space
+    return math.lcm(*(shrink.numerator for shrink in inside))
 
-    def blocks(prefix: str, level: int, trunk: str, count: int) -> str:
-        width = tier.widths[level]
-        for index in range(count):
-            gate = first_convolutions[-1] if gates and level and first_convolutions else None
-            inner = add(f"{prefix}{level}.{index}.a", trunk, width, width, relu=True, gate=gate)
-            first_convolutions.append(inner)
-            trunk = add(f"{prefix}{level}.{index}.b", inner, width, width, residual=trunk)
-        return trunk
 
-    colours = 3 * FOLD**2
-    trunk = add("stem", IMAGE, colours, tier.widths[0], space_to_depth=FOLD)
-    skips = []
-    for level, width in enumerate(tier.widths):
-        if level:
-            trunk = add(f"down{level}", trunk, tier.widths[level - 1], width, stride=2)
-        trunk = blocks("enc", level, trunk, tier.down_blocks[level])
-        skips.append(trunk)
-    bottleneck = trunk
-    for level in reversed(range(len(tier.widths) - 1)):
-        width = tier.widths[level]
-        trunk = add(
-            f"up{level}", trunk, tier.widths[level + 1], 4 * width, kernel=1, depth_to_space=2, residual=skips[level]
-        )
-        trunk = blocks("dec", level, trunk, tier.up_blocks[level])
-    add("head", trunk, tier.widths[0], colours, depth_to_space=FOLD, residual=IMAGE)
-    return StudentSpec(name, tuple(layers), bottleneck)
+def _shrunk(layers: Sequence[ConvSpec]) -> dict[str, Fraction]:
+    """By which factor every tensor's sides are smaller than the image's."""
+    shrunk = {IMAGE: Fraction(1)}
+    for layer in layers:
+        if layer.source not in shrunk:
+            raise ValueError(f"layer {layer.name!r} reads {layer.source!r}, which no earlier layer makes")
+        factor = Fraction(layer.space_to_depth * layer.stride, layer.depth_to_space)
+        shrunk[layer.name] = shrunk[layer.source] * factor
+    return shrunk
 
 
 def layer_record(layer: ConvSpec) -> dict:
@@ -185,16 +143,3 @@ def layer_record(layer: ConvSpec) -> dict:
     if layer.gate is None:
         del record["gate"]
     return record
-
-
-def check_gates(layers: Sequence[ConvSpec]) -> None:
-    """Raises ValueError unless every gate is one that `ConvSpec` allows."""
-    rectified: set[str] = set()
-    for layer in layers:
-        if layer.gate is not None:
-            if layer.gate not in rectified:
-                raise ValueError(f"layer {layer.name!r}: its gate {layer.gate!r} is not an earlier layer with ReLU")
-            if not layer.relu or layer.residual is not None or layer.depth_to_space > 1:
-                raise ValueError(f"layer {layer.name!r}: with a gate it needs ReLU, no residual, no depth-to-space")
-        if layer.relu:
-            rectified.add(layer.name)

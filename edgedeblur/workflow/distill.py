@@ -8,6 +8,7 @@ from edgedeblur.data.pairs import PairInMemory
 from edgedeblur.data.training_data import open_training_data
 from edgedeblur.distill.distillation import DEFAULT_RECIPE, DistillOptions
 from edgedeblur.distill.recipe import DistillRecipe
+from edgedeblur.errors import UserError
 from edgedeblur.training.recipe import read_recipe
 from edgedeblur.workflow.shipped import shipped_student, shipped_teacher
 from edgedeblur.workflow.workdir import WorkDir
@@ -19,13 +20,13 @@ DEFAULT_MINUTES = 2.0
 
 
 def distill_options(
-    workdir: WorkDir, teacher: Path | None, tier: str, init: str, output: Path | None = None, **given
+    workdir: WorkDir, teacher: Path | None, tier: str, init: str | None, output: Path | None = None, **given
 ) -> DistillOptions:
     """Options of a distillation with what the user left out filled in.
 
     Args:
         teacher: None: the default teacher.
-        init: "shipped", "none" or a student's file.
+        init: "shipped", "none" or a student's file; None: shipped for a tier, none for a network of the user's.
         output: None: the work directory's student.
         given: fields of DistillOptions. Without an end, two minutes.
 
@@ -38,7 +39,7 @@ def distill_options(
         output=output or workdir.student,
         teacher=teacher or default_teacher(workdir),
         tier=tier,
-        init=_initial_student(init, tier),
+        init=_initial_student(init, tier, given.get("student")),
         **given,
     )
 
@@ -48,9 +49,12 @@ def default_teacher(workdir: WorkDir) -> Path:
     return workdir.teacher if workdir.teacher.exists() else shipped_teacher()
 
 
-def _initial_student(init: str, tier: str) -> Path | None:
+def _initial_student(init: str | None, tier: str, student: str | None) -> Path | None:
+    init = init or ("shipped" if student is None else "none")
     if init == "none":
         return None
+    if init == "shipped" and student is not None:
+        raise UserError(f"no weights ship for {student}", "--init none, or a file to start from", exit_code=2)
     return shipped_student(tier) if init == "shipped" else Path(init)
 
 

@@ -10,7 +10,7 @@ from edgedeblur.artefact.cpu import runs_here
 from edgedeblur.artefact.target import Target, database_name, load_target, shipped_database
 from edgedeblur.bench.measure import BenchOptions
 from edgedeblur.data.pairs import PairInMemory
-from edgedeblur.distill.distillation import DistillOptions, distill
+from edgedeblur.distill.distillation import DistillOptions, distill, wanted_network
 from edgedeblur.estimate.mca import find_mca
 from edgedeblur.progress import Progress
 from edgedeblur.quantize.pipeline import QuantiseOptions
@@ -21,7 +21,8 @@ from edgedeblur.restore.open import Restorer
 from edgedeblur.runtime.program import NoRunner, target_runner
 from edgedeblur.sizes import check_sides
 from edgedeblur.storage.digests import stamp
-from edgedeblur.student import student_spec
+from edgedeblur.student import StudentSpec
+from edgedeblur.student.model_file import student_config
 from edgedeblur.training.saved_state import path_to_resume, state_path
 from edgedeblur.training.state import OtherRunError
 from edgedeblur.workflow.bench import bench_step
@@ -80,18 +81,19 @@ def run_all(options: RunOptions, workdir: WorkDir, reporting: Reporting, stages:
         stages: None for this package's own.
 
     Raises:
-        UserError: a size that the tier does not take; whatever a step raises; the steps before it stay finished.
+        UserError: a size that the student does not take; whatever a step raises; the steps before it stay finished.
     """
-    check_sides(*options.size, student_spec(options.distill.tier).multiple)
-    run_steps(workdir.root, steps(options, workdir, reporting, stages or Stages()), reporting.log, reporting.finished)
+    spec = wanted_network(options.distill).spec
+    check_sides(*options.size, spec.multiple)
+    way = _Way(options, workdir, reporting, load_target(options.target), spec, stages or Stages())
+    run_steps(workdir.root, steps(way), reporting.log, reporting.finished)
     report = read_report(workdir.target_report(load_target(options.target).name))
     write_report(report, workdir.report)  # which may be another target's where this one's bench was finished before
     return report
 
 
-def steps(options: RunOptions, workdir: WorkDir, reporting: Reporting, stages: Stages) -> list[Step]:
+def steps(way: "_Way") -> list[Step]:
     """The steps with what each depends on and makes."""
-    way = _Way(options, workdir, reporting, load_target(options.target), stages)
     return [_distill(way), _quantize(way), _compile(way), _evaluate(way), _bench(way)]
 
 
@@ -103,6 +105,7 @@ class _Way:
     workdir: WorkDir
     reporting: Reporting
     target: Target
+    spec: StudentSpec
     stages: Stages
 
 
@@ -114,7 +117,10 @@ def _distill(way: _Way) -> Step:
     def run(begun: bool) -> None:
         _run_distillation(way.stages.distill, options, begun, way.reporting.console)
 
-    return Step("distill", _distillation_key(options), inputs, [way.workdir.student], run)
+    key = _distillation_key(options)
+    if options.student is not None:
+        key["student"] = student_config(way.spec)
+    return Step("distill", key, inputs, [way.workdir.student], run)
 
 
 def _quantize(way: _Way) -> Step:
@@ -185,7 +191,7 @@ def _run_distillation(distill: Callable[..., object], options: DistillOptions, b
 
 def _distillation_key(options: DistillOptions) -> dict:
     """What the student depends on besides teacher, initial student and recipe, which are inputs."""
-    left_out = ("output", "teacher", "init", "recipe", "resume", "tensorboard", "threads")
+    left_out = ("output", "teacher", "init", "student", "recipe", "resume", "tensorboard", "threads")
     values = {name: value for name, value in asdict(options).items() if name not in left_out}
     folders = {"data": _stamps(options.data), "validation": _stamps(options.validation)}
     return values | folders | {"shake": stamp(options.shake)}

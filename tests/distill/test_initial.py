@@ -5,7 +5,7 @@ import torch
 
 from edgedeblur.data.default_set import default_photos
 from edgedeblur.distill.initial import initialise_from, widened
-from edgedeblur.student import TIERS, build_student
+from edgedeblur.student import TIERS, build_student, student_spec
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_a_black_picture_gives_finite_weights():
 def test_a_widened_student_computes_the_same_and_learns_with_what_it_has_more(pictures):
     small = build_student("small", 1)
     torch.nn.init.normal_(small.conv("head").weight, std=0.01)
-    large = widened(small, "large", 2)
+    large = widened(small, student_spec("large"), 2)
     assert large.spec == build_student("large").spec
     restored = large(pictures)
     assert torch.allclose(restored, small(pictures), atol=1e-5) and not torch.equal(restored, pictures)
@@ -63,4 +63,4 @@ def test_a_widened_student_computes_the_same_and_learns_with_what_it_has_more(pi
 
 @pytest.mark.parametrize("tier, other", [("nano", "small"), ("nano", "large"), ("large", "small")])
 def test_students_of_other_layers_or_fewer_channels_are_not_widened(tier, other):
-    assert widened(build_student(tier), other) is None
+    assert widened(build_student(tier), student_spec(other)) is None

@@ -147,6 +147,30 @@ def targets(folder: Path) -> list[Path]:
     return [path for path in resource_folder("targets").glob("*.toml") if path.stem != "host"]
 
 
+def student_tables(folder: Path) -> list[Path]:
+    """A student as TOML, with a gate and without."""
+    paths = [folder / "plain.toml", folder / "gated.toml"]
+    layers = (
+        'name = "stem"\nout_channels = 8\nspace_to_depth = 2\nrelu = true',
+        'name = "body"\nsource = "stem"\nout_channels = 8\nkernel = 1\nrelu = true\n{gate}',
+        'name = "head"\nout_channels = 12\ndepth_to_space = 2\nresidual = "image"',
+    )
+    for path, gate in zip(paths, ("", 'gate = "stem"'), strict=True):
+        tables = "\n[[layers]]\n".join(layers).format(gate=gate)
+        path.write_text(f'name = "own"\nmultiple = 4\nbudget_gmac = 2.5\n[[layers]]\n{tables}\n')
+    return paths
+
+
+def onnx_network(folder: Path) -> list[Path]:
+    """A small network as torch exports it."""
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 3, 1))
+    path = folder / "network.onnx"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(network, (torch.zeros(1, 3, 16, 16),), str(path), dynamo=False, opset_version=17)
+    return [path]
+
+
 def tuned(folder: Path) -> list[Path]:
     """The first entries of a database that ships."""
     text = (resource_folder("targets") / "tuned" / "cortex-a77.toml").read_text()

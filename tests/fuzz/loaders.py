@@ -22,7 +22,9 @@ from edgedeblur.report.schema import read_report
 from edgedeblur.restore.facts import model_facts
 from edgedeblur.restore.open import open_model
 from edgedeblur.runtime.program import parse_bench_output
+from edgedeblur.student.importing.onnx_graph import import_onnx
 from edgedeblur.student.model_file import load_student
+from edgedeblur.student.table import read_student_table
 from edgedeblur.train.borrowed import read_borrowed
 from edgedeblur.train.recipe import GeneratorRecipe
 from edgedeblur.training.recipe import read_recipe
@@ -87,6 +89,8 @@ OTHERS: dict[str, Loader] = {
     "evaluation.json": Loader(corpus.evaluation, mutate.json_values, lambda path: recorded_quality(path, "quantised")),
     "run-state.json": Loader(corpus.run_state, mutate.json_values, _run_state),
     "target": Loader(corpus.targets, mutate.toml_lines, load_target),
+    "student's TOML": Loader(corpus.student_tables, mutate.toml_lines, read_student_table),
+    "network in ONNX": Loader(corpus.onnx_network, mutate.raw, import_onnx),
     "tuned schedules": Loader(corpus.tuned, mutate.toml_lines, read_database),
     "recipe of a generator": Loader(
         corpus.recipes, mutate.toml_lines, functools.partial(read_recipe, recipe_type=GeneratorRecipe)

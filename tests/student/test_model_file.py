@@ -119,13 +119,13 @@ HEADERS = {
     "not a student": lambda header: header | {"kind": UNET},
     "another edgedeblur version": lambda header: header | {"format": 99},
     "does not describe a student: key tier is missing": lambda header: header | {"config": {}},
-    "source 'nowhere'": with_layer(1, source="nowhere"),
-    "24 channels from a source": with_layer(1, in_channels=24),
-    "kernel 4 is not allowed": with_layer(1, kernel=4),
-    "out_channels is -4": with_layer(0, out_channels=-4),
-    "out_channels is 9000": with_layer(0, out_channels=9000),
+    "reads 'nowhere'": with_layer(1, source="nowhere"),
+    "takes 24 channels": with_layer(1, in_channels=24),
+    "kernel is 4; allowed": with_layer(1, kernel=4),
+    "12 to -4 channels": with_layer(0, out_channels=-4),
+    "12 to 9000 channels": with_layer(0, out_channels=9000),
     "another shape": with_layer(-1, residual="stem"),
-    "does not divide": with_layer(0, space_to_depth=7),
+    "space_to_depth is 7": with_layer(0, space_to_depth=7),
     r"unknown key layers\[0\].dilation": with_layer(0, dilation=2),
 }
 
@@ -140,14 +140,14 @@ def test_headers_that_describe_no_student_are_refused(nano, tmp_path, message):
 def test_five_million_parameters_are_refused_before_they_are_built(nano, tmp_path):
     def widened(header):
         header["config"]["layers"] = [
-            {"name": "wide", "source": "image", "in_channels": 3, "out_channels": 8000, "kernel": 3},
-            {"name": "deep", "source": "wide", "in_channels": 8000, "out_channels": 8000, "kernel": 3},
-            {"name": "head", "source": "deep", "in_channels": 8000, "out_channels": 3, "kernel": 3},
+            {"name": "wide", "source": "image", "in_channels": 3, "out_channels": 4000, "kernel": 3},
+            {"name": "deep", "source": "wide", "in_channels": 4000, "out_channels": 4000, "kernel": 3},
+            {"name": "head", "source": "deep", "in_channels": 4000, "out_channels": 3, "kernel": 3},
         ]
         return header | {"config": header["config"] | {"bottleneck": "deep"}}
 
     path = rewritten(nano[0], tmp_path / "wide.safetensors", change_header=widened)
-    with pytest.raises(UserError, match=r"576,\d+,\d+ parameters.*fewer than 5,000,000"):
+    with pytest.raises(UserError, match=r"144,\d+,\d+ parameters.*fewer than 5,000,000"):
         load_student(path)
 
 

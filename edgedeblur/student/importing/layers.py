@@ -1,0 +1,180 @@
+"""Layers of a student from the values of a graph: parallel branches are merged, sums become residuals."""
+
+import os
+import re
+from dataclasses import replace
+
+import numpy as np
+
+from edgedeblur.student.check import ALLOWED
+from edgedeblur.student.importing.graph import Node
+from edgedeblur.student.importing.refusals import NotTakenError, Refusal
+from edgedeblur.student.importing.values import Gate, Kernel, Term, Value, depth_to_space_of, tensor
+from edgedeblur.student.spec import IMAGE, ConvSpec
+
+_LONGEST_NAME = 56  # of 64, so that a number has room behind it
+
+
+class Layers:
+    """The student as far as it is read: layers, their weights, and the tensors that exist so far.
+
+    Attributes:
+        specs: layers in order.
+        weights: by layer: (float64 [out, in, k, k], float64 [out]).
+        gates: by layer with a gate: (float64 [out, in], float64 [out]).
+        rows: what is not taken.
+    """
+
+    def __init__(self, height: int, width: int):
+        self.specs: list[ConvSpec] = []
+        self.weights: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self.gates: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self.rows: list[Refusal] = []
+        self._shapes: dict[str, tuple[int, int, int]] = {IMAGE: (3, height, width)}
+
+    def tensor(self, name: str) -> Value:
+        """A tensor that exists."""
+        return tensor(name, self._shapes[name])
+
+    def rectified(self, name: str) -> bool:
+        """Whether a tensor is a layer's with ReLU."""
+        return any(spec.name == name and spec.relu for spec in self.specs)
+
+    def refuse(self, node: Node, error: NotTakenError) -> Value:
+        """Note a row; reading goes on with a tensor of the node's shape, so that all rows are found at once."""
+        self.rows.append(Refusal(node, error.why, error.instead))
+        shape = (node.shape[1], *node.shape[2:]) if len(node.shape) == 4 else (int(np.prod(node.shape)), 1, 1)
+        name = f" {len(self.rows)} {node.id}"
+        self._shapes[name] = shape
+        return self.tensor(name)
+
+    def store(self, value: Value) -> Value:
+        """The value as a tensor that exists, by as many layers as it takes; those that cannot be are rows."""
+        if value.linear and len(value.terms) == 1 and value.terms[0].is_tensor:
+            return value
+        try:
+            return self.tensor(self._emit(value))
+        except NotTakenError as error:
+            return self.refuse(value.node, error)
+
+    def _emit(self, value: Value) -> str:
+        """Layers for a value; the name of the last."""
+        if value.clamped:
+            raise NotTakenError("a clamp to [0, 1] that is not the network's last operation", "leave it out")
+        convolutions = [term for term in value.terms if term.kernel is not None]
+        tensors = [term for term in value.terms if term.kernel is None]
+        merged, rest = _merge(convolutions, tensors)
+        for term in rest:
+            if not term.is_tensor:
+                raise NotTakenError(
+                    "a tensor that exists is scaled, shifted or rearranged, with no convolution to fold that into",
+                    "a 1x1 convolution",
+                )
+        if not merged or len(rest) > 1:
+            what = "ReLU" if value.relu and len(value.terms) == 1 else "this addition"
+            raise NotTakenError(
+                f"{what} is fused into the convolution before it, and here there is none that nothing else reads",
+                "a 1x1 convolution before it, or another order",
+            )
+        base = rest[0].source if rest else None
+        for number, term in enumerate(merged):
+            final = number == len(merged) - 1
+            base = self._layer(term, base, value.relu and final, value.gate if final else None)
+        return base
+
+    def _layer(self, term: Term, residual: str | None, relu: bool, gate: Gate | None) -> str:
+        kernel, (unfold, order) = term.kernel, depth_to_space_of(term)
+        for what, value in (("space_to_depth", kernel.space_to_depth), ("depth_to_space", unfold)):
+            if value not in ALLOWED[what]:
+                raise NotTakenError(f"pixels are folded by {value}", f"a factor of {ALLOWED[what][1:]}")
+        if gate is not None and (residual is not None or unfold > 1):
+            raise NotTakenError(
+                "a gate after an addition or PixelShuffle", "the gate on the ReLU of a convolution without either"
+            )
+        written = order.transpose(1, 2, 0).ravel()  # our channels are in (dy, dx, c) order
+        name = self._name(kernel.name)
+        weight, bias = kernel.weight[written], term.shift[written]
+        if gate is not None:
+            self.gates[name] = gate.weight, gate.bias
+            weight, bias = weight * (gate.factor / 2), bias * (gate.factor / 2)
+        self.weights[name] = weight, bias
+        spec = ConvSpec(
+            name,
+            term.source,
+            in_channels=weight.shape[1],
+            out_channels=len(weight),
+            kernel=weight.shape[2],
+            stride=kernel.stride,
+            space_to_depth=kernel.space_to_depth,
+            depth_to_space=unfold,
+            residual=residual,
+            relu=relu,
+            gate=None if gate is None else gate.source,
+        )
+        self.specs.append(spec)
+        self._shapes[name] = term.at.shape[1:]
+        return name
+
+    def _name(self, wanted: str) -> str:
+        """A layer's name that nothing else has, of characters that names may have."""
+        plain = re.sub(r"[^A-Za-z0-9_.-]", "_", wanted).lstrip(".-")[-_LONGEST_NAME:] or "layer"
+        name, number = plain, 2
+        while name in self._shapes:
+            name, number = f"{plain}.{number}", number + 1
+        return name
+
+
+def _merge(convolutions: list[Term], tensors: list[Term]) -> tuple[list[Term], list[Term]]:
+    """Parallel convolutions of one tensor as one, with the tensor itself where there are several (RepVGG, Ding et al.,
+    CVPR 2021) or where it is scaled; and the tensors that are left."""
+    groups: list[list[Term]] = []
+    for term in convolutions:
+        group = next((group for group in groups if _parallel(group[0], term)), None)
+        if group is None:
+            groups.append([term])
+        else:
+            group.append(term)
+    rest = []
+    for term in tensors:
+        group = next((group for group in groups if _takes_in(group, term)), None)
+        if group is None:
+            rest.append(term)
+        else:
+            group.append(_as_convolution(term, group[0].kernel.name))
+    return [_sum(group) for group in groups], rest
+
+
+def _parallel(first: Term, other: Term) -> bool:
+    ours, theirs = first.kernel, other.kernel
+    same = (first.source, first.shape, ours.stride, ours.space_to_depth)
+    return same == (other.source, other.shape, theirs.stride, theirs.space_to_depth) and np.array_equal(
+        first.at, other.at
+    )
+
+
+def _takes_in(group: list[Term], tensor_term: Term) -> bool:
+    """A plain residual stays one: it costs less precision in int8 than a large weight in the middle of a kernel."""
+    first = group[0]
+    fits = first.source == tensor_term.source and first.kernel.stride == first.kernel.space_to_depth == 1
+    fits = fits and first.shape == tensor_term.shape and first.in_place and tensor_term.in_place
+    return fits and (len(group) > 1 or not tensor_term.is_tensor)
+
+
+def _as_convolution(term: Term, name: str) -> Term:
+    weight = np.diag(term.scale)[:, :, None, None]
+    return replace(term, scale=np.ones_like(term.scale), kernel=Kernel(name, weight, 1, 1))
+
+
+def _sum(group: list[Term]) -> Term:
+    if len(group) == 1:
+        return group[0]
+    side = max(term.kernel.weight.shape[2] for term in group)
+    weight = sum(np.pad(term.kernel.weight, [(0, 0), (0, 0), *[(_margin(term, side),) * 2] * 2]) for term in group)
+    names = [term.kernel.name for term in group]
+    parent = os.path.commonprefix([name.split(".") for name in names])
+    kernel = replace(group[0].kernel, weight=weight, name=".".join(parent) or names[0])
+    return replace(group[0], kernel=kernel, shift=sum(term.shift for term in group))
+
+
+def _margin(term: Term, side: int) -> int:
+    return (side - term.kernel.weight.shape[2]) // 2

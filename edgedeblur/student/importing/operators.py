@@ -1,0 +1,277 @@
+"""The operators that an import takes: one function each, in the table `OPERATORS` by ATen's name.
+
+A reader gets the layers so far, the node, and ATen's arguments by name: values, constants as float64 arrays, plain
+numbers. It returns a `Value`, or a `Gate` on its way, or raises `NotTakenError` where this use is not taken.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from edgedeblur.student.check import ALLOWED
+from edgedeblur.student.importing.graph import Node
+from edgedeblur.student.importing.layers import Layers
+from edgedeblur.student.importing.refusals import NotTakenError
+from edgedeblur.student.importing.values import Gate, Value, convolved, scaled
+
+Reader = Callable[..., Value | Gate]
+_GATE = "a gate from the mean of an earlier layer with ReLU: docs/own-student.md"
+
+
+def _conv2d(
+    layers: Layers, node: Node, input, weight, bias=None, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1
+) -> Value | Gate:
+    if isinstance(input, Gate):
+        if weight.shape[2:] != (1, 1):
+            raise NotTakenError("a convolution of means that is not 1x1", _GATE)
+        return _linear(layers, node, input, weight[:, :, 0, 0], bias)
+    kernel, strides = weight.shape[2], _pair(stride)
+    if weight.shape[2] != weight.shape[3] or kernel not in ALLOWED["kernel"]:
+        raise NotTakenError(f"a kernel of {weight.shape[2]}x{weight.shape[3]}", "3x3 or 1x1; 5x5 and 7x7 work too")
+    if strides[0] != strides[1] or strides[0] not in ALLOWED["stride"]:
+        raise NotTakenError(f"a stride of {strides}", f"a stride of {', '.join(map(str, ALLOWED['stride']))}")
+    if groups != 1:
+        raise NotTakenError(f"{groups} groups: grouped and depthwise kernels are not there yet", "groups=1")
+    if _pair(dilation) != (1, 1):
+        raise NotTakenError(f"a dilation of {_pair(dilation)}", "dilation=1, or a larger kernel")
+    same = padding == "same" and strides == (1, 1)
+    if not same and (isinstance(padding, str) or _pair(padding) != (kernel // 2,) * 2):
+        found = padding if isinstance(padding, str) else _pair(padding)
+        raise NotTakenError(f"a padding of {found}", f"padding={kernel // 2}, half of the kernel")
+    if input.shape[2] % strides[0] or input.shape[3] % strides[0]:
+        raise NotTakenError(f"a stride of {strides[0]} that does not divide {input.shape[2]}x{input.shape[3]}")
+    source = input if _can_be_read(input) else layers.store(input)
+    bias = np.zeros(len(weight)) if bias is None else bias
+    return convolved(source, weight, bias, strides[0], node.place)
+
+
+def _can_be_read(value: Value) -> bool:
+    """Whether a convolution reads it as it is: a stored tensor, perhaps rearranged, scaled or shifted."""
+    return value.linear and len(value.terms) == 1 and value.terms[0].kernel is None
+
+
+def _relu(layers: Layers, node: Node, input) -> Value:
+    value = _unfinished(layers, _value(input))
+    return replace(value, relu=True) if value.linear else value
+
+
+def _clamp(layers: Layers, node: Node, input, min=None, max=None, min_val=None, max_val=None) -> Value:
+    low, high = min if min_val is None else min_val, max if max_val is None else max_val
+    low, high = (None if end is None else float(end) for end in (low, high))
+    if (low, high) == (0.0, None):
+        return _relu(layers, node, input)
+    if (low, high) != (0.0, 1.0):
+        raise NotTakenError(f"a clamp to {low}, {high}", "nn.ReLU(); a clamp to [0, 1] at the very end")
+    return replace(_value(input), clamped=True)
+
+
+def _batch_norm(
+    layers: Layers,
+    node: Node,
+    input,
+    weight=None,
+    bias=None,
+    running_mean=None,
+    running_var=None,
+    training=False,
+    momentum=0.1,
+    eps=1e-5,
+    cudnn_enabled=True,
+) -> Value:
+    if running_mean is None or training:
+        raise NotTakenError(
+            "batch normalisation by each batch's own statistics", "track_running_stats=True, and network.eval()"
+        )
+    scale = (1.0 if weight is None else weight) / np.sqrt(running_var + eps)
+    shift = (0.0 if bias is None else bias) - running_mean * scale
+    return scaled(_unfinished(layers, _value(input)), scale, shift)
+
+
+def _add(layers: Layers, node: Node, input, other, alpha=1) -> Value:
+    """Of two tensors, or of a tensor and a constant by channel."""
+    if not isinstance(input, Value):
+        input, other = other, _times(layers, input, alpha) if isinstance(input, Value) else input
+    if not isinstance(other, Value):
+        value = _unfinished(layers, _value(input))
+        channels = value.shape[1]
+        return scaled(value, np.ones(channels), _by_channel(other, channels) * alpha)
+    if alpha != 1:
+        other = _times(layers, other, alpha)
+    one, two = (_unfinished(layers, value) for value in (input, other))
+    if one.shape != two.shape:
+        raise NotTakenError(f"an addition of {one.shape[1:]} and {two.shape[1:]}", "two tensors of one shape")
+    return Value(one.terms + two.terms)
+
+
+def _sub(layers: Layers, node: Node, input, other, alpha=1) -> Value:
+    if not isinstance(input, Value):  # a constant less a tensor
+        return _add(layers, node, _times(layers, _value(other), -alpha), input)
+    return _add(layers, node, input, other, -alpha)
+
+
+def _rsub(layers: Layers, node: Node, input, other, alpha=1) -> Value:
+    return _add(layers, node, _times(layers, _value(input), -alpha), other)
+
+
+def _mul(layers: Layers, node: Node, input, other) -> Value | Gate:
+    """By a constant or one by channel, or by a gate's factors."""
+    if not isinstance(input, Value | Gate) or (isinstance(input, Gate) and isinstance(other, Value)):
+        input, other = other, input
+    if isinstance(input, Gate):
+        if isinstance(other, Value | Gate) or np.size(other) != 1 or input.stage != "sigmoid" or float(other) <= 0:
+            raise NotTakenError("a product of means", _GATE)
+        return replace(input, factor=input.factor * float(other))
+    if isinstance(other, Gate):
+        return _gated(layers, input, other)
+    if isinstance(other, Value):
+        raise NotTakenError("it multiplies two activations; int8 kernels multiply one by weights", _GATE)
+    return _times(layers, input, other)
+
+
+def _gated(layers: Layers, value: Value, gate: Gate) -> Value:
+    if gate.stage != "sigmoid" or not layers.rectified(gate.source):
+        raise NotTakenError("a gate is sigmoid(linear(mean)) of an earlier layer that ends with ReLU", _GATE)
+    if not value.relu or value.gate is not None or value.clamped:
+        raise NotTakenError("what a gate multiplies must be the ReLU of a convolution that nothing else reads", _GATE)
+    return replace(value, gate=gate)
+
+
+def _div(layers: Layers, node: Node, input, other) -> Value | Gate:
+    if isinstance(other, Value | Gate) or not np.all(other):
+        raise NotTakenError("a division by an activation or by zero", "a product with a constant")
+    return _mul(layers, node, input, 1.0 / np.asarray(other, np.float64))
+
+
+def _neg(layers: Layers, node: Node, input) -> Value:
+    return _times(layers, _value(input), -1.0)
+
+
+def _mean(layers: Layers, node: Node, input, dim=None, keepdim=False, dtype=None) -> Gate:
+    value = _value(input)
+    if dim is None or sorted(axis % len(value.shape) for axis in dim) != [2, 3] or len(value.shape) != 4:
+        raise NotTakenError(f"a mean over dimensions {dim}", "the mean over height and width, for a gate")
+    stored = layers.store(value)
+    return Gate(stored.terms[0].source, "mean")
+
+
+def _pool_to_one(layers: Layers, node: Node, input, output_size) -> Gate:
+    if _pair(output_size) != (1, 1):
+        raise NotTakenError(f"pooling to {_pair(output_size)}", "nn.AdaptiveAvgPool2d(1), for a gate")
+    return _mean(layers, node, input, dim=(2, 3))
+
+
+def _linear(layers: Layers, node: Node, input, weight, bias=None) -> Gate:
+    if not isinstance(input, Gate) or input.stage != "mean":
+        raise NotTakenError("a matrix product that is not of a mean, for a gate", "a 1x1 convolution")
+    return replace(input, stage="linear", weight=weight, bias=np.zeros(len(weight)) if bias is None else bias)
+
+
+def _sigmoid(layers: Layers, node: Node, input) -> Gate:
+    if not isinstance(input, Gate) or input.stage != "linear":
+        raise NotTakenError("a sigmoid that is not of a gate has no int8 kernel", "ReLU: nn.ReLU()")
+    return replace(input, stage="sigmoid")
+
+
+def _as_it_is(layers: Layers, node: Node, input, **ignored) -> Value | Gate:
+    return input
+
+
+def _rearranged(rearrange: Callable[..., torch.Tensor]) -> Reader:
+    """A reader for what moves elements only. Layers see in the end whether it was space-to-depth, depth-to-space or
+    nothing; which of torch's ways there it came by makes no difference."""
+
+    def read(layers: Layers, node: Node, input, **arguments) -> Value | Gate:
+        if isinstance(input, Gate):
+            return input  # factors by channel, however they are shaped
+        value = input if input.gate is None else layers.store(input)
+        terms = tuple(
+            replace(term, at=rearrange(torch.from_numpy(term.at), **arguments).contiguous().numpy())
+            for term in value.terms
+        )
+        return replace(value, terms=terms)
+
+    return read
+
+
+def _depth_to_space(x: torch.Tensor, blocksize: int, mode: str = "DCR") -> torch.Tensor:
+    """ONNX's operator: channels in (dy, dx, c) order, or in (c, dy, dx) order as torch's PixelShuffle."""
+    if mode == "CRD":
+        return torch.pixel_shuffle(x, blocksize)
+    n, c, h, w = x.shape
+    x = x.reshape(n, blocksize, blocksize, c // blocksize**2, h, w).permute(0, 3, 4, 1, 5, 2)
+    return x.reshape(n, c // blocksize**2, h * blocksize, w * blocksize)
+
+
+def _space_to_depth(x: torch.Tensor, blocksize: int) -> torch.Tensor:
+    n, c, h, w = x.shape
+    x = x.reshape(n, c, h // blocksize, blocksize, w // blocksize, blocksize).permute(0, 3, 5, 1, 2, 4)
+    return x.reshape(n, c * blocksize**2, h // blocksize, w // blocksize)
+
+
+OPERATORS: dict[str, Reader] = {
+    "conv2d": _conv2d,
+    "relu": _relu,
+    "add": _add,
+    "sub": _sub,
+    "rsub": _rsub,
+    "mul": _mul,
+    "div": _div,
+    "neg": _neg,
+    "batch_norm": _batch_norm,
+    "clamp": _clamp,
+    "clamp_min": _clamp,
+    "hardtanh": _clamp,
+    "mean": _mean,
+    "adaptive_avg_pool2d": _pool_to_one,
+    "linear": _linear,
+    "sigmoid": _sigmoid,
+    **dict.fromkeys(
+        ("alias", "clone", "contiguous", "detach", "dropout", "feature_dropout", "identity", "to_float"), _as_it_is
+    ),
+    "pixel_shuffle": _rearranged(lambda x, upscale_factor: torch.pixel_shuffle(x, upscale_factor)),
+    "pixel_unshuffle": _rearranged(lambda x, downscale_factor: torch.pixel_unshuffle(x, downscale_factor)),
+    "permute": _rearranged(lambda x, dims: x.permute(dims)),
+    "transpose": _rearranged(lambda x, dim0, dim1: x.transpose(dim0, dim1)),
+    "reshape": _rearranged(lambda x, shape: x.reshape(shape)),
+    "view": _rearranged(lambda x, size: x.reshape(size)),
+    "flatten": _rearranged(lambda x, start_dim=0, end_dim=-1: x.flatten(start_dim, end_dim)),
+    "unflatten": _rearranged(lambda x, dim, sizes: x.unflatten(dim, sizes)),
+    "unsqueeze": _rearranged(lambda x, dim: x.unsqueeze(dim)),
+    "squeeze": _rearranged(lambda x, dim=None: x.squeeze() if dim is None else x.squeeze(dim)),
+    "channel_shuffle": _rearranged(lambda x, groups: torch.channel_shuffle(x, groups)),
+    "depth_to_space": _rearranged(_depth_to_space),
+    "space_to_depth": _rearranged(_space_to_depth),
+}
+
+
+def _value(input: Any) -> Value:
+    if not isinstance(input, Value):
+        raise NotTakenError("it is applied to means, which are only for gates", _GATE)
+    return input
+
+
+def _unfinished(layers: Layers, value: Value) -> Value:
+    """A sum that more can be added to; a value with ReLU, a gate or a clamp becomes a tensor first."""
+    return value if value.linear else layers.store(value)
+
+
+def _times(layers: Layers, input: Any, factor: Any) -> Value:
+    value = _unfinished(layers, _value(input))
+    channels = value.shape[1]
+    return scaled(value, _by_channel(factor, channels), np.zeros(channels))
+
+
+def _by_channel(constant: Any, channels: int) -> np.ndarray:
+    array = np.asarray(constant, np.float64)
+    shape = array.shape[-3:] if array.ndim > 2 else array.shape
+    if array.size not in (1, channels) or (array.size > 1 and (len(shape) != 3 or shape[0] != channels)):
+        raise NotTakenError(f"a constant of shape {list(array.shape)}", "a number, or one for each channel: [C, 1, 1]")
+    return np.broadcast_to(array.ravel(), (channels,)).copy()
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    values = tuple(value) if isinstance(value, list | tuple) else (value,)
+    return (values[0], values[-1])
