@@ -129,8 +129,8 @@ def _begin(options: SynthOptions, described: Sequence[str]) -> dict[str, dict]:
     if not path.exists():
         for name in ("blur", "sharp"):
             if (options.output / name).exists():
-                mend = "choose another folder"
-                raise UserError(f"{options.output} has a folder {name}/ that edgedeblur synth did not make", mend)
+                fix = "choose another folder"
+                raise UserError(f"{options.output} has a folder {name}/ that edgedeblur synth did not make", fix)
         write_json(path, header)
     else:
         _require_same(options.output, read_json(path, Origin(f"{path} is damaged", _FIX)), header)

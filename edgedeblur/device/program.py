@@ -131,8 +131,8 @@ def _outcome(serial: str, status: int, listener: "_Listener") -> RemoteRun:
         return RemoteRun(None, runs, failure)
     if status != 0:
         reason = listener.complaints() or f"{PROGRAM} ended with status {status}"
-        mend = "compile it again if an earlier edgedeblur did: edgedeblur compile" if status == 2 else None
-        raise UserError(f"phone {serial}: {reason}", mend, exit_code=2 if status == 2 else 1)
+        fix = "compile it again if an earlier edgedeblur did: edgedeblur compile" if status == 2 else None
+        raise UserError(f"phone {serial}: {reason}", fix, exit_code=2 if status == 2 else 1)
     result = parse_bench_output(listener.output.decode(errors="replace"))
     return RemoteRun(result, runs, ProgramEnded(serial, "SIGINT or SIGTERM") if result.interrupted else None)
 

@@ -125,8 +125,8 @@ def _call(module_callable: str) -> nn.Module:
         with _current_folder_importable():
             module = importlib.import_module(module_name)
     except ImportError as error:
-        mend = "set PYTHONPATH to the folder that has it, or start edgedeblur in that folder"
-        raise UserError(f"cannot import {module_name}: {error}", mend) from error
+        fix = "set PYTHONPATH to the folder that has it, or start edgedeblur in that folder"
+        raise UserError(f"cannot import {module_name}: {error}", fix) from error
     except Exception as error:  # a user's own code
         raise UserError(f"importing {module_name} fails: {_first_line(error)}") from error
     factory = getattr(module, name, None)
@@ -135,8 +135,8 @@ def _call(module_callable: str) -> nn.Module:
     try:
         network = factory()
     except Exception as error:  # a user's own code
-        mend = "name a callable that needs no arguments"
-        raise UserError(f"{module_callable}() fails: {_first_line(error)}", mend) from error
+        fix = "name a callable that needs no arguments"
+        raise UserError(f"{module_callable}() fails: {_first_line(error)}", fix) from error
     if not isinstance(network, nn.Module):
         raise UserError(f"{module_callable}() gives a {type(network).__name__}, not a torch.nn.Module")
     return network

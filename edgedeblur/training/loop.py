@@ -104,9 +104,9 @@ def _agreed(
 def _require_finite(state: TrainingState, losses: dict[str, float], saver: "_Saver") -> None:
     for name, value in losses.items():
         if not math.isfinite(value):
-            where, mend = saver.last_good()
+            where, fix = saver.last_good()
             raise state.processes.told_once(
-                UserError(f"training diverged: the {name} loss is {value} at step {state.step + 1}; {where}", mend)
+                UserError(f"training diverged: the {name} loss is {value} at step {state.step + 1}; {where}", fix)
             )
 
 
@@ -120,9 +120,9 @@ class _Saver:
 
     def save(self) -> None:
         if not self.state.finite():  # losses may be told some steps late
-            where, mend = self.last_good()
+            where, fix = self.last_good()
             message = f"training diverged: weights are NaN or infinite at step {self.state.step}; {where}"
-            raise self.state.processes.told_once(UserError(message, mend))
+            raise self.state.processes.told_once(UserError(message, fix))
         if self.state.processes.first:
             self.state.save(self.path)
         self.saved_step, self._saved_at = self.state.step, self.state.seconds

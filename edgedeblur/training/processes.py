@@ -155,7 +155,7 @@ def joined_processes(device: torch.device) -> Iterator[Processes]:
         if processes.first:
             raise
         message = f"process {processes.rank} of {processes.count}: {error.message}"
-        raise UserError(message, error.mend, error.exit_code) from error
+        raise UserError(message, error.fix, error.exit_code) from error
     finally:
         distributed.destroy_process_group()
 

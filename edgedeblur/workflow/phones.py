@@ -98,7 +98,7 @@ def _bench(info: ArtefactInfo, phone: Phone, settings: PhoneSettings, workdir: W
     partial = workdir.partial_report(info.target.name, phone.serial)
     write_report(report, partial)
     kept = f"{len(report.latency_ms.samples)} timed runs until then are in {partial}, marked as partial"
-    raise UserError(f"{done.failure.message}; {kept}", done.failure.mend, done.failure.exit_code)
+    raise UserError(f"{done.failure.message}; {kept}", done.failure.fix, done.failure.exit_code)
 
 
 def _with_plot(done: PhoneBench, info: ArtefactInfo, phone: Phone, workdir: WorkDir) -> Report:

@@ -94,7 +94,7 @@ def test_a_file_that_is_no_database_is_an_error_that_says_how_to_mend_it(tmp_pat
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(UserError, match=message) as raised:
         read_database(path)
-    assert str(path) in raised.value.message and "edgedeblur tune" in raised.value.mend
+    assert str(path) in raised.value.message and "edgedeblur tune" in raised.value.fix
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def asked(phone, answer, timeout_s=SHORT_S):
 def test_an_answer_without_an_end_is_broken_off_by_its_size(phone, answer):
     with pytest.raises(BadAnswer, match=r"sent more than 1,048,576 bytes in answer to: what-is-it") as raised:
         asked(phone, answer, timeout_s=SLACK_S)
-    assert "adb kill-server" in raised.value.mend
+    assert "adb kill-server" in raised.value.fix
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_a_disk_that_fills_up_meanwhile_leaves_no_part_of_a_file(phone):
     played.faults.storage_bytes = 100_000
     with pytest.raises(UserError, match="has no room .*No space left on device") as raised:
         push(connection, FOLDER, {"program": CONTENT})
-    assert raised.value.mend == "free some storage on the phone"
+    assert raised.value.fix == "free some storage on the phone"
     assert names(played) == ["program"] and played.place(f"{FOLDER}/program").read_bytes() == b"before"
 
 
@@ -110,7 +110,7 @@ def test_a_link_that_stalls_is_given_up(phone):
     played.faults.bytes_per_second = 100.0
     with pytest.raises(PhoneSilent, match="gave no sign for 0.5 s") as raised:
         push(connection, FOLDER, {"program": CONTENT}, timeout_s=0.5)
-    assert "--timeout" in raised.value.mend
+    assert "--timeout" in raised.value.fix
 
 
 def test_everything_is_removed_and_nothing_else(phone):

@@ -124,7 +124,7 @@ def test_a_foreign_training_state_is_refused_with_what_to_do(tmp_path, content):
     FOREIGN[content](path)
     with pytest.raises(UserError) as refused:
         state().restore(path)
-    assert str(path) in refused.value.message and refused.value.mend.endswith(f"rm {path}")
+    assert str(path) in refused.value.message and refused.value.fix.endswith(f"rm {path}")
 
 
 def test_a_state_that_is_a_pipe_does_not_block(tmp_path):

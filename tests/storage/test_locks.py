@@ -37,7 +37,7 @@ def test_the_second_is_refused_with_the_firsts_process_and_command(tmp_path, hol
     assert raised.value.message == (
         f"process {holder.pid} is at work on {tmp_path}: edgedeblur distill --data 'my photos'"
     )
-    assert f"kill {holder.pid}" in raised.value.mend and "--workdir" in raised.value.mend
+    assert f"kill {holder.pid}" in raised.value.fix and "--workdir" in raised.value.fix
 
 
 def test_a_file_of_the_work_directory_is_under_its_lock_and_one_elsewhere_is_not(tmp_path, holder):

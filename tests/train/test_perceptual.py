@@ -70,7 +70,7 @@ def test_weights_of_another_network_are_refused(tmp_path, vgg_weights, change, m
     torch.save(changed, tmp_path / "vgg19.pth")
     with pytest.raises(UserError, match=message) as caught:
         load_vgg(tmp_path / "vgg19.pth")
-    assert "torchvision" in caught.value.mend
+    assert "torchvision" in caught.value.fix
 
 
 def test_a_file_that_would_run_code_is_refused(tmp_path, capsys):

@@ -42,7 +42,7 @@ def refusal(output, *words):
 def test_the_refusal_names_the_step_and_both_commands(output):
     told = refusal(output, "distill", "--seed", "4")
     assert "at step 7" in told.message
-    go_on, anew = told.mend.splitlines()
+    go_on, anew = told.fix.splitlines()
     assert go_on == "to go on: edgedeblur distill --seed 3 --resume"
     assert anew.endswith(f"rm '{state_path(output)}' && edgedeblur distill --seed 4")
 
@@ -51,12 +51,12 @@ def test_from_another_folder_the_command_to_go_on_is_this_one(output, tmp_path, 
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     told = refusal(output, "distill", "--seed", "4", "-o", str(output))
-    assert f"to go on: edgedeblur distill --seed 4 -o {shlex.quote(str(output))} --resume" in told.mend
+    assert f"to go on: edgedeblur distill --seed 4 -o {shlex.quote(str(output))} --resume" in told.fix
 
 
 def test_a_damaged_state_is_not_written_over_either(output):
     state_path(output).write_bytes(b"half a state")
-    assert "rm " in refusal(output, "train").mend
+    assert "rm " in refusal(output, "train").fix
 
 
 def test_the_state_of_a_finished_run_stops_nobody_and_can_be_gone_on_from(output):
