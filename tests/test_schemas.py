@@ -51,6 +51,8 @@ def broken(document: dict) -> list[tuple[str, dict]]:
         if not isinstance(value, dict | list):
             return
         keys = list(value) if isinstance(value, dict) else range(min(len(value), 1))
+        if len(keys) > 8 and all(isinstance(value[key], dict) for key in keys):
+            keys = keys[:2]  # of tensors and files: all are alike
         for key in keys:
             for change in ("missing", "bool", "list"):
                 made.append((f"{'.'.join(map(str, (*path, key)))}: {change}", changed(document, (*path, key), change)))
@@ -82,7 +84,7 @@ def test_schema_and_reader_refuse_the_same_reports(tmp_path):
 
 
 def test_schema_and_reader_refuse_the_same_manifests(tmp_path):
-    document = json.loads((compiled("android-arm64").path / "manifest.json").read_text())
+    document = json.loads((compiled("host").path / "manifest.json").read_text())
     agree(document, "manifest", tmp_path / "manifest.json", lambda: read_manifest(tmp_path))
 
 

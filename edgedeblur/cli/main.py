@@ -178,8 +178,8 @@ def cli(debug: bool) -> None:
 
     teacher + photos --distill--> student --quantize--> .edq --compile--> artefact --bench--> report
 
-    `edgedeblur run` goes the whole way; each step is also a command of its own, and finds what the step before left in
-    --workdir (default edgedeblur-work).
+    `edgedeblur run` runs the whole pipeline. Each stage is also a command of its own, and finds the output of the stage
+    before it in --workdir (default edgedeblur-work).
     """
 
 

@@ -4,7 +4,7 @@
     FOLDER/synth.json                                 seed, size, recipe and data of all
     FOLDER/pairs.jsonl                                a line per pair: name, source, model, its parameters
 
-Pair number N is a function of the options and (seed, N), so an interrupted run goes on where it stopped, a longer one
+Pair number N is a function of the options and (seed, N), so an interrupted run resumes where it stopped, a longer one
 adds to a shorter, and the same options give the same bytes.
 """
 
@@ -144,7 +144,7 @@ def _require_same(folder: Path, found: dict, wanted: dict) -> None:
         if found.get(key) != value:
             raise UserError(
                 f"{folder} has pairs with {key} {shown(found.get(key))}, not {shown(value)}",
-                "choose another folder, or the options of synth.json there to go on",
+                "choose another folder, or the options of synth.json there to resume",
             )
 
 

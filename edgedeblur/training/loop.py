@@ -1,7 +1,7 @@
 """The loop that training and distillation share: steps, schedule, weight averaging, validation, checkpoints, progress.
 
 The caller says what one step is; this file says when steps happen and what survives an interruption. A run is a
-function of its seed and step number: batches come from (seed, step), so a resumed run goes on bit by bit as the
+function of its seed and step number: batches come from (seed, step), so a resumed run continues bit by bit as the
 uninterrupted one would (on a CPU, with a budget in steps). Of several processes all step alike; the first alone saves,
 validates and tells.
 """
@@ -135,7 +135,7 @@ class _Saver:
         if self.saved_step is None:
             return "no state had been saved yet", "train again with a lower --rate"
         kept = f"the state of step {self.saved_step} is kept in {self.path}"
-        return kept, "go on from it with --resume and a lower --rate"
+        return kept, "resume from it with --resume and a lower --rate"
 
     def interrupted(self, number: int) -> UserError:
         """What to tell when the state has been saved after that signal."""

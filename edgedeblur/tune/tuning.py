@@ -43,7 +43,7 @@ Log = Callable[[str], None]
 class TuneOptions:
     """layers: names or patterns of layers whose shapes are tuned; empty for all. minutes: None for no limit.
 
-    trials: schedules of each shape at most. again: tune shapes anew that the database has.
+    trials: schedules of each shape at most. again: tune shapes again that are in the database.
     """
 
     layers: tuple[str, ...] = ()

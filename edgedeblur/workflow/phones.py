@@ -34,7 +34,7 @@ class PhonesOutcome:
 
 @dataclass(frozen=True)
 class PhoneSettings:
-    """How to measure on a phone, and where it tells of itself."""
+    """How to measure on a phone, and how progress is reported."""
 
     options: BenchOptions
     phone_options: PhoneOptions

@@ -1,4 +1,4 @@
-"""`edgedeblur run`: distil, quantise, compile, evaluate, bench in one work directory, going on where it stopped."""
+"""`edgedeblur run`: distil, quantise, compile, evaluate, bench in one work directory, resuming where it stopped."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -34,7 +34,7 @@ from edgedeblur.workflow.workdir import WorkDir
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How to go the whole way.
+    """How to run the whole pipeline.
 
     distill: teacher, tier, data, budget and seed of the distillation; its output is the work directory's student.
     calibration: folder of blurred images or pairs; None: the default photographs. quantise: how it is quantised.
@@ -51,8 +51,8 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class Reporting:
-    """Where the way tells of itself: lines, steps of fine-tuning and evaluated pairs, training's console, and the names
-    of the steps that are finished."""
+    """How a run reports progress: lines of text, steps of fine-tuning and evaluated pairs, training's console, and the
+    names of the finished steps."""
 
     log: Callable[[str], None]
     progress: Progress
@@ -154,7 +154,7 @@ def _bench_tools(target: Target) -> list[bool]:
 
 
 def _run_distillation(options: DistillOptions, begun: bool, console: Console) -> None:
-    """Distil, going on from the saved state where the same distillation was broken off after saving one."""
+    """Distil, resuming from the saved state where the same distillation was broken off after saving one."""
     resume = begun and path_to_resume(options.output).exists()
     try:
         distill(replace(options, resume=resume), console)

@@ -114,9 +114,9 @@ def test_the_command_is_typed_as_the_shell_takes_it(monkeypatch):
     with command_line.running(["distill", "--data", "a b", "-o", "x'y"]):
         assert command_line.resuming(command_line.words()) == "edgedeblur distill --data 'a b' -o 'x'\"'\"'y' --resume"
     with command_line.running(["--debug", "distill", "--resume"]):
-        assert command_line.how_to_resume() == "to go on: edgedeblur --debug distill --resume"
+        assert command_line.how_to_resume() == "to resume: edgedeblur --debug distill --resume"
     with command_line.running(["run", "--steps", "3"]):
-        assert command_line.how_to_resume() == "to go on: edgedeblur run --steps 3"
+        assert command_line.how_to_resume() == "to resume: edgedeblur run --steps 3"
         monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
         assert "torchrun" in command_line.how_to_resume() and command_line.words() is None
     assert "resume=True" in command_line.how_to_resume()
