@@ -17,7 +17,9 @@ from edgedeblur.workflow.workdir import WorkDir
 @options.threads
 @options.database
 @click.option("--tuned/--no-tuned", default=True, show_default=True, help="Use tuned schedules where available.")
-@click.option("--dump", type=options.PATH, help="Write what each stage made (graph, TIR, plan, assembly, C) to this new folder.")
+@click.option(
+    "--dump", type=options.PATH, help="New folder for the result of each stage: graph, TIR, plan, assembly, C."
+)
 @options.workdir
 def command(
     network: Path | None,

@@ -55,8 +55,8 @@ def command(
 
     Each candidate is compiled, its output compared with the integer interpreter's, and timed in turns with the others:
     on this machine, or with --adb on a phone. A schedule that is faster than the default one goes into a database
-    (TOML), shape by shape, and `edgedeblur compile` uses it. An interrupted search resumes with the shapes that are not in the
-    database yet.
+    (TOML), shape by shape, and `edgedeblur compile` uses it. An interrupted search resumes with
+    the shapes that are not in the database yet.
     """
     from edgedeblur.artefact.target import database_name, load_target
     from edgedeblur.storage.digests import digest

@@ -86,7 +86,7 @@ def build_plan(
     """Compiles the network for images of height x width.
 
     Args:
-        schedules: by layer name, instead of the rule's, for layers that were tuned.
+        schedules: by layer name, instead of the default schedule, for layers that were tuned.
         dump: gets what each stage made, as text.
 
     Raises:

@@ -61,7 +61,7 @@ def load_vgg(path: Path) -> VggFeatures:
     tensors = read_borrowed(path, "VGG19", _FIX)
     numbers = {int(found[1]) for name in tensors if (found := re.match(r"features\.(\d{1,4})\.", name))}
     if other := sorted(numbers - _VGG19):
-        raise UserError(f"{path} has features.{other[0]}, which VGG19 has not: weights of another network", _FIX)
+        raise UserError(f"{path} has features.{other[0]}, which VGG19 does not have: weights of another network", _FIX)
     network = VggFeatures()
     take_weights(network, tensors, path, "VGG19", _FIX)
     return network

@@ -188,4 +188,4 @@ def _collective(operation: Callable[[], object]) -> None:
     except RuntimeError as error:
         reason = str(error).splitlines()[0][:200]
         message = f"the connection to the other processes is lost: {reason}"
-        raise UserError(message, "see above for the error of the one that ended first; --resume resumes the run") from error
+        raise UserError(message, "see above for the error of the first that ended; resume with --resume") from error

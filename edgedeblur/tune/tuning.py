@@ -2,7 +2,7 @@
 
 1. the distinct shapes, largest share of the work first        shapes.py
 2. candidates of each, measured on the device                  space.py, trial.py, build.py, measure.py, devices.py
-3. a search among them, and a last comparison with the rule's  search.py
+3. a search among them, and a last comparison with the default schedule  search.py
 4. the winner into the database, at once                       database.py
 5. the whole network by both; what does not win there goes     network.py
 """
@@ -187,7 +187,7 @@ class _Tuner:
         )
 
     def compare(self, size: tuple[int, int]) -> Comparison:
-        """The whole network by the rule's schedules and by the database's."""
+        """The whole network with the default schedules and with the database's."""
         databases = [open_database(self.database)]
         with tempfile.TemporaryDirectory(dir=self.folder) as place:
             return compare_networks(

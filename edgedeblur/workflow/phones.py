@@ -49,7 +49,7 @@ def bench_phone_step(artefact: Path, serial: str | None, settings: PhoneSettings
         serial: None for the only one that is attached.
 
     Raises:
-        UserError: no artefact, no such phone, it does not run the artefact, or the measurement was broken off; then
+        UserError: no artefact, no such phone, it does not run the artefact, or the measurement was interrupted; then
             what there is of it is in `partial-report-<target>-<serial>.json`.
     """
     info = load_artefact(artefact)

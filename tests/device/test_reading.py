@@ -200,6 +200,6 @@ def test_a_phone_without_any_thermometer_cannot_be_waited_for(phone):
     played, connection = phone
     hide_zones(played.root)
     played.place("/dumpsys-battery").unlink()
-    with pytest.raises(UserError, match="lets no temperature be read") as raised:
+    with pytest.raises(UserError, match="gives no temperature") as raised:
         wait_until_cool(connection, 40.0, print)
     assert raised.value.fix == "leave out --cooldown"

@@ -163,7 +163,7 @@ class Trials:
         refused = [process for process, code in codes.items() if code == 1]
         for process in refused:
             other = second if process == first else first
-            self.tally.require(f"process {other} is at work on" in told[process], f"{what}: {told[process]}")
+            self.tally.require(f"process {other} is working on" in told[process], f"{what}: {told[process]}")
             self.tally.counts[f"{self.command.name}: refused beside another"] += 1
         good = [process for process, code in codes.items() if code in self.command.codes]
         self.tally.require(len(good) >= 1 and len(good) + len(refused) == 2, f"{what}: {codes} {told}")
