@@ -27,7 +27,7 @@ from edgedeblur.bench.peers import check_names, compare
 from edgedeblur.bench.unmeasured import estimate_or_reason, unmeasured_report
 from edgedeblur.errors import UserError
 from edgedeblur.estimate.host_machine import measure_host
-from edgedeblur.estimate.latency import against, estimate
+from edgedeblur.estimate.latency import estimate, with_error
 from edgedeblur.estimate.mca import need_mca
 from edgedeblur.quantize import interpreter
 from edgedeblur.report.schema import Estimate, Layer, Peer, Quality, Report
@@ -220,4 +220,4 @@ def _estimate(
     if not options.estimate:
         return None
     log("estimating the same, to hold it against the measurement")
-    return against(estimate(artefact, report.target.threads, measure_host(artefact.target)), report.latency_ms)
+    return with_error(estimate(artefact, report.target.threads, measure_host(artefact.target)), report.latency_ms)

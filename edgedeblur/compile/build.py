@@ -46,7 +46,7 @@ ENTRY_PREFIX = "__tvm_ffi_"  # TVM's packed calling convention: the symbol that 
 
 @dataclass(frozen=True)
 class CompiledKernel:
-    """What became of one layer, for inspection.
+    """One compiled layer, for inspection.
 
     fused: what is done in the same pass over memory as the convolution, in order. input_passes: how often its input is
     read for it; its output is written once.

@@ -29,7 +29,7 @@ from edgedeblur.progress import Progress
 from edgedeblur.quantize.network import QuantisedNetwork
 from edgedeblur.storage.files import require_writable
 from edgedeblur.storage.temporary import scratch_folder
-from edgedeblur.tune.database import keep, open_database
+from edgedeblur.tune.database import open_database, store_entry
 from edgedeblur.tune.devices import Device
 from edgedeblur.tune.network import Comparison, compare_networks
 from edgedeblur.tune.search import Found, SearchOptions, search
@@ -55,7 +55,7 @@ class TuneOptions:
 
 @dataclass(frozen=True)
 class TunedShape:
-    """What became of one shape. status: "tuned", "default" (nothing is faster), "before" (it was in the database),
+    """The outcome for one shape. status: "tuned", "default" (nothing is faster), "before" (it was in the database),
     "reverted" (slower in the network), or "left" (the time was over). entry: None for "left"."""
 
     names: tuple[str, ...]
@@ -160,7 +160,7 @@ class _Tuner:
         for schedule in found.wrong:
             self.log(f"note: {layers[0]}: the output of {schedule} is not the integer interpreter's; please report it")
         entry = self._entry(shape, found)
-        keep(self.database, entry)
+        store_entry(self.database, entry)
         return TunedShape(layers, "default" if entry.schedule is None else "tuned", entry)
 
     def _confirmed(self, shape: ShapeOfLayers, trial: LayerOnTrial, found: Found, place: Path) -> Found:
@@ -197,7 +197,7 @@ class _Tuner:
     def revert(self, result: TunedShape) -> TunedShape:
         """The rule's schedule into the database."""
         entry = dataclasses.replace(result.entry, schedule=None, tuned_ms=result.entry.default_ms)
-        keep(self.database, entry)
+        store_entry(self.database, entry)
         return dataclasses.replace(result, status="reverted", entry=entry)
 
 

@@ -10,7 +10,7 @@ from edgedeblur.bench.quality import recorded_quality
 from edgedeblur.device.connect import choose_phone, ready_phones
 from edgedeblur.device.shell import Phone
 from edgedeblur.errors import INTERRUPTED, UserError
-from edgedeblur.estimate.latency import against, estimate
+from edgedeblur.estimate.latency import estimate, with_error
 from edgedeblur.progress import Log, Progress
 from edgedeblur.report.schema import Report, write_report
 from edgedeblur.report.sustained_plot import write_sustained_png
@@ -92,7 +92,7 @@ def _bench(info: ArtefactInfo, phone: Phone, settings: PhoneSettings, workdir: W
         info, phone, settings.options, settings.phone_options, quality, settings.log, settings.progress
     )
     report = _with_plot(done, info, phone, workdir)
-    report = replace(report, estimate=estimated and against(estimated, report.latency_ms))
+    report = replace(report, estimate=estimated and with_error(estimated, report.latency_ms))
     if done.failure is None:
         return report
     partial = workdir.partial_report(info.target.name, phone.serial)

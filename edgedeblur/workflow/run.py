@@ -186,7 +186,7 @@ def _stamps(sources: Sequence[str]) -> list[list[str | None]]:
 
 
 def _draw_before_after(evaluation: Evaluation, pairs: list[PairInMemory], int8: Restorer, destination: Path) -> None:
-    """Of the pair on which the int8 network gains as much as on half of the others: no showpiece."""
+    """Of the pair with the median gain of the int8 network, so not cherry-picked."""
     gains = [scores.models[-1].psnr_db - scores.blurred.psnr_db for scores in evaluation.pairs]
     middle = sorted(range(len(gains)), key=gains.__getitem__)[len(gains) // 2]
     pair, scores = pairs[middle], evaluation.pairs[middle]
