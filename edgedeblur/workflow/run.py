@@ -154,7 +154,7 @@ def _bench_tools(target: Target) -> list[bool]:
 
 
 def _run_distillation(options: DistillOptions, begun: bool, console: Console) -> None:
-    """Distil, resuming from the saved state where the same distillation was interrupted after saving one."""
+    """Distil, going on from the saved state where the same distillation was broken off after saving one."""
     resume = begun and path_to_resume(options.output).exists()
     try:
         distill(replace(options, resume=resume), console)

@@ -2,12 +2,10 @@
 
 import dataclasses
 import json
-import zipfile
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from json_schemas import validator
 from model_files import photo, write_student, write_teacher
 from reports import example_report
 
@@ -75,10 +73,6 @@ def test_the_whole_way_leaves_every_file_and_a_report_with_quality(work):
         assert text in result.stdout
     assert read_image(work / "before-after.png").shape[1] > 3 * 64
     assert {path.name for path in work.iterdir()} >= {"student.safetensors", "quantised.edq", "evaluation.json"}
-    validator("report").validate(json.loads((work / "report.json").read_text()))
-    validator("manifest").validate(json.loads((work / "artefact-host" / "manifest.json").read_text()))
-    with zipfile.ZipFile(work / "quantised.edq") as archive:
-        validator("network").validate(json.loads(archive.read("network.json")))
 
 
 def test_finished_steps_are_kept(light):
