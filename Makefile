@@ -4,12 +4,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+DOCS_INSTALLED := $(VENV)/.docs-installed
 WORKDIR ?= edgedeblur-work
 # Debian packages that the tests use: ARM programs are executed under qemu; adb's own server speaks to a phone's double;
 # llvm-mca times machine code; exiftool reads what deblur wrote.
 TEST_TOOLS := qemu-aarch64:qemu-user adb:adb llvm-mca-22:llvm-22 exiftool:libimage-exiftool-perl
 
-.PHONY: demo test fuzz sanitize benchmarks faults lint setup test-tools clean
+.PHONY: demo test fuzz sanitize benchmarks faults docs lint setup test-tools clean
 
 demo: setup
 	@$(BIN)/edgedeblur run --workdir $(WORKDIR); status=$$?; \
@@ -39,6 +40,14 @@ benchmarks: setup
 KILLS ?= 10
 faults: setup
 	$(BIN)/python tests/faults/long.py --kills $(KILLS)
+
+# The documentation as a site in build/site; a warning is an error.
+docs: $(DOCS_INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+$(DOCS_INSTALLED): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
+	@touch $@
 
 lint: setup
 	$(BIN)/ruff check .

@@ -55,7 +55,7 @@ def distill_student(
 
     Raises:
         UserError: bad options, recipe, teacher or data; another process writes the file, or a run that was
-            interrupted can go on (resume=True).
+            interrupted can be resumed (resume=True).
 
     Example:
         >>> given = {"teacher": "teacher.safetensors", "data": ["photos"], "validation": ["pairs"]}

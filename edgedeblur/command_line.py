@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-_RESUMABLE = ("train", "distill")  # commands with --resume; `run` goes on by itself
+_RESUMABLE = ("train", "distill")  # commands with --resume; `run` resumes by itself
 _words: list[str] | None = None
 
 
@@ -36,7 +36,7 @@ def typed(words: Sequence[str] | None, *more: str) -> str | None:
 
 
 def resuming(words: Sequence[str] | None) -> str | None:
-    """The shell command that goes on with what these words began."""
+    """The shell command that resumes what these words began."""
     if words is None:
         return None
     name = next((word for word in words if not word.startswith("-")), "")
@@ -44,12 +44,12 @@ def resuming(words: Sequence[str] | None) -> str | None:
 
 
 def how_to_resume() -> str:
-    """How to go on with this command where its state was saved."""
+    """How to resume this command where its state was saved."""
     if _words is None:
-        return "the same call with resume=True goes on from there"
+        return "the same call with resume=True resumes from there"
     if "TORCHELASTIC_RUN_ID" in os.environ:
-        return "the same torchrun command with --resume goes on from there"
-    return f"to go on: {resuming(_words)}"
+        return "the same torchrun command with --resume resumes from there"
+    return f"to resume: {resuming(_words)}"
 
 
 def _program() -> list[str]:

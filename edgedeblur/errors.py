@@ -22,19 +22,16 @@ class Terminated(BaseException):
 
 
 class UserError(Exception):
-    """Something the user can mend: a bad file, a bad value, a missing tool.
+    """Something the user can fix: a bad file, a bad value, a missing tool.
 
     Args:
         message: what was wrong, with the value and what is allowed.
-        mend: the command or action that mends it; printed on its own line.
+        fix: the command or action that fixes it; printed on its own line.
         exit_code: 1 for failed work, 2 for bad use (DESIGN: `bench` keeps 3 for a failed verdict).
     """
 
-    def __init__(self, message: str, mend: str | None = None, exit_code: int = 1):
+    def __init__(self, message: str, fix: str | None = None, exit_code: int = 1):
         super().__init__(message)
         self.message = message
-        self.mend = mend
+        self.fix = fix
         self.exit_code = exit_code
-
-    def __str__(self) -> str:
-        return self.message if self.mend is None else f"{self.message}\n  {self.mend}"

@@ -1,4 +1,4 @@
-"""How long work tells of its progress; the command line draws it."""
+"""How long-running work reports progress; the command line draws it."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar

@@ -66,7 +66,7 @@ def test_a_signal_to_bench_ends_the_program_that_it_times_and_removes_its_folder
         assert process.returncode == -signal.SIGKILL
         return
     assert process.returncode == 128 + number and list(tmp_path.iterdir()) == []
-    assert f"ended by {number.name}; there is nothing to go on from" in stderr and "Traceback" not in stderr
+    assert f"ended by {number.name}; there is nothing to resume from" in stderr and "Traceback" not in stderr
 
 
 def test_a_signal_that_the_caller_ignores_stays_ignored(tmp_path):

@@ -8,11 +8,13 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from artefacts import compiled, noise
+from json_schemas import validator
 from model_files import write_quantised, write_student, write_teacher
 from students import drawn_pair
 
@@ -69,7 +71,10 @@ def test_the_blocks_of_the_page_run_in_order(here, monkeypatch):
     namespace = {}
     for block in blocks:
         exec(compile(block, str(PAGE), "exec"), namespace)
-    assert Path("work/report-host.json").is_file()
+    validator("report").validate(json.loads(Path("work/report-host.json").read_text()))
+    validator("manifest").validate(json.loads(Path("work/artefact-host/manifest.json").read_text()))
+    with zipfile.ZipFile("work/quantised.edq") as archive:
+        validator("network").validate(json.loads(archive.read("network.json")))
 
 
 def test_every_name_is_on_the_page_and_in_dir_and_no_other_is_had():

@@ -41,7 +41,7 @@ class _Schedule:
 
 @dataclass(frozen=True)
 class _Layer:
-    """The fields with a default came later: artefacts of before lack them."""
+    """The fields with a default came later: older artefacts lack them."""
 
     name: str
     op: str

@@ -187,7 +187,7 @@ def _check_values(path: Path, target: Target) -> None:
     names = (target.isa, target.triple, target.cpu, target.zig_target, *(cluster.name for cluster in target.clusters))
     for text in (*names, *target.features, *target.runner):
         if not text.isprintable() or len(text) > _LONGEST:
-            raise bad_file(path, f"{shown(text)} is no name: at most {_LONGEST} printable characters")
+            raise bad_file(path, f"{shown(text)} is not a name: allowed are at most {_LONGEST} printable characters")
     if target.isa not in ISAS:
         raise bad_file(path, f"isa = {target.isa!r}; there are kernels for {', '.join(ISAS)}")
     architecture = ISAS[target.isa].architecture

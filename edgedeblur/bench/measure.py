@@ -27,7 +27,7 @@ from edgedeblur.bench.peers import check_names, compare
 from edgedeblur.bench.unmeasured import estimate_or_reason, unmeasured_report
 from edgedeblur.errors import UserError
 from edgedeblur.estimate.host_machine import measure_host
-from edgedeblur.estimate.latency import against, estimate
+from edgedeblur.estimate.latency import estimate, with_error
 from edgedeblur.estimate.mca import need_mca
 from edgedeblur.quantize import interpreter
 from edgedeblur.report.schema import Estimate, Layer, Peer, Quality, Report
@@ -35,7 +35,7 @@ from edgedeblur.runtime.instructions import count_instructions
 from edgedeblur.runtime.program import NoRunner, ProgramRun, run_program, runner_for
 from edgedeblur.runtime.session import Session
 
-_MEND_RUNNER = "give that fallback in the target's TOML a runner whose processor lacks the better sets' instructions"
+_FIX_RUNNER = "give that fallback in the target's TOML a runner whose processor lacks the better sets' instructions"
 PROFILED_RUNS = 20
 MAX_SECONDS = 86400.0  # edgedeblur-bench's own limit
 _BUSY_SHARE = 0.5  # of the cores, by the load average of the last minute
@@ -158,7 +158,7 @@ def _check_fallbacks(
         log(f"{one.isa} kernels in {' '.join(one.runner)}")
         run = run_program(artefact, image, 1, 0, options.threads, runner=one.runner)
         if run.result.isa != one.isa:
-            raise UserError(f"{' '.join(one.runner)} ran the {run.result.isa} kernels, not {one.isa}", _MEND_RUNNER)
+            raise UserError(f"{' '.join(one.runner)} ran the {run.result.isa} kernels, not {one.isa}", _FIX_RUNNER)
         check_output(run.output, expected)
 
 
@@ -220,4 +220,4 @@ def _estimate(
     if not options.estimate:
         return None
     log("estimating the same, to hold it against the measurement")
-    return against(estimate(artefact, report.target.threads, measure_host(artefact.target)), report.latency_ms)
+    return with_error(estimate(artefact, report.target.threads, measure_host(artefact.target)), report.latency_ms)

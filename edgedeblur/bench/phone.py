@@ -8,7 +8,7 @@
 6. one more process with a clock per layer              layers.py
 7. runs back to back for minutes                        throttling.py, device/watch.py
 
-What is broken off after the first measured run by unplugging, a time limit or Ctrl-C gives a partial report.
+What is interrupted after the first measured run by unplugging, a time limit or Ctrl-C gives a partial report.
 """
 
 from collections.abc import Callable
@@ -69,7 +69,7 @@ class PhoneOptions:
 
 @dataclass(frozen=True)
 class PhoneBench:
-    """failure: why the measurement was broken off, the report then is partial; None where it is whole."""
+    """failure: why the measurement was interrupted, the report then is partial; None where it is whole."""
 
     report: Report
     failure: ContactLost | None
@@ -192,7 +192,7 @@ def _timed(work: _Work, before: Condition) -> RemoteRun:
 
 
 def _go_on(work: _Work, image: np.ndarray, findings: Findings) -> ContactLost | None:
-    """Everything after the timed runs; why it was broken off, if it was."""
+    """Everything after the timed runs; why it was interrupted, if it was."""
     try:
         findings.after = read_condition(work.phone)
         output = np.frombuffer(_pull_output(work, image.nbytes), np.uint8)

@@ -35,7 +35,7 @@ class Findings:
 
 
 def phone_report(artefact: ArtefactInfo, findings: Findings, quality: Quality, failure: ContactLost | None) -> Report:
-    """The report; of a measurement that was broken off a partial one, whose verdict is unknown.
+    """The report; of a measurement that was interrupted a partial one, whose verdict is unknown.
 
     An emulator's is a simulation: no times.
     """

@@ -29,7 +29,7 @@ def unmeasured_report(
     report = make_report(artefact, "estimated", threads or artefact.target.threads, *parts)
     unchecked = f"output not checked, peak memory unknown: {missing.message}; bench simulates the processor with it"
     return replace(
-        report, estimate=estimated, unknown=[*filter(None, [_with_command(unchecked, missing.mend), no_estimate])]
+        report, estimate=estimated, unknown=[*filter(None, [_with_command(unchecked, missing.fix), no_estimate])]
     )
 
 
@@ -41,7 +41,7 @@ def estimate_or_reason(
         log("estimating the latency from the machine code")
         return estimate(artefact, threads), None
     except UserError as error:
-        return None, _with_command(f"latency not estimated: {error.message}", error.mend)
+        return None, _with_command(f"latency not estimated: {error.message}", error.fix)
 
 
 def _with_command(reason: str, command: str | None) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("--runs", type=int, default=100, show_default=True, help="Timed runs, at least 50.")
 @click.option("--warmup", type=click.IntRange(0), default=10, show_default=True, help="Runs before them.")
 @click.option(
-    "--min-seconds", type=float, metavar="S", help="Measure for at least so long; default: 10 on a phone, else 0."
+    "--min-seconds", type=float, metavar="S", help="Measure for at least this long; default: 10 on a phone, else 0."
 )
 @options.threads
 @click.option("--profile/--no-profile", default=True, show_default=True, help="Time every layer too.")
@@ -58,9 +58,9 @@ def command(
     """Measure an ARTEFACT: latency, memory, layers, and the verdict against the target's budget (p90, peak memory).
 
     An artefact for another processor runs in its simulator: output and memory only, never time, and the verdict on
-    latency is "unknown"; beside it stands an estimate from the machine code, labelled as one (docs/estimate.md), for
+    latency is "unknown". An estimate from the machine code is added, labelled as such (docs/estimate.md), for
     targets with an [estimate] table. Without the simulator there is only the estimate, and the verdict is "unknown".
-    With --adb it runs on a phone. The output must be the integer interpreter's, byte for byte, or there is no report.
+    With --adb it runs on a phone. The output must be the integer interpreter's, byte for byte, or no report is written.
 
     Writes report.json and report-<target>.json. Exits with 0 on pass and where time is unknown, 3 on fail, 2 on bad
     use, 1 on other errors.

@@ -16,8 +16,10 @@ from edgedeblur.workflow.workdir import WorkDir
 @options.size
 @options.threads
 @options.database
-@click.option("--tuned/--no-tuned", default=True, show_default=True, help="Use tuned schedules where there are some.")
-@click.option("--dump", type=options.PATH, help="New folder for what each stage made: graph, TIR, plan, assembly, C.")
+@click.option("--tuned/--no-tuned", default=True, show_default=True, help="Use tuned schedules where available.")
+@click.option(
+    "--dump", type=options.PATH, help="New folder for the result of each stage: graph, TIR, plan, assembly, C."
+)
 @options.workdir
 def command(
     network: Path | None,
@@ -32,8 +34,8 @@ def command(
     """Compile a quantised NETWORK (default: quantised.edq in the work directory) to artefact-<target>/.
 
     The artefact holds the library with its header, the program edgedeblur-bench, and everything they were built from.
-    It uses --threads where its caller names no number, and schedules are chosen for so many.
-    Schedules that `edgedeblur tune` found for a layer's shape are used, and those that ship with edgedeblur.
+    --threads is its default number of threads; schedules are chosen for that number.
+    Schedules found by `edgedeblur tune` for a layer's shape are used, and those that ship with edgedeblur.
     """
     from edgedeblur.artefact.manifest import count_sources
     from edgedeblur.workflow.compile import compile_step

@@ -31,8 +31,8 @@ def command(
 
     OUTPUT is a file, or a folder for outputs of the inputs' names; default: deblurred/ in the work directory. The
     input is never overwritten. EXIF, GPS, colour profile, XMP and resolution are kept, grey stays grey, alpha and 16
-    bits stay; what a format cannot hold is said. Every file that was not restored is listed at the end with the
-    reason, and makes the exit code 1. A video keeps its size and frame rate and loses its audio.
+    bits stay; what a format cannot hold is reported. Every file that was not restored is listed at the end with
+    the reason; the exit code is then 1. A video keeps its size and frame rate and loses its audio.
 
     Without --model: the work directory's artefact for this machine, else its int8 network, else its student, else the
     shipped int8 network, run by the integer interpreter: slow; compile makes it fast.

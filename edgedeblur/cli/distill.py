@@ -35,9 +35,9 @@ def command(
 ) -> None:
     """Distil a student of fewer than 5 M parameters from a teacher and photos, video frames or pairs.
 
-    With nothing given: the shipped teacher, the photographs inside scikit-image, two minutes, starting from the
-    shipped student of the tier. With --student, a network of your own: docs/own-student.md. The state is saved as it
-    goes: the same command with --resume goes on from there.
+    Without options: the shipped teacher, the photographs inside scikit-image, two minutes, starting from the
+    shipped student of the tier. With --student, a network of your own: docs/own-student.md. The state is saved
+    regularly; the same command with --resume resumes from it.
     """
     from edgedeblur.cli.progress import training_console
     from edgedeblur.distill.distillation import distill

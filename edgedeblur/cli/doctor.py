@@ -13,21 +13,21 @@ from edgedeblur.workflow.workdir import WorkDir
 _COLOURS = {"ok": "green", "missing": "red", "optional": "yellow"}
 
 
-@click.command("doctor", short_help="Check this machine, and say how to mend it.")
+@click.command("doctor", short_help="Check this machine, and say how to fix it.")
 @json_option
 @options.workdir
 @click.pass_context
 def command(context: click.Context, workdir: WorkDir) -> None:
-    """Check this machine for what the commands need, and say how to mend what is missing.
+    """Check this machine for what the commands need, and say how to fix what is missing.
 
     Exits with 1 when something that a command cannot do without is missing.
     """
     from edgedeblur.workflow.doctor import run_checks
 
     checks = run_checks(workdir.root)
-    table = Table("", "what", "found", "mend")
+    table = Table("", "what", "found", "fix")
     for check in checks:
         status = Text(check.status, style=_COLOURS[check.status])
-        table.add_row(status, check.name, check.found, check.mend or "")
+        table.add_row(status, check.name, check.found, check.fix or "")
     show_result({"checks": [asdict(check) for check in checks]}, table)
     context.exit(1 if any(check.status == "missing" for check in checks) else 0)

@@ -19,7 +19,7 @@ from edgedeblur.workflow.workdir import WorkDir
     "models",
     type=options.PATH,
     multiple=True,
-    help="Teacher, student, .edq or artefact; again for more. Default: the shipped teacher and the work directory's.",
+    help="Teacher, student, .edq or artefact; may be repeated. Default: the shipped teacher and the work directory's.",
 )
 @click.option(
     "--protocol",

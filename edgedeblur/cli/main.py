@@ -137,9 +137,9 @@ def _exception_of(number: int) -> BaseException:
 
 def _report(error: BaseException, context: click.Context) -> int:
     """Print a failure to stderr; returns the exit code."""
-    mend, code = None, 1
+    fix, code = None, 1
     if isinstance(error, UserError):
-        message, mend, code = error.message, error.mend, error.exit_code
+        message, fix, code = error.message, error.fix, error.exit_code
     elif isinstance(error, KeyboardInterrupt):
         warn(interrupted_message(context))
         return INTERRUPTED
@@ -148,16 +148,16 @@ def _report(error: BaseException, context: click.Context) -> int:
             warn(f"ended by {error}; {interrupted_message(context).removeprefix('interrupted; ')}")
         return error.exit_code
     elif isinstance(error, MemoryError):
-        message, mend = f"out of memory: {error}", "use a smaller --size or batch, or close other programs"
+        message, fix = f"out of memory: {error}", "use a smaller --size or batch, or close other programs"
     elif isinstance(error, OSError):
-        message, mend = _file_error(error)
+        message, fix = _file_error(error)
     elif isinstance(error, Exception):
         message = f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}"
         words = shlex.join(word for word in sys.argv[1:] if word != "--debug")
-        mend = f"this is a defect; please report it with the output of: edgedeblur --debug {words}"
+        fix = f"this is a defect; please report it with the output of: edgedeblur --debug {words}"
     else:
         raise error
-    tell_error(message, mend)
+    tell_error(message, fix)
     return code
 
 
@@ -166,8 +166,8 @@ def _file_error(error: OSError) -> tuple[str, str | None]:
         return "the current folder is no longer there", "cd to one that is"
     place = f"{error.filename}: " if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):  # others may come from reading
-        reason, mend = describe(error.errno, Path(str(error.filename or ".")).parent)
-        return f"{place}{reason}", mend
+        reason, fix = describe(error.errno, Path(str(error.filename or ".")).parent)
+        return f"{place}{reason}", fix
     return f"{place}{error.strerror or error}", None
 
 
@@ -179,8 +179,8 @@ def cli(debug: bool) -> None:
 
     teacher + photos --distill--> student --quantize--> .edq --compile--> artefact --bench--> report
 
-    `edgedeblur run` goes the whole way; each step is also a command of its own, and finds what the step before left in
-    --workdir (default edgedeblur-work).
+    `edgedeblur run` runs the whole pipeline. Each stage is also a command of its own, and finds the output of the stage
+    before it in --workdir (default edgedeblur-work).
     """
 
 

@@ -83,18 +83,18 @@ student = click.option(
     metavar="FILE|module:callable",
     help="A network of your own in place of a tier: a TOML file, an .onnx or student's file, or a torch module.",
 )
-data = click.option("--data", multiple=True, help="FOLDER, or photos:, pairs: or frames:FOLDER; again for more.")
+data = click.option("--data", multiple=True, help="FOLDER, or photos:, pairs: or frames:FOLDER; may be repeated.")
 shake = click.option(
     "--shake",
     type=PATH,
-    help="Folder of a phone's angular rates (CSV) for recorded blur; default: a model fitted to such.",
+    help="Folder of a phone's angular rates (CSV) for recorded blur; default: a model fitted to such recordings.",
 )
 model = click.option(
     "-m",
     "--model",
     type=PATH,
-    help="Teacher (or package.module:callable), student, .edq or artefact; default: the work directory's most finished "
-    "one, else a shipped one.",
+    help="Teacher (or package.module:callable), student, .edq or artefact; default: the work directory's artefact, "
+    "else its .edq, else its student, else a shipped network.",
 )
 
 
@@ -103,8 +103,8 @@ _TRAINING = (
     data,
     shake,
     click.option("--validation", multiple=True, help="Folder of pairs to measure on; default: some of the data."),
-    click.option("--steps", type=click.IntRange(1), help="End after so many steps ..."),
-    click.option("--minutes", type=float, help="... or after so many minutes, whichever comes first."),
+    click.option("--steps", type=click.IntRange(1), help="Stop after this many steps ..."),
+    click.option("--minutes", type=float, help="... or after this many minutes, whichever comes first."),
     click.option("--batch", type=click.IntRange(1), help="Pairs per step; default: the recipe's."),
     click.option("--crop", type=click.IntRange(32), help="Side of the crops in pixels; default: the recipe's."),
     click.option("--rate", type=float, help="Learning rate; default: the recipe's."),

@@ -48,14 +48,14 @@ _OPTIONS = (
         "sustained_minutes",
         type=float,
         metavar="MINUTES",
-        help="Phone: then run back to back for so long, watch clocks and temperatures, and judge throttling.",
+        help="Phone: then run back to back for this many minutes, watch clocks and temperatures, and judge throttling.",
     ),
     click.option(
         "--timeout",
         "timeout_s",
         type=float,
         metavar="SECONDS",
-        help="Phone: give up after no sign for so long; default 60.",
+        help="Phone: give up when nothing is heard from it for this long; default 60.",
     ),
     click.option(
         "--adb-clean", "clean", is_flag=True, default=None, help="Phone: remove edgedeblur's files from it at the end."

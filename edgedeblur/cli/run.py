@@ -11,7 +11,7 @@ from edgedeblur.cli.progress import Progress, say
 from edgedeblur.workflow.workdir import WorkDir
 
 
-@click.command("run", short_help="The whole way in one command, resuming where it stopped.")
+@click.command("run", short_help="The whole pipeline in one command, resuming where it stopped.")
 @options.teacher
 @options.teacher_options
 @options.tier
@@ -47,10 +47,10 @@ def command(
     threads: int | None,
     workdir: WorkDir,
 ) -> None:
-    """Go the whole way: distil, quantise, compile, evaluate on held-back images, bench.
+    """Run the whole pipeline: distil, quantise, compile, evaluate on held-back images, bench.
 
-    Steps that are finished are kept; a changed option or input redoes its step and those that depend on it; after an
-    interruption the same command goes on. Leaves student.safetensors, quantised.edq, artefact-<target>/,
+    Finished stages are kept. A changed option or input repeats its stage and those that depend on it; after an
+    interruption the same command resumes. Writes student.safetensors, quantised.edq, artefact-<target>/,
     evaluation.json, before-after.png, report.json and report-<target>.json in the work directory. Exits as `bench`.
     """
     from edgedeblur.cli.progress import training_console

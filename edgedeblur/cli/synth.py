@@ -24,7 +24,7 @@ _KINDS = ["shake", "linear", "turn", "defocus", "object", "scene", "recorded", "
     "kinds",
     type=click.Choice(_KINDS),
     multiple=True,
-    help="Model of blur, again for more, each as often; default: all but still.",
+    help="Model of blur; may be repeated, each is then equally frequent; default: all but still.",
 )
 @click.option("--recipe", type=options.PATH, help="TOML file whose [blur] table is taken, such as a training recipe.")
 @options.shake
@@ -48,7 +48,7 @@ def command(
     Photographs are blurred by models of camera shake, straight motion, a turning camera, defocus, moving objects, and
     of motion as gyroscopes record it, or by recordings themselves (--shake);
     frames:FOLDER averages high-frame-rate frames as GoPro does. OUTPUT/pairs.jsonl says how each pair was made. The
-    same command goes on after an interruption; a larger --count adds to what is there.
+    same command resumes after an interruption; a larger --count adds to what is there.
     """
     from edgedeblur.data.synth import HEADER, RECORDS
     from edgedeblur.workflow.synth import synth_step

@@ -43,9 +43,9 @@ def command(
     """Train a generator adversarially: a teacher for `distill`.
 
     Without --data it trains on the few photographs inside scikit-image, which is enough to try it and not enough for
-    a good teacher. The state is saved as it goes: the same command with --resume goes on from there.
+    a good teacher. The state is saved regularly; the same command with --resume resumes from it.
 
-    On several GPUs: torchrun --nproc-per-node 4 -m edgedeblur.cli.main train ...; --batch is then of each process.
+    On several GPUs: torchrun --nproc-per-node 4 -m edgedeblur.cli.main train ...; --batch is then per process.
     """
     from edgedeblur.cli.progress import training_console
     from edgedeblur.train.generator import TrainOptions, train_generator

@@ -29,11 +29,11 @@ from edgedeblur.workflow.workdir import WorkDir
     "--layers",
     multiple=True,
     metavar="NAME",
-    help="Tune only the shapes of these layers; * and ? stand for any letters; again for more.",
+    help="Tune only the shapes of these layers; * and ? stand for any letters; may be repeated.",
 )
 @click.option("--trials", type=click.IntRange(1), default=48, show_default=True, help="Schedules per shape at most.")
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Begin no more shapes after so many minutes.")
-@click.option("--again", is_flag=True, help="Tune shapes anew that the database has.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Start no new shape after this many minutes.")
+@click.option("--again", is_flag=True, help="Also tune shapes that are in the database.")
 @options.seed
 @json_option
 @options.workdir
@@ -54,9 +54,9 @@ def command(
     """Search schedules for every distinct layer shape of a quantised NETWORK (default: the work directory's).
 
     Each candidate is compiled, its output compared with the integer interpreter's, and timed in turns with the others:
-    on this machine, or with --adb on a phone. What is faster than the rule's schedule goes into a database (TOML),
-    shape by shape, and `edgedeblur compile` uses it. An interrupted search goes on with the shapes that are not in the
-    database yet.
+    on this machine, or with --adb on a phone. A schedule that is faster than the default one goes into a database
+    (TOML), shape by shape, and `edgedeblur compile` uses it. An interrupted search resumes with
+    the shapes that are not in the database yet.
     """
     from edgedeblur.artefact.target import database_name, load_target
     from edgedeblur.storage.digests import digest
@@ -68,7 +68,7 @@ def command(
     source = workdir.need_quantised(network)
     path = database or workdir.tuned(database_name(load_target(target)))
     before = digest(path)
-    left = "name the layers that are left with --layers; --again would tune all of them anew"
+    left = "name the layers that are left with --layers; --again would tune all of them again"
     goes_on_where(lambda: digest(path) != before and (left if again else True))
     with Progress("tune") as progress, workdir.lock(path):
         path, tuning = tune_step(source, target, size, threads, serial, path, settings, workdir, say, progress)

@@ -46,7 +46,7 @@ ENTRY_PREFIX = "__tvm_ffi_"  # TVM's packed calling convention: the symbol that 
 
 @dataclass(frozen=True)
 class CompiledKernel:
-    """What became of one layer, for inspection.
+    """One compiled layer, for inspection.
 
     fused: what is done in the same pass over memory as the convolution, in order. input_passes: how often its input is
     read for it; its output is written once.
@@ -86,7 +86,7 @@ def build_plan(
     """Compiles the network for images of height x width.
 
     Args:
-        schedules: by layer name, instead of the rule's, for layers that were tuned.
+        schedules: by layer name, instead of the default schedule, for layers that were tuned.
         dump: gets what each stage made, as text.
 
     Raises:

@@ -25,7 +25,7 @@ def pack_constants(conv: QuantisedConv, layer: ConvLayer, schedule: Schedule, is
 
     The tile holds q + b (InstructionSet.tile_bias) where the network's sum is over q - zero_point:
     sum((q - z) * w) = sum((q + b) * w) - (z + b) * sum(w), and the last term is known now, so it moves to the bias.
-    It may wrap in int32; so does the sum, back again.
+    Both may wrap modulo 2^32; the wraps cancel.
     """
     products = isa.products(schedule.method)
     outputs = channel_vectors(layer, isa) * isa.lanes

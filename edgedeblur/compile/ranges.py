@@ -13,7 +13,7 @@ from edgedeblur.quantize.network import MAX_FACTOR, QuantisedConv, QuantisedNetw
 INT32_MAX = 2**31 - 1
 MAX_RESIDUAL_SCALE = 125.0  # 255 steps of it, a zero point and the clamp's range still fit int16
 
-_MEND = "quantise again with more calibration images"
+_FIX = "quantise again with more calibration images"
 
 
 def check_ranges(network: QuantisedNetwork) -> None:
@@ -30,7 +30,7 @@ def _check_sums(layer: QuantisedConv) -> None:
         raise UserError(
             f"layer {layer.spec.name}: sums of output channel {channel} may reach {largest[channel]:,}, over int32's "
             f"{INT32_MAX:,}",
-            mend=_MEND,
+            fix=_FIX,
         )
     scaled = largest * layer.scale.astype(np.float64) * (1.0 if layer.gate is None else MAX_FACTOR)
     if not np.all(np.abs(scaled) < INT32_MAX):
@@ -38,7 +38,7 @@ def _check_sums(layer: QuantisedConv) -> None:
         raise UserError(
             f"layer {layer.spec.name}: output channel {channel} has scale {layer.scale[channel]:g}, with which sums up "
             f"to {largest[channel]:,} leave int32",
-            mend=_MEND,
+            fix=_FIX,
         )
 
 
@@ -48,5 +48,5 @@ def _check_residual(layer: QuantisedConv) -> None:
         raise UserError(
             f"layer {layer.spec.name} scales its residual {layer.spec.residual} by {scale:g}; kernels take 0 to "
             f"{MAX_RESIDUAL_SCALE:g}",
-            mend=_MEND,
+            fix=_FIX,
         )

@@ -22,7 +22,7 @@ Pair = tuple[np.ndarray, np.ndarray]
 
 class Stock:
     """The batches of a run by step. Making blur costs more than a small network's step, so a pair may be used more than
-    once: a batch has `count / reuse` new pairs, and others of the last 256 MB, each time cut and turned anew.
+    once: a batch has `count / reuse` new pairs, and others of the last 256 MB, each time cut and turned differently.
 
     Every pair has a seed of its own, a function of (seed, step, place in the batch), so a batch does not depend on
     those drawn before it, and processes can draw a batch in parts: part 1 of 8 pairs are the last 8 of 16.

@@ -76,5 +76,5 @@ def _paths(part: _Part) -> tuple[Path, ...]:
     paths = tuple(folder / name for name in part.files)
     for path in paths:
         if not path.is_file():
-            raise UserError(f"scikit-image's wheel here has no {path.name}", "name your own photographs with --data")
+            raise UserError(f"the installed scikit-image has no {path.name}", "name your own photographs with --data")
     return paths

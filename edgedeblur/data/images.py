@@ -15,7 +15,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
 HEIC_SUFFIXES = (".heic", ".heif")  # read, where pillow-heif is installed, and never written
 READABLE = (*SUFFIXES, *HEIC_SUFFIXES)
 _ORIENTATION_TAG = 0x0112
-_MEND = f"images are files ending in {', '.join(SUFFIXES)}"
+_FIX = f"images are files ending in {', '.join(SUFFIXES)}"
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -40,7 +40,7 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
-        raise UserError(f"cannot write images as {path.suffix or 'a file without suffix'!r}", _MEND, exit_code=2)
+        raise UserError(f"cannot write images as {path.suffix or 'a file without suffix'!r}", _FIX, exit_code=2)
     options = {"quality": 95, "subsampling": 0} if path.suffix.lower() in (".jpg", ".jpeg") else {}
     with atomic_path(path) as temporary:
         Image.fromarray(image).save(temporary, **options)
@@ -58,7 +58,7 @@ def list_images(folder: str | Path, recursive: bool = False) -> list[Path]:
     found = folder.rglob("*") if recursive else folder.iterdir()
     images = sorted(p for p in found if p.suffix.lower() in READABLE and not p.name.startswith(".") and p.is_file())
     if not images:
-        raise UserError(f"no images in {folder}", _MEND)
+        raise UserError(f"no images in {folder}", _FIX)
     return images
 
 

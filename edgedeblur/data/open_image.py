@@ -87,7 +87,7 @@ def open_image(path: str | Path) -> Iterator[Image.Image]:
         raise
     except MemoryError as error:
         raise UserError(
-            f"{path} takes more memory than there is", "cut it into parts, or close other programs"
+            f"{path} needs more memory than is available", "cut it into parts, or close other programs"
         ) from error
     except UnidentifiedImageError as error:
         raise UserError(f"{path} is not an image: it holds {content_name(start)}", _NEEDED) from error

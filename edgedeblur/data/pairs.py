@@ -9,7 +9,7 @@ import numpy as np
 from edgedeblur.data.images import list_images, read_image
 from edgedeblur.errors import UserError
 
-_MEND = "pairs are files of the same name under blur/ and sharp/, as in GOPRO_Large"
+_FIX = "pairs are files of the same name under blur/ and sharp/, as in GOPRO_Large"
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Pair:
         blur, sharp = read_image(self.blur), read_image(self.sharp)
         if blur.shape != sharp.shape:
             sizes = f"{blur.shape[1]}x{blur.shape[0]} and {sharp.shape[1]}x{sharp.shape[0]}"
-            raise UserError(f"{self.blur} and {self.sharp} differ in size: {sizes}", _MEND)
+            raise UserError(f"{self.blur} and {self.sharp} differ in size: {sizes}", _FIX)
         return blur, sharp
 
 
@@ -77,11 +77,11 @@ def find_pairs(folder: str | Path) -> list[Pair]:
             inside = path.relative_to(blurred)
             sharp = sharp_folder / inside
             if not sharp.is_file():
-                raise UserError(f"{path} has no sharp picture {sharp}", _MEND)
+                raise UserError(f"{path} has no sharp picture {sharp}", _FIX)
             group = str((blurred.parent / inside.parent).relative_to(folder))
             pairs.append(Pair(path, sharp, folder.resolve().name if group == "." else group))
     if not pairs:
-        raise UserError(f"no pairs in {folder}", _MEND)
+        raise UserError(f"no pairs in {folder}", _FIX)
     return pairs
 
 

@@ -4,7 +4,7 @@
     FOLDER/synth.json                                 seed, size, recipe and data of all
     FOLDER/pairs.jsonl                                a line per pair: name, source, model, its parameters
 
-Pair number N is a function of the options and (seed, N), so an interrupted run goes on where it stopped, a longer one
+Pair number N is a function of the options and (seed, N), so an interrupted run resumes where it stopped, a longer one
 adds to a shorter, and the same options give the same bytes.
 """
 
@@ -129,8 +129,8 @@ def _begin(options: SynthOptions, described: Sequence[str]) -> dict[str, dict]:
     if not path.exists():
         for name in ("blur", "sharp"):
             if (options.output / name).exists():
-                mend = "choose another folder"
-                raise UserError(f"{options.output} has a folder {name}/ that edgedeblur synth did not make", mend)
+                fix = "choose another folder"
+                raise UserError(f"{options.output} has a folder {name}/ that edgedeblur synth did not make", fix)
         write_json(path, header)
     else:
         _require_same(options.output, read_json(path, Origin(f"{path} is damaged", _FIX)), header)
@@ -144,7 +144,7 @@ def _require_same(folder: Path, found: dict, wanted: dict) -> None:
         if found.get(key) != value:
             raise UserError(
                 f"{folder} has pairs with {key} {shown(found.get(key))}, not {shown(value)}",
-                "choose another folder, or the options of synth.json there to go on",
+                "choose another folder, or the options of synth.json there to resume",
             )
 
 

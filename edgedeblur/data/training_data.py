@@ -83,7 +83,7 @@ def open_data(
 
 def _useful_logs(path: Path, recipe: BlurRecipe) -> ShakeLogs:
     if recipe.recorded_share == 0:
-        told = f"--shake {path} is for recorded motion, of which the blur has none: recorded_share is 0"
+        told = f"--shake {path} is for recorded motion, which the recipe does not use: recorded_share is 0"
         raise UserError(told, "set recorded_share above 0 in the recipe's [blur] table (synth: --kind recorded)")
     return read_shake_logs(path)
 

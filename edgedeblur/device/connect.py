@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 _READY = "device"
 _DEBUGGING = "plug it in and allow USB debugging (Settings > Developer options), then check: adb devices"
-# adb's word for a state: what it means, what mends it.
+# adb's word for a state: what it means, what fixes it.
 _STATES = {
     "unauthorized": ("has not authorised this computer", "unlock it and tap Allow on 'Allow USB debugging?'"),
     "authorizing": ("is still authorising this computer", "unlock it, tap Allow and try again"),
@@ -111,8 +111,8 @@ def _named(client: "adbutils.AdbClient", attached: dict[str, str], serial: str) 
         raise UserError(f"no phone {serial}; {there}", _DEBUGGING, exit_code=2)
     state = attached[serial]
     if state != _READY:
-        meaning, mend = _STATES.get(state, (f"is in state {state!r}", _DEBUGGING))
-        raise UserError(f"phone {serial} {meaning}", mend)
+        meaning, fix = _STATES.get(state, (f"is in state {state!r}", _DEBUGGING))
+        raise UserError(f"phone {serial} {meaning}", fix)
     return _open(client, serial)
 
 

@@ -25,7 +25,7 @@ def wait_until_cool(phone: Phone, limit_c: float, log: Callable[[str], None], lo
     while True:
         now_c = read_condition(phone).cpu_c
         if now_c is None:
-            raise UserError(f"phone {phone.serial} lets no temperature be read", "leave out --cooldown")
+            raise UserError(f"phone {phone.serial} gives no temperature", "leave out --cooldown")
         if now_c <= limit_c:
             return
         now = time.monotonic()

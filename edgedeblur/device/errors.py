@@ -4,7 +4,7 @@ from edgedeblur.errors import INTERRUPTED, UserError
 
 
 class ContactLost(UserError):
-    """The work on the phone was broken off; what was measured until then may be kept, marked as partial."""
+    """The work on the phone was interrupted; what was measured until then may be kept, marked as partial."""
 
 
 class PhoneGone(ContactLost):
@@ -21,7 +21,7 @@ class PhoneSilent(ContactLost):
 
     def __init__(self, serial: str, seconds: float):
         super().__init__(
-            f"phone {serial} gave no sign for {seconds:g} s",
+            f"phone {serial} did not respond for {seconds:g} s",
             "check that it is awake and the cable holds, or allow more with --timeout SECONDS",
         )
 

@@ -45,7 +45,7 @@ class RemoteRun:
 
     result: what the program printed; None where it could not.
     runs: every measured run that was heard of.
-    failure: why the measurement was broken off; None where it was not.
+    failure: why the measurement was interrupted; None where it was not.
     """
 
     result: BenchResult | None
@@ -71,9 +71,9 @@ def run_program_on(
         on_run: told the number of runs so far.
 
     Returns:
-        The runs; broken off by unplugging, a time limit, Ctrl-C or a signal, those until then, with the reason.
+        The runs; interrupted by unplugging, a time limit, Ctrl-C or a signal, those until then, with the reason.
 
-    A program that goes on after the runs and seconds in `options`, or says more than it can have to say, is broken off
+    A program that goes on after the runs and seconds in `options`, or says more than it can have to say, is interrupted
     too.
 
     Raises:
@@ -131,8 +131,8 @@ def _outcome(serial: str, status: int, listener: "_Listener") -> RemoteRun:
         return RemoteRun(None, runs, failure)
     if status != 0:
         reason = listener.complaints() or f"{PROGRAM} ended with status {status}"
-        mend = "compile it again if an earlier edgedeblur did: edgedeblur compile" if status == 2 else None
-        raise UserError(f"phone {serial}: {reason}", mend, exit_code=2 if status == 2 else 1)
+        fix = "compile it again if an earlier edgedeblur did: edgedeblur compile" if status == 2 else None
+        raise UserError(f"phone {serial}: {reason}", fix, exit_code=2 if status == 2 else 1)
     result = parse_bench_output(listener.output.decode(errors="replace"))
     return RemoteRun(result, runs, ProgramEnded(serial, "SIGINT or SIGTERM") if result.interrupted else None)
 

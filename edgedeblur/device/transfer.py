@@ -123,7 +123,9 @@ def remove_all(phone: Phone) -> None:
 
 def _checked(name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise UserError(f"{name!r} is no name for a file on a phone; letters, digits, _, . and - are", exit_code=2)
+        raise UserError(
+            f"{name!r} is not a file name for a phone; allowed are letters, digits, _, . and -", exit_code=2
+        )
     return name
 
 

@@ -69,7 +69,7 @@ def estimate(
     )
 
 
-def against(estimated: Estimate, measured: Latency) -> Estimate:
+def with_error(estimated: Estimate, measured: Latency) -> Estimate:
     """The estimate with its error against a measurement of the same run."""
     return estimated if not measured.p50 else replace(estimated, error=estimated.latency_ms / measured.p50 - 1)
 

@@ -47,8 +47,8 @@ def _export_teacher(teacher: Path, output: Path | None, options: ExportOptions, 
     from edgedeblur.generators.load import load_generator
 
     if options.file_format != "onnx" or options.form is not None:
-        mend = "use --format onnx without --form, or export the quantised network"
-        raise UserError(f"{teacher} is a teacher, which is written as float32 ONNX only", mend, exit_code=2)
+        fix = "use --format onnx without --form, or export the quantised network"
+        raise UserError(f"{teacher} is a teacher, which is written as float32 ONNX only", fix, exit_code=2)
     generator = load_generator(teacher, **options.teacher)
     for note in generator.info.notes:
         log(f"note: {note}")

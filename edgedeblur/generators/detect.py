@@ -9,7 +9,7 @@ from edgedeblur.generators.layouts import LAYOUTS, Fit, fit
 from edgedeblur.generators.weight_file import TensorDict
 
 _NAMES_SHOWN = 4
-_MEND_OTHER = "another architecture: give package.module:callable and --weights FILE, or a TorchScript file"
+_FIX_OTHER = "another architecture: give package.module:callable and --weights FILE, or a TorchScript file"
 
 
 def best_fit(path: Path, dicts: list[TensorDict]) -> Fit:
@@ -22,7 +22,7 @@ def best_fit(path: Path, dicts: list[TensorDict]) -> Fit:
     exact = [one for one in fits if one.exact]
     if exact:
         return exact[0]
-    raise UserError(_table(path, fits, dicts), _MEND_OTHER)
+    raise UserError(_table(path, fits, dicts), _FIX_OTHER)
 
 
 def _table(path: Path, fits: list[Fit], dicts: list[TensorDict]) -> str:

@@ -97,7 +97,7 @@ def load_edq(path: str | Path) -> QuantisedNetwork:
         with open_archive(path, _MAX_FILE, Origin("not an .edq file", _REMAKE)) as archive:
             return _read(archive)
     except UserError as error:
-        raise UserError(f"{path}: {error.message}", error.mend or _REMAKE) from None
+        raise UserError(f"{path}: {error.message}", error.fix or _REMAKE) from None
 
 
 def _read(archive: Archive) -> QuantisedNetwork:

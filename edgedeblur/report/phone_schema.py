@@ -35,8 +35,8 @@ class Device:
     """The phone.
 
     used_cores: that the program was kept on, such as "4-7". output_identical: whether the restored image was the
-    integer interpreter's byte for byte; null where the measurement was broken off before that. partial: why it was
-    broken off; null for a whole measurement.
+    integer interpreter's byte for byte; null where the measurement was interrupted before that. partial: why it was
+    interrupted; null for a whole measurement.
     """
 
     serial: str

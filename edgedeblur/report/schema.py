@@ -184,7 +184,7 @@ class Report:
     """device: null but for a phone. sustained: null where there was no sustained run. instructions: that one thread
     executes for an image, null where they were not counted. estimate: beside a simulation, instead of one where there
     is no simulator, and beside a measurement where it was asked for. unknown: what could not be found out, why, and the
-    command that changes it; null where there is nothing. Reports of before lack these.
+    command that changes it; null where there is nothing. Older reports lack these.
 
     provenance "estimated": nothing was run, so latency_ms and memory_mb.peak_rss are null, and `estimate` may be."""
 

@@ -113,7 +113,7 @@ def _deblur_image(source: Path, destination: Path, restore: Callable, result: De
         notes = write_photograph(destination, samples, photograph.alpha, photograph.properties)
     except UserError as error:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in _NO_MORE_WRITES:
-            raise _NothingCanBeWritten(error.message, error.mend, error.exit_code) from error
+            raise _NothingCanBeWritten(error.message, error.fix, error.exit_code) from error
         raise
     result.notes += [(source, note) for note in (*photograph.notes, *notes)]
     result.written.append(destination)

@@ -136,8 +136,8 @@ def target_runner(target: Target) -> tuple[str, ...]:
         )
     if shutil.which(target.runner[0]) is None:
         is_qemu = Path(target.runner[0]).name.startswith("qemu-")
-        mend = "apt-get install qemu-user" if is_qemu else f"install {target.runner[0]}"
-        raise NoRunner(f"{target.runner[0]} is not installed; it runs {target.architecture} programs here", mend)
+        fix = "apt-get install qemu-user" if is_qemu else f"install {target.runner[0]}"
+        raise NoRunner(f"{target.runner[0]} is not installed; it runs {target.architecture} programs here", fix)
     return target.runner
 
 

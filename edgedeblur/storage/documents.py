@@ -96,7 +96,7 @@ def _check_text(text: str, origin: Origin) -> None:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        raise origin.error(f"half a surrogate pair in {shown(text)}, which is no character") from None
+        raise origin.error(f"half a surrogate pair in {shown(text)}, which is not a character") from None
 
 
 def _finite(text: str) -> float:

@@ -99,11 +99,11 @@ def _busy(path: Path, place: Path, another: str) -> UserError:
         time.sleep(0.02)
         owner = _owner(path)
     if owner is None:
-        return UserError(f"another process is at work on {place}", f"wait for it, or {another}")
+        return UserError(f"another process is working on {place}", f"wait for it, or {another}")
     process, machine, command = owner
     where = "" if machine == socket.gethostname() else f" on {machine}"
     return UserError(
-        f"process {process}{where} is at work on {place}: {command}",
+        f"process {process}{where} is working on {place}: {command}",
         f"wait for it, end it with: kill {process}, or {another}",
     )
 

@@ -10,26 +10,26 @@ from edgedeblur.generators.layouts import strip_wrappers
 from edgedeblur.generators.weight_file import read_tensors
 
 
-def read_borrowed(path: Path, what: str, mend: str) -> dict[str, Tensor]:
+def read_borrowed(path: Path, what: str, fix: str) -> dict[str, Tensor]:
     """Every tensor in a file, by name, without a wrapper's prefix.
 
     Args:
-        what: whose weights they should be, for messages. mend: which file to give.
+        what: whose weights they should be, for messages. fix: which file to give.
 
     Raises:
         UserError: no such file, or not a file of tensors.
     """
     path = Path(path)
     if not path.exists():
-        raise UserError(f"no {what} weights {path}: no such file", mend)
+        raise UserError(f"no {what} weights {path}: no such file", fix)
     try:
         dicts = read_tensors(path)
     except UserError as error:
-        raise UserError(f"{what} weights: {error.message}", mend) from error
+        raise UserError(f"{what} weights: {error.message}", fix) from error
     return strip_wrappers({name: tensor for found in dicts for name, tensor in found.tensors.items()})
 
 
-def take_weights(network: nn.Module, tensors: dict[str, Tensor], path: Path, what: str, mend: str) -> None:
+def take_weights(network: nn.Module, tensors: dict[str, Tensor], path: Path, what: str, fix: str) -> None:
     """Give a network those of the tensors that it has by the same names; others are left over.
 
     Raises:
@@ -38,10 +38,10 @@ def take_weights(network: nn.Module, tensors: dict[str, Tensor], path: Path, wha
     wanted = network.state_dict()
     for name, tensor in wanted.items():
         if name not in tensors:
-            raise UserError(f"{path} has no {name}: not {what}'s weights", mend)
+            raise UserError(f"{path} has no {name}: not {what}'s weights", fix)
         if tensors[name].shape != tensor.shape:
             found, expected = list(tensors[name].shape), list(tensor.shape)
-            raise UserError(f"{path}: {name} is {found}, in {what} {expected}", mend)
+            raise UserError(f"{path}: {name} is {found}, in {what} {expected}", fix)
         if not torch.isfinite(tensors[name]).all():
-            raise UserError(f"{path}: {name} has weights that are NaN or infinite", mend)
+            raise UserError(f"{path}: {name} has weights that are NaN or infinite", fix)
     network.load_state_dict({name: tensors[name].float() for name in wanted})

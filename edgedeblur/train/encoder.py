@@ -10,7 +10,7 @@ from edgedeblur.generators.networks.deblurgan_v2 import PyramidGenerator
 from edgedeblur.train.borrowed import read_borrowed, take_weights
 
 _NAMES = {"features": "MobileNetV2", "inception": "Inception-ResNet-v2"}
-_MENDS = {
+_FIXES = {
     "features": "give torchvision's mobilenet_v2 weights (mobilenet_v2-*.pth), or the file that upstream starts from",
     "inception": "give the inceptionresnetv2 weights of pretrainedmodels or timm (keys conv2d_1a.conv.weight ...)",
 }
@@ -28,9 +28,9 @@ def load_encoder(network: nn.Module, path: Path) -> None:
     if not isinstance(network, PyramidGenerator):
         raise UserError(f"{path}: only fpn_mobilenet and fpn_inception take an encoder's weights", exit_code=2)
     backbone = network.config.backbone
-    what, mend = _NAMES[backbone], _MENDS[backbone]
-    tensors = read_borrowed(path, what, mend)
-    take_weights(encoder_of(network), _own_names(backbone, tensors), path, what, mend)
+    what, fix = _NAMES[backbone], _FIXES[backbone]
+    tensors = read_borrowed(path, what, fix)
+    take_weights(encoder_of(network), _own_names(backbone, tensors), path, what, fix)
 
 
 def encoder_of(network: nn.Module) -> nn.Module:

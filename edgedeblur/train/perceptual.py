@@ -16,7 +16,7 @@ _MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, in
 # channels of VGG19's convolutions up to conv3_3, None for a pooling; each convolution but the last has a ReLU
 _CHANNELS = (64, 64, None, 128, 128, None, 256, 256, 256)
 _VGG19 = {0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34}  # torchvision's numbers of the 16 convolutions
-_MEND = "give torchvision's vgg19 weights (vgg19-*.pth, keys features.N.weight), or leave --vgg out"
+_FIX = "give torchvision's vgg19 weights (vgg19-*.pth, keys features.N.weight), or leave --vgg out"
 
 
 class VggFeatures(nn.Module):
@@ -58,10 +58,10 @@ def load_vgg(path: Path) -> VggFeatures:
     Raises:
         UserError: no such file, not a file of tensors, or the weights of another network.
     """
-    tensors = read_borrowed(path, "VGG19", _MEND)
+    tensors = read_borrowed(path, "VGG19", _FIX)
     numbers = {int(found[1]) for name in tensors if (found := re.match(r"features\.(\d{1,4})\.", name))}
     if other := sorted(numbers - _VGG19):
-        raise UserError(f"{path} has features.{other[0]}, which VGG19 has not: weights of another network", _MEND)
+        raise UserError(f"{path} has features.{other[0]}, which VGG19 does not have: weights of another network", _FIX)
     network = VggFeatures()
-    take_weights(network, tensors, path, "VGG19", _MEND)
+    take_weights(network, tensors, path, "VGG19", _FIX)
     return network

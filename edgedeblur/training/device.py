@@ -65,7 +65,7 @@ def _device(name: str) -> torch.device:
         raise UserError(f"no device {name!r}; use auto, cpu, cuda or cuda:N", exit_code=2)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
-        raise UserError(f"device {name} is not here; torch sees {count} CUDA devices", "use --device cpu")
+        raise UserError(f"device {name} is not available; torch sees {count} CUDA devices", "use --device cpu")
     return device
 
 

@@ -1,7 +1,7 @@
 """The loop that training and distillation share: steps, schedule, weight averaging, validation, checkpoints, progress.
 
 The caller says what one step is; this file says when steps happen and what survives an interruption. A run is a
-function of its seed and step number: batches come from (seed, step), so a resumed run goes on bit by bit as the
+function of its seed and step number: batches come from (seed, step), so a resumed run continues bit by bit as the
 uninterrupted one would (on a CPU, with a budget in steps). Of several processes all step alike; the first alone saves,
 validates and tells.
 """
@@ -104,9 +104,9 @@ def _agreed(
 def _require_finite(state: TrainingState, losses: dict[str, float], saver: "_Saver") -> None:
     for name, value in losses.items():
         if not math.isfinite(value):
-            where, mend = saver.last_good()
+            where, fix = saver.last_good()
             raise state.processes.told_once(
-                UserError(f"training diverged: the {name} loss is {value} at step {state.step + 1}; {where}", mend)
+                UserError(f"training diverged: the {name} loss is {value} at step {state.step + 1}; {where}", fix)
             )
 
 
@@ -120,9 +120,9 @@ class _Saver:
 
     def save(self) -> None:
         if not self.state.finite():  # losses may be told some steps late
-            where, mend = self.last_good()
+            where, fix = self.last_good()
             message = f"training diverged: weights are NaN or infinite at step {self.state.step}; {where}"
-            raise self.state.processes.told_once(UserError(message, mend))
+            raise self.state.processes.told_once(UserError(message, fix))
         if self.state.processes.first:
             self.state.save(self.path)
         self.saved_step, self._saved_at = self.state.step, self.state.seconds
@@ -135,7 +135,7 @@ class _Saver:
         if self.saved_step is None:
             return "no state had been saved yet", "train again with a lower --rate"
         kept = f"the state of step {self.saved_step} is kept in {self.path}"
-        return kept, "go on from it with --resume and a lower --rate"
+        return kept, "resume from it with --resume and a lower --rate"
 
     def interrupted(self, number: int) -> UserError:
         """What to tell when the state has been saved after that signal."""

@@ -155,7 +155,7 @@ def joined_processes(device: torch.device) -> Iterator[Processes]:
         if processes.first:
             raise
         message = f"process {processes.rank} of {processes.count}: {error.message}"
-        raise UserError(message, error.mend, error.exit_code) from error
+        raise UserError(message, error.fix, error.exit_code) from error
     finally:
         distributed.destroy_process_group()
 
@@ -188,4 +188,4 @@ def _collective(operation: Callable[[], object]) -> None:
     except RuntimeError as error:
         reason = str(error).splitlines()[0][:200]
         message = f"the connection to the other processes is lost: {reason}"
-        raise UserError(message, "see above what the one that ended first said; --resume goes on") from error
+        raise UserError(message, "see above for the error of the first that ended; resume with --resume") from error

@@ -113,11 +113,11 @@ def tensorboard_folder(wanted: bool | None, folder: Path) -> tuple[Path | None, 
         UserError: it is asked for and not installed.
     """
     installed = importlib.util.find_spec("tensorboard") is not None
-    mend = "pip install 'edgedeblur[training]'"
+    fix = "pip install 'edgedeblur[training]'"
     if wanted and not installed:
-        raise UserError("TensorBoard is not installed", mend)
+        raise UserError("TensorBoard is not installed", fix)
     if wanted is None and not installed:
-        return None, f"no TensorBoard curves: not installed ({mend})"
+        return None, f"no TensorBoard curves: not installed ({fix})"
     if wanted is False:
         return None, None
     return folder, f"curves: tensorboard --logdir {folder}"

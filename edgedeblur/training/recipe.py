@@ -27,7 +27,7 @@ def check_betas(betas: tuple[float, ...]) -> None:
 @dataclass(frozen=True)
 class Fitting:
     """batch: pairs per step and process; cpu_batch: the same on a CPU, 0 for no difference. crop: their side in pixels,
-    a multiple of 16. reuse: how often each drawn pair is used, flipped and cut anew each time (`data.batches`).
+    a multiple of 16. reuse: how often each drawn pair is used, flipped and cut differently each time (`data.batches`).
     optimiser: `adamw`, or `muon` for weights of convolutions and AdamW for the rest. rate: its learning rate after the
     warm-up. betas, weight_decay: AdamW's; without decay it is Adam, and Muon has betas of its own. schedule: `cosine`,
     or `linear`: constant for half the run, then straight to zero. warm_up: steps in which the rate rises from zero.

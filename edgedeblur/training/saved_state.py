@@ -1,7 +1,7 @@
 """Where the state of a training run is kept, from its first checkpoint on to when it is finished.
 
-<output>.state.pt     of a run that was interrupted: --resume goes on from it, and no other run replaces it
-<output>.finished.pt  of a run whose output is written: --resume with a later end goes on from it too
+<output>.state.pt     of a run that was interrupted: --resume starts from it, and no other run replaces it
+<output>.finished.pt  of a run whose output is written: --resume with a later end starts from it too
 """
 
 import os
@@ -23,7 +23,7 @@ def finished_path(output: Path) -> Path:
 
 
 def path_to_resume(output: Path) -> Path:
-    """The state that --resume goes on from: the interrupted run's, else the finished one's; it need not exist."""
+    """The state that --resume starts from: the interrupted run's, else the finished one's; it need not exist."""
     interrupted, finished = state_path(output), finished_path(output)
     return interrupted if interrupted.exists() or not finished.exists() else finished
 
@@ -44,12 +44,12 @@ def refuse_to_replace(output: Path) -> None:
     if not path.exists():
         return
     step, began_by = _facts(path)
-    go_on = f"to go on: {command_line.resuming(began_by)}" if began_by else command_line.how_to_resume()
-    anew = f"rm {shlex.quote(str(path))}"
+    resume = f"to resume: {command_line.resuming(began_by)}" if began_by else command_line.how_to_resume()
+    remove = f"rm {shlex.quote(str(path))}"
     again = command_line.typed(command_line.words())
     raise UserError(
         f"{path} is the saved state of an interrupted run{step}; a new run would write over it",
-        f"{go_on}\n  to begin anew: {anew}{f' && {again}' if again else ', then the same again'}",
+        f"{resume}\n  to start over: {remove}{f' && {again}' if again else ', then the same again'}",
     )
 
 

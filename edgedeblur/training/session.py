@@ -35,7 +35,7 @@ class SessionOptions:
     steps, minutes: the run ends at whichever comes first, and the learning rate falls accordingly.
     batch, crop, rate: override the recipe where not None; the batch is of one process.
     seed: of initial weights and data. device: auto, cpu, cuda, cuda:N. precision: auto, float32, bfloat16, float16.
-    init: a model file of the same network to start from instead of fresh weights. resume: go on from the saved state.
+    init: a model file of the same network to start from instead of fresh weights. resume: resume from the saved state.
     tensorboard: True, False, or None for "where it is installed". threads: that prepare batches.
     checkpoint_minutes, validate_minutes: how often the state is saved and PSNR is measured.
     """
@@ -65,7 +65,7 @@ def check_output(options: SessionOptions) -> None:
 
     Raises:
         UserError: the folder cannot be written, a name is too long, or the state of an interrupted run is there and
-            the options are not to go on from it.
+            the options are not to resume from it.
     """
     for path in (options.output, state_path(options.output)):
         require_writable(path)

@@ -153,7 +153,7 @@ class TrainingState:
         except UserError:
             raise
         except Exception as error:  # torch's own loading of each part raises whatever a damaged one leads to
-            raise UserError(f"{path} does not fit this run: {first_line(error)}", _begin_anew(path)) from error
+            raise UserError(f"{path} does not fit this run: {first_line(error)}", _start_over(path)) from error
 
     def _require_same(self, path: Path, identity: dict) -> None:
         saved = _without_rates(_with_later_keys(identity))
@@ -162,7 +162,7 @@ class TrainingState:
             was = shown(identity.get(differing[0]))
             raise OtherRunError(
                 f"{path} is from a run with another {differing[0]}: {was}, now {shown(self.identity[differing[0]])}",
-                f"give the settings of that run, or {_begin_anew(path)}",
+                f"give the settings of that run, or {_start_over(path)}",
             )
 
     def _load(self, content: dict) -> None:
@@ -204,7 +204,7 @@ def read_training_state(path: Path) -> dict[str, dict[str, Tensor] | int | float
 
 def parse_training_state(path: Path, data: bytes) -> dict[str, dict[str, Tensor] | int | float]:
     """The same from the file's bytes; the path is for messages."""
-    fix = _begin_anew(path)
+    fix = _start_over(path)
     if not data:
         raise UserError(f"{path} is empty, not a training state", fix)
     content = load_torch(io.BytesIO(data), Origin(f"{path} is not a training state: it", fix))
@@ -217,10 +217,10 @@ def parse_training_state(path: Path, data: bytes) -> dict[str, dict[str, Tensor]
 
 def _state_bytes(path: Path) -> bytes:
     if not Path(path).exists():
-        raise UserError(f"there is no training state {path} to resume from", "begin anew: leave out --resume")
-    return read_contents(Path(path), _LIMIT, Origin(str(path), _begin_anew(path)))
+        raise UserError(f"there is no training state {path} to resume from", "to start over, leave out --resume")
+    return read_contents(Path(path), _LIMIT, Origin(str(path), _start_over(path)))
 
 
-def _begin_anew(path: Path) -> str:
+def _start_over(path: Path) -> str:
     """For `train` and `distill`, which have --resume, and for `run`, which has not."""
-    return f"remove it to begin anew: rm {shlex.quote(str(path))}"
+    return f"remove it to start over: rm {shlex.quote(str(path))}"

@@ -21,10 +21,10 @@ def open_database(path: Path) -> Database:
     return read_database(path) if path.exists() else Database(path, ())
 
 
-def keep(path: Path, entry: TunedLayer) -> None:
+def store_entry(path: Path, entry: TunedLayer) -> None:
     """Writes the entry into the file, in place of one for the same shape, instruction set and threads.
 
-    The file is read again first: another process may have added to it. Entries that this version cannot use go.
+    The file is read again first: another process may have added to it. Unusable entries are removed.
 
     Raises:
         UserError: the file cannot be read or written.

@@ -1,4 +1,4 @@
-"""The whole network by tuned and by the rule's schedules, in turns: a schedule must win where it is used, too."""
+"""The whole network with tuned and with default schedules, in turns: a schedule must win where it is used, too."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -48,11 +48,11 @@ def compare_networks(
     """
     default = compile_network(network, target, *size, folder / "default", databases=lambda target: ())
     tuned = compile_network(network, target, *size, folder / "tuned", databases=lambda target: databases)
-    log(f"running the network by the rule's and by the tuned schedules, {TURNS} turns each")
+    log(f"running the network with the default and with the tuned schedules, {TURNS} turns each")
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     turns = [(run(default, image), run(tuned, image)) for _ in range(TURNS)]
     if any(not np.array_equal(outputs[0], outputs[1]) for outputs in ([o for _, o in turn] for turn in turns)):
-        raise UserError("the network's output is another by the tuned schedules", "this is a defect; please report it")
+        raise UserError("the tuned schedules change the network's output", "this is a defect; please report it")
     sides = [[turn[side][0] for turn in turns] for side in (0, 1)]
     layers = {
         layer.name: tuple(_typical([result.layers[index].samples_ms for result in side]) for side in sides)

@@ -1,9 +1,9 @@
 """Which schedule of a layer to keep: batches of proposals around the best one found, then a last comparison.
 
 A coordinate search with random draws: each batch has the neighbours of the best schedule (space.py) and a few drawn
-from the whole space, and is measured together with the rule's schedule and the best one, so that every cost is a ratio
+from the whole space, and is measured together with the default schedule and the best one, so that every cost is a ratio
 within one run. It ends at a schedule whose neighbours are all slower, or with the budget. The best are then measured
-once more beside the rule's schedule, round by round; one is kept only if it is faster by more than `MIN_GAIN`, and in
+once more beside the default schedule, round by round; one is kept only if it is faster by more than `MIN_GAIN`, and in
 `MIN_SHARE` of the rounds.
 """
 
@@ -61,7 +61,7 @@ def typical_ms(samples: Sequence[float]) -> float:
 
 
 def wins(default: Samples, tuned: Samples) -> bool:
-    """Whether a schedule is faster than the rule's, both measured in the same rounds, beyond what is noise."""
+    """Whether a schedule is faster than the default, both measured in the same rounds, by more than noise."""
     if len(tuned) != len(default) or typical_ms(tuned) >= (1 - MIN_GAIN) * typical_ms(default):
         return False
     return float(np.mean(np.less(tuned, default))) >= MIN_SHARE
@@ -75,13 +75,13 @@ def search(
     options: SearchOptions,
     progress: Callable[[int], None] = lambda trials: None,
 ) -> Found:
-    """The fastest schedule of a layer that was found, the rule's where none is faster.
+    """The fastest schedule of a layer that was found, the default schedule where none is faster.
 
     Args:
         progress: told after each batch how many schedules were tried so far.
 
     Raises:
-        UserError: the output of the rule's own schedule is not the interpreter's.
+        UserError: the output of the default schedule is not the interpreter's.
     """
     state = _Search(layer, isa, threads, measure, options)
     while time.monotonic() < options.deadline and state.measure_batch():
@@ -90,7 +90,7 @@ def search(
 
 
 class _Search:
-    """What is known of a layer's schedules. costs: relative to the rule's in the same run."""
+    """What is known of a layer's schedules. costs: relative to the default schedule in the same run."""
 
     def __init__(self, layer: ConvLayer, isa: InstructionSet, threads: int, measure: Measure, options: SearchOptions):
         self.layer, self.isa, self.measure, self.options = layer, isa, measure, options
@@ -102,7 +102,7 @@ class _Search:
 
     @property
     def trials(self) -> int:
-        """Schedules tried besides the rule's."""
+        """Schedules tried besides the default schedule."""
         return len(self.costs) - 1 + len(self.wrong)
 
     def measure_batch(self) -> bool:

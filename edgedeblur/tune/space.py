@@ -30,7 +30,7 @@ CHOICES = (_TILE, *((field.name,) for field in fields(Schedule) if field.name no
 
 
 def schedule_space(layer: ConvLayer, isa: InstructionSet, threads: int) -> list[Schedule]:
-    """Every schedule worth trying, the rule's first; of those that cut a row into the same tiles, one.
+    """Every schedule worth trying, the default schedule first; of those that cut a row into the same tiles, one.
 
     Each leaves every thread a task, and a task no more scratch than the second-level cache holds, or has the lowest
     strip there is.
@@ -47,7 +47,7 @@ def schedule_space(layer: ConvLayer, isa: InstructionSet, threads: int) -> list[
 
 
 def starts(layer: ConvLayer, isa: InstructionSet, space: list[Schedule]) -> list[Schedule]:
-    """Where to begin: the rule's schedule, and of each other method the one that should load least."""
+    """Where to begin: the default schedule, and of each other method the one that should load least."""
     rule = space[0]
     others = [method for method in dict.fromkeys(schedule.method for schedule in space) if method != rule.method]
     return [rule, *(min(_of(method, space), key=lambda s: _closeness(layer, isa, rule, s)) for method in others)]

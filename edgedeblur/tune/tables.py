@@ -18,7 +18,7 @@ _SAID = {
 
 
 def tuning_table(tuning: Tuning) -> Table:
-    """A row per shape: its layers, and a typical time by the rule's and by the tuned schedule."""
+    """A row per shape: its layers, and a typical time with the default and with the tuned schedule."""
     provenance = next((shape.entry.provenance for shape in tuning.shapes if shape.entry), "measured")
     table = Table("layers", "schedule", title=f"schedules by layer shape ({provenance})", title_justify="left")
     for heading in ("tried", "default ms", "tuned ms", "gain"):
@@ -56,9 +56,9 @@ def comparison_sentence(tuning: Tuning) -> str:
     kept = any(shape.entry is not None and shape.entry.schedule is not None for shape in tuning.shapes)
     comparison = tuning.comparison
     if comparison is None:
-        return "whole network: not compared" if kept else "whole network: every layer keeps the rule's schedule"
+        return "whole network: not compared" if kept else "whole network: every layer keeps the default schedule"
     gain = 1 - comparison.tuned_ms / comparison.default_ms
-    outcome = "" if kept else "; every layer keeps the rule's schedule"
+    outcome = "" if kept else "; every layer keeps the default schedule"
     return (
         f"whole network, in turns: {comparison.default_ms:.2f} ms by default, {comparison.tuned_ms:.2f} ms tuned "
         f"({gain:+.1%}){outcome}"

@@ -2,7 +2,7 @@
 
 1. the distinct shapes, largest share of the work first        shapes.py
 2. candidates of each, measured on the device                  space.py, trial.py, build.py, measure.py, devices.py
-3. a search among them, and a last comparison with the rule's  search.py
+3. a search among them, and a last comparison with the default schedule  search.py
 4. the winner into the database, at once                       database.py
 5. the whole network by both; what does not win there goes     network.py
 """
@@ -29,7 +29,7 @@ from edgedeblur.progress import Progress
 from edgedeblur.quantize.network import QuantisedNetwork
 from edgedeblur.storage.files import require_writable
 from edgedeblur.storage.temporary import scratch_folder
-from edgedeblur.tune.database import keep, open_database
+from edgedeblur.tune.database import open_database, store_entry
 from edgedeblur.tune.devices import Device
 from edgedeblur.tune.network import Comparison, compare_networks
 from edgedeblur.tune.search import Found, SearchOptions, search
@@ -43,7 +43,7 @@ Log = Callable[[str], None]
 class TuneOptions:
     """layers: names or patterns of layers whose shapes are tuned; empty for all. minutes: None for no limit.
 
-    trials: schedules of each shape at most. again: tune shapes anew that the database has.
+    trials: schedules of each shape at most. again: tune shapes again that are in the database.
     """
 
     layers: tuple[str, ...] = ()
@@ -55,7 +55,7 @@ class TuneOptions:
 
 @dataclass(frozen=True)
 class TunedShape:
-    """What became of one shape. status: "tuned", "default" (nothing is faster), "before" (it was in the database),
+    """The outcome for one shape. status: "tuned", "default" (nothing is faster), "before" (it was in the database),
     "reverted" (slower in the network), or "left" (the time was over). entry: None for "left"."""
 
     names: tuple[str, ...]
@@ -160,7 +160,7 @@ class _Tuner:
         for schedule in found.wrong:
             self.log(f"note: {layers[0]}: the output of {schedule} is not the integer interpreter's; please report it")
         entry = self._entry(shape, found)
-        keep(self.database, entry)
+        store_entry(self.database, entry)
         return TunedShape(layers, "default" if entry.schedule is None else "tuned", entry)
 
     def _confirmed(self, shape: ShapeOfLayers, trial: LayerOnTrial, found: Found, place: Path) -> Found:
@@ -187,7 +187,7 @@ class _Tuner:
         )
 
     def compare(self, size: tuple[int, int]) -> Comparison:
-        """The whole network by the rule's schedules and by the database's."""
+        """The whole network with the default schedules and with the database's."""
         databases = [open_database(self.database)]
         with tempfile.TemporaryDirectory(dir=self.folder) as place:
             return compare_networks(
@@ -197,7 +197,7 @@ class _Tuner:
     def revert(self, result: TunedShape) -> TunedShape:
         """The rule's schedule into the database."""
         entry = dataclasses.replace(result.entry, schedule=None, tuned_ms=result.entry.default_ms)
-        keep(self.database, entry)
+        store_entry(self.database, entry)
         return dataclasses.replace(result, status="reverted", entry=entry)
 
 

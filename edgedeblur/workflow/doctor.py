@@ -1,4 +1,4 @@
-"""What the work needs from this machine, whether it is there, and how to mend it."""
+"""What the work needs from this machine, whether it is there, and how to fix it."""
 
 import importlib
 import os
@@ -31,12 +31,12 @@ EXTRAS = {
 
 @dataclass(frozen=True)
 class Check:
-    """One check. status: "missing" stops some command; "optional" only takes something away, and `mend` says what."""
+    """One check. status: "missing" stops some command; "optional" only takes something away, and `fix` says what."""
 
     name: str
     status: Status
     found: str
-    mend: str | None = None
+    fix: str | None = None
 
 
 def run_checks(workdir: Path) -> list[Check]:
@@ -109,9 +109,9 @@ def check_cpu() -> Check:
     return Check("processor", "ok", found)
 
 
-def check_tool(name: str, argument: str, purpose: str, mend: str) -> Check:
+def check_tool(name: str, argument: str, purpose: str, fix: str) -> Check:
     if shutil.which(name) is None:
-        return Check(name, "optional", "not found", f"only for {purpose}: {mend}")
+        return Check(name, "optional", "not found", f"only for {purpose}: {fix}")
     return Check(name, "ok", program_version([name, argument]) or "found")
 
 
@@ -131,8 +131,8 @@ def check_adb() -> Check:
 def check_mca() -> Check:
     program = mca.find_mca()
     if program is None:
-        mend = f"only for estimates without the processor: apt-get install {mca.PACKAGE}"
-        return Check("llvm-mca", "optional", "not found, or too old", mend)
+        fix = f"only for estimates without the processor: apt-get install {mca.PACKAGE}"
+        return Check("llvm-mca", "optional", "not found, or too old", fix)
     return Check("llvm-mca", "ok", f"{mca.version(program)} ({program})")
 
 

@@ -10,7 +10,7 @@ from edgedeblur.bench.quality import recorded_quality
 from edgedeblur.device.connect import choose_phone, ready_phones
 from edgedeblur.device.shell import Phone
 from edgedeblur.errors import INTERRUPTED, UserError
-from edgedeblur.estimate.latency import against, estimate
+from edgedeblur.estimate.latency import estimate, with_error
 from edgedeblur.progress import Log, Progress
 from edgedeblur.report.schema import Report, write_report
 from edgedeblur.report.sustained_plot import write_sustained_png
@@ -34,7 +34,7 @@ class PhonesOutcome:
 
 @dataclass(frozen=True)
 class PhoneSettings:
-    """How to measure on a phone, and where it tells of itself."""
+    """How to measure on a phone, and how progress is reported."""
 
     options: BenchOptions
     phone_options: PhoneOptions
@@ -49,7 +49,7 @@ def bench_phone_step(artefact: Path, serial: str | None, settings: PhoneSettings
         serial: None for the only one that is attached.
 
     Raises:
-        UserError: no artefact, no such phone, it does not run the artefact, or the measurement was broken off; then
+        UserError: no artefact, no such phone, it does not run the artefact, or the measurement was interrupted; then
             what there is of it is in `partial-report-<target>-<serial>.json`.
     """
     info = load_artefact(artefact)
@@ -92,13 +92,13 @@ def _bench(info: ArtefactInfo, phone: Phone, settings: PhoneSettings, workdir: W
         info, phone, settings.options, settings.phone_options, quality, settings.log, settings.progress
     )
     report = _with_plot(done, info, phone, workdir)
-    report = replace(report, estimate=estimated and against(estimated, report.latency_ms))
+    report = replace(report, estimate=estimated and with_error(estimated, report.latency_ms))
     if done.failure is None:
         return report
     partial = workdir.partial_report(info.target.name, phone.serial)
     write_report(report, partial)
     kept = f"{len(report.latency_ms.samples)} timed runs until then are in {partial}, marked as partial"
-    raise UserError(f"{done.failure.message}; {kept}", done.failure.mend, done.failure.exit_code)
+    raise UserError(f"{done.failure.message}; {kept}", done.failure.fix, done.failure.exit_code)
 
 
 def _with_plot(done: PhoneBench, info: ArtefactInfo, phone: Phone, workdir: WorkDir) -> Report:

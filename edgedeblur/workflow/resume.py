@@ -18,14 +18,14 @@ STATE_FILE = "run-state.json"
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the way.
+    """One step of `edgedeblur run`.
 
     Attributes:
         name: shown, and the key in the state file.
         options: JSON values that the result depends on.
         inputs: files and folders whose content it depends on; those that do not exist count as absent.
         outputs: files and folders that it makes.
-        run: does it; told whether the same step, with the same options and inputs, was begun before and broken off.
+        run: does it; told whether the same step, with the same options and inputs, was started before and interrupted.
     """
 
     name: str
@@ -45,7 +45,7 @@ def run_steps(
 
     A step is finished when it ran with the same options and input contents and its outputs are still what it made.
     A later step notices by itself: its inputs are the earlier one's outputs. The state is written when a step begins
-    and when it is finished, so an interrupted run goes on with the step that was interrupted.
+    and when it is finished, so an interrupted run resumes with the step that was interrupted.
     """
     state_file = root / STATE_FILE
     state = _read_state(state_file)
@@ -58,7 +58,7 @@ def run_steps(
             finished.append(step.name)
             continue
         begun = state.get(step.name) == {"key": key, "outputs": None}
-        log(f"{label}: goes on" if begun else label)
+        log(f"{label}: resumed" if begun else label)
         _record(state_file, state, step.name, key, None)
         step.run(begun)
         _record(state_file, state, step.name, key, _digests(step.outputs))

@@ -1,4 +1,4 @@
-"""`edgedeblur run`: distil, quantise, compile, evaluate, bench in one work directory, going on where it stopped."""
+"""`edgedeblur run`: distil, quantise, compile, evaluate, bench in one work directory, resuming where it stopped."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -36,7 +36,7 @@ from edgedeblur.workflow.workdir import WorkDir
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How to go the whole way.
+    """How to run the whole pipeline.
 
     distill: teacher, tier, data, budget and seed of the distillation; its output is the work directory's student.
     calibration: folder of blurred images or pairs; None: the default photographs. quantise: how it is quantised.
@@ -53,8 +53,8 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class Reporting:
-    """Where the way tells of itself: lines, steps of fine-tuning and evaluated pairs, training's console, and the names
-    of the steps that are finished."""
+    """How a run reports progress: lines of text, steps of fine-tuning and evaluated pairs, training's console, and the
+    names of the finished steps."""
 
     log: Callable[[str], None]
     progress: Progress
@@ -211,7 +211,7 @@ def _stamps(sources: Sequence[str]) -> list[list[str | None]]:
 
 
 def _draw_before_after(evaluation: Evaluation, pairs: list[PairInMemory], int8: Restorer, destination: Path) -> None:
-    """Of the pair on which the int8 network gains as much as on half of the others: no showpiece."""
+    """Of the pair with the median gain of the int8 network, so not cherry-picked."""
     gains = [scores.models[-1].psnr_db - scores.blurred.psnr_db for scores in evaluation.pairs]
     middle = sorted(range(len(gains)), key=gains.__getitem__)[len(gains) // 2]
     pair, scores = pairs[middle], evaluation.pairs[middle]

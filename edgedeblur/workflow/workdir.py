@@ -48,7 +48,7 @@ class WorkDir:
         """Keeps other commands from writing to the work directory, or to `output` where that lies elsewhere.
 
         Raises:
-            UserError: when the block is entered: another process is at work on it.
+            UserError: when the block is entered: another process is working on it.
         """
         if output is None or output.absolute().parent == self.root.absolute():
             return locked(lock_of_folder(self.root), self.root, "choose another --workdir")
@@ -70,7 +70,7 @@ class WorkDir:
         return self.root / f"report-{target}-{_plain(serial)}.json"
 
     def partial_report(self, target: str, serial: str) -> Path:
-        """What was measured on a phone until it was broken off; never in the place of a whole report."""
+        """What was measured on a phone until it was interrupted; never in the place of a whole report."""
         return self.root / f"partial-report-{target}-{_plain(serial)}.json"
 
     def sustained_plot(self, target: str, serial: str) -> Path:

@@ -101,7 +101,7 @@ def test_a_peer_that_cannot_run_is_said_before_anything_is_timed(monkeypatch, na
     monkeypatch.setattr(peers, "version_of", lambda package: None if package in missing else known(package))
     with pytest.raises(UserError, match=message) as raised:
         peers.check_names(names)
-    assert raised.value.mend == ("pip install 'edgedeblur[peers]'" if missing else None)
+    assert raised.value.fix == ("pip install 'edgedeblur[peers]'" if missing else None)
 
 
 def test_runtimes_take_turns_and_the_first_run_of_each_turn_is_not_counted():

@@ -35,7 +35,7 @@ def run_failing(monkeypatch, error, *arguments):
         (PermissionError(errno.EACCES, "Permission denied", "/a/b"), 1, ["error: /a/b: Permission denied"]),
         (MemoryError("8 GB"), 1, ["error: out of memory: 8 GB", "  use a smaller --size"]),
         (ValueError("odd\nthing"), 1, ["error: unexpected ValueError: odd thing", "  this is a defect; please report"]),
-        (KeyboardInterrupt(), 130, ["interrupted; there is nothing to go on from: the same command begins anew"]),
+        (KeyboardInterrupt(), 130, ["interrupted; there is nothing to resume from: the same command starts over"]),
     ],
 )
 def test_a_failure_is_one_message_and_an_exit_code(monkeypatch, error, code, lines):

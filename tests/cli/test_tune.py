@@ -70,7 +70,7 @@ def test_ctrl_c_ends_it_with_a_message_and_keeps_what_is_finished(work):
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
     assert (
-        f"interrupted; what is finished is kept; to go on: {shlex.join(command)}" in stderr
+        f"interrupted; what is finished is kept; to resume: {shlex.join(command)}" in stderr
         and "Traceback" not in stderr
     )
     assert read_database(database).layers

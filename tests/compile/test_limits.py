@@ -47,7 +47,7 @@ def test_a_tensor_of_2_to_the_31_bytes_is_refused_with_a_size_that_fits(tmp_path
     with pytest.raises(UserError, match=message) as caught:
         compile_network(network, load_target("host"), height, width, tmp_path / "a")
     assert caught.value.exit_code == 2 and not list(tmp_path.iterdir())
-    side = int(caught.value.mend.split(" at most")[0].rsplit("x")[-1])
+    side = int(caught.value.fix.split(" at most")[0].rsplit("x")[-1])
     multiple = network.spec.multiple
     check_tensors(conv_layers(network, side, side), multiple)
     with pytest.raises(UserError, match="too large"):

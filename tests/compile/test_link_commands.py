@@ -58,7 +58,7 @@ def test_a_missing_zig_is_named_with_its_cure(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="zig is not installed") as caught:
         link.zig_cc("x86_64-linux-musl")
-    assert caught.value.mend == "pip install ziglang"
+    assert caught.value.fix == "pip install ziglang"
 
 
 def test_a_failing_compiler_is_quoted_with_its_last_lines(tmp_path):

@@ -20,7 +20,7 @@ from edgedeblur.compile.schedules.tuned import Database, LayerShape, TunedLayer,
 from edgedeblur.errors import UserError
 from edgedeblur.quantize import interpreter
 from edgedeblur.runtime.session import Session
-from edgedeblur.tune.database import format_database, keep
+from edgedeblur.tune.database import format_database, store_entry
 
 AVX2 = INSTRUCTION_SETS["avx2"]
 LAYERS = conv_layers(random_network(tiny_spec()), 64, 96)
@@ -70,7 +70,7 @@ def test_what_is_written_is_read_again(tmp_path_factory, entries):
 def test_an_entry_takes_the_place_of_one_for_the_same_and_leaves_the_others(tmp_path):
     path = tmp_path / "folder" / "x.toml"
     for one in (entry(), entry(LAYERS[3]), entry(threads=4), entry(trials=9)):
-        keep(path, one)
+        store_entry(path, one)
     assert [(e.shape == layer_shape(LAYERS[1]), e.threads, e.trials) for e in read_database(path).layers] == [
         (False, 2, 3),
         (True, 4, 3),
@@ -94,7 +94,7 @@ def test_a_file_that_is_no_database_is_an_error_that_says_how_to_mend_it(tmp_pat
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(UserError, match=message) as raised:
         read_database(path)
-    assert str(path) in raised.value.message and "edgedeblur tune" in raised.value.mend
+    assert str(path) in raised.value.message and "edgedeblur tune" in raised.value.fix
 
 
 @pytest.mark.parametrize(

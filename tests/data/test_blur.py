@@ -129,12 +129,12 @@ def test_accelerations_are_of_any_direction_and_up_to_the_most():
 
 
 def test_a_scene_is_sharp_in_the_middle_and_its_thing_moves_its_own_way():
-    """A thing moves right over a background that moves up, both by whole pixels: the mean of shifted layers."""
+    """A foreground moves right over a background that moves up, both by whole pixels: the mean of shifted layers."""
     light = np.random.default_rng(1).random((96, 96, 3), np.float32)
     shape = ObjectShape((48.0, 48.0), 20.0, 1.0, (0.0,) * 4, (0.0,) * 4, 2.0)
     times = np.arange(-3, 4)
-    camera, thing = np.stack([0 * times, -times], axis=1), np.stack([2 * times, 0 * times], axis=1)
-    scene = Scene(camera.astype(float), (0.0, 0.0), 0.0, (0.0, 0.0), thing.astype(float), shape)
+    camera, foreground = np.stack([0 * times, -times], axis=1), np.stack([2 * times, 0 * times], axis=1)
+    scene = Scene(camera.astype(float), (0.0, 0.0), 0.0, (0.0, 0.0), foreground.astype(float), shape)
     mask, front = shape_mask(shape, 96, 96)[..., None], light[::-1, ::-1]
     total = 0
     for time in times:
@@ -143,7 +143,7 @@ def test_a_scene_is_sharp_in_the_middle_and_its_thing_moves_its_own_way():
     inside = (slice(10, -10), slice(10, -10))
     assert expose_scene(scene, light)[inside] == pytest.approx((total / 7)[inside], abs=1e-4)
     assert assemble(scene, light) == pytest.approx(mask * front + (1 - mask) * light)
-    only_middle = dataclasses.replace(scene, camera=camera[3:4] * 1.0, thing=thing[3:4] * 1.0)
+    only_middle = dataclasses.replace(scene, camera=camera[3:4] * 1.0, foreground=foreground[3:4] * 1.0)
     assert expose_scene(only_middle, light) == pytest.approx(assemble(scene, light), abs=1e-5)
 
 

@@ -54,14 +54,14 @@ def as_scene(motions: Motions, place: int) -> Scene:
         tuple(outline[4:][waves:]),
         motions.edge[place],
     )
-    with_thing = outline[2] > 0
+    with_foreground = outline[2] > 0
     return Scene(
         motions.camera[place, :count],
         tuple(motions.tilt[place]),
         motions.degrees[place],
         tuple(motions.centre[place]),
-        motions.thing[place, :count] if with_thing else None,
-        shape if with_thing else None,
+        motions.foreground[place, :count] if with_foreground else None,
+        shape if with_foreground else None,
     )
 
 

@@ -177,7 +177,7 @@ def test_a_format_that_is_not_read_is_named(picture, tmp_path, name):
         Image.fromarray(picture).save(path, format=name)
     with pytest.raises(UserError, match=rf"a.png is not an image: it holds {name}") as refused:
         read_image(path)
-    assert "PNG, JPEG, WEBP, BMP, TIFF, PPM" in refused.value.mend
+    assert "PNG, JPEG, WEBP, BMP, TIFF, PPM" in refused.value.fix
 
 
 def test_an_image_of_another_accepted_format_than_its_name_says_is_read(picture, tmp_path):
@@ -207,7 +207,7 @@ def test_heic_without_pillow_heif_says_how_to_get_it(tmp_path, monkeypatch):
     assert [path.name for path in list_images(tmp_path)] == ["a.heic"]
     with pytest.raises(UserError, match="a.heic is HEIC, which is read with pillow-heif") as refused:
         read_image(tmp_path / "a.heic")
-    assert refused.value.mend == "pip install 'edgedeblur[heic]'"
+    assert refused.value.fix == "pip install 'edgedeblur[heic]'"
 
 
 def test_the_output_for_a_heic_file_is_a_jpeg_of_its_own():

@@ -102,7 +102,7 @@ def test_degrees_a_second_are_noticed(tmp_path):
     times = np.arange(0, 1, 0.005)
     with pytest.raises(UserError, match="rates are in rad/s") as raised:
         read_shake_log(write(tmp_path / "a.csv", times, 60 * ramp(times)))
-    assert "57.29" in raised.value.mend
+    assert "57.29" in raised.value.fix
 
 
 def test_no_folder_an_empty_one_and_a_binary_file_are_messages(tmp_path):

@@ -82,7 +82,7 @@ def test_a_run_that_was_broken_off_goes_on_to_the_same_pairs(here, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(synth, "write_image", write)
-        assert "to go on: edgedeblur synth broken" in run("broken", *words, code=130).stderr
+        assert "to resume: edgedeblur synth broken" in run("broken", *words, code=130).stderr
     with (here / "broken/pairs.jsonl").open("a") as log:
         log.write('{"name": "0000')  # as a power cut leaves it
     assert len(list((here / "broken/blur").iterdir())) == 2

@@ -206,8 +206,8 @@ def test_a_program_that_hangs_is_ended_after_the_time_limit(fake, work, monkeypa
     played = fake()
     played.at_run(5, played.hang)
     stderr = bench("--adb", "--timeout", "1", "--min-seconds", "60", code=1).stderr
-    assert "gave no sign for 1 s" in stderr and "--timeout" in stderr
-    assert "gave no sign" in partial_report(work, played).device.partial
+    assert "did not respond for 1 s" in stderr and "--timeout" in stderr
+    assert "did not respond" in partial_report(work, played).device.partial
     assert ended(played)
 
 

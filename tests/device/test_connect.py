@@ -27,7 +27,7 @@ def test_the_only_phone_is_taken(fake):
 def test_without_a_phone_the_message_says_how_to_attach_one(fake):
     with pytest.raises(UserError, match="no phone is attached") as raised:
         choose_phone()
-    assert "USB debugging" in raised.value.mend
+    assert "USB debugging" in raised.value.fix
 
 
 def test_of_several_phones_one_must_be_named(fake, monkeypatch):
@@ -35,7 +35,7 @@ def test_of_several_phones_one_must_be_named(fake, monkeypatch):
     with pytest.raises(UserError, match="2 phones are attached") as raised:
         choose_phone()
     assert first.serial in raised.value.message and second.serial in raised.value.message
-    assert "--adb" in raised.value.mend and "--devices all" in raised.value.mend and raised.value.exit_code == 2
+    assert "--adb" in raised.value.fix and "--devices all" in raised.value.fix and raised.value.exit_code == 2
     assert choose_phone(second.serial).serial == second.serial
     monkeypatch.setenv("ANDROID_SERIAL", first.serial)
     assert choose_phone().serial == first.serial
@@ -49,19 +49,19 @@ def test_a_serial_number_that_is_not_there_is_answered_with_those_that_are(fake)
 
 
 @pytest.mark.parametrize(
-    ("fault", "state", "message", "mend"),
+    ("fault", "state", "message", "fix"),
     [
         ({"unauthorised": True}, "unauthorized", "has not authorised this computer", "tap Allow"),
         ({"offline": True}, "offline", "is offline", "plug it in again"),
     ],
 )
-def test_a_phone_that_is_not_ready_is_said_with_what_to_do(fake, server, fault, state, message, mend):
+def test_a_phone_that_is_not_ready_is_said_with_what_to_do(fake, server, fault, state, message, fix):
     bad = fake(faults=Faults(**fault), wait=False)
     until_state(server, bad, state)
     for serial in (None, bad.serial):
         with pytest.raises(UserError, match=message) as raised:
             choose_phone(serial)
-        assert mend in raised.value.mend and raised.value.exit_code == 1
+        assert fix in raised.value.fix and raised.value.exit_code == 1
     good = fake()
     assert choose_phone().serial == good.serial
     phones, refused = ready_phones()
@@ -72,14 +72,14 @@ def test_a_daemon_from_before_android_7_is_refused(fake):
     old = fake(features=("cmd",))
     with pytest.raises(UserError, match="without shell_v2") as raised:
         choose_phone(old.serial)
-    assert "Android 7" in raised.value.mend
+    assert "Android 7" in raised.value.fix
 
 
 def test_without_adbutils_the_message_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "adbutils", None)
     with pytest.raises(UserError, match="adbutils is not installed") as raised:
         choose_phone()
-    assert raised.value.mend == "pip install 'edgedeblur[adb]'"
+    assert raised.value.fix == "pip install 'edgedeblur[adb]'"
 
 
 def test_an_adb_that_does_not_start_is_a_message(monkeypatch, tmp_path):

@@ -63,16 +63,16 @@ def asked(phone, answer, timeout_s=SHORT_S):
 def test_an_answer_without_an_end_is_broken_off_by_its_size(phone, answer):
     with pytest.raises(BadAnswer, match=r"sent more than 1,048,576 bytes in answer to: what-is-it") as raised:
         asked(phone, answer, timeout_s=SLACK_S)
-    assert "adb kill-server" in raised.value.mend
+    assert "adb kill-server" in raised.value.fix
 
 
 @pytest.mark.parametrize(
     ("answer", "error", "message"),
     [
-        (hostile.EMPTY_PACKETS, PhoneSilent, "gave no sign for 0.5 s"),
-        (hostile.UNKNOWN_PACKETS, PhoneSilent, "gave no sign for 0.5 s"),
-        (hostile.SLOW_OUTPUT, ContactLost, "had not ended its answer after 0.5 s|gave no sign"),
-        (once(packet(1, b"begun")), ContactLost, "had not ended its answer after 0.5 s|gave no sign"),
+        (hostile.EMPTY_PACKETS, PhoneSilent, "did not respond for 0.5 s"),
+        (hostile.UNKNOWN_PACKETS, PhoneSilent, "did not respond for 0.5 s"),
+        (hostile.SLOW_OUTPUT, ContactLost, "had not ended its answer after 0.5 s|did not respond"),
+        (once(packet(1, b"begun")), ContactLost, "had not ended its answer after 0.5 s|did not respond"),
         (hostile.EXIT_WITHOUT_STATUS, BadAnswer, "does not speak the shell protocol"),
         (hostile.EXIT_OF_GIGABYTES, BadAnswer, "does not speak the shell protocol"),
         (hostile.PACKET_OF_GIGABYTES, BadAnswer, "does not speak the shell protocol"),
@@ -97,13 +97,13 @@ def test_what_is_not_utf8_is_read_all_the_same(phone):
     [
         (for_ever(block(b"DATA", b"x" * 65_536)), UserError, "more than the 300,000 bytes expected"),
         (for_ever(block(b"DATA", b"")), BadAnswer, "sent an empty block"),
-        (for_ever(block(b"DATA", b"x"), 0.02), ContactLost, "when its time was up|gave no sign"),
+        (for_ever(block(b"DATA", b"x"), 0.02), ContactLost, "when its time was up|did not respond"),
         (once(block(b"DATA", b"", 0xFFFFFFFF)), BadAnswer, "sent a block of 4,294,967,295 bytes"),
         (once(block(b"FAIL", b"", 0xFFFFFFFF)), BadAnswer, "sent a block of 4,294,967,295 bytes"),
         (once(block(b"FAIL", b"\xffno" * 9000)), UserError, "cannot read"),
         (once(block(b"SPAM", b"spam")), BadAnswer, "sent b'SPAM'"),
-        (once(block(b"DATA", b"half", 8)), PhoneSilent, "gave no sign for 0.2 s"),
-        (once(b"DA"), PhoneSilent, "gave no sign for 0.2 s"),
+        (once(block(b"DATA", b"half", 8)), PhoneSilent, "did not respond for 0.2 s"),
+        (once(b"DA"), PhoneSilent, "did not respond for 0.2 s"),
     ],
     ids=["endless", "empty", "slow", "long block", "long reason", "odd reason", "unknown", "half", "header"],
 )
@@ -121,7 +121,7 @@ def test_a_file_without_an_end_or_out_of_protocol_is_given_up(phone, answer, err
         (once(block(b"FAIL", b"\xff" * 9)), UserError, "did not take"),
         (once(block(b"FAIL", b"", 1 << 31)), BadAnswer, "sent a block of 2,147,483,648 bytes"),
         (once(block(b"WHAT", b"")), BadAnswer, "answered b'WHAT'"),
-        (for_ever(b"O", 0.2), PhoneSilent, "gave no sign"),
+        (for_ever(b"O", 0.2), PhoneSilent, "did not respond"),
     ],
     ids=["odd reason", "long reason", "unknown", "slow"],
 )
@@ -142,10 +142,10 @@ PID = packet(2, b"pid 4711\n")
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (hostile.after(PID, for_ever(packet(2, b"nonsense\n"), 0.05)), "gave no sign for 0.5 s"),
-        (hostile.after(PID, hostile.EMPTY_PACKETS), "gave no sign for 0.5 s"),
-        (hostile.after(PID, for_ever(packet(1, b"{"), 0.05)), "gave no sign for 0.5 s"),
-        (hostile.after(PID, for_ever(packet(2, b"run 100.000 5.000000\n"), 0.05)), "gave no sign for 0.5 s"),
+        (hostile.after(PID, for_ever(packet(2, b"nonsense\n"), 0.05)), "did not respond for 0.5 s"),
+        (hostile.after(PID, hostile.EMPTY_PACKETS), "did not respond for 0.5 s"),
+        (hostile.after(PID, for_ever(packet(1, b"{"), 0.05)), "did not respond for 0.5 s"),
+        (hostile.after(PID, for_ever(packet(2, b"run 100.000 5.000000\n"), 0.05)), "did not respond for 0.5 s"),
         (hostile.after(PID, hostile.ENDLESS_ERRORS), "sent a line of more than 65,536 bytes"),
         (hostile.after(PID, hostile.ENDLESS_OUTPUT), r"sent [\d,]+ bytes of a program's output"),
         (once(PID + runs(3) + runs(1, at_s=7.0)), "says that a run took 5 ms and ended at 7 s"),

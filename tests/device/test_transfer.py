@@ -54,7 +54,7 @@ def test_a_file_that_is_not_there_is_a_message(phone):
 
 @pytest.mark.parametrize("name", ["../up", "a b", "", "$(reboot)", "-f", "a/b"])
 def test_names_that_a_shell_would_read_are_refused(phone, name):
-    with pytest.raises(UserError, match="is no name for a file on a phone"):
+    with pytest.raises(UserError, match="is not a file name for a phone"):
         push(phone[1], FOLDER, {name: b""})
     assert not phone[0].services[1:]
 
@@ -82,7 +82,7 @@ def test_a_disk_that_fills_up_meanwhile_leaves_no_part_of_a_file(phone):
     played.faults.storage_bytes = 100_000
     with pytest.raises(UserError, match="has no room .*No space left on device") as raised:
         push(connection, FOLDER, {"program": CONTENT})
-    assert raised.value.mend == "free some storage on the phone"
+    assert raised.value.fix == "free some storage on the phone"
     assert names(played) == ["program"] and played.place(f"{FOLDER}/program").read_bytes() == b"before"
 
 
@@ -108,9 +108,9 @@ def test_a_link_that_stalls_is_given_up(phone):
     played, connection = phone
     push(connection, FOLDER, {"program": b"before"})
     played.faults.bytes_per_second = 100.0
-    with pytest.raises(PhoneSilent, match="gave no sign for 0.5 s") as raised:
+    with pytest.raises(PhoneSilent, match="did not respond for 0.5 s") as raised:
         push(connection, FOLDER, {"program": CONTENT}, timeout_s=0.5)
-    assert "--timeout" in raised.value.mend
+    assert "--timeout" in raised.value.fix
 
 
 def test_everything_is_removed_and_nothing_else(phone):

@@ -15,7 +15,7 @@ from edgedeblur.bench.quality import UNKNOWN as NO_QUALITY
 from edgedeblur.cli.main import cli
 from edgedeblur.errors import UserError
 from edgedeblur.estimate import host_machine, mca
-from edgedeblur.estimate.latency import against, artefact_loops, estimate, outcome
+from edgedeblur.estimate.latency import artefact_loops, estimate, outcome, with_error
 from edgedeblur.report.schema import read_report, write_report
 from edgedeblur.report.verdict import estimate_sentence
 
@@ -62,8 +62,8 @@ def test_the_sentence_says_that_nothing_was_measured(estimated):
 @needs_mca
 def test_the_error_is_against_the_measured_median(estimated):
     measured = summarise([estimated.latency_ms / 1.2] * 50)
-    assert against(estimated, measured).error == pytest.approx(0.2, abs=1e-3)
-    assert against(estimated, UNKNOWN).error is None
+    assert with_error(estimated, measured).error == pytest.approx(0.2, abs=1e-3)
+    assert with_error(estimated, UNKNOWN).error is None
 
 
 @needs_mca

@@ -63,7 +63,7 @@ def test_without_it_the_package_is_named(monkeypatch):
     monkeypatch.setattr(mca.shutil, "which", lambda name: None)
     with pytest.raises(UserError, match="not installed") as raised:
         block_cycles([sdots(1)], A77)
-    assert raised.value.mend.startswith("apt-get install llvm-22")
+    assert raised.value.fix.startswith("apt-get install llvm-22")
 
 
 def test_a_version_that_is_too_old_does_not_count(tmp_path):

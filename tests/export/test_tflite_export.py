@@ -72,4 +72,4 @@ def test_without_the_schema_the_message_says_what_to_install(monkeypatch, tmp_pa
     monkeypatch.setattr(tflite, "schema", None)
     with pytest.raises(UserError, match="ai-edge-litert") as raised:
         export_tflite(random_network(tiny_spec()), tmp_path / "a.tflite", 16, 16)
-    assert "pip install" in raised.value.mend
+    assert "pip install" in raised.value.fix

@@ -1,4 +1,4 @@
-"""Disturbs commands and looks at what they leave: nothing half-written, nothing left over, and a way to go on."""
+"""Disturbs commands and looks at what they leave: nothing half-written, nothing left over, and a way to resume."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from commands import WORK, Command, copy_inputs, damaged, hidden
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 _TIMEOUT_S = 600.0
 _SURVIVAL_S = 3.0  # a killed command's programs are gone by then
-_GO_ON = "to go on: edgedeblur "
+_GO_ON = "to resume: edgedeblur "
 
 
 class Server:
@@ -163,7 +163,7 @@ class Trials:
         refused = [process for process, code in codes.items() if code == 1]
         for process in refused:
             other = second if process == first else first
-            self.tally.require(f"process {other} is at work on" in told[process], f"{what}: {told[process]}")
+            self.tally.require(f"process {other} is working on" in told[process], f"{what}: {told[process]}")
             self.tally.counts[f"{self.command.name}: refused beside another"] += 1
         good = [process for process, code in codes.items() if code in self.command.codes]
         self.tally.require(len(good) >= 1 and len(good) + len(refused) == 2, f"{what}: {codes} {told}")
@@ -285,6 +285,6 @@ def _programs(session: int) -> list[str]:
 
 
 def _printed(told: str) -> list[str] | None:
-    """The words of the command that goes on, as printed."""
+    """The words of the command that resumes, as printed."""
     lines = [line.partition(_GO_ON)[2] for line in told.splitlines() if _GO_ON in line]
     return shlex.split(lines[0]) if lines else None

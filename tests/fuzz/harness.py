@@ -52,7 +52,7 @@ LIMITS = Limits()
 
 @dataclass
 class Outcome:
-    """What became of a loader's files. failures: (number of the file, what happened)."""
+    """The outcome for a loader's files. failures: (number of the file, what happened)."""
 
     read: int = 0
     refused: int = 0

@@ -56,7 +56,7 @@ def test_floats_that_are_not_from_0_to_1_are_refused(value):
     image[1, 2, 3] = value
     with pytest.raises(UserError, match=r"allowed are 0 to 1") as caught:
         restore_in_kind(image, negative)
-    assert "clamp" in caught.value.mend
+    assert "clamp" in caught.value.fix
 
 
 @pytest.mark.parametrize(
@@ -77,4 +77,4 @@ def test_floats_that_are_not_from_0_to_1_are_refused(value):
 def test_what_is_no_image_is_refused_with_what_is(image, named):
     with pytest.raises(UserError, match=named) as caught:
         restore_in_kind(image, negative)
-    assert "uint8 [H, W, 3]" in caught.value.mend
+    assert "uint8 [H, W, 3]" in caught.value.fix

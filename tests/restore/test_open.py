@@ -60,7 +60,7 @@ def test_what_is_not_a_model_is_refused_with_the_list_of_what_is(tmp_path, name)
     path = write_bad_models(tmp_path)[name]
     with pytest.raises(UserError, match=str(path)) as raised:
         open_model(path)
-    assert raised.value.mend == ACCEPTED
+    assert raised.value.fix == ACCEPTED
 
 
 def test_an_option_of_another_family_is_refused(tmp_path):

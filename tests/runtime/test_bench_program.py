@@ -209,7 +209,7 @@ def test_a_missing_simulator_is_named_with_its_package(monkeypatch):
     monkeypatch.setattr(program.shutil, "which", lambda name: None)
     with pytest.raises(UserError, match="qemu-aarch64 is not installed") as caught:
         run_program(compiled("android"), noise())
-    assert caught.value.mend == "apt-get install qemu-user"
+    assert caught.value.fix == "apt-get install qemu-user"
     assert load_target("android").runner[0] == "qemu-aarch64"
 
 

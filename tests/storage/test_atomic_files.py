@@ -130,7 +130,7 @@ def test_a_name_that_is_too_long_is_told_before_the_work(tmp_path):
     for begin in (require_writable, lambda path: atomic_path(path).__enter__()):
         with pytest.raises(UserError, match="name is too long") as raised:
             begin(tmp_path / ("n" * 256))
-        assert "shorter name" in raised.value.mend and not list(tmp_path.iterdir())
+        assert "shorter name" in raised.value.fix and not list(tmp_path.iterdir())
 
 
 def failing_with(number):
@@ -155,7 +155,7 @@ def test_each_reason_has_its_own_advice(tmp_path, monkeypatch, number, reason, f
     monkeypatch.setattr(files, "_sync", failing_with(number))
     with pytest.raises(UserError, match=reason) as raised:
         write_text(tmp_path / "a.txt", "text")
-    assert fix in raised.value.mend and ("free some room" in raised.value.mend) == (number == errno.ENOSPC)
+    assert fix in raised.value.fix and ("free some room" in raised.value.fix) == (number == errno.ENOSPC)
     assert not list(tmp_path.iterdir())
 
 
@@ -186,7 +186,7 @@ def test_a_full_and_a_read_only_file_system(small_disk):
     for write in (require_writable, lambda path: files.write_bytes(path, b"")):
         with pytest.raises(UserError, match="a.bin: the file system is read-only") as raised:
             write(folder / "a.bin")
-        assert "free some room" not in raised.value.mend
+        assert "free some room" not in raised.value.fix
 
 
 NOBODY_WRITES = """

@@ -124,7 +124,7 @@ def test_a_foreign_training_state_is_refused_with_what_to_do(tmp_path, content):
     FOREIGN[content](path)
     with pytest.raises(UserError) as refused:
         state().restore(path)
-    assert str(path) in refused.value.message and refused.value.mend.endswith(f"rm {path}")
+    assert str(path) in refused.value.message and refused.value.fix.endswith(f"rm {path}")
 
 
 def test_a_state_that_is_a_pipe_does_not_block(tmp_path):
@@ -135,7 +135,7 @@ def test_a_state_that_is_a_pipe_does_not_block(tmp_path):
 
 @pytest.mark.parametrize("content", [b"", b"hello"])
 def test_run_says_what_to_do_about_a_state_that_it_cannot_go_on_from(tmp_path, monkeypatch, content):
-    """`run` has no --resume to leave out: it goes on by itself from a distillation that was broken off."""
+    """`run` has no --resume to leave out: it resumes by itself from a distillation that was interrupted."""
     monkeypatch.chdir(tmp_path)
     arguments = ("run", "--tier", "nano", "--steps", "1", "--target", "x86-64-v3")
     work = tmp_path / "edgedeblur-work"

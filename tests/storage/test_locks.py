@@ -35,13 +35,13 @@ def test_the_second_is_refused_with_the_firsts_process_and_command(tmp_path, hol
     with pytest.raises(UserError) as raised, WorkDir(tmp_path).lock():
         pass
     assert raised.value.message == (
-        f"process {holder.pid} is at work on {tmp_path}: edgedeblur distill --data 'my photos'"
+        f"process {holder.pid} is working on {tmp_path}: edgedeblur distill --data 'my photos'"
     )
-    assert f"kill {holder.pid}" in raised.value.mend and "--workdir" in raised.value.mend
+    assert f"kill {holder.pid}" in raised.value.fix and "--workdir" in raised.value.fix
 
 
 def test_a_file_of_the_work_directory_is_under_its_lock_and_one_elsewhere_is_not(tmp_path, holder):
-    with pytest.raises(UserError, match="is at work on"), WorkDir(tmp_path).lock(tmp_path / "student.safetensors"):
+    with pytest.raises(UserError, match="is working on"), WorkDir(tmp_path).lock(tmp_path / "student.safetensors"):
         pass
     elsewhere = tmp_path / "elsewhere" / ("n" * 250 + ".edq")
     with WorkDir(tmp_path).lock(elsewhere):
@@ -97,7 +97,7 @@ def test_commands_that_only_read_are_not_locked_out(tmp_path, holder):
     from edgedeblur.cli.main import cli
 
     result = CliRunner().invoke(cli, ["export", "--format", "onnx", "--workdir", str(tmp_path)])
-    assert "is at work on" not in result.stderr and "no " in result.stderr
+    assert "is working on" not in result.stderr and "no " in result.stderr
 
 
 def test_a_command_that_writes_is_locked_out(tmp_path, holder):
@@ -106,7 +106,7 @@ def test_a_command_that_writes_is_locked_out(tmp_path, holder):
     from edgedeblur.cli.main import cli
 
     result = CliRunner().invoke(cli, ["train", "--workdir", str(tmp_path), "--steps", "1"])
-    assert result.exit_code == 1 and f"process {holder.pid} is at work on" in result.stderr
+    assert result.exit_code == 1 and f"process {holder.pid} is working on" in result.stderr
 
 
 def test_the_command_is_typed_as_the_shell_takes_it(monkeypatch):
@@ -114,9 +114,9 @@ def test_the_command_is_typed_as_the_shell_takes_it(monkeypatch):
     with command_line.running(["distill", "--data", "a b", "-o", "x'y"]):
         assert command_line.resuming(command_line.words()) == "edgedeblur distill --data 'a b' -o 'x'\"'\"'y' --resume"
     with command_line.running(["--debug", "distill", "--resume"]):
-        assert command_line.how_to_resume() == "to go on: edgedeblur --debug distill --resume"
+        assert command_line.how_to_resume() == "to resume: edgedeblur --debug distill --resume"
     with command_line.running(["run", "--steps", "3"]):
-        assert command_line.how_to_resume() == "to go on: edgedeblur run --steps 3"
+        assert command_line.how_to_resume() == "to resume: edgedeblur run --steps 3"
         monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
         assert "torchrun" in command_line.how_to_resume() and command_line.words() is None
     assert "resume=True" in command_line.how_to_resume()

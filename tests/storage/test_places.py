@@ -55,7 +55,7 @@ def test_a_folder_that_others_can_write_is_not_used(no_home):
     (no_home / f"edgedeblur-{os.getuid()}").chmod(0o777)
     with pytest.raises(UserError, match="no folder for caches can be written") as raised:
         cache_folder()
-    assert "XDG_CACHE_HOME" in raised.value.mend
+    assert "XDG_CACHE_HOME" in raised.value.fix
 
 
 def test_a_home_that_cannot_be_written_is_passed_over(no_home, monkeypatch):

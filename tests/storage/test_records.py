@@ -75,7 +75,7 @@ def test_what_does_not_fit_is_named_with_its_place_and_what_is_allowed(values, m
     with pytest.raises(UserError) as refused:
         read_record(Whole, values, FILE)
     assert refused.value.message.startswith(f"a.json: {message}")
-    assert (refused.value.mend, refused.value.exit_code) == ("make it again", 2)
+    assert (refused.value.fix, refused.value.exit_code) == ("make it again", 2)
 
 
 def test_further_keys_and_complete_records_are_asked_for():

@@ -91,7 +91,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_state(ru
     options, told = run(), f"content_l1 loss is {value} at step 4; the state of step 3 is kept"
     with diverging(value), pytest.raises(UserError, match=told) as caught:
         train_generator(options)
-    assert "--resume and a lower --rate" in caught.value.mend
+    assert "--resume and a lower --rate" in caught.value.fix
     assert read_training_state(options.output.with_suffix(".state.pt"))["step"] == 3
     assert not options.output.exists()
 
@@ -130,7 +130,7 @@ def test_a_full_disk_ends_the_run_and_keeps_the_state_before(run, tmp_path, full
     before = (tmp_path / "t.state.pt").read_bytes()
     with full_disk(len(before) // 2), pytest.raises(UserError, match=r"cannot write .*t.state.pt") as caught:
         train_generator(run(resume=True))
-    assert "ulimit -f" in caught.value.mend
+    assert "ulimit -f" in caught.value.fix
     assert (tmp_path / "t.state.pt").read_bytes() == before
     assert not list(tmp_path.glob(".*"))
 

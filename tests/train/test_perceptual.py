@@ -58,8 +58,8 @@ def test_a_missing_file_is_a_message():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"features.17.weight": torch.zeros(512, 256, 3, 3)}, "has features.17, which VGG19 has not"),  # VGG16
-        ({"features.1.weight": torch.zeros(64)}, "has features.1, which VGG19 has not"),  # VGG19 with BatchNorm
+        ({"features.17.weight": torch.zeros(512, 256, 3, 3)}, "has features.17, which VGG19 does not have"),  # VGG16
+        ({"features.1.weight": torch.zeros(64)}, "has features.1, which VGG19 does not have"),  # VGG19 with BatchNorm
         ({"features.5.weight": torch.zeros(128, 64, 1, 1)}, r"features.5.weight is \[128, 64, 1, 1\], in VGG19"),
         ({"features.14.bias": None}, "has no features.14.bias"),
         ({"features.0.bias": torch.full((64,), float("nan"))}, "NaN or infinite"),
@@ -70,7 +70,7 @@ def test_weights_of_another_network_are_refused(tmp_path, vgg_weights, change, m
     torch.save(changed, tmp_path / "vgg19.pth")
     with pytest.raises(UserError, match=message) as caught:
         load_vgg(tmp_path / "vgg19.pth")
-    assert "torchvision" in caught.value.mend
+    assert "torchvision" in caught.value.fix
 
 
 def test_a_file_that_would_run_code_is_refused(tmp_path, capsys):

@@ -42,21 +42,21 @@ def refusal(output, *words):
 def test_the_refusal_names_the_step_and_both_commands(output):
     told = refusal(output, "distill", "--seed", "4")
     assert "at step 7" in told.message
-    go_on, anew = told.mend.splitlines()
-    assert go_on == "to go on: edgedeblur distill --seed 3 --resume"
-    assert anew.endswith(f"rm '{state_path(output)}' && edgedeblur distill --seed 4")
+    resume, start_over = told.fix.splitlines()
+    assert resume == "to resume: edgedeblur distill --seed 3 --resume"
+    assert start_over.endswith(f"rm '{state_path(output)}' && edgedeblur distill --seed 4")
 
 
 def test_from_another_folder_the_command_to_go_on_is_this_one(output, tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     told = refusal(output, "distill", "--seed", "4", "-o", str(output))
-    assert f"to go on: edgedeblur distill --seed 4 -o {shlex.quote(str(output))} --resume" in told.mend
+    assert f"to resume: edgedeblur distill --seed 4 -o {shlex.quote(str(output))} --resume" in told.fix
 
 
 def test_a_damaged_state_is_not_written_over_either(output):
     state_path(output).write_bytes(b"half a state")
-    assert "rm " in refusal(output, "train").mend
+    assert "rm " in refusal(output, "train").fix
 
 
 def test_the_state_of_a_finished_run_stops_nobody_and_can_be_gone_on_from(output):
@@ -97,7 +97,7 @@ def test_the_command_that_ctrl_c_prints_goes_on(distill, tmp_path, monkeypatch):
     again = distill("--seed", "5")
     assert again.exit_code == 1 and "would write over it" in again.stderr and state.read_bytes() == before
     for told in (stopped.stderr, again.stderr):
-        program, *printed = shlex.split(told.partition("to go on: ")[2].splitlines()[0])
+        program, *printed = shlex.split(told.partition("to resume: ")[2].splitlines()[0])
         assert program == "edgedeblur" and printed[-1] == "--resume" and "5" not in printed
     finished = CliRunner().invoke(cli, printed)
     assert finished.exit_code == 0 and "my student.safetensors" in finished.stdout, finished.stderr
@@ -115,7 +115,7 @@ def test_ctrl_c_in_the_last_step_is_not_lost(distill, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Reporter, "step", interrupted)
         stopped = distill()
-    assert stopped.exit_code == 130 and "to go on: edgedeblur distill" in stopped.stderr
+    assert stopped.exit_code == 130 and "to resume: edgedeblur distill" in stopped.stderr
     assert read_training_state(tmp_path / "my student.state.pt")["step"] == 3
     assert distill("--resume").exit_code == 0
 
@@ -126,7 +126,7 @@ def test_ctrl_c_before_anything_is_saved_says_so(distill, monkeypatch):
 
     monkeypatch.setattr("edgedeblur.distill.distillation.load_generator", interrupt)
     stopped = distill()
-    assert stopped.exit_code == 130 and "nothing to go on from" in stopped.stderr and "--resume" not in stopped.stderr
+    assert stopped.exit_code == 130 and "nothing to resume from" in stopped.stderr and "--resume" not in stopped.stderr
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_the_training(distill, tmp_path, monkeypatch):

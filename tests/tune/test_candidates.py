@@ -30,7 +30,7 @@ def on_trial(network, index: int, target, height: int, width: int, seed: int = 0
 
 
 def some(trial, target, count: int, seed: int = 0):
-    """Schedules from all over the space, the rule's first."""
+    """Schedules from all over the space, the default schedule first."""
     space = schedule_space(trial.layer, trial.isa, target.threads)
     drawn = np.random.default_rng(seed).permutation(len(space) - 1)[: count - 1] + 1
     return [space[0], *(space[i] for i in drawn)]
@@ -84,7 +84,7 @@ def test_a_single_wrong_byte_is_found_and_the_candidate_is_not_timed(tmp_path):
 
 
 def test_candidates_take_turns_and_the_hopeless_get_fewer_rounds(tmp_path, monkeypatch):
-    """With a limit of one time the best of the first rounds, all but that one and the rule's are hopeless anywhere."""
+    """With a limit of one time the best of the first rounds, all but that one and the default are hopeless anywhere."""
     monkeypatch.setattr("edgedeblur.tune.measure.HOPELESS", 1.0)
     trial = on_trial(random_network(tiny_spec()), 1, HERE, 512, 512)
     timed = measure_with(run_here(), trial, HERE, tmp_path)(some(trial, HERE, 4), 20)

@@ -1,4 +1,4 @@
-"""The doctor finds what is there and says how to mend what is not."""
+"""The doctor finds what is there and says how to fix what is not."""
 
 import sys
 
@@ -9,7 +9,7 @@ from edgedeblur.workflow import doctor
 
 
 @pytest.mark.parametrize(
-    ("text", "status", "mend"),
+    ("text", "status", "fix"),
     [
         ("numpy>=1.26", "ok", None),
         ("numpy<1", "missing", "pip install 'numpy<1'"),
@@ -17,20 +17,20 @@ from edgedeblur.workflow import doctor
         ("numpy<1; extra == 'peers'", "optional", "only for bench --against: pip install 'edgedeblur[peers]'"),
     ],
 )
-def test_a_package_is_held_against_its_declared_range(text, status, mend):
+def test_a_package_is_held_against_its_declared_range(text, status, fix):
     check = doctor.check_requirement(Requirement(text))
-    assert (check.status, check.mend) == (status, mend)
+    assert (check.status, check.fix) == (status, fix)
 
 
 def test_the_ffi_version_that_crashes_tvm_is_found(monkeypatch):
     monkeypatch.setattr(doctor, "version_of", lambda name: "0.1.15.post1" if name == "apache-tvm-ffi" else "9")
     found = {check.name: check for check in doctor.check_requirements()}["apache-tvm-ffi"]
-    assert found.status == "missing" and "0.1.15.post1, outside" in found.found and "<0.1.15" in found.mend
+    assert found.status == "missing" and "0.1.15.post1, outside" in found.found and "<0.1.15" in found.fix
 
 
 def test_a_tool_that_is_not_there_is_optional_and_named_with_its_package():
     check = doctor.check_tool("no-such-tool", "--version", "phones", "apt-get install it")
-    assert check.status == "optional" and check.mend == "only for phones: apt-get install it"
+    assert check.status == "optional" and check.fix == "only for phones: apt-get install it"
 
 
 def test_the_adb_in_the_path_goes_before_the_one_that_adbutils_brings(tmp_path, monkeypatch):
@@ -45,7 +45,7 @@ def test_the_adb_in_the_path_goes_before_the_one_that_adbutils_brings(tmp_path, 
 def test_without_adbutils_there_are_no_phones(monkeypatch):
     monkeypatch.setitem(sys.modules, "adbutils", None)
     check = doctor.check_adb()
-    assert check.status == "optional" and check.mend == "only for phones: pip install 'edgedeblur[adb]'"
+    assert check.status == "optional" and check.fix == "only for phones: pip install 'edgedeblur[adb]'"
 
 
 @pytest.mark.parametrize("has_toolchain", [False, True])

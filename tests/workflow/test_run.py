@@ -1,4 +1,4 @@
-"""`run` goes the whole way once, keeps what is finished, redoes what changed, and goes on where it was interrupted."""
+"""`run` goes the whole way once, keeps what is finished, redoes what changed, and resumes where it was interrupted."""
 
 import dataclasses
 import json
@@ -76,7 +76,7 @@ def light(work):
 
 def steps_done(result):
     lines = [line.split("] ")[1] for line in result.stderr.splitlines() if line.startswith("[")]
-    return [line.removesuffix(": goes on") for line in lines if "kept" not in line]
+    return [line.removesuffix(": resumed") for line in lines if "kept" not in line]
 
 
 def test_the_whole_way_leaves_every_file_and_a_report_with_quality(work):
@@ -159,7 +159,7 @@ def test_the_state_of_a_finished_run_with_other_options_does_not_stop_a_new_one(
 
     light.call(distill=killed_once)
     result = light.run()
-    assert result.exit_code == 130 and "nothing to go on from" in result.stderr
+    assert result.exit_code == 130 and "nothing to resume from" in result.stderr
     assert light.steps_done() == STEPS and seen == [False, True, False]
 
 
@@ -177,7 +177,7 @@ def test_an_interrupted_distillation_goes_on_from_its_saved_state(light):
         options.output.with_suffix(".state.pt").parent.mkdir(exist_ok=True)
         options.output.with_suffix(".state.pt").write_bytes(b"state")
         if len(resumed) < 3:
-            raise UserError("stopped at step 5", "the same command with --resume goes on", exit_code=130)
+            raise UserError("stopped at step 5", "the same command with --resume resumes", exit_code=130)
         write_student(options.output)
 
     light.call(distill=interrupted)
@@ -195,7 +195,7 @@ def test_an_interruption_later_keeps_the_steps_before_it(light):
     result = light.run()
     assert (
         result.exit_code == 130
-        and "what is finished is kept; to go on: edgedeblur run --teacher teacher.safetensors" in result.stderr
+        and "what is finished is kept; to resume: edgedeblur run --teacher teacher.safetensors" in result.stderr
     )
     light.call(bench=bench_nothing)
     assert light.steps_done() == ["bench"]

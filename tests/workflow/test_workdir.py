@@ -37,4 +37,4 @@ def test_the_artefact_is_the_one_given_the_targets_or_the_one_compiled_last(tmp_
 def test_what_is_missing_comes_with_the_command_that_makes_it(tmp_path, need, command):
     with pytest.raises(UserError, match=str(tmp_path)) as raised:
         need(WorkDir(tmp_path))
-    assert raised.value.mend.endswith(command)
+    assert raised.value.fix.endswith(command)

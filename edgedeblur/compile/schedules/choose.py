@@ -1,4 +1,4 @@
-"""Which schedule each layer gets: a tuned one from the first database that has it, else the rule's."""
+"""Which schedule each layer gets: a tuned one from the first database that has it, else the default schedule."""
 
 import dataclasses
 import math
@@ -22,9 +22,8 @@ class Chosen:
     """A layer's schedule and where it is from.
 
     source: "tuned": a database's, for this shape, instruction set and number of threads. "adapted": tuned for another
-        number of threads; its inner loops, and the rule's strips. "default": the rule's, as nothing is known of the
-        shape. "fallback": the rule's, as what a database has does not fit.
-        A tuned schedule is the rule's where none was faster.
+        number of threads; its inner loops, and the default strips. "default": no database has the shape. "fallback":
+        the default, as the one in the database does not fit. A tuned schedule is the default one where none was faster.
     note: what measured it, or why it does not fit; empty for "default".
     """
 

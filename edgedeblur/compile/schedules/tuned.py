@@ -2,7 +2,7 @@
 
 A database is a TOML file (docs/tuning.md) named after LLVM's cpu: targets/tuned/x86-64-v4.toml ships, and a work
 directory may hold one of its own. A file that cannot be read is an error; an entry that this version cannot use is a
-note, and its layer gets the rule's schedule.
+note, and its layer gets the default schedule.
 """
 
 from dataclasses import dataclass, fields
@@ -47,11 +47,11 @@ class TunedLayer:
     """One entry of a database.
 
     isa, threads: what it was tuned for.
-    schedule: None where none was faster than the rule's, so that a better rule is not held back by an old database, and
+    schedule: None where none was faster than the default, so that an old database does not hold back a better rule, and
         where this version has no such schedule; `unfit` then says why.
     provenance: "measured" in milliseconds of a clock, or "estimated" from the machine code.
     measured_by: the processor or phone, or the model that estimated.
-    default_ms, tuned_ms: the rule's schedule and this one, side by side in one run.
+    default_ms, tuned_ms: the default schedule and this one, side by side in one run.
     trials: schedules that were tried. created: RFC 3339.
     """
 

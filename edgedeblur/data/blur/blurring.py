@@ -52,8 +52,8 @@ def blur_image(sharp: np.ndarray, recipe: BlurRecipe, rng: np.random.Generator) 
 def blur_and_record(
     sharp: np.ndarray, recipe: BlurRecipe, rng: np.random.Generator, shake: Shake | None = None
 ) -> MadePair:
-    """As `blur_image`, with the sharp image, into which `scene` may have put a thing, and what was drawn: the model,
-    one of KINDS, and its parameters, as JSON values.
+    """As `blur_image`, with the sharp image, into which `scene` may have put a foreground, and what was drawn: the
+    model, one of KINDS, and its parameters, as JSON values.
 
     Args:
         shake: what `recorded` draws from; None for the model that ships.

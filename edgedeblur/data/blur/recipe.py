@@ -19,7 +19,7 @@ class BlurRecipe:
     still_share: share of pairs left sharp, so that the network learns to do no harm.
     shake_share, linear_share, turn_share: camera shake, straight motion, and shake with a turning camera, whose blur
         differs over the image. defocus_share: lens out of focus. object_share: part of the image moves.
-    scene_share: a moving camera and depth, and mostly a thing in front that moves its own way (`data.scene`).
+    scene_share: a moving camera and depth, and mostly a foreground that moves separately (`data.scene`).
     min_length, max_length: length of the path; drawn between them with density falling as 1/sqrt(length).
     max_acceleration, max_jerk: of straight motion, see `trajectory.linear_path`. With the first at 1 it may begin from
         rest, and it bends; with the second too, twice and in two directions.

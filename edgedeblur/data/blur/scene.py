@@ -1,4 +1,4 @@
-"""A scene in depth: the nearer, the more a camera's motion smears it, and a thing in front that moves its own way.
+"""A scene in depth: the nearer, the more a camera's motion smears it, and a foreground that moves separately.
 
 What a handheld video of a street shows and one kernel for the whole picture cannot: blur that changes over the image,
 and borders where two kinds of blur meet. Layers of one motion each, put together exposure by exposure in linear light
@@ -15,7 +15,7 @@ import numpy as np
 from edgedeblur.data.blur.object_motion import ObjectShape, draw_shape, shape_mask
 
 MAX_TILT = 0.8  # how far a camera's motion differs across the picture, as a share of it at the centre
-THING_SHARE = 0.75  # of scenes with a moving thing
+FOREGROUND_SHARE = 0.75  # of scenes with a moving foreground
 TURNING_SHARE = 0.3  # of scenes in which the camera turns too
 
 
@@ -23,14 +23,14 @@ TURNING_SHARE = 0.3  # of scenes in which the camera turns too
 class Scene:
     """camera: float64 [K, 2], where the background has moved to at each exposure, in pixels (x, y) at the centre of the
     picture. tilt: (x, y), the share of it that is added per pixel from the centre. degrees: how far the camera turns
-    about `centre` (x, y) from the first exposure to the last. thing: float64 [K, 2], the same for the thing in front
+    about `centre` (x, y) from the first exposure to the last. foreground: float64 [K, 2], the same for the foreground
     whose outline is `shape`; None without one. The middle exposure is the sharp picture: nothing has moved."""
 
     camera: np.ndarray
     tilt: tuple[float, float]
     degrees: float
     centre: tuple[float, float]
-    thing: np.ndarray | None = None
+    foreground: np.ndarray | None = None
     shape: ObjectShape | None = None
 
 
@@ -44,20 +44,20 @@ def draw_scene(
     """A scene for a picture of `size` (height, width).
 
     Args:
-        paths: of the camera and of the thing, [K, 2] each.
-        objects: the thing's radius, from and to, as shares of the shorter side.
+        paths: of the camera and of the foreground, [K, 2] each.
+        objects: the foreground's radius, from and to, as shares of the shorter side.
     """
     height, width = size
     direction, steep = rng.uniform(0, 2 * math.pi), rng.uniform(0, MAX_TILT) / (min(size) / 2)
     degrees = rng.uniform(-1, 1) * max_turn_degrees if rng.random() < TURNING_SHARE else 0.0
     centre = (width * rng.uniform(-0.5, 1.5), height * rng.uniform(-0.5, 1.5))
-    shape = draw_shape(rng, height, width, objects) if rng.random() < THING_SHARE else None
+    shape = draw_shape(rng, height, width, objects) if rng.random() < FOREGROUND_SHARE else None
     tilt = (steep * math.cos(direction), steep * math.sin(direction))
     return Scene(paths[0] * rng.random(), tilt, degrees, centre, None if shape is None else paths[1], shape)
 
 
 def assemble(scene: Scene, light: np.ndarray) -> np.ndarray:
-    """The sharp picture: float32 [H, W, 3] light with the thing in front, which is the picture upside down."""
+    """The sharp picture: float32 [H, W, 3] light with the foreground, which is the picture upside down."""
     if scene.shape is None:
         return light
     mask = shape_mask(scene.shape, *light.shape[:2])[..., None]
@@ -66,15 +66,15 @@ def assemble(scene: Scene, light: np.ndarray) -> np.ndarray:
 
 def expose_scene(scene: Scene, light: np.ndarray) -> np.ndarray:
     """The mean of the exposures of what `assemble` puts together of the same float32 [H, W, 3] light."""
-    thing = None
+    foreground = None
     if scene.shape is not None:
         mask = shape_mask(scene.shape, *light.shape[:2])
-        thing = np.dstack([light[::-1, ::-1], mask])
+        foreground = np.dstack([light[::-1, ::-1], mask])
     total = np.zeros_like(light)
     for exposure in range(len(scene.camera)):
         frame = _moved(light, *background_shift(scene, exposure, *light.shape[:2]))
-        if thing is not None:
-            near = _moved(thing, *scene.thing[exposure])
+        if foreground is not None:
+            near = _moved(foreground, *scene.foreground[exposure])
             frame = near[..., 3:] * near[..., :3] + (1 - near[..., 3:]) * frame
         total += frame
     return total / len(scene.camera)

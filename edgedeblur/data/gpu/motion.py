@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from edgedeblur.data.blur.blurring import KINDS, OPEN_SHUTTER, SLIGHT, VIDEO_FRAMES, BlurRecipe
 from edgedeblur.data.blur.object_motion import LEAST_ASPECT, WAVES
-from edgedeblur.data.blur.scene import MAX_TILT, THING_SHARE, TURNING_SHARE
+from edgedeblur.data.blur.scene import FOREGROUND_SHARE, MAX_TILT, TURNING_SHARE
 from edgedeblur.data.blur.trajectory import JERK, STEPS, shake_path
 from edgedeblur.data.gpu.recorded import RecordedBank, mapped
 
@@ -24,14 +24,15 @@ _PATHS = 4096  # shaken paths, drawn once and used at any rotation
 
 @dataclass(frozen=True)
 class Motions:
-    """What moves in N pictures; the fields of `data.scene.Scene` with N in front. count: [N] exposures. camera, thing:
-    [N, K, 2], of which the first `count` count. outline: [N, 4 + 2 * waves]: the thing's centre (x, y), radius, aspect,
-    depths and phases of its outline; edge: [N]. A radius of 0 is no thing. maps: [N, K, 3, 3], of `recorded` motion,
+    """What moves in N pictures; the fields of `data.scene.Scene` with N in front. count: [N] exposures.
+    camera, foreground: [N, K, 2], of which the first `count` count. outline: [N, 4 + 2 * waves]: the foreground's
+    centre (x, y), radius, aspect, depths and phases of its outline; edge: [N]. A radius of 0 means no foreground. maps:
+    [N, K, 3, 3], of `recorded` motion,
     which has nothing else (`data.recorded.RecordedMotion`); identities for the rest."""
 
     count: np.ndarray
     camera: np.ndarray
-    thing: np.ndarray
+    foreground: np.ndarray
     tilt: np.ndarray
     degrees: np.ndarray
     centre: np.ndarray
@@ -86,11 +87,11 @@ def draw_motions(
     straight = (kind == "linear") | (scene & (rng.random(count) < 0.5))
     camera = _paths(rng, recipe, bank, exposures, straight)
     camera[scene] *= rng.random((scene.sum(), 1, 1))
-    thing = _paths(rng, recipe, bank, exposures, rng.random(count) < 0.5)
+    foreground = _paths(rng, recipe, bank, exposures, rng.random(count) < 0.5)
     direction, steep = rng.uniform(0, 2 * math.pi, count), rng.uniform(0, MAX_TILT, count) / (size / 2)
     turning = turn | (scene & (rng.random(count) < TURNING_SHARE))
     outline = _outlines(rng, recipe, size, count)
-    outline[:, 2] *= scene & (rng.random(count) < THING_SHARE)
+    outline[:, 2] *= scene & (rng.random(count) < FOREGROUND_SHARE)
     maps = np.tile(np.eye(3, dtype=np.float32), (count, OPEN_SHUTTER, 1, 1))
     if (held := kind == "recorded").any():
         exposures[held], maps[held] = recorded.draw(rng, held.sum())
@@ -98,7 +99,7 @@ def draw_motions(
     return Motions(
         count=exposures,
         camera=camera,
-        thing=thing,
+        foreground=foreground,
         tilt=np.stack([np.cos(direction), np.sin(direction)], axis=1) * (steep * scene)[:, None],
         degrees=rng.uniform(-1, 1, count) * recipe.max_turn_degrees * turning,
         centre=size * rng.uniform(-0.5, 1.5, (count, 2)),
@@ -175,16 +176,16 @@ def expose(light: Tensor, motions: Motions, margin: int = 0) -> Tensor:
 def _exposed(light: Tensor, motions: Motions, whole: tuple[slice, slice]) -> Tensor:
     """Pictures in the order of falling numbers of exposures, all of them recorded, bent or neither."""
     device, pixels = light.device, _pixels(*light.shape[2:], light.device)[whole]
-    camera, thing, tilt, degrees, centre, maps = (
+    camera, foreground, tilt, degrees, centre, maps = (
         torch.from_numpy(values.astype(np.float32)).to(device)
-        for values in (motions.camera, motions.thing, motions.tilt, motions.degrees, motions.centre, motions.maps)
+        for values in (motions.camera, motions.foreground, motions.tilt, motions.degrees, motions.centre, motions.maps)
     )
     recorded = bool(motions.recorded.any())
     bent = bool(motions.tilt.any() or motions.degrees.any())
     middle = (light.shape[3] - 1) / 2, (light.shape[2] - 1) / 2
     moving = np.flatnonzero(motions.outline[:, 2] > 0)
     front = torch.from_numpy(moving).to(device)
-    things = torch.cat([light[front].flip(2, 3), masks(motions.take(moving), *light.shape[2:], device)], 1)
+    foregrounds = torch.cat([light[front].flip(2, 3), masks(motions.take(moving), *light.shape[2:], device)], 1)
     total = torch.zeros_like(light[:, :, *whole])
     for exposure in range(motions.count.max()):
         active = int((motions.count > exposure).sum())
@@ -198,19 +199,19 @@ def _exposed(light: Tensor, motions: Motions, whole: tuple[slice, slice]) -> Ten
         count = int((moving < active).sum())
         if count:
             which = front[:count]
-            ahead = sample(things[:count], pixels - thing[which, exposure, None, None])
+            ahead = sample(foregrounds[:count], pixels - foreground[which, exposure, None, None])
             frame[which] = torch.lerp(frame[which], ahead[:, :3], ahead[:, 3:])
         total[:active] += frame
     return total / torch.from_numpy(motions.count.astype(np.float32)).to(device)[:, None, None, None]
 
 
 def assemble_all(light: Tensor, motions: Motions) -> Tensor:
-    """The sharp pictures of the same light, with the things in front (`scene.assemble`)."""
+    """The sharp pictures of the same light, with their foregrounds (`scene.assemble`)."""
     return torch.lerp(light, light.flip(2, 3), masks(motions, *light.shape[2:], light.device))
 
 
 def masks(motions: Motions, height: int, width: int, device: torch.device) -> Tensor:
-    """float32 [N, 1, H, W], as `object_motion.shape_mask`; zeros where there is no thing."""
+    """float32 [N, 1, H, W], as `object_motion.shape_mask`; zeros where there is none."""
     outline = torch.from_numpy(motions.outline.astype(np.float32)).to(device)
     edge = torch.from_numpy(motions.edge.astype(np.float32)).to(device)[:, None, None]
     centre_x, centre_y, radius, aspect = (outline[:, place, None, None] for place in range(4))

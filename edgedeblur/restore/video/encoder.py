@@ -44,9 +44,9 @@ def encoding(source: Path, path: Path, rate: float, height: int, width: int) -> 
             if child.wait() != 0:
                 raise child.failure()
         except ChildFailed as failure:
-            mend = f"choose an {'.avi' if suffix != '.avi' else '.mp4'} file"
+            fix = f"choose an {'.avi' if suffix != '.avi' else '.mp4'} file"
             reason = "" if failure.status == _NOT_OPENED else f": its FFmpeg {failure}"
-            raise UserError(told + reason, mend) from None
+            raise UserError(told + reason, fix) from None
 
 
 def _encode(path: Path, rate: float, height: int, width: int, pipe: int) -> int:

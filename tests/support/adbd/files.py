@@ -94,7 +94,7 @@ def _described(kind: bytes, found: os.stat_result) -> bytes:
 
 
 def _take(stream: Stream, path: Path, mode: int, reserve: Callable[[int], bool]) -> None:
-    """As adbd: makes folders, and after a refusal reads the rest and drops it; a file broken off is removed."""
+    """As adbd: makes folders, and after a refusal reads the rest and drops it; a file interrupted is removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     whole = refused = False
     try:
