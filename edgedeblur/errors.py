@@ -35,3 +35,6 @@ class UserError(Exception):
         self.message = message
         self.fix = fix
         self.exit_code = exit_code
+
+    def __str__(self) -> str:
+        return self.message if self.fix is None else f"{self.message}\n  {self.fix}"
