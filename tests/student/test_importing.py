@@ -143,7 +143,7 @@ class One(nn.Module):
     {
         "padding of (0, 0)": One(lambda y, image: F.pad(y, (1, 1, 1, 1)) + image, padding=0),
         "a dilation of (2, 2)": One(lambda y, image: y + image, padding=2, dilation=2),
-        "a clamp to 0.0, 6.0": One(lambda y, image: F.relu6(y) + image),
+        "a clamp to 0.0, 6.0": One(lambda y, image: y.clamp(0, 6) + image),
         "clamp to [0, 1] that is not": One(lambda y, image: y + image.clamp(0, 1)),
         "two activations": One(lambda y, image: y * image),
         "ReLU is fused": One(lambda y, image: y + F.relu(image)),

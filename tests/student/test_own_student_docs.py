@@ -23,6 +23,7 @@ def files(tmp_path, monkeypatch) -> Path:
     for name, text in found:
         (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     yield tmp_path
     sys.modules.pop("mine", None)
 

@@ -27,6 +27,7 @@ from edgedeblur.student.module import Student
 from edgedeblur.student.spec import StudentSpec, deepest_layer, smallest_multiple
 from edgedeblur.student.table import require_small
 
+_ACTIVATIONS = {"input", "other"}  # arguments that may depend on the image
 _TOLERANCE = 1e-3  # of the largest magnitude of the output; folding rounds in float32
 
 
@@ -98,9 +99,12 @@ def _read_node(node: Node, values: dict[str, Value | Gate], layers: Layers) -> V
         inspect.signature(reader).bind(layers, node, **arguments)
     except TypeError:
         raise NotTakenError(f"with the arguments {', '.join(arguments)}") from None
+    computed = [key for key, value in arguments.items() if isinstance(value, Value | Gate) and key not in _ACTIVATIONS]
+    if computed:
+        raise NotTakenError(f"its {computed[0]} is computed from the image", "a parameter or a constant")
     try:
         return reader(layers, node, **arguments)
-    except (ValueError, RuntimeError, IndexError) as error:  # NumPy's and torch's, of shapes that do not fit
+    except (ValueError, TypeError, RuntimeError, IndexError) as error:  # NumPy's and torch's, of what does not fit
         raise NotTakenError(f"it does not fit together: {' '.join(str(error).split())[:80]}") from error
 
 

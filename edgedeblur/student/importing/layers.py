@@ -12,6 +12,7 @@ from edgedeblur.student.importing.refusals import NotTakenError, Refusal
 from edgedeblur.student.importing.values import Gate, Kernel, Term, Value, depth_to_space_of, tensor
 from edgedeblur.student.spec import IMAGE, ConvSpec
 
+_UNKNOWN = " not taken: "  # begins the name of what a node that is not taken would have made; no layer's name does
 _LONGEST_NAME = 56  # of 64, so that a number has room behind it
 
 
@@ -43,8 +44,11 @@ class Layers:
     def refuse(self, node: Node, error: NotTakenError) -> Value:
         """Note a row; reading goes on with a tensor of the node's shape, so that all rows are found at once."""
         self.rows.append(Refusal(node, error.why, error.instead))
+        return self._unknown(node)
+
+    def _unknown(self, node: Node) -> Value:
         shape = (node.shape[1], *node.shape[2:]) if len(node.shape) == 4 else (int(np.prod(node.shape)), 1, 1)
-        name = f" {len(self.rows)} {node.id}"
+        name = f"{_UNKNOWN}{node.id}"
         self._shapes[name] = shape
         return self.tensor(name)
 
@@ -55,6 +59,8 @@ class Layers:
         try:
             return self.tensor(self._emit(value))
         except NotTakenError as error:
+            if any(term.source.startswith(_UNKNOWN) for term in value.terms):
+                return self._unknown(value.node)  # it may well be taken once what it reads is
             return self.refuse(value.node, error)
 
     def _emit(self, value: Value) -> str:

@@ -89,8 +89,8 @@ def _constants(program: torch.export.ExportedProgram) -> tuple[dict[str, Tensor]
 
 def _read(node: torch.fx.Node, nodes: list[Node], constants: dict[str, Tensor], places: dict[str, str]) -> None:
     """One node of torch's graph: a constant where it depends on constants alone."""
-    inputs = node.all_input_nodes
-    if inputs and all(each.name in constants for each in inputs):
+    random = torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
+    if not random and all(each.name in constants for each in node.all_input_nodes):
         args, kwargs = torch.fx.map_arg((node.args, node.kwargs), lambda each: constants[each.name])
         with torch.no_grad():
             result = node.target(*args, **kwargs)
