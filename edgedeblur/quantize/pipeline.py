@@ -56,7 +56,28 @@ def quantise_student(
     progress: Progress = silent,
     log: Log = unheard,
 ) -> QuantisedNetwork:
-    """The int8 network of a float student.
+    """The int8 network of a float student; arguments and errors as `quantise`."""
+    return quantise(student, images, options, provenance, progress, log).network
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """An int8 network and the float student that it was folded from: the given one, equalised if the recipe says so,
+    whose tensors are in the same units as the network's."""
+
+    network: QuantisedNetwork
+    student: Student
+
+
+def quantise(
+    student: Student,
+    images: Sequence[np.ndarray],
+    options: QuantiseOptions = QuantiseOptions(),
+    provenance: dict[str, Any] | None = None,
+    progress: Progress = silent,
+    log: Log = unheard,
+) -> Quantised:
+    """The int8 network of a float student, and the student in the network's units.
 
     Args:
         images: blurred calibration images, uint8 [H, W, 3] RGB, of any sizes from one `spec.multiple` up.
@@ -71,7 +92,8 @@ def quantise_student(
     rounded = _nearest_to_float(work, options) if options.observer == AUTO else _rounded(work, options)
     network = _finetuned(work, rounded, options) if options.finetune_steps else rounded.network
     made_by = {"calibration_images": len(images), "edgedeblur_version": __version__}
-    return dataclasses.replace(network, provenance={**(provenance or {}), **made_by})
+    network = dataclasses.replace(network, provenance={**(provenance or {}), **made_by})
+    return Quantised(network, rounded.student)
 
 
 @dataclass(frozen=True)
