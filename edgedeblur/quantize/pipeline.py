@@ -62,8 +62,8 @@ def quantise_student(
 
 @dataclass(frozen=True)
 class Quantised:
-    """An int8 network and the float student that it was folded from: the given one, equalised if the recipe says so,
-    whose tensors are in the same units as the network's."""
+    """An int8 network and the given float student in its units: each channel multiplied as equalisation and fine-tuning
+    multiplied it, which changes no image."""
 
     network: QuantisedNetwork
     student: Student
@@ -90,10 +90,12 @@ def quantise(
     """
     work = _Work(student, images, progress, log)
     rounded = _nearest_to_float(work, options) if options.observer == AUTO else _rounded(work, options)
-    network = _finetuned(work, rounded, options) if options.finetune_steps else rounded.network
+    made = Quantised(rounded.network, rounded.student)
+    if options.finetune_steps:
+        made = _finetuned(work, made, options)
     made_by = {"calibration_images": len(images), "edgedeblur_version": __version__}
-    network = dataclasses.replace(network, provenance={**(provenance or {}), **made_by})
-    return Quantised(network, rounded.student)
+    network = dataclasses.replace(made.network, provenance={**(provenance or {}), **made_by})
+    return Quantised(network, made.student)
 
 
 @dataclass(frozen=True)
@@ -171,21 +173,21 @@ def _nearest_to_float(work: _Work, options: QuantiseOptions) -> _Rounded:
     return found[best]
 
 
-def _finetuned(work: _Work, rounded: _Rounded, options: QuantiseOptions) -> QuantisedNetwork:
+def _finetuned(work: _Work, made: Quantised, options: QuantiseOptions) -> Quantised:
     """The fine-tuned network; the given one where that is nearer to the student or an accumulator could overflow."""
-    network = rounded.network
-    tuned = finetune_network(rounded.student, network, work.images, options.finetune_steps, options.seed, work.progress)
-    tuned = dataclasses.replace(tuned, recipe={**network.recipe, "finetune_steps": options.finetune_steps})
+    network, steps = made.network, options.finetune_steps
+    tuned, student = finetune_network(made.student, network, work.images, steps, options.seed, work.progress)
+    tuned = dataclasses.replace(tuned, recipe={**network.recipe, "finetune_steps": steps})
     try:
         check_network(tuned)
     except UserError as error:
         work.log(f"fine-tuning is not kept: {error.message}")
-        return network
+        return made
     before, after = _closeness([network, tuned], work)
     kept = after > before
     gained = f"int8 against float {before:.2f} dB before, {after:.2f} dB after; {'kept' if kept else 'not kept'}"
-    work.log(f"fine-tuning, {options.finetune_steps} steps: {gained}")
-    return tuned if kept else network
+    work.log(f"fine-tuning, {steps} steps: {gained}")
+    return Quantised(tuned, student) if kept else made
 
 
 def _closeness(networks: Sequence[QuantisedNetwork], work: _Work) -> list[float]:

@@ -61,7 +61,7 @@ def rank_layers(
     """Every layer and gate, the dearest first: by `lost_db`, or by `to_float_db` where no sharp pictures are known.
 
     Args:
-        student: what `network` was folded from, equalised if it was.
+        student: float, in the network's units (`pipeline.Quantised`).
         blurred, sharp: held-back pictures, uint8 [H, W, 3] RGB, cropped at the centre as for calibration.
 
     Raises:
