@@ -30,6 +30,13 @@ _BOUND_NOT_KEPT = 3  # as a failed verdict of `bench`
 )
 @click.option("--percentile", type=float, default=99.99, show_default=True, help="For the observer of that name.")
 @click.option("--bias-correction/--no-bias-correction", default=True, show_default=True)
+@click.option(
+    "--export-room/--no-export-room",
+    default=True,
+    show_default=True,
+    help="Leave room in int8 for what other runtimes round before they add; without it int8 costs less, and exported "
+    "networks differ from edgedeblur's where that room is missing.",
+)
 @options.finetune_steps
 @click.option("--sensitivity", is_flag=True, help="Rank the layers by the dB lost when only that one is int8.")
 @click.option(
@@ -57,6 +64,7 @@ def command(
     observer: str,
     percentile: float,
     bias_correction: bool,
+    export_room: bool,
     finetune_steps: int,
     sensitivity: bool,
     halves: int,
@@ -78,7 +86,12 @@ def command(
 
     source, destination = workdir.need_student(student), output or workdir.quantised
     recipe = QuantiseOptions(
-        observer, percentile, bias_correction=bias_correction, finetune_steps=finetune_steps, seed=seed
+        observer,
+        percentile,
+        bias_correction=bias_correction,
+        finetune_steps=finetune_steps,
+        export_room=export_room,
+        seed=seed,
     )
     asked = Asked(sensitivity, halves, max_drop)
     plot = destination.with_name(workdir.sensitivity.name)

@@ -44,6 +44,7 @@ def finetune_network(
     steps: int,
     seed: int = 0,
     progress: Progress = silent,
+    export_room: bool = True,
 ) -> tuple[QuantisedNetwork, Student]:
     """The network with other integers and scales, nearer to the float student; and the float student in its units.
 
@@ -51,11 +52,12 @@ def finetune_network(
         student: what `network` was folded from, equalised if it was.
         images: blurred, uint8 [H, W, 3] RGB, of any sizes from one `spec.multiple` up.
         steps: updates, each on 4 crops of up to 128x128 of the images. seed: of the crops.
+        export_room: keep the room that decide.py leaves for a convolution before its residual is added.
 
     Raises:
         UserError: images of another type, or too small.
     """
-    simulated = SimulatedNetwork(student, network)
+    simulated = SimulatedNetwork(student, network, export_room)
     optimiser = torch.optim.Adam(
         [
             {"params": [*simulated.weights.values(), *simulated.biases.values()], "lr": _RATE},
@@ -90,7 +92,8 @@ class SimulatedNetwork:
     images. Values are in the student's units throughout: what is multiplied is divided again after rounding.
     """
 
-    def __init__(self, student: Student, network: QuantisedNetwork):
+    def __init__(self, student: Student, network: QuantisedNetwork, export_room: bool = True):
+        self._export_room = export_room
         self.spec, self._tensors, self._layers = student.spec, network.tensors, {}
         self._student = copy.deepcopy(student).requires_grad_(False)
         self.weights: dict[str, Tensor] = {}
@@ -138,8 +141,10 @@ class SimulatedNetwork:
         if layer.gate is not None:
             convolved = convolved * self._gate(layer.name, tensors[layer.gate])
         result = _rounded(depth_to_space(convolved, layer.depth_to_space) / scale)
-        if layer.residual is not None:  # other runtimes need room for the convolution alone (decide.py)
-            result = result.clamp(-_MOST, _MOST) + _rounded(tensors[layer.residual] / scale)
+        if layer.residual is not None:
+            if self._export_room:  # other runtimes quantise the convolution alone (decide.py)
+                result = result.clamp(-_MOST, _MOST)
+            result = result + _rounded(tensors[layer.residual] / scale)
         low = max(-128, zero_point) if layer.relu else -128
         return result.clamp(low - zero_point, 127 - zero_point) * scale
 

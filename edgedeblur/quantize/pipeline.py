@@ -37,6 +37,8 @@ class QuantiseOptions:
         do.
     bias_correction: take the mean shift of every channel out through its bias; see correct.py.
     finetune_steps: updates of weights and scales with their rounding in place; see finetune.py. 0 is none.
+    export_room: where a residual is added, leave room in int8 for the convolution alone, so that exported networks give
+        the same bytes; see decide.py. Without it int8 is nearer to float.
     seed: of what fine-tuning looks at, and of the blur of the default photographs.
     """
 
@@ -45,6 +47,7 @@ class QuantiseOptions:
     equalise: bool | None = None
     bias_correction: bool = True
     finetune_steps: int = 0
+    export_room: bool = True
     seed: int = 0
 
 
@@ -135,7 +138,7 @@ def _rounded(work: _Work, options: QuantiseOptions, known: _Rounded | None = Non
         if options.equalise:
             student = equalise_student(student, collect_channel_maxima(student, work.seen("equalise")))
         seen = collect_statistics(student, work.seen("observe"))
-    tensors = decide_tensors(student.spec, seen, options.observer, options.percentile)
+    tensors = decide_tensors(student.spec, seen, options.observer, options.percentile, options.export_room)
     if options.bias_correction:
         cropped = crop_images(work.images, student.spec.multiple)
         network = fold_network_corrected(student, tensors, seen, cropped, work.progress)
@@ -176,7 +179,9 @@ def _nearest_to_float(work: _Work, options: QuantiseOptions) -> _Rounded:
 def _finetuned(work: _Work, made: Quantised, options: QuantiseOptions) -> Quantised:
     """The fine-tuned network; the given one where that is nearer to the student or an accumulator could overflow."""
     network, steps = made.network, options.finetune_steps
-    tuned, student = finetune_network(made.student, network, work.images, steps, options.seed, work.progress)
+    tuned, student = finetune_network(
+        made.student, network, work.images, steps, options.seed, work.progress, options.export_room
+    )
     tuned = dataclasses.replace(tuned, recipe={**network.recipe, "finetune_steps": steps})
     try:
         check_network(tuned)
@@ -208,6 +213,8 @@ def _recipe(options: QuantiseOptions) -> dict[str, Any]:
         "equalise": options.equalise,
         "bias_correction": options.bias_correction,
     }
+    if not options.export_room:
+        recipe["export_room"] = False
     if options.observer == "percentile":
         recipe["percentile"] = options.percentile
     return recipe

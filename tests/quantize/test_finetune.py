@@ -1,5 +1,6 @@
 """Fine-tuning with rounding in place brings the int8 network nearer to the float student."""
 
+import copy
 import dataclasses
 import itertools
 
@@ -31,6 +32,25 @@ def folded(network):
         if network.recipe["equalise"]
         else student
     )
+
+
+@pytest.mark.parametrize("export_room", [True, False])
+def test_a_convolution_beyond_int8_is_clamped_before_its_residual_only_to_keep_room_for_exports(export_room):
+    """The interpreter adds before it clamps: 200 - 150 is 50, where other runtimes have 127 - 150."""
+    network = quantise_student(trained_student(), CALIBRATION, QuantiseOptions("mse", equalise=False))
+    layer = next(layer for layer in network.layers if layer.spec.name == "enc0.0.b")
+    scale = network.tensors["enc0.0.b"].scale
+    student = copy.deepcopy(trained_student())
+    with torch.no_grad():
+        student.conv("enc0.0.b").weight.zero_()
+    bias = np.rint(200 / layer.scale).astype(np.int32)
+    changed = dataclasses.replace(layer, weight=np.zeros_like(layer.weight), bias=bias)
+    layers = tuple(changed if one is layer else one for one in network.layers)
+    simulated = SimulatedNetwork(student, dataclasses.replace(network, layers=layers), export_room)
+    read = {layer.spec.source: torch.zeros(1, 8, 4, 4), layer.spec.residual: torch.full((1, 8, 4, 4), -150 * scale)}
+    with torch.no_grad():
+        steps = simulated.run_layer(layer.spec, read) / scale
+    assert steps.mean().item() == pytest.approx(127 - 150 if export_room else 50, abs=1)
 
 
 @pytest.mark.parametrize("equalise", [True, False])
@@ -131,7 +151,7 @@ def test_progress_is_told_of_every_step():
 
 @pytest.mark.parametrize("spoil", ["farther", "overflowing"])
 def test_a_network_that_came_out_worse_or_unsafe_is_not_kept(monkeypatch, spoil):
-    def spoiled(student, network, images, steps, seed, progress):
+    def spoiled(student, network, images, steps, seed, progress, export_room):
         if spoil == "farther":
             return dataclasses.replace(network, layers=random_network(network.spec, seed=3).layers), student
         large = dataclasses.replace(network.layers[0], bias=np.full_like(network.layers[0].bias, 2**31 - 1))

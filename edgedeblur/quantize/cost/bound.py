@@ -126,4 +126,7 @@ def bound_sentences(bounded: Bounded, costs: Sequence[PartCost] | None) -> list[
     dearest = ", ".join(f"{cost.name} {cost.lost_db:.3f} dB" for cost in (costs or [])[:_NAMED])
     if dearest:
         said.append(f"layers that cost the most alone: {dearest}; int16 activations for these are not there yet")
-    return [*said, "calibrate with pictures like those to restore (--calibration FOLDER), or allow a larger drop"]
+    helps = "calibrate with pictures like those to restore (--calibration FOLDER), or allow a larger drop"
+    if best.recipe.get("export_room", True):
+        helps += "; --no-export-room brings int8 nearer where exported networks need not give the same bytes"
+    return [*said, helps]
