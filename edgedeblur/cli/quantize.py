@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,6 +10,11 @@ from edgedeblur.cli import options
 from edgedeblur.cli.output import json_option, show_result
 from edgedeblur.cli.progress import Progress, say
 from edgedeblur.workflow.workdir import WorkDir
+
+if TYPE_CHECKING:
+    from edgedeblur.workflow.quantize import Outcome
+
+_BOUND_NOT_KEPT = 3  # as a failed verdict of `bench`
 
 
 @click.command("quantize", short_help="Int8 network from student and calibration images.")
@@ -26,11 +32,34 @@ from edgedeblur.workflow.workdir import WorkDir
 )
 @click.option("--percentile", type=float, default=99.99, show_default=True, help="For the observer of that name.")
 @click.option("--bias-correction/--no-bias-correction", default=True, show_default=True)
+@click.option(
+    "--export-room/--no-export-room",
+    default=True,
+    show_default=True,
+    help="Leave room in int8 for what other runtimes round before they add; without it int8 costs less, and exported "
+    "networks differ from edgedeblur's where that room is missing.",
+)
 @options.finetune_steps
+@click.option("--sensitivity", is_flag=True, help="Rank the layers by the dB lost when only that one is int8.")
+@click.option(
+    "--halves",
+    type=click.IntRange(0, 100),
+    default=0,
+    show_default=True,
+    help="Quantise again from so many random halves of the calibration pictures; says by how much the drop differs.",
+)
+@click.option(
+    "--max-drop",
+    type=click.FloatRange(0),
+    metavar="DB",
+    help="Try ever longer recipes until held-back pictures lose no more; exits with 3 where none keeps it.",
+)
 @options.seed
 @json_option
 @options.workdir
+@click.pass_context
 def command(
+    context: click.Context,
     student_file: Path | None,
     student: str | None,
     weights: Path | None,
@@ -39,7 +68,11 @@ def command(
     observer: str,
     percentile: float,
     bias_correction: bool,
+    export_room: bool,
     finetune_steps: int,
+    sensitivity: bool,
+    halves: int,
+    max_drop: float | None,
     seed: int,
     workdir: WorkDir,
 ) -> None:
@@ -51,24 +84,80 @@ def command(
     Says which observer was chosen, by how many dB its int8 output is near the float one's, and at the end what int8
     costs on pictures that calibration did not see: others of a calibration folder of more than 64, else the default
     photographs that are held back.
+
+    With --sensitivity a plot, sensitivity.png, is written beside the network. With --max-drop the nearest network is
+    written where none keeps the bound.
     """
     from edgedeblur.distill.named_student import trained_student
     from edgedeblur.quantize.pipeline import QuantiseOptions
-    from edgedeblur.quantize.quality import quality_sentence
-    from edgedeblur.restore.readable import readable
-    from edgedeblur.workflow.quantize import int8_cost, quantise_step
+    from edgedeblur.workflow.quantize import Asked, quantise_and_judge
 
     if student_file is not None and student is not None:
         raise click.UsageError(f"give STUDENT or --student, not both: {student_file}, {student}")
     named, destination = student or student_file, output or workdir.quantised
     source = trained_student(named or workdir.need_student(None), weights)
     recipe = QuantiseOptions(
-        observer, percentile, bias_correction=bias_correction, finetune_steps=finetune_steps, seed=seed
+        observer,
+        percentile,
+        bias_correction=bias_correction,
+        finetune_steps=finetune_steps,
+        export_room=export_room,
+        seed=seed,
     )
+    asked = Asked(sensitivity, halves, max_drop)
+    plot = destination.with_name(workdir.sensitivity.name)
     with Progress("quantize") as progress, workdir.lock(destination):
-        network = quantise_step(source, calibration, destination, recipe, say, progress)
-        quality, described = int8_cost(source.student, network, calibration, seed, progress)
+        outcome = quantise_and_judge(source, calibration, destination, recipe, asked, say, progress)
+        _draw(outcome, plot)
+    _show(outcome, destination, plot)
+    if outcome.bounded is not None and not outcome.bounded.kept:
+        context.exit(_BOUND_NOT_KEPT)
+
+
+def _draw(outcome: "Outcome", plot: Path) -> None:
+    """The plot of the layers' costs; one of an earlier network is taken away."""
+    from edgedeblur.report.sensitivity import write_sensitivity_png
+
+    if outcome.costs is not None:
+        write_sensitivity_png(outcome.costs, plot)
+    else:
+        plot.unlink(missing_ok=True)
+
+
+def _show(outcome: "Outcome", destination: Path, plot: Path) -> None:
+    from edgedeblur.quantize.cost.bound import bound_sentences
+    from edgedeblur.quantize.cost.halves import halves_sentence
+    from edgedeblur.quantize.quality import quality_sentence
+    from edgedeblur.report.sensitivity import attempts_table, sensitivity_table
+    from edgedeblur.restore.readable import readable
+
+    network, shown = outcome.network, []
     int8 = sum(layer.weight.dtype.name == "int8" for layer in network.layers)
-    written = f"{destination}: {int8} of {len(network.layers)} convolutions with int8 weights"
-    document = {"network": str(destination), "recipe": network.recipe, "held_back": described, **asdict(quality)}
-    show_result(document, f"recipe: {readable(network.recipe)}", quality_sentence(quality, described), written)
+    if outcome.costs is not None:
+        shown += [sensitivity_table(outcome.costs), f"{plot}: the same as a plot"]
+    if outcome.halves is not None:
+        shown.append(halves_sentence(outcome.halves))
+    if outcome.bounded is not None:
+        shown += [attempts_table(outcome.bounded.attempts), *bound_sentences(outcome.bounded, outcome.costs)]
+    shown += [f"recipe: {readable(network.recipe)}", quality_sentence(outcome.quality, outcome.held_back)]
+    shown.append(f"{destination}: {int8} of {len(network.layers)} convolutions with int8 weights")
+    document = {
+        "network": str(destination),
+        "recipe": network.recipe,
+        "held_back": outcome.held_back,
+        **asdict(outcome.quality),
+        "sensitivity": outcome.costs and [asdict(cost) for cost in outcome.costs],
+        "halves": outcome.halves and asdict(outcome.halves),
+        "max_drop": outcome.bounded and _bounded_document(outcome),
+    }
+    show_result(document, *shown)
+
+
+def _bounded_document(outcome: "Outcome") -> dict:
+    bounded = outcome.bounded
+    return {
+        "bound_db": bounded.bound_db,
+        "kept": bounded.kept,
+        "chosen": bounded.attempts[bounded.best].added,
+        "attempts": [asdict(attempt) for attempt in bounded.attempts],
+    }

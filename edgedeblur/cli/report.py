@@ -17,7 +17,8 @@ from edgedeblur.workflow.workdir import WorkDir
 def command(report: Path | None, output: Path | None, workdir: WorkDir) -> None:
     """Make an HTML page of a REPORT (default: report.json in the work directory), and show its summary.
 
-    The page needs no other file; the before/after picture of the work directory is inside it.
+    The page needs no other file; the before/after picture of the work directory is inside it, and the plot that
+    `quantize --sensitivity` left there.
     """
     from edgedeblur.report.html import write_html
     from edgedeblur.report.schema import read_report, report_json
@@ -25,7 +26,7 @@ def command(report: Path | None, output: Path | None, workdir: WorkDir) -> None:
 
     source = report or workdir.report
     destination = output or source.with_suffix(".html")
-    picture = source.parent / workdir.before_after.name
+    pictures = [source.parent / path.name for path in (workdir.before_after, workdir.sensitivity)]
     found = read_report(source)
-    write_html(found, destination, picture if picture.is_file() else None)
+    write_html(found, destination, *(path if path.is_file() else None for path in pictures))
     show_result({"page": str(destination), "report": report_json(found)}, summary_table(found), str(destination))

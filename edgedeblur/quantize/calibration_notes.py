@@ -1,4 +1,4 @@
-"""What may be wrong with calibration pictures, measured: sharp where blurred ones are wanted, few, nearly the same.
+"""What may be wrong with calibration pictures, measured: sharp, few, nearly the same, or of few brightnesses.
 
 Blur by the scale of Crete et al. ("The blur effect", SPIE 6492, 2007; scikit-image's `blur_effect`): how much of the
 differences between neighbouring pixels is left when the picture is blurred once more, from 0 (sharp) to 1. Medians:
@@ -17,6 +17,7 @@ MAX_SIDE = 512  # of the middle that is looked at, as for calibration
 SHARP_BELOW = 0.45  # median blur effect
 FEW_BELOW = 8  # pictures that differ
 SAME_ABOVE = 0.9  # correlation of two thumbnails
+NARROW_BELOW = 128  # grey levels between the darkest and the brightest percent of all pixels
 _THUMBNAIL = 16
 _MIN_SIDE = 16
 _HOW = "docs/quantization.md says how this is measured"
@@ -39,7 +40,25 @@ def calibration_notes(images: Sequence[np.ndarray]) -> list[str]:
             f"the calibration pictures are nearly the same: {different} of {len(images)} differ (correlation of "
             f"thumbnails below {SAME_ABOVE:g}); give pictures of more scenes; {_HOW}"
         )
+    span = grey_span(greys)
+    if span < NARROW_BELOW:
+        notes.append(
+            f"the calibration pictures have a narrow histogram: all but the darkest and the brightest percent of their "
+            f"pixels lie within {span} grey levels of 256 (below {NARROW_BELOW} counts as narrow); add darker or "
+            f"brighter pictures; {_HOW}"
+        )
     return notes
+
+
+def grey_span(greys: Sequence[np.ndarray]) -> int:
+    """Grey levels from the 1st to the 99th percentile, each picture counting the same whatever its size."""
+    shares = np.zeros(256)
+    for grey in greys:
+        levels = np.clip(np.rint(grey), 0, 255).astype(np.int64).ravel()
+        shares += np.bincount(levels, minlength=256) / levels.size
+    cumulative = np.cumsum(shares) / len(greys)
+    low, high = np.searchsorted(cumulative, [0.01, 0.99])
+    return int(high - low)
 
 
 def count_different(greys: Sequence[np.ndarray]) -> int:

@@ -48,7 +48,15 @@ def _channel_maxima(tensor: torch.Tensor) -> np.ndarray:
 
 def equalise_student(student: Student, maxima: dict[str, np.ndarray]) -> Student:
     """A copy of the student that computes the same image, its channels equalised."""
-    factors = channel_factors(student.spec, maxima)
+    return scale_channels(student, channel_factors(student.spec, maxima))
+
+
+def scale_channels(student: Student, factors: dict[str, np.ndarray]) -> Student:
+    """A copy that computes the same image, each channel of each tensor multiplied by its factor.
+
+    Args:
+        factors: float [C] by tensor, above 0; the same throughout a group, and 1 for images.
+    """
     equalised = copy.deepcopy(student)
     with torch.no_grad():
         for layer in student.spec.layers:

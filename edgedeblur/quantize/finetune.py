@@ -1,8 +1,11 @@
-"""Quantisation-aware fine-tuning: weights, biases and activation scales learn with their rounding in place.
+"""Quantisation-aware fine-tuning: weights, biases, scales, gates and channels' factors learn with rounding in place.
 
 The arithmetic of network.py is simulated in float; gradients pass through rounding as if it were not there (Bengio et
 al., arXiv:1308.3432), and scales learn with it (LSQ, Esser et al., ICLR 2020). What the int8 network is brought near to
 is the float student, on the calibration images; sharp images are not needed.
+
+Channels of a tensor share its scale. What each is multiplied by, which equalisation (equalise.py) sets from its largest
+value, learns too: a channel whose rounding harms the image gets finer steps, and its rare large values are clamped.
 """
 
 import copy
@@ -18,6 +21,7 @@ from torch.nn import functional as F
 from edgedeblur.data.sources import crop_at_random
 from edgedeblur.progress import Progress, silent
 from edgedeblur.quantize.correct import fold_network
+from edgedeblur.quantize.equalise import scale_channels, tensor_groups
 from edgedeblur.quantize.fold import weight_scales
 from edgedeblur.quantize.network import QuantisedNetwork, TensorScale, is_image
 from edgedeblur.quantize.observe import crop_images
@@ -27,6 +31,8 @@ from edgedeblur.training.schedule import rate_factor
 _BATCH, _SIDE = 4, 128
 _RATE = 2e-3  # of weights and biases, in their steps
 _SCALE_RATE = 2e-3  # of the logarithm of activation scales
+_GATE_RATE = 2e-3  # of gates: of weights in steps of the largest, of biases as they are
+_FACTOR_RATE = 5e-3  # of the logarithm of channels' factors
 _BETAS = (0.9, 0.99)
 _MOST = 127
 
@@ -38,22 +44,26 @@ def finetune_network(
     steps: int,
     seed: int = 0,
     progress: Progress = silent,
-) -> QuantisedNetwork:
-    """The network with other integers and scales, nearer to the float student.
+    export_room: bool = True,
+) -> tuple[QuantisedNetwork, Student]:
+    """The network with other integers and scales, nearer to the float student; and the float student in its units.
 
     Args:
         student: what `network` was folded from, equalised if it was.
         images: blurred, uint8 [H, W, 3] RGB, of any sizes from one `spec.multiple` up.
         steps: updates, each on 4 crops of up to 128x128 of the images. seed: of the crops.
+        export_room: keep the room that decide.py leaves for a convolution before its residual is added.
 
     Raises:
         UserError: images of another type, or too small.
     """
-    simulated = SimulatedNetwork(student, network)
+    simulated = SimulatedNetwork(student, network, export_room)
     optimiser = torch.optim.Adam(
         [
             {"params": [*simulated.weights.values(), *simulated.biases.values()], "lr": _RATE},
             {"params": [*simulated.scales.values()], "lr": _SCALE_RATE},
+            {"params": [*simulated.gate_weights.values(), *simulated.gate_biases.values()], "lr": _GATE_RATE},
+            {"params": [*simulated.factors.values()], "lr": _FACTOR_RATE},
         ],
         betas=_BETAS,
     )
@@ -68,23 +78,32 @@ def finetune_network(
         optimiser.step()
         progress("fine-tuning", step + 1, steps)
     tuned = fold_network(simulated.student(), simulated.tensors())
-    return replace(network, layers=tuned.layers, tensors=tuned.tensors)
+    scaled = scale_channels(student, simulated.channel_factors())
+    return replace(network, layers=tuned.layers, tensors=tuned.tensors), scaled
 
 
 class SimulatedNetwork:
     """A quantised network in float: real values that are multiples of their tensor's scale, and what is learnt of them.
 
     weights, biases: by layer, what is added to the student's and the network's, in steps of the layer's weights and
-    outputs. scales: by tensor, logarithms of the factors of its scale; none for images, whose scale is fixed. Gates
-    stay as the student has them.
+    outputs. scales: by tensor, logarithms of the factors of its scale; none for images, whose scale is fixed.
+    gate_weights, gate_biases: by gated layer, what is added to its gate's, weights in 1/127 of the largest. factors: by
+    group of tensors that are added, logarithms of what each channel is multiplied by before it is rounded; none for
+    images. Values are in the student's units throughout: what is multiplied is divided again after rounding.
     """
 
-    def __init__(self, student: Student, network: QuantisedNetwork):
+    def __init__(self, student: Student, network: QuantisedNetwork, export_room: bool = True):
+        self._export_room = export_room
         self.spec, self._tensors, self._layers = student.spec, network.tensors, {}
         self._student = copy.deepcopy(student).requires_grad_(False)
         self.weights: dict[str, Tensor] = {}
         self.biases: dict[str, Tensor] = {}
         self.scales: dict[str, Tensor] = {}
+        self.gate_weights: dict[str, Tensor] = {}
+        self.gate_biases: dict[str, Tensor] = {}
+        self.factors: dict[str, Tensor] = {}
+        self._groups = tensor_groups(student.spec)
+        images = {self._groups[IMAGE], self._groups[student.spec.layers[-1].name]}
         for layer in network.layers:
             name, steps = layer.spec.name, torch.from_numpy(layer.weight_scale)
             real_bias = layer.bias * layer.weight_scale.astype(np.float64) * network.tensors[layer.spec.source].scale
@@ -94,6 +113,13 @@ class SimulatedNetwork:
             self.biases[name] = torch.zeros_like(bias, requires_grad=True)
             if not is_image(name, student.spec):
                 self.scales[name] = torch.zeros((), requires_grad=True)
+            if layer.gate is not None:
+                gate = self._student.gate(name)
+                self.gate_weights[name] = torch.zeros_like(gate.weight, requires_grad=True)
+                self.gate_biases[name] = torch.zeros_like(gate.bias, requires_grad=True)
+            if (group := self._groups[name]) not in images | self.factors.keys():
+                channels = layer.spec.out_channels // layer.spec.depth_to_space**2
+                self.factors[group] = torch.zeros(channels, requires_grad=True)
 
     def run(self, image: Tensor) -> Tensor:
         """[N, 3, H, W] RGB in [0, 1], multiples of 1/255, to the same."""
@@ -104,19 +130,47 @@ class SimulatedNetwork:
 
     def run_layer(self, layer: ConvSpec, tensors: dict[str, Tensor]) -> Tensor:
         """One layer's output [N, C, H, W] from the tensors that it reads."""
-        weight, bias = self._weight(layer.name), self._bias(layer.name)
-        steps = self._steps(layer)
-        weight = _rounded(weight / steps) * steps
-        scale, zero_point = self._scale(layer.name), self._tensors[layer.name].zero_point
+        ratio, bias = self._ratio(layer), self._bias(layer.name)
+        scaled = self._weight(layer.name) * ratio
+        steps = self._steps(layer, scaled)
+        weight = _rounded(scaled / steps) * steps / ratio
+        zero_point = self._tensors[layer.name].zero_point
+        scale = self._scale(layer.name) / self._factor(layer.name)[:, None, None]
         source = space_to_depth(tensors[layer.source], layer.space_to_depth)
         convolved = F.conv2d(source, weight, bias, layer.stride, layer.kernel // 2)
         if layer.gate is not None:
-            convolved = convolved * self._student.factors(layer.name, tensors[layer.gate])
-        result = depth_to_space(_rounded(convolved / scale), layer.depth_to_space)
-        if layer.residual is not None:  # other runtimes need room for the convolution alone (decide.py)
-            result = result.clamp(-_MOST, _MOST) + _rounded(tensors[layer.residual] / scale)
+            convolved = convolved * self._gate(layer.name, tensors[layer.gate])
+        result = _rounded(depth_to_space(convolved, layer.depth_to_space) / scale)
+        if layer.residual is not None:
+            if self._export_room:  # other runtimes quantise the convolution alone (decide.py)
+                result = result.clamp(-_MOST, _MOST)
+            result = result + _rounded(tensors[layer.residual] / scale)
         low = max(-128, zero_point) if layer.relu else -128
         return result.clamp(low - zero_point, 127 - zero_point) * scale
+
+    def _gate(self, name: str, gating: Tensor) -> Tensor:
+        """What a layer's channels are multiplied by, [N, C, 1, 1]."""
+        weight, bias = self._gate_parameters(name)
+        return 2 * torch.sigmoid(F.linear(gating.mean((2, 3)), weight, bias))[:, :, None, None]
+
+    def _gate_parameters(self, name: str) -> tuple[Tensor, Tensor]:
+        gate = self._student.gate(name)
+        step = gate.weight.abs().max() / _MOST
+        return gate.weight + self.gate_weights[name] * step, gate.bias + self.gate_biases[name]
+
+    def _factor(self, name: str) -> Tensor:
+        """What each channel of a tensor is multiplied by before rounding, [C]; 1 for images."""
+        group = self._groups[name]
+        return self.factors[group].exp() if group in self.factors else torch.ones(3)
+
+    def _made(self, layer: ConvSpec) -> Tensor:
+        """The same for each channel that the convolution makes, [out]."""
+        return self._factor(layer.name).repeat(layer.depth_to_space**2)
+
+    def _ratio(self, layer: ConvSpec) -> Tensor:
+        """What the layer's weights are multiplied by for the factors of its tensors, [out, in, 1, 1]."""
+        read = self._factor(layer.source).repeat(layer.space_to_depth**2)
+        return (self._made(layer)[:, None] / read)[:, :, None, None]
 
     def _weight(self, name: str) -> Tensor:
         weight, steps, _ = self._layers[name]
@@ -126,10 +180,11 @@ class SimulatedNetwork:
         return self._layers[name][2] + self.biases[name] * self._tensors[name].scale
 
     @torch.no_grad()
-    def _steps(self, layer: ConvSpec) -> Tensor:
-        """Of the layer's weights, as they will be folded: [out, 1, 1, 1]."""
-        weight, bias = self._weight(layer.name).numpy(), self._bias(layer.name).numpy()
-        return torch.from_numpy(weight_scales(weight, bias, float(self._scale(layer.source))))[:, None, None, None]
+    def _steps(self, layer: ConvSpec, scaled: Tensor) -> Tensor:
+        """Of the layer's scaled weights, as they will be folded: [out, 1, 1, 1]."""
+        bias = self._bias(layer.name) * self._made(layer)
+        found = weight_scales(scaled.numpy(), bias.numpy(), float(self._scale(layer.source)))
+        return torch.from_numpy(found)[:, None, None, None]
 
     def _scale(self, name: str) -> Tensor | float:
         first = self._tensors[name].scale
@@ -137,13 +192,22 @@ class SimulatedNetwork:
 
     @torch.no_grad()
     def student(self) -> Student:
-        """A float student with what was learnt."""
+        """A float student with what was learnt, its channels multiplied by their factors."""
         learnt = copy.deepcopy(self._student)
         for name in self._layers:
             conv = learnt.conv(name)
             conv.weight.copy_(self._weight(name))
             conv.bias.copy_(self._bias(name))
-        return learnt
+        for name in self.gate_weights:
+            weight, bias = self._gate_parameters(name)
+            learnt.gate(name).weight.copy_(weight)
+            learnt.gate(name).bias.copy_(bias)
+        return scale_channels(learnt, self.channel_factors())
+
+    @torch.no_grad()
+    def channel_factors(self) -> dict[str, np.ndarray]:
+        """What each channel of each tensor is multiplied by, float64 [C]."""
+        return {name: self._factor(name).double().numpy() for name in self._groups}
 
     @torch.no_grad()
     def tensors(self) -> dict[str, TensorScale]:

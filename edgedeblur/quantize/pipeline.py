@@ -37,6 +37,8 @@ class QuantiseOptions:
         do.
     bias_correction: take the mean shift of every channel out through its bias; see correct.py.
     finetune_steps: updates of weights and scales with their rounding in place; see finetune.py. 0 is none.
+    export_room: where a residual is added, leave room in int8 for the convolution alone, so that exported networks give
+        the same bytes; see decide.py. Without it int8 is nearer to float.
     seed: of what fine-tuning looks at, and of the blur of the default photographs.
     """
 
@@ -45,6 +47,7 @@ class QuantiseOptions:
     equalise: bool | None = None
     bias_correction: bool = True
     finetune_steps: int = 0
+    export_room: bool = True
     seed: int = 0
 
 
@@ -56,7 +59,28 @@ def quantise_student(
     progress: Progress = silent,
     log: Log = unheard,
 ) -> QuantisedNetwork:
-    """The int8 network of a float student.
+    """The int8 network of a float student; arguments and errors as `quantise`."""
+    return quantise(student, images, options, provenance, progress, log).network
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """An int8 network and the given float student in its units: each channel multiplied as equalisation and fine-tuning
+    multiplied it, which changes no image."""
+
+    network: QuantisedNetwork
+    student: Student
+
+
+def quantise(
+    student: Student,
+    images: Sequence[np.ndarray],
+    options: QuantiseOptions = QuantiseOptions(),
+    provenance: dict[str, Any] | None = None,
+    progress: Progress = silent,
+    log: Log = unheard,
+) -> Quantised:
+    """The int8 network of a float student, and the student in the network's units.
 
     Args:
         images: blurred calibration images, uint8 [H, W, 3] RGB, of any sizes from one `spec.multiple` up.
@@ -69,9 +93,12 @@ def quantise_student(
     """
     work = _Work(student, images, progress, log)
     rounded = _nearest_to_float(work, options) if options.observer == AUTO else _rounded(work, options)
-    network = _finetuned(work, rounded, options) if options.finetune_steps else rounded.network
+    made = Quantised(rounded.network, rounded.student)
+    if options.finetune_steps:
+        made = _finetuned(work, made, options)
     made_by = {"calibration_images": len(images), "edgedeblur_version": __version__}
-    return dataclasses.replace(network, provenance={**(provenance or {}), **made_by})
+    network = dataclasses.replace(made.network, provenance={**(provenance or {}), **made_by})
+    return Quantised(network, made.student)
 
 
 @dataclass(frozen=True)
@@ -111,7 +138,7 @@ def _rounded(work: _Work, options: QuantiseOptions, known: _Rounded | None = Non
         if options.equalise:
             student = equalise_student(student, collect_channel_maxima(student, work.seen("equalise")))
         seen = collect_statistics(student, work.seen("observe"))
-    tensors = decide_tensors(student.spec, seen, options.observer, options.percentile)
+    tensors = decide_tensors(student.spec, seen, options.observer, options.percentile, options.export_room)
     if options.bias_correction:
         cropped = crop_images(work.images, student.spec.multiple)
         network = fold_network_corrected(student, tensors, seen, cropped, work.progress)
@@ -149,21 +176,23 @@ def _nearest_to_float(work: _Work, options: QuantiseOptions) -> _Rounded:
     return found[best]
 
 
-def _finetuned(work: _Work, rounded: _Rounded, options: QuantiseOptions) -> QuantisedNetwork:
+def _finetuned(work: _Work, made: Quantised, options: QuantiseOptions) -> Quantised:
     """The fine-tuned network; the given one where that is nearer to the student or an accumulator could overflow."""
-    network = rounded.network
-    tuned = finetune_network(rounded.student, network, work.images, options.finetune_steps, options.seed, work.progress)
-    tuned = dataclasses.replace(tuned, recipe={**network.recipe, "finetune_steps": options.finetune_steps})
+    network, steps = made.network, options.finetune_steps
+    tuned, student = finetune_network(
+        made.student, network, work.images, steps, options.seed, work.progress, options.export_room
+    )
+    tuned = dataclasses.replace(tuned, recipe={**network.recipe, "finetune_steps": steps})
     try:
         check_network(tuned)
     except UserError as error:
         work.log(f"fine-tuning is not kept: {error.message}")
-        return network
+        return made
     before, after = _closeness([network, tuned], work)
     kept = after > before
     gained = f"int8 against float {before:.2f} dB before, {after:.2f} dB after; {'kept' if kept else 'not kept'}"
-    work.log(f"fine-tuning, {options.finetune_steps} steps: {gained}")
-    return tuned if kept else network
+    work.log(f"fine-tuning, {steps} steps: {gained}")
+    return Quantised(tuned, student) if kept else made
 
 
 def _closeness(networks: Sequence[QuantisedNetwork], work: _Work) -> list[float]:
@@ -184,6 +213,8 @@ def _recipe(options: QuantiseOptions) -> dict[str, Any]:
         "equalise": options.equalise,
         "bias_correction": options.bias_correction,
     }
+    if not options.export_room:
+        recipe["export_room"] = False
     if options.observer == "percentile":
         recipe["percentile"] = options.percentile
     return recipe

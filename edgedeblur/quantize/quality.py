@@ -1,6 +1,6 @@
 """What quantisation cost: PSNR of the int8 network against the float student, and of both against sharp images."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,10 +36,14 @@ def measure_quality(
     blurred: Sequence[np.ndarray],
     sharp: Sequence[np.ndarray] | None = None,
     progress: Progress = silent,
+    restore: Callable[[QuantisedNetwork, np.ndarray], np.ndarray] = run,
 ) -> QuantiseQuality:
     """Runs both networks on held-back images, uint8 [H, W, 3] RGB, cropped at the centre as for calibration.
 
     PSNR: RGB, the whole frame, uint8. Identical images count as 100 dB.
+
+    Args:
+        restore: what runs the quantised one: the interpreter, or the faster `run_simulated`.
 
     Raises:
         UserError: no images, bad images, or sharp images that do not match the blurred ones.
@@ -51,7 +55,7 @@ def measure_quality(
     floats, int8s = [], []
     for index, image in enumerate(inputs, start=1):
         floats.append(float_image(student, image))
-        int8s.append(run(network, image))
+        int8s.append(restore(network, image))
         progress("int8 against float, image", index, len(inputs))
     to_float = _mean_psnr(int8s, floats)
     if sharp is None:
@@ -86,8 +90,9 @@ def _check_pairs(blurred: Sequence[np.ndarray], sharp: Sequence[np.ndarray] | No
 
 
 def _mean_psnr(images: Sequence[np.ndarray], references: Sequence[np.ndarray]) -> float:
-    return float(np.mean([_psnr(*pair) for pair in zip(images, references, strict=True)]))
+    return float(np.mean([capped_psnr(*pair) for pair in zip(images, references, strict=True)]))
 
 
-def _psnr(image: np.ndarray, reference: np.ndarray) -> float:
-    return min(psnr(image, reference), IDENTICAL_DB)  # a mean over images must stay finite
+def capped_psnr(image: np.ndarray, reference: np.ndarray) -> float:
+    """PSNR in dB, at most IDENTICAL_DB, so that a mean over images stays finite."""
+    return min(psnr(image, reference), IDENTICAL_DB)

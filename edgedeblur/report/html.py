@@ -14,20 +14,21 @@ from edgedeblur.storage.files import write_text
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 
-def write_html(report: Report, destination: Path, before_after: Path | None = None) -> None:
+def write_html(
+    report: Report, destination: Path, before_after: Path | None = None, sensitivity: Path | None = None
+) -> None:
     """Write the page.
 
     Args:
         report: what to show.
         destination: the HTML file.
-        before_after: a PNG to show in it, left out when None.
+        before_after, sensitivity: PNGs to show in it, left out when None: the pictures, and what int8 costs by layer.
     """
     import jinja2
 
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters["number"] = number
     template = environment.from_string(_TEMPLATE.read_text())
-    picture = base64.b64encode(before_after.read_bytes()).decode() if before_after is not None else None
     page = template.render(
         report=report,
         verdict=sentence(report.budget, report.latency_ms, report.memory_mb, report.provenance),
@@ -35,6 +36,11 @@ def write_html(report: Report, destination: Path, before_after: Path | None = No
         plot=latency_svg(report),
         phone=phone_facts(report),
         sustained_plot=sustained_svg(report.sustained, report.budget.latency_ms),
-        picture=picture,
+        picture=_base64(before_after),
+        sensitivity=_base64(sensitivity),
     )
     write_text(destination, page + "\n")
+
+
+def _base64(picture: Path | None) -> str | None:
+    return None if picture is None else base64.b64encode(picture.read_bytes()).decode()

@@ -44,6 +44,11 @@ class WorkDir:
     def before_after(self) -> Path:
         return self.root / "before-after.png"
 
+    @property
+    def sensitivity(self) -> Path:
+        """What `quantize --sensitivity` drew of the network beside it."""
+        return self.root / "sensitivity.png"
+
     def lock(self, output: Path | None = None) -> AbstractContextManager[None]:
         """Keeps other commands from writing to the work directory, or to `output` where that lies elsewhere.
 

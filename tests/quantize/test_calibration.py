@@ -67,6 +67,14 @@ def test_few_pictures_and_many_of_the_same_are_noted(blurred):
     assert "nearly the same: 9 of 36 differ" in note and alike.sum() >= 36 * 4
 
 
+def test_pictures_of_few_brightnesses_are_noted_with_their_range(blurred):
+    dull = [(image // 4 + 80).astype(np.uint8) for image in blurred]
+    (note,) = calibration_notes(dull)
+    greys = np.concatenate([cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).ravel() for image in dull])
+    low, high = np.percentile(greys, [1, 99])  # all of one size, so each picture counts the same
+    assert "narrow histogram" in note and f"within {high - low:.0f} grey levels" in note
+
+
 @pytest.mark.parametrize("size", [(1, 1), (16, 16), (5, 40), (64, 64)])
 def test_pictures_without_structure_get_no_more_than_a_note(size, recwarn):
     flat, steps = np.full((*size, 3), 7, np.uint8), np.zeros((*size, 3), np.uint8)

@@ -1,15 +1,18 @@
 """Fine-tuning with rounding in place brings the int8 network nearer to the float student."""
 
+import copy
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
 import torch
 from networks import random_network
-from students import dead_student, drawn_pair, trained_student
+from students import dead_student, drawn_pair, gated_student, trained_student
 
 from edgedeblur.quantize import pipeline
 from edgedeblur.quantize.check import check_network
+from edgedeblur.quantize.correct import fold_network
 from edgedeblur.quantize.equalise import collect_channel_maxima, equalise_student
 from edgedeblur.quantize.finetune import SimulatedNetwork, finetune_network
 from edgedeblur.quantize.interpreter import run_tensors
@@ -29,6 +32,25 @@ def folded(network):
         if network.recipe["equalise"]
         else student
     )
+
+
+@pytest.mark.parametrize("export_room", [True, False])
+def test_a_convolution_beyond_int8_is_clamped_before_its_residual_only_to_keep_room_for_exports(export_room):
+    """The interpreter adds before it clamps: 200 - 150 is 50, where other runtimes have 127 - 150."""
+    network = quantise_student(trained_student(), CALIBRATION, QuantiseOptions("mse", equalise=False))
+    layer = next(layer for layer in network.layers if layer.spec.name == "enc0.0.b")
+    scale = network.tensors["enc0.0.b"].scale
+    student = copy.deepcopy(trained_student())
+    with torch.no_grad():
+        student.conv("enc0.0.b").weight.zero_()
+    bias = np.rint(200 / layer.scale).astype(np.int32)
+    changed = dataclasses.replace(layer, weight=np.zeros_like(layer.weight), bias=bias)
+    layers = tuple(changed if one is layer else one for one in network.layers)
+    simulated = SimulatedNetwork(student, dataclasses.replace(network, layers=layers), export_room)
+    read = {layer.spec.source: torch.zeros(1, 8, 4, 4), layer.spec.residual: torch.full((1, 8, 4, 4), -150 * scale)}
+    with torch.no_grad():
+        steps = simulated.run_layer(layer.spec, read) / scale
+    assert steps.mean().item() == pytest.approx(127 - 150 if export_room else 50, abs=1)
 
 
 @pytest.mark.parametrize("equalise", [True, False])
@@ -58,8 +80,48 @@ def test_every_scale_and_weight_learns():
     image = torch.from_numpy(BLURRED[0]).permute(2, 0, 1)[None].float() / 255
     simulated.run(image).square().sum().backward()
     assert list(simulated.scales) == list(simulated.weights)[:-1]  # the last tensor is an image, whose scale is fixed
-    for learnt in (simulated.weights, simulated.biases, simulated.scales):
+    assert list(simulated.factors) == ["stem", "enc0.0.a", "down1", "enc1.0.a"]  # a group of added tensors has the same
+    for learnt in (simulated.weights, simulated.biases, simulated.scales, simulated.factors):
         assert all(torch.any(p.grad != 0) for p in learnt.values())
+
+
+@pytest.mark.parametrize("student", [trained_student(), gated_student()], ids=["plain", "gated"])
+def test_what_was_learnt_folds_into_the_network_that_was_simulated(student):
+    """With every parameter moved: layer by layer, the interpreter's integers are the simulation's values."""
+    network = quantise_student(student, CALIBRATION, QuantiseOptions("mse", equalise=False))
+    simulated, rng = SimulatedNetwork(student, network), torch.Generator().manual_seed(0)
+    learnt = (simulated.weights, simulated.biases, simulated.scales, simulated.gate_weights, simulated.factors)
+    for parameter in itertools.chain(*(one.values() for one in learnt), simulated.gate_biases.values()):
+        parameter.data = 0.1 * torch.randn(parameter.shape, generator=rng)
+    folded_network = fold_network(simulated.student(), simulated.tensors())
+    factors = simulated.channel_factors()
+    assert min(values.std() for name, values in factors.items() if name not in ("image", "head")) > 0.03
+    integers = run_tensors(folded_network, BLURRED[0])
+    real = {
+        name: as_real(q, folded_network.tensors[name]) / torch.from_numpy(factors[name]).float()[:, None, None]
+        for name, q in integers.items()
+    }
+    for layer in folded_network.spec.layers:
+        with torch.no_grad():
+            output = simulated.run_layer(layer, real)
+        factor = torch.from_numpy(factors[layer.name]).float()[:, None, None]
+        steps = (output - real[layer.name]) * factor / folded_network.tensors[layer.name].scale
+        allowed = 0.03 if layer.gate else 0.002  # the integer gate's factors are rounded
+        assert (steps.abs() > 0.5).float().mean() < allowed, layer.name
+
+
+def test_the_student_in_the_tuned_network_s_units_computes_the_same_image():
+    student = gated_student()
+    plain = quantise_student(student, CALIBRATION, QuantiseOptions("mse", equalise=False))
+    tuned, scaled = finetune_network(student, plain, CALIBRATION, 20)
+    image = torch.from_numpy(BLURRED[0]).permute(2, 0, 1)[None] / 255
+    with torch.no_grad():
+        torch.testing.assert_close(scaled(image), student(image), atol=1e-5, rtol=0)
+        stem = scaled.activations(image)["stem"], student.activations(image)["stem"]
+    assert not torch.allclose(*stem, rtol=1e-3), "channels are multiplied"
+    real = as_real(run_tensors(tuned, BLURRED[0])["stem"], tuned.tensors["stem"])
+    near, far = ((real - one).square().mean() for one in stem)
+    assert near < far, "the network is in the units of the student that comes with it"
 
 
 def test_it_mends_ranges_that_cut_too_much_on_images_it_has_not_seen():
@@ -73,7 +135,7 @@ def test_it_mends_ranges_that_cut_too_much_on_images_it_has_not_seen():
 
 def test_the_same_seed_gives_the_same_network_and_another_gives_another():
     network = quantise_student(trained_student(), CALIBRATION, QuantiseOptions("mse"))
-    first, second, third = (finetune_network(folded(network), network, CALIBRATION, 5, seed) for seed in (0, 0, 1))
+    first, second, third = (finetune_network(folded(network), network, CALIBRATION, 5, seed)[0] for seed in (0, 0, 1))
     assert first.tensors == second.tensors != third.tensors
     for one, other in zip(first.layers, second.layers, strict=True):
         np.testing.assert_array_equal(one.weight, other.weight)
@@ -89,11 +151,11 @@ def test_progress_is_told_of_every_step():
 
 @pytest.mark.parametrize("spoil", ["farther", "overflowing"])
 def test_a_network_that_came_out_worse_or_unsafe_is_not_kept(monkeypatch, spoil):
-    def spoiled(student, network, images, steps, seed, progress):
+    def spoiled(student, network, images, steps, seed, progress, export_room):
         if spoil == "farther":
-            return dataclasses.replace(network, layers=random_network(network.spec, seed=3).layers)
+            return dataclasses.replace(network, layers=random_network(network.spec, seed=3).layers), student
         large = dataclasses.replace(network.layers[0], bias=np.full_like(network.layers[0].bias, 2**31 - 1))
-        return dataclasses.replace(network, layers=(large, *network.layers[1:]))
+        return dataclasses.replace(network, layers=(large, *network.layers[1:])), student
 
     monkeypatch.setattr(pipeline, "finetune_network", spoiled)
     network = quantise_student(trained_student(), CALIBRATION, QuantiseOptions("mse", finetune_steps=1))

@@ -101,6 +101,17 @@ def test_mse_cuts_a_lone_outlier_and_keeps_a_uniform_range():
     assert mse_range(seen(*[uniform] * 100, [3.0])).high < 1.5
 
 
+def test_room_for_exports_can_be_left_out():
+    student = trained_student()
+    seen = collect_statistics(student, [drawn_pair(seed)[0] for seed in range(3)])
+    plain = decide_tensors(student.spec, seen, "min-max", export_room=False)
+    for layer in student.spec.layers[:-1]:
+        low, high = min(seen[layer.name].minimum, 0), max(seen[layer.name].maximum, 0)
+        assert plain[layer.name].scale == pytest.approx((high - low) / 255)
+    roomy = decide_tensors(student.spec, seen, "min-max")
+    assert all(roomy[layer.name].scale >= plain[layer.name].scale for layer in student.spec.layers)
+
+
 @pytest.mark.parametrize("conv_maximum", [0.1, 1.27, 3.0])
 def test_room_for_the_convolution_is_made_only_where_it_is_needed(conv_maximum):
     span = Range(-0.5, 2.05)  # steps of 0.01

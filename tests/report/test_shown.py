@@ -11,8 +11,10 @@ from reports import example_report
 from rich.console import Console
 
 from edgedeblur.errors import UserError
+from edgedeblur.quantize.cost.sensitivity import PartCost
 from edgedeblur.report.before_after import busiest_window, write_before_after
 from edgedeblur.report.html import write_html
+from edgedeblur.report.sensitivity import sensitivity_table, write_sensitivity_png
 from edgedeblur.report.tables import layers_table, peers_table, summary_table
 
 SAMPLES = [30.0 + i / 7 for i in range(60)]
@@ -50,6 +52,19 @@ def test_the_page_needs_no_other_file_and_escapes_what_it_shows(tmp_path, sample
     if samples is not None:
         drawing = page[page.index("<svg") : page.index("</svg>") + 6]
         assert ElementTree.fromstring(drawing).tag.endswith("svg")
+
+
+def test_the_plot_of_the_layers_costs_is_in_the_page_where_it_exists(tmp_path):
+    costs = [
+        PartCost("enc", "gate", 0.02, 50.0, 30.0, None, None),
+        PartCost("<up>", "layer", 0.01, 55.0, 28.0, 0.5, 0.0),
+    ]
+    assert "enc gate" in shown(sensitivity_table(costs)) and "50 %" in shown(sensitivity_table(costs))
+    write_sensitivity_png(costs, tmp_path / "plot.png")
+    write_html(example_report(SAMPLES), tmp_path / "report.html", None, tmp_path / "plot.png")
+    page = (tmp_path / "report.html").read_text()
+    assert base64.b64decode(re.search(r"base64,([^\"]+)", page)[1]) == (tmp_path / "plot.png").read_bytes()
+    assert "layer by layer" in page
 
 
 def test_the_same_report_gives_the_same_page(tmp_path):

@@ -50,7 +50,7 @@ def test_a_tier_is_made_in_stages_and_quantised(tier):
         read_recipe(ROOT / stage.params["recipe"], DistillRecipe)
         assert not any("/pairs/" in f"{source}/" for source in stage.params["data"])  # they are for validation alone
         assert (stage.params["steps"] is None) != (stage.params["minutes"] is None)
-    assert quantised.params["student"] == stages[-1].params["output"]
+    assert quantised.params["student_file"] == stages[-1].params["output"]
     assert quantised.params["output"] == Path(f"build/students/{tier}.edq")
 
 

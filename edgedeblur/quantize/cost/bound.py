@@ -1,0 +1,132 @@
+"""Quantisation until int8 costs no more than a bound, by what is cheapest first.
+
+Every rung adds to the one before and takes longer; none changes what the network costs when it runs, since all give
+the same convolutions with other integers. int16 activations, which would cost milliseconds, are not there.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from edgedeblur.errors import UserError
+from edgedeblur.progress import Log, Progress, silent, unheard
+from edgedeblur.quantize.cost.sensitivity import PartCost
+from edgedeblur.quantize.pipeline import AUTO, Quantised, QuantiseOptions, quantise
+from edgedeblur.quantize.quality import measure_quality
+from edgedeblur.quantize.simulate import run_simulated
+from edgedeblur.student import Student
+
+FINETUNE_STEPS = (200, 1000, 3000)
+_NAMED = 5  # layers in the message
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One rung: what it added, the recipe that came of it, what int8 lost on the held-back pictures, and how long it
+    took (wall time)."""
+
+    added: str
+    recipe: dict[str, Any]
+    lost_db: float
+    to_float_db: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """quantised: the first that keeps the bound, or the nearest. attempts: all, in order. best: the index of its."""
+
+    quantised: Quantised
+    attempts: list[Attempt]
+    best: int
+    bound_db: float
+
+    @property
+    def kept(self) -> bool:
+        return self.attempts[self.best].lost_db <= self.bound_db
+
+
+def quantise_within(
+    student: Student,
+    images: Sequence[np.ndarray],
+    held_back: tuple[Sequence[np.ndarray], Sequence[np.ndarray] | None],
+    bound_db: float,
+    options: QuantiseOptions,
+    provenance: dict[str, Any] | None = None,
+    progress: Progress = silent,
+    log: Log = unheard,
+) -> Bounded:
+    """Tries the rungs in order until held-back pictures lose at most `bound_db` of PSNR to the sharp ones.
+
+    Args:
+        images, provenance: as for `quantise`. held_back: blurred and sharp pictures, as for `measure_quality`.
+        options: observer and equalisation that are given are kept; fine-tuning is tried with FINETUNE_STEPS.
+
+    Raises:
+        UserError: no sharp pictures, or whatever quantisation raises on every rung.
+    """
+    if held_back[1] is None:
+        raise UserError(
+            "--max-drop needs sharp pictures beside the blurred ones that are held back; these have none",
+            "give a folder of pairs, or at most 64 pictures: then the default photographs are held back",
+        )
+    attempts: list[Attempt] = []
+    made: list[Quantised] = []
+    known = options
+    for added, rung in _rungs(options):
+        started = time.monotonic()
+        tried = replace(rung, observer=known.observer, equalise=known.equalise) if rung.finetune_steps else rung
+        quantised = quantise(student, images, tried, provenance, progress, log)
+        quality = measure_quality(quantised.network, student, *held_back, progress, restore=run_simulated)
+        lost, recipe = quality.float_db - quality.int8_db, quantised.network.recipe
+        attempts.append(Attempt(added, recipe, lost, quality.int8_to_float_db, time.monotonic() - started))
+        made.append(quantised)
+        log(f"{added}: int8 costs {lost:.3f} dB (at most {bound_db:g}); {attempts[-1].seconds:.0f} s")
+        known = replace(options, observer=recipe["observer"], equalise=recipe["equalise"])
+        if lost <= bound_db:
+            break
+    best = min(range(len(attempts)), key=lambda index: attempts[index].lost_db)
+    return Bounded(made[best], attempts, best, bound_db)
+
+
+def _rungs(options: QuantiseOptions) -> list[tuple[str, QuantiseOptions]]:
+    """What each adds, and its options; rungs that the given options leave no choice in are left out."""
+    plain = replace(options, equalise=False, bias_correction=False, finetune_steps=0)
+    rungs = [("the best of both observers" if options.observer == AUTO else f"observer {options.observer}", plain)]
+    if options.equalise is not False:
+        rungs.append(("equalisation", replace(plain, equalise=options.equalise)))
+    if options.bias_correction:
+        rungs.append(("bias correction", replace(rungs[-1][1], bias_correction=True)))
+    tuned = rungs[-1][1]
+    steps = sorted({*FINETUNE_STEPS, *filter(None, (options.finetune_steps,))})
+    return [*rungs, *((f"fine-tuning, {count:,} steps", replace(tuned, finetune_steps=count)) for count in steps)]
+
+
+def bound_sentences(bounded: Bounded, costs: Sequence[PartCost] | None) -> list[str]:
+    """What it took and what it costs; where the bound is not kept, how near it came and which layers stand in the way.
+
+    Args:
+        costs: of the nearest network, the dearest first (sensitivity.py).
+    """
+    best = bounded.attempts[bounded.best]
+    tried = ", ".join(attempt.added for attempt in bounded.attempts)
+    seconds = sum(attempt.seconds for attempt in bounded.attempts)
+    if bounded.kept:
+        return [
+            f"int8 costs {best.lost_db:.3f} dB, at most {bounded.bound_db:g} were allowed; it took: {tried} "
+            f"({seconds:.0f} s); it costs no milliseconds: the same convolutions with other integers"
+        ]
+    said = [
+        f"no recipe keeps int8 within {bounded.bound_db:g} dB; tried: {tried} ({seconds:.0f} s); the nearest, "
+        f"{best.added}, costs {best.lost_db:.3f} dB and was written"
+    ]
+    dearest = ", ".join(f"{cost.name} {cost.lost_db:.3f} dB" for cost in (costs or [])[:_NAMED])
+    if dearest:
+        said.append(f"layers that cost the most alone: {dearest}; int16 activations for these are not there yet")
+    helps = "calibrate with pictures like those to restore (--calibration FOLDER), or allow a larger drop"
+    if best.recipe.get("export_room", True):
+        helps += "; --no-export-room brings int8 nearer where exported networks need not give the same bytes"
+    return [*said, helps]
