@@ -9,6 +9,7 @@ import torch
 from edgedeblur.errors import UserError
 from edgedeblur.generators.custom import load_weights
 from edgedeblur.generators.weight_file import file_format
+from edgedeblur.storage.contents import Origin, require_regular
 from edgedeblur.storage.digests import digest
 from edgedeblur.student import TIERS, Student, StudentSpec, student_spec
 from edgedeblur.student.importing.importer import import_module
@@ -136,12 +137,10 @@ def _digest_of(student: Student) -> str:
 
 
 def _require_file(path: Path) -> None:
-    if not path.is_file():
-        raise UserError(
-            f"no file {path}",
-            "a student is a TOML file, a model file (.safetensors), an .onnx file, or package.module:callable",
-            exit_code=2,
-        )
+    kinds = "a student is a TOML file, a model file (.safetensors), an .onnx file, or package.module:callable"
+    if not path.exists():
+        raise UserError(f"no file {path}", kinds, exit_code=2)
+    require_regular(path, Origin(str(path), kinds))
 
 
 def _require_student(path: Path) -> None:
