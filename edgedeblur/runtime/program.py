@@ -11,6 +11,8 @@ import numpy as np
 
 from edgedeblur.artefact import cpu
 from edgedeblur.artefact.folder import ArtefactInfo, load_artefact
+from edgedeblur.artefact.manifest import damaged
+from edgedeblur.artefact.names import MANIFEST
 from edgedeblur.artefact.target import Target
 from edgedeblur.errors import UserError
 from edgedeblur.processes import run_to_end
@@ -170,8 +172,19 @@ def _no_result(text: str) -> UserError:
 
 
 def check_result(artefact: ArtefactInfo, result: BenchResult) -> None:
-    """Raises UserError unless the program, here or on a phone, says of its network what the manifest says."""
-    facts = {key: getattr(result, key) for key in ("arena_bytes", "workspace_bytes", "weights_bytes")}
+    """Raises UserError unless the program, here or on a phone, says of its network what the manifest says.
+
+    Workspace and weights are those of the kernels that ran, which may be a fallback's.
+    """
+    fallback = next((one for one in artefact.manifest["fallbacks"] if one["isa"] == result.isa), None)
+    checked = ("arena_bytes",) if fallback else ("arena_bytes", "workspace_bytes", "weights_bytes")
+    facts = {key: getattr(result, key) for key in checked}
+    if fallback and fallback["workspace_bytes"] != result.workspace_bytes:
+        raise damaged(
+            artefact.path / MANIFEST,
+            f"it says workspace_bytes = {fallback['workspace_bytes']} of the {result.isa} kernels, but what was compiled "
+            f"says {result.workspace_bytes}",
+        )
     layers = [[layer.name, layer.macs] for layer in result.layers]
     shape = [result.height, result.width, 3]
     check_library(artefact, {"name": result.model, "input_shape": shape, "layers": layers, **facts})
