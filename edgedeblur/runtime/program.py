@@ -182,8 +182,8 @@ def check_result(artefact: ArtefactInfo, result: BenchResult) -> None:
     if fallback and fallback["workspace_bytes"] != result.workspace_bytes:
         raise damaged(
             artefact.path / MANIFEST,
-            f"it says workspace_bytes = {fallback['workspace_bytes']} of the {result.isa} kernels, but what was compiled "
-            f"says {result.workspace_bytes}",
+            f"it says workspace_bytes = {fallback['workspace_bytes']} of the {result.isa} kernels, but what was "
+            f"compiled says {result.workspace_bytes}",
         )
     layers = [[layer.name, layer.macs] for layer in result.layers]
     shape = [result.height, result.width, 3]
