@@ -68,7 +68,7 @@ def test_a_student_of_other_layers_is_not_gone_on_from_and_the_way_is_told(here)
     distilled()
     with pytest.raises(UserError, match="of other layers, own; asked for is small") as refused:
         distilled("student.safetensors", student=None, output=Path("again.safetensors"))
-    assert refused.value.mend.endswith("--student student.safetensors --init student.safetensors")
+    assert refused.value.fix.endswith("--student student.safetensors --init student.safetensors")
 
 
 def test_a_module_s_weights_are_what_a_distillation_starts_from(here):
