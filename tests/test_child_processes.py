@@ -110,7 +110,8 @@ def test_programs_are_started_in_one_place_only():
     assert sorted(starting) == [
         "generators/trial.py: .fork",
         "processes.py",
-    ]  # a copy of itself, with a limit of its own
+        "restore/video/process.py: .fork",
+    ]  # copies of itself, with limits of their own
 
 
 def test_output_errors_status_and_input_are_the_programs(tmp_path):

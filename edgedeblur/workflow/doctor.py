@@ -22,6 +22,7 @@ Status = Literal["ok", "missing", "optional"]
 MIN_PYTHON = (3, 11)
 MIN_FREE_GB = 2.0
 EXTRAS = {
+    "docs": "only to build the documentation as a site",
     "peers": "only for bench --against",
     "training": "only for TensorBoard logs of train",
     "adb": "only for phones",
