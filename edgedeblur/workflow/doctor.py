@@ -26,6 +26,7 @@ EXTRAS = {
     "peers": "only for bench --against",
     "training": "only for TensorBoard logs of train",
     "adb": "only for phones",
+    "heic": "only for HEIC photographs",
     "test": "only for the tests",
 }
 
