@@ -51,7 +51,7 @@ def test_a_command_ended_by_a_signal_has_128_and_its_number(phone):
 def test_a_command_that_says_nothing_is_given_up_and_ended_on_the_phone(phone):
     played, connection = phone
     begin = time.monotonic()
-    with pytest.raises(PhoneSilent, match="no sign for 0.3 s"):
+    with pytest.raises(PhoneSilent, match="did not respond for 0.3 s"):
         run(connection, "echo $$ >data/pid; exec sleep 100", 0.3)
     assert time.monotonic() - begin < 30
     process = Path("/proc") / played.place("/data/pid").read_text().strip()
