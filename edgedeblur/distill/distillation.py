@@ -20,9 +20,9 @@ from edgedeblur.distill.step import distill_step, look_at_teacher
 from edgedeblur.errors import UserError
 from edgedeblur.generators.generator import Generator
 from edgedeblur.generators.load import load_generator
-from edgedeblur.student import TIERS, Student, StudentSpec, build_student, student_spec
+from edgedeblur.student import Student, StudentSpec, build_student, student_spec
 from edgedeblur.student.model_file import save_student, student_config
-from edgedeblur.student.table import cost_sentence
+from edgedeblur.student.table import cost_sentence, is_tier
 from edgedeblur.training.device import Compute, choose_compute
 from edgedeblur.training.recipe import RECIPES, read_recipe
 from edgedeblur.training.recipe_table import to_table
@@ -200,15 +200,15 @@ def _initial(options: DistillOptions, network: NamedNetwork) -> Student:
 
 
 def _other_layers(options: DistillOptions, found: StudentSpec, wanted: StudentSpec) -> tuple[str, str]:
-    """What is wrong with a student to start from, and how to go on with that one's own layers."""
-    if found.name in TIERS and found.layers == student_spec(found.name, found.gated).layers:
+    """What is wrong with a student to start from, and how to continue with its own layers."""
+    if is_tier(found):
         return (
             f"{options.init} is a student of tier {found.name}; asked for is {wanted.name}",
             f"add --tier {found.name}, or start from another student",
         )
     return (
         f"{options.init} is a student of other layers, {found.name}; asked for is {wanted.name}",
-        f"go on with its layers: --student {options.init} --init {options.init}",
+        f"continue with its layers: --student {options.init} --init {options.init}",
     )
 
 

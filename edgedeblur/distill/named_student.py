@@ -11,11 +11,11 @@ from edgedeblur.generators.custom import load_weights
 from edgedeblur.generators.weight_file import file_format
 from edgedeblur.storage.contents import Origin, require_regular
 from edgedeblur.storage.digests import digest
-from edgedeblur.student import TIERS, Student, StudentSpec, student_spec
+from edgedeblur.student import Student, StudentSpec, student_spec
 from edgedeblur.student.importing.importer import import_module
 from edgedeblur.student.importing.onnx_graph import import_onnx
 from edgedeblur.student.model_file import is_model_file, load_student
-from edgedeblur.student.table import BUDGET_GMAC, read_student_table, tier_table
+from edgedeblur.student.table import BUDGET_GMAC, is_tier, read_student_table, tier_table
 from edgedeblur.student.user_module import call_module, names_callable
 
 _FIX_WEIGHTS = "add --weights FILE: a student's model file, or a torch or safetensors file of its tensors"
@@ -127,8 +127,7 @@ def _of_table(path: Path, weights: Path | None) -> TrainedStudent:
 
 def _budget(spec: StudentSpec) -> float:
     """That of the tier with these layers, else that of any network."""
-    shipped = spec.name in TIERS and spec.layers == student_spec(spec.name, spec.gated).layers
-    return tier_table(spec.name).budget_gmac if shipped else BUDGET_GMAC
+    return tier_table(spec.name).budget_gmac if is_tier(spec) else BUDGET_GMAC
 
 
 def _digest_of(student: Student) -> str:

@@ -67,7 +67,7 @@ def build_network(config: NetworkConfig, seed: int) -> nn.Module:
 
 
 def initial_network(path: Path, config: NetworkConfig) -> nn.Module:
-    """The generator in a file, to go on from; its own widths and depth count, not the recipe's.
+    """The generator in a file, to continue from; its own widths and depth count, not the recipe's.
 
     Raises:
         UserError: not a generator's file, or one of another family than `config`'s.

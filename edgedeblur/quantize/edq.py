@@ -25,7 +25,7 @@ from edgedeblur.student import ConvSpec, StudentSpec, layer_record
 FORMAT = "edgedeblur-quantised-network"
 VERSION = 1
 MAX_NETWORK_JSON = 4 << 20
-_STATISTICS = "statistics.json"  # in files of before; nothing reads it
+_STATISTICS = "statistics.json"  # in older files; not read
 _MAX_FILE = 1 << 30
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _REMAKE = "edgedeblur quantize"

@@ -123,6 +123,11 @@ def student_spec(tier: str, gates: bool = False) -> StudentSpec:
     return replace(spec, layers=tuple(replace(layer, gate=None) for layer in spec.layers))
 
 
+def is_tier(spec: StudentSpec) -> bool:
+    """Whether a network has the layers of the tier that it is named after, with gates or without."""
+    return spec.name in TIERS and spec.layers == student_spec(spec.name, spec.gated).layers
+
+
 @functools.cache
 def _shipped(tier: str) -> StudentTable:
     path = _TIER_FOLDER / f"{tier}.toml"

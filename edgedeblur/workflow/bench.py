@@ -1,7 +1,6 @@
 """An artefact to a report."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edgedeblur.artefact.folder import load_artefact
 from edgedeblur.bench.measure import BenchOptions, bench
@@ -9,9 +8,6 @@ from edgedeblur.bench.quality import recorded_quality
 from edgedeblur.progress import Log
 from edgedeblur.report.schema import Report, write_report
 from edgedeblur.workflow.workdir import WorkDir
-
-if TYPE_CHECKING:
-    pass
 
 
 def bench_step(artefact: Path, options: BenchOptions, workdir: WorkDir, log: Log) -> Report:

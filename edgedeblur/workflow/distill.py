@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edgedeblur.data.pairs import PairInMemory
 from edgedeblur.data.training_data import open_training_data
@@ -12,9 +11,6 @@ from edgedeblur.errors import UserError
 from edgedeblur.training.recipe import read_recipe
 from edgedeblur.workflow.shipped import shipped_student, shipped_teacher
 from edgedeblur.workflow.workdir import WorkDir
-
-if TYPE_CHECKING:
-    pass
 
 DEFAULT_MINUTES = 2.0
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edgedeblur.data.pairs import AnyPair
 from edgedeblur.errors import UserError
@@ -12,9 +11,6 @@ from edgedeblur.restore.open import Restorer, open_model
 from edgedeblur.storage.files import write_json
 from edgedeblur.workflow.distill import default_teacher
 from edgedeblur.workflow.workdir import WorkDir
-
-if TYPE_CHECKING:
-    pass
 
 
 def models_to_evaluate(workdir: WorkDir, quantised: Path | None = None) -> list[Path]:

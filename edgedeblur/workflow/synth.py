@@ -1,7 +1,6 @@
 """Photographs or frames to pairs."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edgedeblur.data.blur.recipe import BlurRecipe
 from edgedeblur.data.contact_sheet import write_contact_sheet
@@ -11,9 +10,6 @@ from edgedeblur.progress import Progress
 from edgedeblur.storage.contents import Origin
 from edgedeblur.storage.documents import read_toml
 from edgedeblur.storage.records import read_record
-
-if TYPE_CHECKING:
-    pass
 
 
 def synth_step(

@@ -93,21 +93,11 @@ class _DatabaseFile:
 
 
 @dataclass(frozen=True)
-class _Entry:
+class _Entry(LayerShape):
     """One [[layers]] table, in which the shape's keys stand beside the others."""
 
     isa: str
     threads: int
-    kernel: int
-    stride: int
-    source: tuple[int, int, int]
-    out: tuple[int, int, int]
-    space_to_depth: int
-    depth_to_space: int
-    image_source: bool
-    image_out: bool
-    small_sums: bool
-    residual: Literal["none", "tensor", "image"]
     provenance: Literal["measured", "estimated"]
     measured_by: str
     default_ms: float

@@ -4,7 +4,7 @@
     0.000000,-0.2073,-0.2004,-0.0665   screen held upright, y to its top, z out of it towards the user, right-handed,
                                        as Android's TYPE_GYROSCOPE and iOS's CMDeviceMotion.rotationRate give them
 
-docs/blur-synthesis.md says how to make one's own.
+docs/blur-synthesis.md says how to make your own.
 """
 
 from collections.abc import Iterable
