@@ -1,7 +1,7 @@
 """The artefact: a folder with everything that runs the network on its target, made whole or not at all.
 
 1. kernels, constants and plan            build.py
-2. the network as C tables                emit.py
+2. the network as C tables                emit.py, self_test.py
 3. a program, and a library               link.py
 4. the .edq file, digests, the manifest   manifest.py
 """
@@ -53,6 +53,7 @@ def compile_network(
         UserError: a size that the network cannot take, a folder in the way, a tool that is missing or fails.
     """
     from edgedeblur.compile.build import build_plan  # loads TVM and torch, which running an artefact does without
+    from edgedeblur.compile.self_test import make_self_test
     from edgedeblur.quantize.edq import save_edq
 
     output = Path(output)
@@ -65,7 +66,10 @@ def compile_network(
         schedules = {name: choice.schedule for name, choice in chosen[one.isa].items()}
         sets.append((one.isa, build_plan(network, height, width, one, schedules, below(dump, one.isa))))
     with atomic_folder(output) as folder:
-        facts = ModelFacts(manifest.artefact_name(network, height, width), __version__, target.isa, target.threads)
+        name = manifest.artefact_name(network, height, width)
+        log("restoring the self-test's image with the integer interpreter")
+        proof = make_self_test(network, height, width)
+        facts = ModelFacts(name, __version__, target.isa, target.threads, proof)
         _write_parts(folder, sets, facts)
         dump(names.MODEL_C, (folder / names.MODEL_C).read_text())
         save_edq(network, folder / names.NETWORK)

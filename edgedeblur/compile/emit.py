@@ -9,6 +9,7 @@ from itertools import zip_longest
 
 from edgedeblur.artefact.names import CONSTANTS, MODEL_C
 from edgedeblur.compile.plan import ALIGNMENT, MAX_BYTES, KernelCall, Operand, Plan
+from edgedeblur.compile.self_test import SelfTest
 
 _PLACES = {"input": "ED_INPUT", "output": "ED_OUTPUT", "arena": "ED_ARENA", "constant": "ED_CONSTANT"}
 _DTYPES = {
@@ -36,12 +37,14 @@ extern const uint8_t ed_constants[];
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What model.c says about the network besides the plan. threads: an instance's, when its maker names none."""
+    """What model.c says about the network besides the plan. threads: an instance's, when its maker names none.
+    self_test: None for programs that are checked otherwise."""
 
     name: str
     version: str
     isa: str
     threads: int
+    self_test: SelfTest | None = None
 
 
 def join_constants(plans: Sequence[Plan]) -> tuple[bytes, list[int]]:
@@ -78,6 +81,7 @@ def emit_model_c(plan: Plan, facts: ModelFacts, fallbacks: Sequence[tuple[str, P
         entries.append(_model_tables(plan, dataclasses.replace(facts, isa=isa), start))
     parts.append("const ed_tables ed_model_tables[] = {\n" + "".join(entries) + "};")
     parts.append("const uint32_t ed_model_tables_count = sizeof ed_model_tables / sizeof ed_model_tables[0];\n")
+    parts.append(_proof(facts.self_test))
     return "\n".join(parts)
 
 
@@ -147,6 +151,16 @@ def _model_tables(plan: Plan, facts: ModelFacts, constants_start: int) -> str:
         array = f"{name}s_{facts.isa}"
         lines.append(f"    .{name}s = {array},\n    .{name}_count = sizeof {array} / sizeof {array}[0],")
     return "  {\n" + "\n".join(lines) + "\n  },\n"
+
+
+def _proof(test: SelfTest | None) -> str:
+    if test is None:
+        return "const ed_proof ed_model_proof = {0};\n"
+    height, width, _ = test.tile.shape
+    rows = [", ".join(map(str, row.reshape(-1))) for row in test.tile]
+    digest = ", ".join(f"0x{byte:02x}" for byte in test.sha256)
+    table = f"const ed_proof ed_model_proof = {{tile, {height}, {width}, {{{digest}}}}};\n"
+    return _array("uint8_t tile", rows) + table
 
 
 def _array(declaration: str, rows: list[str]) -> str:

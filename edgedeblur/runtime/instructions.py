@@ -16,25 +16,29 @@ from edgedeblur.storage.resources import resource_folder
 from edgedeblur.storage.temporary import scratch_folder
 
 _SOURCE = "count_instructions.c"
-_IMAGES = 2  # that the program runs: the first, and one that it measures
 _GLIBC = "2.17"
 
 
 def count_instructions(artefact: ArtefactInfo, image: np.ndarray) -> int:
-    """Instructions that one thread executes for one image: half of what the program executed for two.
-
-    What the program does before and after (reading, writing and allocating) is in it, well below one per cent.
+    """Instructions that one thread executes for one image: what the program executes for three, less that for two.
 
     Raises:
         UserError: the artefact is native here, its runner is not QEMU's user mode with plugins, or it does not run.
     """
     runner = runner_for(artefact)
     _check_runner(artefact, runner)
+    plugin = _plugin()
+    fewer, more = (_count_program(artefact, image, runner, plugin, runs) for runs in (1, 2))
+    return more - fewer
+
+
+def _count_program(artefact: ArtefactInfo, image: np.ndarray, runner: tuple[str, ...], plugin: Path, runs: int) -> int:
+    """Instructions of the whole program, with its self-test and its first run."""
     with scratch_folder() as folder:
         result = folder / "instructions"
-        plugin = ("-plugin", f"{_plugin()},out={result}")
-        run_program(artefact, image, runs=1, warmup=0, threads=1, runner=(runner[0], *plugin, *runner[1:]))
-        return int(result.read_text()) // _IMAGES
+        counting = (runner[0], "-plugin", f"{plugin},out={result}", *runner[1:])
+        run_program(artefact, image, runs=runs, warmup=0, threads=1, runner=counting)
+        return int(result.read_text())
 
 
 def _check_runner(artefact: ArtefactInfo, runner: tuple[str, ...]) -> None:

@@ -39,7 +39,8 @@ class LayerTime:
 class BenchResult:
     """What edgedeblur-bench printed.
 
-    isa: whose kernels ran. load_ms: making an instance. first_ms: its first run. samples_ms: the measured runs.
+    isa: whose kernels ran, where unit, what computed the last image, is "cpu". load_ms: making an instance, its
+    self-test included. first_ms: its first run. samples_ms: the measured runs.
     peak_gmacs: of one core by the dot-product instruction, where layers were profiled.
     peak_rss_kb: of the process; in QEMU, of the program without QEMU's own (peak_rss_source says how it was read).
     """
@@ -59,6 +60,7 @@ class BenchResult:
     weights_bytes: int
     layers: tuple[LayerTime, ...]
     isa: str = ""
+    unit: str = "cpu"
     peak_gmacs: float | None = None
 
 

@@ -21,7 +21,15 @@ _SHOWN_CHARACTERS = 200
 class _Options(ctypes.Structure):
     """`ed_options` of edgedeblur.h."""
 
-    _fields_ = [("threads", ctypes.c_int), ("cores", ctypes.c_uint64)]
+    _fields_ = [
+        ("threads", ctypes.c_int),
+        ("cores", ctypes.c_uint64),
+        ("unit", ctypes.c_int),
+        ("canary", ctypes.c_uint32),
+    ]
+
+
+UNITS = ("auto", "cpu", "gpu")  # in the order of ed_processor
 
 
 class Session:
@@ -33,10 +41,12 @@ class Session:
     Args:
         artefact: an artefact's folder, or what `load_artefact` gave.
         threads: the caller's included; None for the target's number.
+        unit: what computes: "cpu", "gpu", or "auto", the GPU where the artefact has kernels for one and they pass the
+            self-test, else the CPU.
 
     Raises:
         UserError: not an artefact, for another architecture or processor, a manifest that does not describe its
-            library, or a number of threads that cannot be had.
+            library, a number of threads that cannot be had, or a unit that cannot be used or fails the self-test.
 
     Example:
         >>> with ed.Session("artefact", threads=1) as session:
@@ -45,16 +55,18 @@ class Session:
         (64, 96, 3)
     """
 
-    def __init__(self, artefact: str | Path | ArtefactInfo, threads: int | None = None):
+    def __init__(self, artefact: str | Path | ArtefactInfo, threads: int | None = None, unit: str = "auto"):
         self._model = None
         self._in_use = threading.Lock()
         self.artefact = artefact if isinstance(artefact, ArtefactInfo) else load_artefact(artefact)
         _check_machine(self.artefact)
         if threads is not None and threads < 1:
             raise UserError(f"{threads} threads; at least one is needed", exit_code=2)
+        if unit not in UNITS:
+            raise UserError(f"unit {unit!r}; there are {', '.join(UNITS)}", exit_code=2)
         self._library = _open_library(self.artefact.library)
         check_library(self.artefact, library_facts(self._library))
-        self._model = self._library.ed_create(ctypes.byref(_Options(threads or 0, 0)))
+        self._model = self._library.ed_create(ctypes.byref(_Options(threads or 0, 0, UNITS.index(unit), 0)))
         if not self._model:
             raise UserError(f"cannot start {self.artefact.path}: {self._last_error()}")
 
@@ -71,6 +83,12 @@ class Session:
     @property
     def threads(self) -> int:
         return self._library.ed_threads(self._open_model())
+
+    @property
+    def unit(self) -> str:
+        """What computes now: "cpu" or "gpu"."""
+        model = self._open_model()
+        return UNITS[self._library.ed_unit(model)] if hasattr(self._library, _SINCE_UNITS) else "cpu"
 
     def run(self, image: Any) -> np.ndarray:
         """The restored image, in a new array. Waits while another thread runs this session.
@@ -195,11 +213,13 @@ def _check_machine(artefact: ArtefactInfo) -> None:
         raise UserError(f"{artefact.path} has no library for this system", "edgedeblur compile --target host")
 
 
+_SINCE_UNITS = "ed_unit"  # which libraries from before there were units lack
 _FUNCTIONS = {  # of edgedeblur.h: result, arguments
     "ed_create": (ctypes.c_void_p, ctypes.POINTER(_Options)),
     "ed_run": (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p),
     "ed_destroy": (None, ctypes.c_void_p),
     "ed_threads": (ctypes.c_int, ctypes.c_void_p),
+    "ed_unit": (ctypes.c_int, ctypes.c_void_p),
     "ed_last_error": (ctypes.c_char_p,),
     "ed_name": (ctypes.c_char_p,),
     "ed_version": (ctypes.c_char_p,),
@@ -218,6 +238,8 @@ def _open_library(path: Path) -> ctypes.CDLL:
     except OSError as error:
         raise UserError(f"cannot load {path}: {error}", "edgedeblur compile --target host") from None
     for name, (result, *arguments) in _FUNCTIONS.items():
+        if name == _SINCE_UNITS and not hasattr(library, name):
+            continue
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
     return library

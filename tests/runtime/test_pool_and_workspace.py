@@ -12,7 +12,12 @@ IMAGE_BYTES = PROBE_SIDE * PROBE_SIDE * 3
 
 
 class Options(ctypes.Structure):
-    _fields_ = [("threads", ctypes.c_int), ("cores", ctypes.c_uint64)]
+    _fields_ = [
+        ("threads", ctypes.c_int),
+        ("cores", ctypes.c_uint64),
+        ("unit", ctypes.c_int),
+        ("canary", ctypes.c_uint32),
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,16 @@ from edgedeblur.student import student_spec
 
 DRIVER = Path(__file__).with_name("driver.c")
 TSAN_CALLS = Path(__file__).with_name("tsan_calls.c")
-LIBRARY_SOURCES = ("cpu.c", "error.c", "instance.c", "pool.c", "workspace.c")
+LIBRARY_SOURCES = (
+    "cpu.c",
+    "cpu_unit.c",
+    "error.c",
+    "instance.c",
+    "pool.c",
+    "self_test.c",
+    "sha256.c",
+    "workspace.c",
+)
 BENCH_SOURCES = ("bench.c", "bench_options.c", "bench_report.c", "peak.c")
 FLAGS = ["-std=gnu11", "-O1", "-g", "-fPIC", "-pthread", "-fno-omit-frame-pointer", "-I.", "-Iruntime", "-Iinclude"]
 TIMEOUT_S = 600

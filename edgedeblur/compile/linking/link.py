@@ -30,9 +30,27 @@ from edgedeblur.storage.places import cache_folder
 from edgedeblur.storage.resources import resource_folder
 
 _GLIBC = "2.17"  # the oldest that zig's AArch64 and x86-64 share: the library loads on any Linux still in use
-_LIBRARY_SOURCES = ("cpu.c", "error.c", "instance.c", "pool.c", "workspace.c")
+_LIBRARY_SOURCES = (
+    "cpu.c",
+    "cpu_unit.c",
+    "error.c",
+    "instance.c",
+    "pool.c",
+    "self_test.c",
+    "sha256.c",
+    "workspace.c",
+)
 _BENCH_SOURCES = ("bench.c", "bench_options.c", "bench_report.c", "peak.c")
-_LIBRARY_HEADERS = ("cpu.h", "error.h", "pool.h", "tables.h", "workspace.h")
+_LIBRARY_HEADERS = (
+    "cpu.h",
+    "cpu_unit.h",
+    "error.h",
+    "pool.h",
+    "self_test.h",
+    "sha256.h",
+    "tables.h",
+    "workspace.h",
+)
 _BENCH_HEADERS = ("bench_options.h", "bench_report.h", "peak.h")
 _EXPORTS = "exports.map"
 _JNI_SOURCE = "edgedeblur_jni.c"

@@ -156,22 +156,28 @@ static int measure(ed_model *model, const bench_options *options, const uint8_t 
   return 0;
 }
 
-static int bench(const bench_options *options, const uint8_t *in, uint8_t *out) {
-  bench_result result = {.profiled = options->profile, .first_ms = -1.0};
+static ed_model *create(const bench_options *options, double *load_ms) {
+  const ed_options asked = {options->threads, options->cores, options->unit, (uint32_t)options->canary};
   const double start = milliseconds(CLOCK_MONOTONIC);
-  ed_model *model = ed_create(&(ed_options){options->threads, options->cores});
-  result.load_ms = milliseconds(CLOCK_MONOTONIC) - start;
-  int status = model != NULL ? measure(model, options, in, out, &result) : -1;
+  ed_model *model = ed_create(&asked);
+  *load_ms = milliseconds(CLOCK_MONOTONIC) - start;
+  if (model == NULL) complain(ed_name(), ed_last_error());
+  return model;
+}
+
+static int bench(ed_model *model, const bench_options *options, double load_ms, const uint8_t *in, uint8_t *out) {
+  bench_result result = {.profiled = options->profile, .load_ms = load_ms, .first_ms = -1.0};
+  int status = measure(model, options, in, out, &result);
   if (status != 0) {
     complain(ed_name(), ed_last_error());
   } else {
     result.threads = ed_threads(model);
+    result.unit = ed_unit(model) == ED_GPU ? "gpu" : "cpu";
     result.interrupted = interrupted != 0;
     if (options->profile) result.peak_gmacs = bench_peak_gmacs(ed_isa());
     if (options->output != NULL && result.first_ms >= 0) status = write_image(options->output, out);
     if (status == 0) status = bench_print_result(&result);
   }
-  ed_destroy(model);
   free(result.samples_ms);
   free(result.layers_ms);
   return status;
@@ -183,16 +189,19 @@ int main(int count, char **words) {
   if (options.help) return bench_print_help(), 0;
   catch_signals();
   if (options.cores != 0 && stay_on(options.cores) != 0) return 2;
+  double load_ms; /* the images are filled after it, when the self-test has freed its own: the peak is not theirs together */
+  ed_model *model = create(&options, &load_ms);
   uint8_t *in = malloc(image_bytes()), *out = malloc(image_bytes());
   int status = 1;
   if (in == NULL || out == NULL) {
     complain("images", "no memory");
   } else if (options.input != NULL && read_image(options.input, in) != 0) {
     status = 2;
-  } else {
+  } else if (model != NULL) {
     if (options.input == NULL) fill_with_noise(in);
-    status = bench(&options, in, out) == 0 ? 0 : 1;
+    status = bench(model, &options, load_ms, in, out) == 0 ? 0 : 1;
   }
+  ed_destroy(model);
   free(in);
   free(out);
   return status;

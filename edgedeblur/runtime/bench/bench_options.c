@@ -5,6 +5,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { MAX_RUNS = 1000000, MAX_THREADS = 64, MAX_SECONDS = 86400, CORES = 64 };
 
@@ -19,6 +20,8 @@ void bench_print_help(void) {
       "  --min-seconds S   go on after N runs until S seconds have been measured (0)\n"
       "  --threads T       1 to 64; 0 for the target's own number (0)\n"
       "  --cores LIST      run on these cores only, such as 4-7 or 0,2\n"
+      "  --unit U          cpu, gpu, or auto: the GPU where there are kernels for it that work, else the CPU (auto)\n"
+      "  --canary N        repeat the self-test after every N images; 0 for never (0)\n"
       "  --profile         the median milliseconds of every layer (adds a clock reading per layer)\n"
       "  --stream          tell the measured runs on stderr meanwhile: \"run\", seconds since boot, milliseconds\n"
       "  --help            this text\n"
@@ -65,6 +68,17 @@ static int parse_cores(const char *text, uint64_t *mask) {
   return -1;
 }
 
+static int parse_unit(const char *text, ed_processor *unit) {
+  static const char *const names[] = {[ED_AUTO] = "auto", [ED_CPU] = "cpu", [ED_GPU] = "gpu"};
+  for (int i = ED_AUTO; i <= ED_GPU; i++) {
+    if (strcmp(text, names[i]) != 0) continue;
+    *unit = (ed_processor)i;
+    return 0;
+  }
+  fprintf(stderr, "edgedeblur-bench: --unit %s: cpu, gpu or auto is needed\n", text);
+  return -1;
+}
+
 static int set_option(int letter, const char *text, bench_options *options) {
   long number = 0;
   int status = 0;
@@ -79,6 +93,8 @@ static int set_option(int letter, const char *text, bench_options *options) {
       options->threads = (int)number;
       break;
     case 'c': status = parse_cores(text, &options->cores); break;
+    case 'u': status = parse_unit(text, &options->unit); break;
+    case 'n': status = parse_long("canary", text, 0, MAX_RUNS, &options->canary); break;
     case 'p': options->profile = true; break;
     case 'e': options->stream = true; break;
     case 'h': options->help = true; break;
@@ -93,7 +109,8 @@ int bench_parse(int count, char **words, bench_options *options) {
       {"runs", required_argument, NULL, 'r'},        {"warmup", required_argument, NULL, 'w'},
       {"min-seconds", required_argument, NULL, 's'}, {"threads", required_argument, NULL, 't'},
       {"cores", required_argument, NULL, 'c'},       {"profile", no_argument, NULL, 'p'},
-      {"stream", no_argument, NULL, 'e'},
+      {"stream", no_argument, NULL, 'e'},            {"unit", required_argument, NULL, 'u'},
+      {"canary", required_argument, NULL, 'n'},
       {"help", no_argument, NULL, 'h'},              {NULL, 0, NULL, 0}};
   *options = (bench_options){.runs = 50, .warmup = 10};
   int letter;

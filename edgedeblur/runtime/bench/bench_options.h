@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "edgedeblur.h"
+
 typedef struct {
   const char *input;  /* NULL: a pseudo-random image */
   const char *output; /* NULL: not kept */
@@ -13,6 +15,8 @@ typedef struct {
   double min_seconds;
   int threads;    /* 0: the target's */
   uint64_t cores; /* 0: any */
+  ed_processor unit;
+  long canary; /* images; 0: never */
   bool profile;
   bool stream;
   bool help;

@@ -35,7 +35,7 @@ static long resident_pages(uintptr_t start, uintptr_t end, uintptr_t page) {
 }
 
 /* Kilobytes of this program's own mappings that are in memory now, which is the most there have been: nothing is freed
- * before the report. Of the program's file all pages count that the system caches, whether this process used them or not.
+ * before the report but the self-test's two images, before the program fills its own two. Of the program's file all pages count that the system caches, whether this process used them or not.
  * For a simulator that shows the program its own mappings in /proc/self/maps, as QEMU does, but in /proc/self/status the
  * simulator's memory. */
 static long own_resident_kb(void) {
@@ -121,7 +121,7 @@ int bench_print_result(bench_result *result) {
   if (scratch == NULL) return -1;
   printf("{\"schema_version\":1,\"model\":");
   print_string(ed_name());
-  printf(",\"isa\":\"%s\"", ed_isa());
+  printf(",\"isa\":\"%s\",\"unit\":\"%s\"", ed_isa(), result->unit);
   printf(",\"height\":%d,\"width\":%d,\"threads\":%d", ed_height(), ed_width(), result->threads);
   printf(",\"interrupted\":%s,\"load_ms\":%.6f", result->interrupted ? "true" : "false", result->load_ms);
   if (result->first_ms >= 0) printf(",\"first_ms\":%.6f", result->first_ms);

@@ -7,6 +7,7 @@
 
 typedef struct {
   int threads;
+  const char *unit; /* that computed the last image */
   bool interrupted;
   bool profiled;
   double load_ms;  /* ed_create */

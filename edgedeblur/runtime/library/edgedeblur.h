@@ -23,16 +23,24 @@ extern "C" {
  * different threads may run different instances at the same time. One instance runs one image at a time. */
 typedef struct ed_model ed_model;
 
+/* What computes. ED_AUTO: the GPU where the artefact has kernels for one and they pass the self-test, else the CPU. */
+typedef enum { ED_AUTO, ED_CPU, ED_GPU } ed_processor;
+
 typedef struct {
-  int threads;    /* threads that compute, the caller's included; 0: what the network was compiled for */
-  uint64_t cores; /* bit i allows the worker threads on core i; 0: any core. The caller's own thread is left alone. */
+  int threads;       /* threads that compute, the caller's included; 0: what the network was compiled for */
+  uint64_t cores;    /* bit i allows the worker threads on core i; 0: any core. The caller's own thread is left alone. */
+  ed_processor unit; /* ED_GPU: a failure of the GPU is an error. ED_AUTO: the CPU takes over. */
+  uint32_t canary;   /* repeat the self-test after every so many images; 0: never */
 } ed_options;
 
-/* Allocates all memory and starts all threads. `options` may be NULL. NULL on failure: a processor without the
- * instructions that the network was compiled for, no memory, bad options. */
+/* Allocates all memory, starts all threads, and runs the self-test, once a process for each set of kernels: the
+ * artefact has a tile and the SHA-256 of what the network's definition makes of an image full of it; what computes
+ * something else is not used. `options` may be NULL. NULL on failure: a processor without the instructions that the
+ * network was compiled for, no kernels that pass the self-test, no memory, bad options. */
 ED_API ed_model *ed_create(const ed_options *options);
 
-/* Restores one image. The buffers may not overlap and need no alignment. Allocates nothing, starts no thread. */
+/* Restores one image. The buffers may not overlap and need no alignment. Allocates nothing, starts no thread, except
+ * for the images of a self-test that ed_options.canary asks for. */
 ED_API int ed_run(ed_model *model, const uint8_t *rgb_in, uint8_t *rgb_out);
 
 /* As ed_run, and adds the milliseconds of each layer to layer_ms[ed_layer_count()]. */
@@ -43,6 +51,9 @@ ED_API void ed_destroy(ed_model *model);
 
 /* How many threads an instance computes with. */
 ED_API int ed_threads(const ed_model *model);
+
+/* What computes for an instance now: ED_CPU or ED_GPU. */
+ED_API ed_processor ed_unit(const ed_model *model);
 
 /* What went wrong in the calling thread's last failed call; "" where nothing has. Valid until its next failure. */
 ED_API const char *ed_last_error(void);

@@ -1,122 +1,62 @@
-/* instance.c: create, run and destroy: walks the tables of the generated model.c. */
+/* instance.c: the public interface: an instance, the unit that computes for it, and what the network is. */
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
 #include "cpu.h"
+#include "cpu_unit.h"
 #include "edgedeblur.h"
 #include "error.h"
-#include "pool.h"
+#include "self_test.h"
 #include "tables.h"
 
-/* The first kernels that this processor can run; where it can run none, the last, which need least of it. */
-static const ed_tables *choose(void) {
-  static _Atomic(const ed_tables *) chosen; /* the same whichever thread writes it */
-  const ed_tables *tables = atomic_load(&chosen);
-  for (uint32_t i = 0; tables == NULL; i++) {
-    if (i + 1 == ed_model_tables_count || ed_has_isa(ed_model_tables[i].isa)) tables = &ed_model_tables[i];
-  }
-  atomic_store(&chosen, tables);
-  return tables;
-}
-
-#define TABLES (*choose())
+#define TABLES (*ed_cpu_tables())
 
 struct ed_model {
-  ed_pool *pool;
-  uint8_t *arena;
-  DLTensor *tensors;    /* one per operand, in the tables' order */
-  TVMFFIAny *arguments; /* arguments[i] points to tensors[i] */
+  ed_cpu_unit *cpu;
+  uint32_t canary; /* ed_options.canary */
+  uint32_t images; /* since the last self-test */
   atomic_bool running;
 };
 
-static size_t image_bytes(void) { return (size_t)TABLES.height * (size_t)TABLES.width * 3; }
-
-static void describe_operand(const ed_model *model, uint32_t index) {
-  const ed_operand *operand = &TABLES.operands[index];
-  DLTensor *tensor = &model->tensors[index];
-  tensor->device.device_type = kDLCPU;
-  tensor->dtype = (DLDataType){operand->type_code, operand->bits, 1};
-  tensor->ndim = operand->dimensions;
-  tensor->shape = (int64_t *)&TABLES.shapes[operand->shape]; /* DLPack has no const; kernels only read it */
-  if (operand->place == ED_ARENA) tensor->data = model->arena + operand->offset;
-  if (operand->place == ED_CONSTANT) tensor->data = (uint8_t *)TABLES.constants + operand->offset;
-  model->arguments[index].type_index = kTVMFFIDLTensorPtr;
-  model->arguments[index].v_ptr = tensor;
-}
-
-static int allocate(ed_model *model) {
-  void *arena = NULL; /* one cache line more, so that none is no failure */
-  if (posix_memalign(&arena, ED_ALIGNMENT, TABLES.arena_bytes + ED_ALIGNMENT) != 0) arena = NULL;
-  model->arena = arena;
-  model->tensors = calloc(TABLES.operand_count, sizeof *model->tensors);
-  model->arguments = calloc(TABLES.operand_count, sizeof *model->arguments);
-  if (model->arena != NULL && model->tensors != NULL && model->arguments != NULL) return 0;
-  return ed_fail("no memory for an arena of %zu bytes", TABLES.arena_bytes);
-}
-
 static int start(ed_model *model, const ed_options *options) {
-  const int threads = options->threads == 0 ? TABLES.threads : options->threads;
-  if (threads < 1 || threads > ED_MAX_THREADS) {
-    return ed_fail("%d threads; allowed are 1 to %d", options->threads, (int)ED_MAX_THREADS);
+  if (options->unit < ED_AUTO || options->unit > ED_GPU) {
+    return ed_fail("unit %d; there are ED_AUTO, ED_CPU and ED_GPU", (int)options->unit);
   }
-  if (allocate(model) != 0) return -1;
-  for (uint32_t i = 0; i < TABLES.operand_count; i++) describe_operand(model, i);
-  model->pool = ed_pool_create(threads, TABLES.workspace_bytes, options->cores);
-  return model->pool != NULL ? 0 : -1;
+  if (options->unit == ED_GPU) return ed_fail("this artefact has no kernels for a GPU");
+  model->canary = options->canary;
+  model->cpu = ed_cpu_create(options->threads, options->cores);
+  return model->cpu != NULL ? 0 : -1;
 }
 
 ed_model *ed_create(const ed_options *options) {
   static const ed_options defaults;
-  if (ed_check_cpu(TABLES.isa) != 0) return NULL;
   ed_model *model = calloc(1, sizeof *model);
   if (model == NULL) return ed_fail("no memory"), NULL;
-  if (start(model, options != NULL ? options : &defaults) != 0) {
-    ed_destroy(model);
-    return NULL;
-  }
-  return model;
-}
-
-static void set_images(ed_model *model, const uint8_t *rgb_in, uint8_t *rgb_out) {
-  for (uint32_t i = 0; i < TABLES.operand_count; i++) {
-    if (TABLES.operands[i].place == ED_INPUT) model->tensors[i].data = (uint8_t *)rgb_in; /* kernels only read it */
-    if (TABLES.operands[i].place == ED_OUTPUT) model->tensors[i].data = rgb_out;
-  }
-}
-
-static double milliseconds(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
-}
-
-static int run_calls(ed_model *model, double *layer_ms) {
-  for (uint32_t i = 0; i < TABLES.call_count; i++) {
-    const ed_call *call = &TABLES.calls[i];
-    const double start_ms = layer_ms != NULL ? milliseconds() : 0.0;
-    TVMFFIAny result = {0};
-    if (call->kernel(NULL, &model->arguments[call->operand], (int32_t)call->operand_count, &result) != 0) return -1;
-    if (layer_ms != NULL) layer_ms[call->layer] += milliseconds() - start_ms;
-  }
-  return 0;
+  if (start(model, options != NULL ? options : &defaults) == 0) return model;
+  ed_destroy(model);
+  return NULL;
 }
 
 static bool overlap(const uint8_t *rgb_in, const uint8_t *rgb_out) {
+  const size_t bytes = (size_t)TABLES.height * (size_t)TABLES.width * 3;
   const uintptr_t in = (uintptr_t)rgb_in, out = (uintptr_t)rgb_out;
-  return in < out + image_bytes() && out < in + image_bytes();
+  return in < out + bytes && out < in + bytes;
+}
+
+/* The self-test again after every so many images. */
+static int check_again(ed_model *model) {
+  if (model->canary == 0 || ++model->images < model->canary) return 0;
+  model->images = 0;
+  return ed_self_test(ed_cpu_run_image, model->cpu, ed_cpu_name(model->cpu));
 }
 
 int ed_run_profiled(ed_model *model, const uint8_t *rgb_in, uint8_t *rgb_out, double *layer_ms) {
   if (model == NULL || rgb_in == NULL || rgb_out == NULL) return ed_fail("NULL is no model and no image");
   if (overlap(rgb_in, rgb_out)) return ed_fail("input and output image overlap");
   if (atomic_exchange(&model->running, true)) return ed_fail("this instance is running an image in another thread");
-  set_images(model, rgb_in, rgb_out);
-  ed_pool_enter(model->pool);
-  const int status = run_calls(model, layer_ms);
-  ed_pool_leave();
+  int status = ed_cpu_run(model->cpu, rgb_in, rgb_out, layer_ms);
+  if (status == 0) status = check_again(model);
   atomic_store(&model->running, false);
   return status;
 }
@@ -127,14 +67,12 @@ int ed_run(ed_model *model, const uint8_t *rgb_in, uint8_t *rgb_out) {
 
 void ed_destroy(ed_model *model) {
   if (model == NULL) return;
-  ed_pool_destroy(model->pool);
-  free(model->arguments);
-  free(model->tensors);
-  free(model->arena);
+  ed_cpu_destroy(model->cpu);
   free(model);
 }
 
-int ed_threads(const ed_model *model) { return ed_pool_threads(model->pool); }
+int ed_threads(const ed_model *model) { return ed_cpu_threads(model->cpu); }
+ed_processor ed_unit(const ed_model *model) { return model->cpu != NULL ? ED_CPU : ED_GPU; }
 
 static bool is_layer(int layer) { return layer >= 0 && (uint32_t)layer < TABLES.layer_count; }
 

@@ -58,6 +58,17 @@ typedef struct {
   uint32_t layer_count;
 } ed_tables;
 
+/* What the self-test compares: the image that repeats the tile, and the SHA-256 of its restoration by the integer
+ * interpreter. tile: height x width x 3 bytes; NULL where there is no self-test. */
+typedef struct {
+  const uint8_t *tile;
+  int height;
+  int width;
+  uint8_t sha256[32];
+} ed_proof;
+
+extern const ed_proof ed_model_proof;
+
 /* The same network once for each set of kernels, the one that needs most of the processor first. */
 extern const ed_tables ed_model_tables[];
 extern const uint32_t ed_model_tables_count;

@@ -1,0 +1,144 @@
+/* cpu_unit.c: memory, threads and calls of the network on the processor's cores: walks the tables of model.c. */
+#include "cpu_unit.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "cpu.h"
+#include "error.h"
+#include "edgedeblur.h"
+#include "pool.h"
+#include "self_test.h"
+
+struct ed_cpu_unit {
+  const ed_tables *tables;
+  ed_pool *pool;
+  uint8_t *arena;
+  DLTensor *tensors;    /* one per operand, in the tables' order */
+  TVMFFIAny *arguments; /* arguments[i] points to tensors[i] */
+};
+
+/* Sets of kernels by their bit: what the self-test said of them in this process. */
+static atomic_uint proved, refused;
+
+static unsigned bit(const ed_tables *tables) { return 1u << (tables - ed_model_tables); }
+
+const ed_tables *ed_cpu_tables(void) {
+  const unsigned out = atomic_load(&refused);
+  uint32_t i = 0;
+  while (i + 1 < ed_model_tables_count && ((out >> i & 1) || !ed_has_isa(ed_model_tables[i].isa))) i++;
+  return &ed_model_tables[i];
+}
+
+static void describe_operand(const ed_cpu_unit *unit, uint32_t index) {
+  const ed_operand *operand = &unit->tables->operands[index];
+  DLTensor *tensor = &unit->tensors[index];
+  tensor->device.device_type = kDLCPU;
+  tensor->dtype = (DLDataType){operand->type_code, operand->bits, 1};
+  tensor->ndim = operand->dimensions;
+  tensor->shape = (int64_t *)&unit->tables->shapes[operand->shape]; /* DLPack has no const; kernels only read it */
+  if (operand->place == ED_ARENA) tensor->data = unit->arena + operand->offset;
+  if (operand->place == ED_CONSTANT) tensor->data = (uint8_t *)unit->tables->constants + operand->offset;
+  unit->arguments[index].type_index = kTVMFFIDLTensorPtr;
+  unit->arguments[index].v_ptr = tensor;
+}
+
+static int allocate(ed_cpu_unit *unit) {
+  const ed_tables *tables = unit->tables;
+  void *arena = NULL; /* one cache line more, so that none is no failure */
+  if (posix_memalign(&arena, ED_ALIGNMENT, tables->arena_bytes + ED_ALIGNMENT) != 0) arena = NULL;
+  unit->arena = arena;
+  unit->tensors = calloc(tables->operand_count, sizeof *unit->tensors);
+  unit->arguments = calloc(tables->operand_count, sizeof *unit->arguments);
+  if (unit->arena != NULL && unit->tensors != NULL && unit->arguments != NULL) return 0;
+  return ed_fail("no memory for an arena of %zu bytes", tables->arena_bytes);
+}
+
+static int start(ed_cpu_unit *unit, int asked, uint64_t cores) {
+  const ed_tables *tables = unit->tables;
+  const int threads = asked == 0 ? tables->threads : asked;
+  if (threads < 1 || threads > ED_MAX_THREADS) {
+    return ed_fail("%d threads; allowed are 1 to %d", asked, (int)ED_MAX_THREADS);
+  }
+  if (allocate(unit) != 0) return -1;
+  for (uint32_t i = 0; i < tables->operand_count; i++) describe_operand(unit, i);
+  unit->pool = ed_pool_create(threads, tables->workspace_bytes, cores);
+  return unit->pool != NULL ? 0 : -1;
+}
+
+static ed_cpu_unit *create(const ed_tables *tables, int threads, uint64_t cores) {
+  ed_cpu_unit *unit = calloc(1, sizeof *unit);
+  if (unit == NULL) return ed_fail("no memory"), NULL;
+  unit->tables = tables;
+  if (start(unit, threads, cores) == 0) return unit;
+  ed_cpu_destroy(unit);
+  return NULL;
+}
+
+ed_cpu_unit *ed_cpu_create(int threads, uint64_t cores) {
+  for (;;) {
+    const ed_tables *tables = ed_cpu_tables();
+    if (ed_check_cpu(tables->isa) != 0) return NULL;
+    ed_cpu_unit *unit = create(tables, threads, cores);
+    if (unit == NULL || (atomic_load(&proved) & bit(tables))) return unit;
+    if (ed_self_test(ed_cpu_run_image, unit, ed_isa_name(tables->isa)) == 0) {
+      atomic_fetch_or(&proved, bit(tables));
+      return unit;
+    }
+    ed_cpu_destroy(unit);
+    atomic_fetch_or(&refused, bit(tables));
+    if (ed_cpu_tables() == tables) return NULL; /* there is no other set */
+  }
+}
+
+static void set_images(ed_cpu_unit *unit, const uint8_t *rgb_in, uint8_t *rgb_out) {
+  for (uint32_t i = 0; i < unit->tables->operand_count; i++) {
+    const uint8_t place = unit->tables->operands[i].place;
+    if (place == ED_INPUT) unit->tensors[i].data = (uint8_t *)rgb_in; /* kernels only read it */
+    if (place == ED_OUTPUT) unit->tensors[i].data = rgb_out;
+  }
+}
+
+static double milliseconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
+}
+
+static int run_calls(ed_cpu_unit *unit, double *layer_ms) {
+  for (uint32_t i = 0; i < unit->tables->call_count; i++) {
+    const ed_call *call = &unit->tables->calls[i];
+    const double start_ms = layer_ms != NULL ? milliseconds() : 0.0;
+    TVMFFIAny result = {0};
+    if (call->kernel(NULL, &unit->arguments[call->operand], (int32_t)call->operand_count, &result) != 0) return -1;
+    if (layer_ms != NULL) layer_ms[call->layer] += milliseconds() - start_ms;
+  }
+  return 0;
+}
+
+int ed_cpu_run(ed_cpu_unit *unit, const uint8_t *rgb_in, uint8_t *rgb_out, double *layer_ms) {
+  set_images(unit, rgb_in, rgb_out);
+  ed_pool_enter(unit->pool);
+  const int status = run_calls(unit, layer_ms);
+  ed_pool_leave();
+  return status;
+}
+
+int ed_cpu_run_image(void *unit, const uint8_t *rgb_in, uint8_t *rgb_out) {
+  return ed_cpu_run(unit, rgb_in, rgb_out, NULL);
+}
+
+int ed_cpu_threads(const ed_cpu_unit *unit) { return ed_pool_threads(unit->pool); }
+
+const char *ed_cpu_name(const ed_cpu_unit *unit) { return ed_isa_name(unit->tables->isa); }
+
+void ed_cpu_destroy(ed_cpu_unit *unit) {
+  if (unit == NULL) return;
+  ed_pool_destroy(unit->pool);
+  free(unit->arguments);
+  free(unit->tensors);
+  free(unit->arena);
+  free(unit);
+}

@@ -1,0 +1,33 @@
+/* cpu_unit.h: the network on the processor's cores: which kernels, and an instance of them. */
+#ifndef EDGEDEBLUR_CPU_UNIT_H
+#define EDGEDEBLUR_CPU_UNIT_H
+
+#include <stdint.h>
+
+#include "tables.h"
+
+typedef struct ed_cpu_unit ed_cpu_unit;
+
+/* The first kernels that this processor can run and that have passed or not yet taken the self-test; where there are
+ * none, the last, which need least of it. */
+const ed_tables *ed_cpu_tables(void);
+
+/* An instance that has passed the self-test, once a process for each set of kernels; a set that fails is not used any
+ * more, but the next. NULL with an error. threads: 0 for the target's. cores: as ed_options. */
+ed_cpu_unit *ed_cpu_create(int threads, uint64_t cores);
+
+/* Restores one image; `unit` is an ed_cpu_unit. Adds to layer_ms where it is not NULL. */
+int ed_cpu_run(ed_cpu_unit *unit, const uint8_t *rgb_in, uint8_t *rgb_out, double *layer_ms);
+
+/* As ed_cpu_run without times, for self_test.h. */
+int ed_cpu_run_image(void *unit, const uint8_t *rgb_in, uint8_t *rgb_out);
+
+int ed_cpu_threads(const ed_cpu_unit *unit);
+
+/* The name of its kernels' instructions. */
+const char *ed_cpu_name(const ed_cpu_unit *unit);
+
+/* `unit` may be NULL. */
+void ed_cpu_destroy(ed_cpu_unit *unit);
+
+#endif
