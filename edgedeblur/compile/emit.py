@@ -9,7 +9,7 @@ from itertools import zip_longest
 
 from edgedeblur.artefact.names import CONSTANTS, MODEL_C
 from edgedeblur.compile.plan import ALIGNMENT, MAX_BYTES, KernelCall, Operand, Plan
-from edgedeblur.compile.self_test import SelfTest
+from edgedeblur.artefact.self_test import SelfTest
 
 _PLACES = {"input": "ED_INPUT", "output": "ED_OUTPUT", "arena": "ED_ARENA", "constant": "ED_CONSTANT"}
 _DTYPES = {

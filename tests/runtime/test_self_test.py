@@ -12,7 +12,7 @@ from artefacts import compiled, copy_of, expected, noise
 from edgedeblur.artefact import cpu, names
 from edgedeblur.artefact.target import load_target
 from edgedeblur.compile.linking import link
-from edgedeblur.compile.self_test import fill_image, make_tile
+from edgedeblur.artefact.self_test import fill_image, make_tile
 from edgedeblur.errors import UserError
 from edgedeblur.runtime.session import Session
 

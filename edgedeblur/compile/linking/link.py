@@ -30,27 +30,11 @@ from edgedeblur.storage.places import cache_folder
 from edgedeblur.storage.resources import resource_folder
 
 _GLIBC = "2.17"  # the oldest that zig's AArch64 and x86-64 share: the library loads on any Linux still in use
-_LIBRARY_SOURCES = (
-    "cpu.c",
-    "cpu_unit.c",
-    "error.c",
-    "instance.c",
-    "pool.c",
-    "self_test.c",
-    "sha256.c",
-    "workspace.c",
-)
+_LIBRARY_SOURCES = ("cpu.c", "error.c", "instance.c", "pool.c", "workspace.c")
+_LIBRARY_HEADERS = ("cpu.h", "error.h", "pool.h", "tables.h", "workspace.h")
+_UNIT_SOURCES = ("cpu_unit.c", "self_test.c", "sha256.c")
+_UNIT_HEADERS = ("cpu_unit.h", "self_test.h", "sha256.h")
 _BENCH_SOURCES = ("bench.c", "bench_options.c", "bench_report.c", "peak.c")
-_LIBRARY_HEADERS = (
-    "cpu.h",
-    "cpu_unit.h",
-    "error.h",
-    "pool.h",
-    "self_test.h",
-    "sha256.h",
-    "tables.h",
-    "workspace.h",
-)
 _BENCH_HEADERS = ("bench_options.h", "bench_report.h", "peak.h")
 _EXPORTS = "exports.map"
 _JNI_SOURCE = "edgedeblur_jni.c"
@@ -81,10 +65,13 @@ def copy_sources(folder: Path) -> None:
 
     runtime = resource_folder("runtime")
     (folder / RUNTIME_FOLDER).mkdir()
-    for name in (*_LIBRARY_SOURCES, *_LIBRARY_HEADERS, _EXPORTS):
-        shutil.copyfile(runtime / "library" / name, folder / RUNTIME_FOLDER / name)
-    for name in (*_BENCH_SOURCES, *_BENCH_HEADERS):
-        shutil.copyfile(runtime / "bench" / name, folder / RUNTIME_FOLDER / name)
+    sources = {
+        "library": (*_LIBRARY_SOURCES, *_LIBRARY_HEADERS, _EXPORTS),
+        "units": (*_UNIT_SOURCES, *_UNIT_HEADERS),
+        "bench": (*_BENCH_SOURCES, *_BENCH_HEADERS),
+    }
+    for place, file in ((place, file) for place, files in sources.items() for file in files):
+        shutil.copyfile(runtime / place / file, folder / RUNTIME_FOLDER / file)
     for name in (HEADER, CMAKE_LISTS):
         shutil.copyfile(runtime / "library" / name, folder / name)
     roots = [Path(tvm.libinfo.find_include_path()), *map(Path, tvm_ffi.libinfo.include_paths())]
@@ -238,5 +225,5 @@ def _library_arguments(output: str, *more_sources: str) -> list[str]:
 
 
 def _sources(bench: bool) -> list[str]:
-    names = _LIBRARY_SOURCES + (_BENCH_SOURCES if bench else ())
+    names = _LIBRARY_SOURCES + _UNIT_SOURCES + (_BENCH_SOURCES if bench else ())
     return ["model.c", *(f"{RUNTIME_FOLDER}/{name}" for name in names), OBJECT]
