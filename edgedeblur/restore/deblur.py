@@ -1,5 +1,6 @@
 """Restore an image, a folder of images or a video into files; what was not restored is listed at the end."""
 
+import contextlib
 import errno
 import time
 from collections.abc import Callable, Iterator
@@ -10,12 +11,15 @@ import numpy as np
 
 from edgedeblur.errors import UserError
 from edgedeblur.progress import Progress
+from edgedeblur.restore.each_frame import FrameRestorer, gate_with_log
 from edgedeblur.restore.encode import FORMATS, check_writable, write_photograph
 from edgedeblur.restore.folder import images_and_others
+from edgedeblur.restore.gate.gate import GateLimits
 from edgedeblur.restore.open import Restorer
 from edgedeblur.restore.photograph import in_kind, read_photograph
 from edgedeblur.restore.video.frames import deblur_video, is_video
 from edgedeblur.storage.contents import Origin, require_regular
+from edgedeblur.storage.files import write_bytes
 
 _NO_MORE_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -24,10 +28,19 @@ class _NothingCanBeWritten(UserError):
     """A full disk, or a folder that cannot be written: the next file would fail like this one."""
 
 
+@dataclass(frozen=True)
+class DeblurOptions:
+    """gate: None restores every frame. gate_log: the gate's lines; None for a name beside the output."""
+
+    gate: GateLimits | None = None
+    gate_log: Path | None = None
+
+
 @dataclass
 class DeblurResult:
     """written: output files. failed: (input, why). left_out: files that are no pictures by their names, and why. notes:
-    (input, what of it is not kept). images, pixels, seconds: restored images or frames, and the time in the model."""
+    (input, what of it is not kept). images, pixels, seconds: restored images or frames, and the time in the model.
+    gate, gate_log: what the gate found, in a sentence, and where its lines are; None without one."""
 
     written: list[Path] = field(default_factory=list)
     failed: list[tuple[Path, str]] = field(default_factory=list)
@@ -36,6 +49,8 @@ class DeblurResult:
     images: int = 0
     pixels: int = 0
     seconds: float = 0.0
+    gate: str | None = None
+    gate_log: Path | None = None
 
     def timed(self, restore: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
         """`restore`, counted in images, pixels and seconds."""
@@ -51,7 +66,9 @@ class DeblurResult:
         return run
 
 
-def deblur(source: Path, destination: Path, restorer: Restorer, progress: Progress) -> DeblurResult:
+def deblur(
+    source: Path, destination: Path, restorer: Restorer, progress: Progress, options: DeblurOptions | None = None
+) -> DeblurResult:
     """Restore `source` into `destination`.
 
     Args:
@@ -61,31 +78,52 @@ def deblur(source: Path, destination: Path, restorer: Restorer, progress: Progre
             same name.
         restorer: the model.
         progress: called after each image or frame.
+        options: None for the defaults.
 
     Raises:
         UserError: no such input, an output that is the input, no image in the folder, a single file that is unreadable.
     """
     if not source.exists():
         raise UserError(f"no image, folder or video {source}", "check the path")
-    result = DeblurResult()
-    restore = result.timed(restorer.restore)
-    if source.is_dir():
-        _deblur_folder(source, destination, restore, progress, result)
-        return result
-    require_regular(source, Origin(str(source)))
-    if destination.is_dir() or not destination.suffix:
-        destination = destination / (source.name if is_video(source) else output_name(source.name))
+    if not source.is_dir():
+        require_regular(source, Origin(str(source)))
+        if destination.is_dir() or not destination.suffix:
+            destination = destination / (source.name if is_video(source) else output_name(source.name))
     _refuse_same(source, destination)
-    if is_video(source):
-        notes, failure = deblur_video(source, destination, restore, lambda done: progress(source.name, done, None))
-        result.notes += [(source, note) for note in notes]
-        result.failed += [(source, failure)] if failure else []
-        result.written.append(destination)
-    else:
-        check_writable(destination)
-        _deblur_image(source, destination, restore, result)
-        progress(source.name, 1, 1)
+    result = DeblurResult()
+    with _frame_restorer(source, destination, restorer, options or DeblurOptions(), result) as restore:
+        if source.is_dir():
+            _deblur_folder(source, destination, restore, progress, result)
+        elif is_video(source):
+            notes, failure = deblur_video(source, destination, restore, lambda done: progress(source.name, done, None))
+            result.notes += [(source, note) for note in notes]
+            result.failed += [(source, failure)] if failure else []
+            result.written.append(destination)
+        else:
+            check_writable(destination)
+            _deblur_image(source, destination, restore, 0, result)
+            progress(source.name, 1, 1)
     return result
+
+
+@contextlib.contextmanager
+def _frame_restorer(
+    source: Path, destination: Path, restorer: Restorer, options: DeblurOptions, result: DeblurResult
+) -> Iterator[FrameRestorer]:
+    """What the options ask for; the result learns what the gate found."""
+    restore = result.timed(restorer.restore)
+    if options.gate is None:
+        yield FrameRestorer(restore)
+        return
+    beside = destination / "gate.jsonl" if source.is_dir() else destination.with_name(f"{destination.name}.gate.jsonl")
+    log = options.gate_log or beside
+    if not source.is_dir():
+        _refuse_same(source, log)
+    if destination.resolve() == log.resolve():
+        raise UserError(f"the gate's log and the output have one name, {log}", "choose another --gate-log", exit_code=2)
+    with gate_with_log(options.gate, log) as gate:
+        yield FrameRestorer(restore, gate)
+    result.gate, result.gate_log = gate.sentence(), log
 
 
 def grouped(listed: list[tuple[Path, str]]) -> Iterator[str]:
@@ -106,10 +144,16 @@ def speed_sentence(result: DeblurResult, restorer: Restorer) -> str:
     )
 
 
-def _deblur_image(source: Path, destination: Path, restore: Callable, result: DeblurResult) -> None:
+def _deblur_image(source: Path, destination: Path, restore: FrameRestorer, number: int, result: DeblurResult) -> None:
     photograph = read_photograph(source)
-    samples = in_kind(photograph, restore(photograph.rgb))
+    restored, action = restore(photograph.rgb, {"source": source.name, "frame": number, "seconds": None})
+    untouched = action == "passed" and source.suffix.lower() == destination.suffix.lower()
     try:
+        if untouched:  # also as JPEG, which would lose a little once more
+            write_bytes(destination, source.read_bytes())
+            result.written.append(destination)
+            return
+        samples = in_kind(photograph, restored)
         notes = write_photograph(destination, samples, photograph.alpha, photograph.properties)
     except UserError as error:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in _NO_MORE_WRITES:
@@ -120,18 +164,17 @@ def _deblur_image(source: Path, destination: Path, restore: Callable, result: De
 
 
 def _deblur_folder(
-    source: Path, destination: Path, restore: Callable, progress: Progress, result: DeblurResult
+    source: Path, destination: Path, restore: FrameRestorer, progress: Progress, result: DeblurResult
 ) -> None:
     if destination.exists() and not destination.is_dir():
         raise UserError(f"{source} is a folder, {destination} is a file", "give a folder for the output", exit_code=2)
-    _refuse_same(source, destination)
     images, missed, result.left_out = images_and_others(source)
     result.failed += missed
     for index, path in enumerate(images):
         target = destination / output_name(path.name)
         try:
             _refuse_same(path, target)
-            _deblur_image(path, target, restore, result)
+            _deblur_image(path, target, restore, index, result)
         except Exception as error:  # a decoder may raise anything, and one picture does not end a folder
             result.failed.append((path, _reason(error)))
             if isinstance(error, _NothingCanBeWritten):

@@ -101,7 +101,7 @@ def _photograph(path: Path) -> None:
 
 
 def _video(path: Path) -> None:
-    deblur_video(path, path.with_name("out.avi"), lambda image: image, lambda frames: None)
+    deblur_video(path, path.with_name("out.avi"), lambda image, place: (image, None), lambda frames: None)
 
 
 PICTURES: dict[str, Loader] = {

@@ -25,12 +25,12 @@ def noisy(tmp_path):
 @pytest.mark.parametrize("share", [0.3, 0.9])
 def test_a_video_that_is_cut_short_is_not_kept(noisy, tmp_path, suffix, share):
     output = tmp_path / f"whole{suffix}"
-    deblur_video(noisy, output, lambda image: image, lambda frames: None)
+    deblur_video(noisy, output, lambda image, place: (image, None), lambda frames: None)
     size, before = output.stat().st_size, resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(size * share), before[1]))
     try:
         with pytest.raises(UserError, match="larger than is allowed here"):
-            deblur_video(noisy, tmp_path / f"cut{suffix}", lambda image: image, lambda frames: None)
+            deblur_video(noisy, tmp_path / f"cut{suffix}", lambda image, place: (image, None), lambda frames: None)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert {path.name for path in tmp_path.iterdir()} == {"noisy.avi", output.name}

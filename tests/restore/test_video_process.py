@@ -28,7 +28,7 @@ def write_video(path, height=48, width=64, frames=5):
 
 
 def restore_video(source, destination):
-    return deblur_video(source, destination, lambda image: image, lambda frames: None)
+    return deblur_video(source, destination, lambda image, place: (image, None), lambda frames: None)
 
 
 class Crashing:

@@ -16,7 +16,7 @@ from edgedeblur.storage.files import atomic_path
 # A sound track's declaration in MP4/MOV (ISO 14496-12, hdlr box), AVI (strh chunk) and Matroska (CodecID element).
 _AUDIO = re.compile(rb"hdlr.{8}soun|strh.{4}auds|\x86.A_[A-Z]", re.DOTALL)
 
-Restore = Callable[[np.ndarray], np.ndarray]
+Restore = Callable[[np.ndarray, dict], tuple[np.ndarray, object]]
 
 
 def is_video(path: Path) -> bool:
@@ -32,7 +32,7 @@ def deblur_video(
     Args:
         source: a video that OpenCV's FFmpeg reads.
         destination: .mp4, .m4v, .mov, .mkv (MPEG-4) or .avi (Motion JPEG).
-        restore: uint8 [H, W, 3] RGB to the same shape.
+        restore: uint8 [H, W, 3] RGB, and its source, frame number and seconds, to the same shape and anything else.
         frame_done: called with the number of finished frames.
 
     Returns:
@@ -58,7 +58,8 @@ def deblur_video(
                 if frame.shape != shape:  # of another size than the file's
                     odd += 1
                     continue
-                write(restore(np.ascontiguousarray(frame[:, :, ::-1]))[:, :, ::-1])
+                place = {"source": source.name, "frame": good + odd, "seconds": round(at, 6)}
+                write(restore(np.ascontiguousarray(frame[:, :, ::-1]), place)[0][:, :, ::-1])
                 good += 1
                 frame_done(good)
     steady = abs(seconds - (good + odd - 1) / rate) <= 2 / rate
