@@ -1,4 +1,5 @@
 # make demo: set up, run the main job, print the verdict.   make test: set up, pass all tests.
+# make android-classes: the Kotlin class of AARs, after a change of it.
 # make sanitize: the C code under AddressSanitizer, UBSan and ThreadSanitizer.
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +11,7 @@ WORKDIR ?= edgedeblur-work
 # llvm-mca times machine code; exiftool reads what deblur wrote.
 TEST_TOOLS := qemu-aarch64:qemu-user adb:adb llvm-mca-22:llvm-22 exiftool:libimage-exiftool-perl
 
-.PHONY: demo test fuzz sanitize benchmarks faults docs lint setup test-tools clean
+.PHONY: demo test fuzz sanitize android-classes benchmarks faults docs lint setup test-tools clean
 
 demo: setup
 	@$(BIN)/edgedeblur run --workdir $(WORKDIR); status=$$?; \
@@ -25,6 +26,11 @@ test: setup test-tools lint
 # The C runtime, the emitted C and the kernels under sanitizers; docs/reliability.md has the figures.
 sanitize: setup
 	$(BIN)/python tests/sanitize/sanitizers.py
+
+# Deblurrer.kt as the classes.jar that AARs carry, which is kept in the repository: needs a JDK and Kotlin's compiler
+# (apt-get install default-jdk-headless kotlin).
+android-classes:
+	$(PYTHON) tests/android/classes.py
 
 # Damaged files for every loader, 5,000 each where `make test` has 200: docs/reliability.md.
 FUZZ_COUNT ?= 5000

@@ -38,7 +38,7 @@ class ArtefactInfo:
 
     @property
     def library(self) -> Path | None:
-        """The shared library; None for Android compiled without an NDK."""
+        """The shared library; None in older artefacts for Android, compiled without an NDK."""
         name = names.ANDROID_LIBRARY if self.target.is_android else names.LIBRARY
         return self.path / name if name in self.manifest["files"] else None
 

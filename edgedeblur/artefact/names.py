@@ -9,6 +9,7 @@ LIBRARY = "libedgedeblur_model.so"
 HEADER = "edgedeblur.h"
 OBJECT = "model.o"
 ANDROID_LIBRARY = f"jniLibs/arm64-v8a/{LIBRARY}"  # where an app's build looks for it
+AAR = "edgedeblur.aar"  # the same, for an app's Gradle build
 ANDROID_FOLDER = "android"
 RUNTIME_FOLDER = "runtime"
 INCLUDE_FOLDER = "include"

@@ -18,7 +18,7 @@ from edgedeblur.artefact.target import Target
 from edgedeblur.compile import manifest
 from edgedeblur.compile.dump import Dump, below, nowhere
 from edgedeblur.compile.emit import ModelFacts, emit_model_c, join_constants
-from edgedeblur.compile.linking import link
+from edgedeblur.compile.linking import aar, android, link
 from edgedeblur.errors import UserError
 from edgedeblur.storage.files import atomic_folder, require_writable
 
@@ -41,8 +41,8 @@ def compile_network(
 ) -> ArtefactInfo:
     """Compiles the network for height x width images into the folder `output`; an artefact there is replaced.
 
-    The same network, target, size and tools give the same bytes. With ANDROID_NDK_HOME set, an Android artefact has a
-    library for apps as well.
+    The same network, target, size and tools give the same bytes. An Android artefact has a library for apps, linked by
+    an NDK where ANDROID_NDK_HOME names one.
 
     Args:
         log: told each step, one line at a time.
@@ -123,16 +123,9 @@ def _link_library(folder: Path, target: Target, log: Callable[[str], None]) -> N
         log(f"linking {names.LIBRARY}")
         link.link_library(folder, target)
         return
-    link.copy_android_sources(folder)
-    ndk = link.ndk_from_environment()
-    if ndk is None:
-        log(
-            f"no NDK: {names.BENCH} runs on a phone from /data/local/tmp. An NDK would add {names.ANDROID_LIBRARY}, "
-            f"for apps: set ANDROID_NDK_HOME and compile again, or add this folder's {names.CMAKE_LISTS} to the app"
-        )
-        return
-    log(f"linking {names.ANDROID_LIBRARY} for Android API {target.android_api} with the NDK in {ndk}")
-    link.link_android_library(folder, target, ndk)
+    android.copy_android_sources(folder)
+    android.link_android_library(folder, target, log, android.ndk_from_environment())
+    aar.write_aar(folder, target)
 
 
 def _check_output(output: Path) -> None:

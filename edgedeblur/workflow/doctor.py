@@ -139,9 +139,9 @@ def check_mca() -> Check:
 
 
 def check_ndk() -> Check:
-    """An NDK is needed only to link the library against bionic for use in an app."""
+    """An NDK is not needed; one that ANDROID_NDK_HOME names links the library for apps in place of zig."""
     home = os.environ.get("ANDROID_NDK_HOME")
-    purpose = "only to link the library for an app: install an NDK and set ANDROID_NDK_HOME"
+    purpose = "not needed, zig links the library for apps; to link it with an NDK's clang, set ANDROID_NDK_HOME"
     if not home:
         return Check("NDK", "optional", "ANDROID_NDK_HOME is not set", purpose)
     if not (Path(home) / "toolchains" / "llvm" / "prebuilt").is_dir():

@@ -1,6 +1,5 @@
-"""The library for apps: laid out for an app's build, loadable on the phones it is for, callable from Kotlin."""
+"""The library for apps, linked without an NDK: where an app's build looks for it, loadable on phones, callable."""
 
-import json
 import re
 import shutil
 import subprocess
@@ -8,56 +7,75 @@ from pathlib import Path
 
 import pytest
 from artefacts import compiled, expected, noise
-from ndk import fake_ndk
-from networks import random_network, tiny_spec
+from ndk import build_double, run_double
 
 from edgedeblur.artefact import names
 from edgedeblur.artefact.folder import load_artefact
-from edgedeblur.artefact.target import load_target
-from edgedeblur.compile.artefact import compile_network
-from edgedeblur.compile.linking import link
-from edgedeblur.compile.linking.bionic import check_bionic, missing_symbols, undefined_symbols
-from edgedeblur.errors import UserError
+from edgedeblur.compile.linking import android, link
+from edgedeblur.compile.linking.bionic import PAGE_BYTES, missing_symbols
+from edgedeblur.compile.linking.elf import read_library
 from edgedeblur.storage.resources import resource_folder
 
 WRAPPER = resource_folder("runtime") / "android"
 
 
 @pytest.fixture(scope="module")
-def with_ndk(tmp_path_factory):
-    """An artefact for any arm64 phone, compiled with an NDK, and what its clang was told."""
-    folder = tmp_path_factory.mktemp("ndk")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ANDROID_NDK_HOME", str(fake_ndk(folder)))
-        network, target = random_network(tiny_spec()), load_target("android-arm64")
-        told = []
-        patch.setattr(link, "check_bionic", lambda library, api: told.append((library.name, api)))
-        artefact = compile_network(network, target, 16, 24, folder / "artefact")
-        check_bionic(artefact.library, target.android_api)
-    return artefact, told, json.loads((artefact.path / "argv.json").read_text())
+def artefact():
+    return compiled("android-arm64")
 
 
-def test_an_app_finds_the_library_where_its_build_looks_for_it(with_ndk):
-    artefact, told, argv = with_ndk
+def readelf(artefact, *options: str) -> str:
+    return subprocess.run(
+        ["readelf", "-W", *options, artefact.library], capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_an_app_finds_the_library_where_its_build_looks_for_it(artefact):
     assert artefact.library == artefact.path / "jniLibs/arm64-v8a/libedgedeblur_model.so"
-    assert told == [("libedgedeblur_model.so", 24)], "its symbols are checked against bionic's"
-    assert argv[0] == "--target=aarch64-linux-android24"
-    assert {"-shared", "-fPIC", "-fvisibility=hidden", "-Wl,-z,max-page-size=16384"} <= set(argv)
-    assert not any("bench" in argument for argument in argv if argument.endswith(".c"))
     assert load_artefact(artefact.path).library == artefact.library
+    assert "stubs" not in {path.name for path in artefact.path.iterdir()}
 
 
-def test_the_api_level_is_the_targets(tmp_path, monkeypatch):
-    text = (resource_folder("targets") / "android.toml").read_text().replace("android_api = 24", "android_api = 29")
-    (tmp_path / "new_phones.toml").write_text(text)
-    monkeypatch.setenv("ANDROID_NDK_HOME", str(fake_ndk(tmp_path)))
-    network, target = random_network(tiny_spec()), load_target(tmp_path / "new_phones.toml")
-    artefact = compile_network(network, target, 16, 16, tmp_path / "artefact")
-    assert json.loads((artefact.path / "argv.json").read_text())[0] == "--target=aarch64-linux-android29"
+def test_it_needs_bionics_c_library_and_only_functions_that_the_target_api_has(artefact):
+    assert re.findall(r"\(NEEDED\) +Shared library: \[(.*)\]", readelf(artefact, "-d")) == ["libc.so"]
+    assert re.findall(r"\(SONAME\) +Library soname: \[(.*)\]", readelf(artefact, "-d")) == [names.LIBRARY]
+    undefined = re.findall(r" UND (\S+)$", readelf(artefact, "--dyn-syms"), re.MULTILINE)
+    assert {"malloc", "pthread_create", "__errno", "getauxval"} <= set(undefined)
+    assert missing_symbols(undefined, artefact.target.android_api) == []
+    assert tuple(sorted(undefined)) == read_library(artefact.library).undefined
 
 
-def test_the_library_shows_the_header_and_the_wrapper_and_nothing_else(with_ndk):
-    artefact, _, _ = with_ndk
+def test_its_segments_suit_pages_of_16_kib(artefact):
+    segments = re.findall(
+        r"^  (LOAD|GNU_RELRO) +\S+ (\S+) \S+ \S+ (\S+) ([RWE ]{3}) (\S+)$", readelf(artefact, "-l"), re.M
+    )
+    loads = [segment for segment in segments if segment[0] == "LOAD"]
+    assert len(loads) >= 3 and {int(alignment, 16) for *_, alignment in loads} == {PAGE_BYTES}
+    pages = [
+        range(int(at, 16) // PAGE_BYTES, (int(at, 16) + int(size, 16) - 1) // PAGE_BYTES + 1)
+        for _, at, size, *_ in loads
+    ]
+    assert all(before.stop <= after.start for before, after in zip(pages, pages[1:], strict=False))
+
+
+def test_it_has_no_thread_local_segment_and_no_relocation_that_old_loaders_lack(artefact):
+    assert " TLS " not in readelf(artefact, "-l") and "TLS" not in readelf(artefact, "-d")
+    kinds = set(re.findall(r" (R_AARCH64_\w+) ", readelf(artefact, "-r")))
+    assert kinds <= {"R_AARCH64_RELATIVE", "R_AARCH64_JUMP_SLOT", "R_AARCH64_GLOB_DAT", "R_AARCH64_ABS64"}
+    assert "R_AARCH64_JUMP_SLOT" in kinds and "TEXTREL" not in readelf(artefact, "-d")
+
+
+@pytest.mark.skipif(shutil.which("qemu-aarch64") is None, reason="qemu-user is not installed")
+def test_loaded_as_a_phone_loads_it_it_gives_the_interpreters_bytes_on_every_core(artefact, tmp_path):
+    double = build_double(tmp_path, artefact.path, artefact.library)
+    for cpu, isa in {"max": "i8mm", "cortex-a76": "sdot", "cortex-a53": "neon"}.items():
+        done = run_double(double, cpu, artefact.library, 3, noise().tobytes())
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.decode() == f"99 threads; allowed are 1 to 64\n{isa}\n"
+        assert done.stdout == expected().tobytes()
+
+
+def test_the_library_shows_the_header_and_the_wrapper_and_nothing_else(artefact):
     lines = subprocess.run(["nm", "-D", "--defined-only", artefact.library], capture_output=True, text=True, check=True)
     defined = {line.split()[-1] for line in lines.stdout.splitlines()}
     header = (artefact.path / names.HEADER).read_text()
@@ -66,13 +84,18 @@ def test_the_library_shows_the_header_and_the_wrapper_and_nothing_else(with_ndk)
     assert all(f" {name}(" in header or f"*{name}(" in header for name in defined - natives)
 
 
+def test_the_same_sources_give_the_same_library_in_another_folder(artefact, tmp_path):
+    again = Path(shutil.copytree(artefact.path, tmp_path / "elsewhere"))
+    android.link_with_zig(again, artefact.target, "again.so")
+    assert (again / "again.so").read_bytes() == artefact.library.read_bytes()
+
+
 def kotlin_natives() -> set[str]:
     return set(re.findall(r"external fun (\w+)\(", (WRAPPER / "Deblurrer.kt").read_text()))
 
 
 def test_every_android_artefact_has_the_wrapper_and_says_how_to_call_it():
     artefact = compiled("android")
-    assert artefact.library is None
     readme = (artefact.path / "android/README.md").read_text()
     code = readme.split("```kotlin\n")[1].split("```")[0]
     assert len([line for line in code.splitlines() if line]) == 5
@@ -80,42 +103,34 @@ def test_every_android_artefact_has_the_wrapper_and_says_how_to_call_it():
         re.findall(r"^    (?:val|fun|override fun) (\w+)", (WRAPPER / "Deblurrer.kt").read_text(), re.MULTILINE)
     )
     assert set(re.findall(r"deblurrer\.(\w+)", code)) <= public
-    assert {"android/Deblurrer.kt", "android/edgedeblur_jni.c"} <= set(artefact.manifest["files"])
-
-
-def build(folder: Path, code: str) -> Path:
-    (folder / "code.c").write_text(code)
-    command = [*link.zig_cc("aarch64-linux-musl"), "-O2", "-shared", "-s", "-fPIC", "code.c", "-o", "library.so"]
-    link.run_compiler(command, folder)
-    return folder / "library.so"
-
-
-def test_a_library_that_asks_for_more_than_bionic_has_is_refused_with_the_level_that_has_it(tmp_path):
-    library = build(
-        tmp_path,
-        "int getentropy(void *, unsigned long); void *malloc(unsigned long); int from_nowhere(void);\n"
-        "__attribute__((weak)) int perhaps(void);\n"
-        "int f(void) { return getentropy(malloc(9), 9) + from_nowhere() + (perhaps ? perhaps() : 0); }\n",
+    assert {"android/Deblurrer.kt", "android/edgedeblur_jni.c", "android/jni_table.h"} <= set(
+        artefact.manifest["files"]
     )
-    assert undefined_symbols(library) == ["from_nowhere", "getentropy", "malloc"]
-    assert missing_symbols(["getentropy", "malloc"], 28) == []
-    with pytest.raises(UserError, match=r"API 24: .* no from_nowhere \(unknown\), getentropy \(from API 28 on\)"):
-        check_bionic(library, 24)
-    with pytest.raises(UserError, match=r"no from_nowhere \(unknown\)\n"):
-        check_bionic(library, 28)
 
 
-@pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[:90], lambda data: b"MZ" + data[2:]])
-def test_what_is_no_library_is_refused(tmp_path, damage):
-    library = build(tmp_path, "int f(void) { return 1; }")
-    library.write_bytes(damage(library.read_bytes()))
-    with pytest.raises(UserError, match="is not a 64-bit ELF library"):
-        undefined_symbols(library)
+def jdk_headers() -> Path:
+    return Path(shutil.which("javac")).resolve().parents[1] / "include"
 
 
-@pytest.mark.parametrize("symbol", ["memcpy", "pthread_create", "__errno", "getauxval", "posix_memalign"])
-def test_what_the_runtime_calls_has_been_there_since_the_first_arm64_android(symbol):
-    assert missing_symbols([symbol], 21) == []
+@pytest.mark.skipif(shutil.which("javac") is None, reason="needs a JDK")
+def test_the_functions_of_jni_are_where_a_jdk_has_them(tmp_path):
+    text = (jdk_headers() / "jni.h").read_text().split("struct JNINativeInterface_ {")[1].split("\n};")[0]
+    functions = re.findall(r"\(JNICALL \*(\w+)\)", text)
+    functions = functions[: functions.index("GetObjectRefType") + 1]  # the last of JNI 1.6; Android has no later ones
+    assert len(functions) == 229
+
+    def places(tag: str, header: str, *folders: Path) -> list[int]:
+        values = ", ".join(f"offsetof(struct {tag}, {name})" for name in functions)
+        (tmp_path / "table.c").write_text(
+            f"#include <stddef.h>\n#include <{header}>\nconst size_t values[] = {{{values}, sizeof(jvalue)}};\n"
+        )
+        flags = [*(f"-I{folder}" for folder in folders), "-S", "table.c", "-o", "table.s"]
+        link.run_compiler([*link.zig_cc("aarch64-linux-musl"), *flags], tmp_path)
+        return [int(value) for value in re.findall(r"\.xword\s+(\d+)", (tmp_path / "table.s").read_text())]
+
+    own = places("JNINativeInterface", "jni_table.h", WRAPPER)
+    assert own == places("JNINativeInterface_", "jni.h", jdk_headers(), jdk_headers() / "linux")
+    assert own == [*range(4 * 8, 233 * 8, 8), 8]
 
 
 JAVA = """
@@ -164,11 +179,9 @@ public class Deblurrer {
 
 @pytest.mark.skipif(shutil.which("javac") is None, reason="needs a JDK")
 def test_a_java_virtual_machine_gets_the_interpreters_bytes_and_exceptions(tmp_path):
-    artefact, jdk = compiled("host"), Path(shutil.which("javac")).resolve().parents[1]
+    artefact = compiled("host")
     folder = Path(shutil.copytree(artefact.path, tmp_path / "app"))
-    source = WRAPPER / link._JNI_SOURCE
-    includes = [f"-I{jdk}/include", f"-I{jdk}/include/linux"]
-    arguments = [*link._library_arguments("with_jni.so", str(source)), *includes]
+    arguments = link.library_arguments("with_jni.so", str(WRAPPER / android.JNI_SOURCE))
     link.run_compiler([*link.zig_cc(f"{artefact.target.architecture}-linux-gnu.2.17"), *arguments], folder)
     (folder / "Deblurrer.java").write_text(JAVA)
     (folder / "in.rgb").write_bytes(noise().tobytes())

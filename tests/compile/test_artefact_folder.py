@@ -102,14 +102,6 @@ def test_the_library_asks_for_no_newer_c_library_than_2_17_and_shows_only_the_he
     assert defined and all(f" {name}(" in header or f"*{name}(" in header for name in defined)
 
 
-def test_android_without_an_ndk_has_no_library_and_says_what_one_adds(monkeypatch, tmp_path):
-    monkeypatch.delenv("ANDROID_NDK_HOME", raising=False)
-    lines = []
-    info = compile_network(NETWORK, load_target("android"), 16, 16, tmp_path / "a", lines.append)
-    assert info.library is None
-    assert any("ANDROID_NDK_HOME" in line and "CMakeLists.txt" in line for line in lines)
-
-
 def test_an_artefact_that_was_moved_is_still_whole(tmp_path):
     moved = tmp_path / "elsewhere"
     copy_of(compiled("host"), tmp_path).rename(moved)

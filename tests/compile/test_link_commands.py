@@ -6,7 +6,6 @@ import sys
 
 import pytest
 from artefacts import probe_plan
-from ndk import fake_ndk
 
 from edgedeblur.artefact.names import CONSTANTS, MODEL_C
 from edgedeblur.artefact.target import load_target
@@ -35,23 +34,6 @@ def test_the_runtime_compiles_without_a_warning(sources, name):
     flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I.", "-Iruntime", "-Iinclude", "-c"]
     done = subprocess.run([*compiler, *flags, *files], cwd=sources, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-
-
-def test_a_failing_ndk_is_quoted(sources, tmp_path):
-    ndk = fake_ndk(tmp_path, "#!/bin/sh\necho error: no such cpu >&2\nexit 3\n")
-    with pytest.raises(UserError, match="(?s)clang --target=.*ended with status 3:\nerror: no such cpu"):
-        link.link_android_library(sources, load_target("android"), ndk)
-
-
-def test_a_folder_that_is_no_ndk_is_refused(tmp_path):
-    with pytest.raises(UserError, match="ANDROID_NDK_HOME is .*, which has no toolchains/llvm"):
-        link.ndk_clang(tmp_path)
-
-
-def test_the_ndk_comes_from_the_environment():
-    assert link.ndk_from_environment({}) is None
-    assert link.ndk_from_environment({"ANDROID_NDK_HOME": ""}) is None
-    assert str(link.ndk_from_environment({"ANDROID_NDK_HOME": "/opt/ndk"})) == "/opt/ndk"
 
 
 def test_a_missing_zig_is_named_with_its_cure(monkeypatch):

@@ -1,16 +1,22 @@
-"""Stands in for an Android NDK: a folder laid out as one, whose clang is a script."""
+"""Stands in for an Android NDK, a folder laid out as one whose clang is a script; and for bionic itself."""
 
+import subprocess
 import sys
 from pathlib import Path
 
-JNI = Path(__file__).with_name("jni")  # the NDK has jni.h in its own system headers
+from edgedeblur.compile.linking import android, link
+from edgedeblur.compile.linking.elf import read_library
+from edgedeblur.storage.resources import resource_folder
 
-# Keeps its arguments in argv.json. zig takes the place of clang and musl that of bionic, with bionic's name for errno.
+DOUBLE = Path(__file__).with_name("bionic_double.c")
+EMUTLS = resource_folder("runtime") / "android" / "emutls.c"  # a real NDK has this function in its own compiler-rt
+
+# Keeps its arguments in argv.json. zig takes the place of clang and musl's headers that of bionic's.
 _AS_CLANG = f"""#!{sys.executable}
 import json, os, pathlib, sys
 pathlib.Path("argv.json").write_text(json.dumps(sys.argv[1:]))
-zig = [sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-linux-musl", "-D__errno_location=__errno"]
-os.execv(sys.executable, [*zig, "-I{JNI}", *sys.argv[2:]])
+zig = [sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-linux-none", *{android.bare_flags()!r}]
+os.execv(sys.executable, [*zig, {str(EMUTLS)!r}, *sys.argv[2:]])
 """
 
 
@@ -20,3 +26,24 @@ def fake_ndk(folder: Path, script: str = _AS_CLANG) -> Path:
     clang.write_text(script)
     clang.chmod(0o755)
     return folder / "ndk"
+
+
+def build_double(folder: Path, artefact: Path, library: Path) -> Path:
+    """A static AArch64 program that loads an app library as Android's loader does; see bionic_double.c. It has what the
+    library takes from bionic, and nothing else."""
+    names = read_library(library).undefined
+    declared = "".join(f'extern char s{i}[] __asm__("{name}");\n' for i, name in enumerate(names))
+    listed = "".join(f'{{"{name}", s{i}}}, ' for i, name in enumerate(names))
+    (folder / "symbols.c").write_text(
+        f"#include <stddef.h>\n{declared}\n"
+        f"const struct {{ const char *name; void *address; }} double_symbols[] = {{{listed}{{NULL, NULL}}}};\n"
+    )
+    flags = ["-O2", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-static", f"-I{artefact}"]
+    command = [*link.zig_cc("aarch64-linux-musl"), *flags, str(DOUBLE), "symbols.c", "-o", "bionic_double"]
+    link.run_compiler(command, folder)
+    return folder / "bionic_double"
+
+
+def run_double(double: Path, cpu: str, library: Path, threads: int, image: bytes) -> subprocess.CompletedProcess:
+    command = ["qemu-aarch64", "-cpu", cpu, str(double), str(library), str(threads)]
+    return subprocess.run(command, input=image, capture_output=True, timeout=60)

@@ -1,4 +1,4 @@
-"""From kernels and generated C to a program and a library: zig for every target, the NDK's clang for Android apps.
+"""From kernels and generated C to a program and a library, with zig for every target. Android apps: android.py.
 
 The sources lie in the artefact's folder and all commands run there with relative paths, so that neither the outputs nor
 their bytes depend on where the folder is.
@@ -8,12 +8,10 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from edgedeblur.artefact.names import (
-    ANDROID_FOLDER,
-    ANDROID_LIBRARY,
     BENCH,
     CMAKE_LISTS,
     HEADER,
@@ -23,7 +21,6 @@ from edgedeblur.artefact.names import (
     RUNTIME_FOLDER,
 )
 from edgedeblur.artefact.target import Target
-from edgedeblur.compile.linking.bionic import check_bionic
 from edgedeblur.errors import UserError
 from edgedeblur.processes import run_to_end
 from edgedeblur.storage.places import cache_folder
@@ -37,8 +34,6 @@ _UNIT_HEADERS = ("cpu_unit.h", "self_test.h", "sha256.h")
 _BENCH_SOURCES = ("bench.c", "bench_options.c", "bench_report.c", "peak.c")
 _BENCH_HEADERS = ("bench_options.h", "bench_report.h", "peak.h")
 _EXPORTS = "exports.map"
-_JNI_SOURCE = "edgedeblur_jni.c"
-_ANDROID_FILES = (_JNI_SOURCE, "Deblurrer.kt", "README.md")
 _ABI_HEADERS = ("dlpack/dlpack.h", "tvm/ffi/c_api.h", "tvm/runtime/base.h", "tvm/runtime/c_backend_api.h")
 _COMPILE_FLAGS = (
     "-std=gnu11",
@@ -85,13 +80,6 @@ def copy_sources(folder: Path) -> None:
         shutil.copyfile(source, folder / INCLUDE_FOLDER / name)
 
 
-def copy_android_sources(folder: Path) -> None:
-    """Puts the wrapper for Kotlin and Java into the folder, and how an app calls it."""
-    (folder / ANDROID_FOLDER).mkdir()
-    for name in _ANDROID_FILES:
-        shutil.copyfile(resource_folder("runtime") / "android" / name, folder / ANDROID_FOLDER / name)
-
-
 def join_objects(folder: Path, objects: Sequence[bytes]) -> None:
     """Writes OBJECT into the folder: one relocatable object with the kernels of all these.
 
@@ -129,43 +117,24 @@ def link_library(folder: Path, target: Target) -> None:
         UserError: zig is missing, or fails.
     """
     compiler = zig_cc(f"{target.architecture}-linux-gnu.{_GLIBC}")
-    run_compiler([*compiler, *_library_arguments(LIBRARY)], folder)
+    run_compiler([*compiler, *library_arguments(LIBRARY)], folder)
 
 
-def link_android_library(folder: Path, target: Target, ndk: Path) -> None:
-    """Builds ANDROID_LIBRARY in the folder against bionic, for use in an app, with the wrapper for Kotlin in it.
-
-    Args:
-        ndk: the folder of an Android NDK, r23 or later.
-
-    Raises:
-        UserError: not an NDK for this machine, its clang fails, or the library needs what bionic does not have.
-    """
-    (folder / ANDROID_LIBRARY).parent.mkdir(parents=True, exist_ok=True)
-    compiler = [str(ndk_clang(ndk)), f"--target={target.architecture}-linux-android{target.android_api}"]
-    run_compiler([*compiler, *_library_arguments(ANDROID_LIBRARY, f"{ANDROID_FOLDER}/{_JNI_SOURCE}")], folder)
-    check_bionic(folder / ANDROID_LIBRARY, target.android_api)
-
-
-def ndk_from_environment(environment: Mapping[str, str] = os.environ) -> Path | None:
-    """The NDK that ANDROID_NDK_HOME names, None when it is not set."""
-    value = environment.get("ANDROID_NDK_HOME", "")
-    return Path(value) if value else None
-
-
-def ndk_clang(ndk: Path) -> Path:
-    """The clang of an NDK.
-
-    Raises:
-        UserError: there is none where the NDK's layout has it.
-    """
-    clang = ndk.resolve() / "toolchains/llvm/prebuilt/linux-x86_64/bin/clang"
-    if not clang.is_file():
-        raise UserError(
-            f"ANDROID_NDK_HOME is {ndk}, which has no {clang.relative_to(ndk.resolve())}",
-            "set ANDROID_NDK_HOME to the folder of an NDK r23 or later for Linux, or unset it to compile without",
-        )
-    return clang
+def library_arguments(output: str, *more_sources: str) -> list[str]:
+    """What a compiler is told to make the shared library `output` of the sources in a folder, and of more."""
+    exports = f"-Wl,--version-script={RUNTIME_FOLDER}/{_EXPORTS}"
+    soname = f"-Wl,-soname,{LIBRARY}"
+    return [
+        *_COMPILE_FLAGS,
+        *_LINK_FLAGS,
+        "-shared",
+        exports,
+        soname,
+        *more_sources,
+        *_sources(bench=False),
+        "-o",
+        output,
+    ]
 
 
 def zig_cc(zig_target: str) -> list[str]:
@@ -206,22 +175,6 @@ def zig_cache() -> Path:
     if "ZIG_GLOBAL_CACHE_DIR" in os.environ:
         return Path(os.environ["ZIG_GLOBAL_CACHE_DIR"])
     return cache_folder() / "zig"
-
-
-def _library_arguments(output: str, *more_sources: str) -> list[str]:
-    exports = f"-Wl,--version-script={RUNTIME_FOLDER}/{_EXPORTS}"
-    soname = f"-Wl,-soname,{LIBRARY}"
-    return [
-        *_COMPILE_FLAGS,
-        *_LINK_FLAGS,
-        "-shared",
-        exports,
-        soname,
-        *more_sources,
-        *_sources(bench=False),
-        "-o",
-        output,
-    ]
 
 
 def _sources(bench: bool) -> list[str]:

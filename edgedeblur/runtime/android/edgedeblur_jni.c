@@ -1,9 +1,9 @@
 /* edgedeblur_jni.c: the network for Kotlin and Java: the native side of Deblurrer.kt. */
-#include <jni.h>
 #include <stdint.h>
 #include <stdlib.h>
 
 #include "edgedeblur.h"
+#include "jni_table.h"
 
 /* An instance and its images: a bitmap's pixels are 0xAARRGGBB, the network's three bytes. */
 typedef struct {
