@@ -135,16 +135,22 @@ def count_sources(sources: Iterable[str]) -> str:
 
 
 def describe_op(spec: "ConvSpec") -> str:
-    """What one layer does, in order: "space_to_depth4+conv3x3s2+depth_to_space2+residual+relu", "conv3x3+relu+gate"."""
-    parts = [f"conv{spec.kernel}x{spec.kernel}" + (f"s{spec.stride}" if spec.stride > 1 else "")]
+    """What one layer does, in order: "space_to_depth4+conv3x3s2+depth_to_space2+residual+relu", "conv3x3+relu+gate",
+    "depthwise3x3s2+relu6"; "g4": four groups, "d2": a dilation of two."""
+    depthwise = 1 < spec.groups == spec.in_channels == spec.out_channels
+    numbers = {"s": spec.stride, "g": 1 if depthwise else spec.groups, "d": spec.dilation}
+    kernel = f"{'depthwise' if depthwise else 'conv'}{spec.kernel}x{spec.kernel}"
+    parts = [kernel + "".join(f"{letter}{number}" for letter, number in numbers.items() if number > 1)]
     if spec.space_to_depth > 1:
         parts.insert(0, f"space_to_depth{spec.space_to_depth}")
+    if spec.prelu:
+        parts.append("prelu")
     if spec.depth_to_space > 1:
         parts.append(f"depth_to_space{spec.depth_to_space}")
     if spec.residual is not None:
         parts.append("residual")
     if spec.relu:
-        parts.append("relu")
+        parts.append("relu" + ("" if spec.limit is None else f"{spec.limit:g}"))
     if spec.gate is not None:
         parts.append("gate")
     return "+".join(parts)

@@ -189,7 +189,8 @@ def _describe_all(
 def _describe(
     kernel: LayerKernel, function: tvm.tirx.PrimFunc, body: list[str], target: Target, call: KernelCall
 ) -> CompiledKernel:
-    loop = inner_loop(body, kernel.isa)
+    products = kernel.isa.products(kernel.schedule.method)
+    loop = inner_loop(body, products)
     dtypes = tuple(operand.dtype for operand in call.operands)
     return CompiledKernel(
         layer=kernel.layer.name,
@@ -197,8 +198,8 @@ def _describe(
         macs=kernel.layer.macs,
         fused=kernel.layer.fused,
         input_passes=input_passes(kernel.layer, kernel.isa, kernel.schedule),
-        dot_instructions=dot_instructions(body, kernel.isa),
-        loop_dots=dot_instructions(loop, kernel.isa),
+        dot_instructions=dot_instructions(body, products),
+        loop_dots=dot_instructions(loop, products),
         loop_instructions=len(loop),
         workspace_bytes=workspace_bytes(function),
         int8=int8_evidence(kernel, body, target.architecture, dtypes),
@@ -210,7 +211,7 @@ def _pack(network: QuantisedNetwork, kernels: tuple[LayerKernel, ...]) -> tuple[
     packed: dict[tuple[str, str], np.ndarray] = {}
     for conv, kernel in zip(network.layers, kernels, strict=True):
         arrays = pack_constants(conv, kernel.layer, kernel.schedule, kernel.isa)
-        packed |= {(kernel.symbol, name): array for name, array in vars(arrays).items()}
+        packed |= {(kernel.symbol, name): array for name, array in arrays.arrays.items()}
         if kernel.gate is not None:
             packed |= {(kernel.gate.symbol, name): array for name, array in pack_gate(conv.gate).items()}
     blob, offsets = bytearray(), []

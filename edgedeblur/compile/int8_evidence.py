@@ -96,15 +96,16 @@ def _macs_on_pixels(layer: ConvLayer) -> int:
 
     def taps(length: int, out_length: int) -> int:
         starts = (position * layer.stride - layer.pad for position in range(out_length))
-        return sum(0 <= start + tap < length for start in starts for tap in range(layer.kernel))
+        taps = range(0, layer.reach, layer.dilation)
+        return sum(0 <= start + tap < length for start in starts for tap in taps)
 
     rows, columns = (taps(*lengths) for lengths in zip(layer.in_size, layer.out_size, strict=True))
-    return rows * columns * layer.in_channels * layer.out_channels
+    return rows * columns * layer.in_channels * layer.out_channels // layer.groups
 
 
 def _float_products_allowed(kernel: LayerKernel) -> int:
     """Outputs with the channels and columns that only fill registers, for bias and residual."""
-    layer, isa = kernel.layer, kernel.isa
+    layer, isa = kernel.layer, kernel.isa.products(kernel.schedule.method)
     if kernel.schedule.method == "winograd":
         columns = patches_per_row(layer) * PATCH
     else:

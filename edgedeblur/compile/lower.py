@@ -14,7 +14,7 @@ from edgedeblur.compile.schedules.schedule import Schedule
 from edgedeblur.student import IMAGE
 
 ENTRY = "main"
-CONSTANTS = ("weight", "bias", "scale")
+CONSTANTS = ("weight", "bias", "scale", "negative_scale")
 GATE_CONSTANTS = ("gate_weight", "gate_bias", "gate_scale")
 GATE_TABLE = "gate_table"  # one for all gates
 
@@ -99,7 +99,8 @@ def _emit(
 ) -> relax.Var:
     function = conv_kernel(kernel.layer, kernel.schedule, kernel.isa, kernel.symbol)
     symbol = builder.add_func(function, kernel.symbol)
-    arguments = [tensors[kernel.source], *(constants[kernel.symbol, name] for name in CONSTANTS[:-1]), scale]
+    own = {name: constants[kernel.symbol, name] for name in CONSTANTS if (kernel.symbol, name) in constants}
+    arguments = [tensors[kernel.source], *(own | {"scale": scale}).values()]
     if kernel.residual is not None:
         arguments.append(tensors[kernel.residual])
     return builder.emit(relax.call_tir(symbol, arguments, _type(kernel.parameters[-1])))

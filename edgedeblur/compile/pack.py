@@ -13,11 +13,18 @@ from edgedeblur.quantize.network import GATE_TABLE, QuantisedConv, QuantisedGate
 
 @dataclass(frozen=True)
 class PackedConstants:
-    """weight: `weight_dtype`, flat, in `weight_shape` order. bias int32, scale float32: [channel vectors * lanes]."""
+    """weight: `weight_dtype`, flat, in `weight_shape` order. bias int32, scale and, with prelu, negative_scale float32:
+    [channel vectors * lanes]."""
 
     weight: np.ndarray
     bias: np.ndarray
     scale: np.ndarray
+    negative_scale: np.ndarray | None = None
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Those that there are, by name."""
+        return {name: array for name, array in vars(self).items() if array is not None}
 
 
 def pack_constants(conv: QuantisedConv, layer: ConvLayer, schedule: Schedule, isa: InstructionSet) -> PackedConstants:
@@ -30,17 +37,32 @@ def pack_constants(conv: QuantisedConv, layer: ConvLayer, schedule: Schedule, is
     products = isa.products(schedule.method)
     outputs = channel_vectors(layer, isa) * isa.lanes
     surplus = (0, outputs - layer.out_channels)
-    surplus_in = (0, products.padded_channels(layer.in_channels) - layer.in_channels)
-    weight = np.pad(conv.weight, (surplus, (0, 0), (0, 0), surplus_in))
+    own = conv.weight if layer.depthwise else _without_groups(conv)
+    surplus_in = (0, 0 if layer.depthwise else products.padded_channels(layer.in_channels) - layer.in_channels)
+    weight = np.pad(own, (surplus, (0, 0), (0, 0), surplus_in))
     made_up = products.tile_zero(layer.source_zero_point) * weight.sum(axis=(1, 2, 3), dtype=np.int64)
     bias = np.pad(conv.bias, surplus).astype(np.int64) - made_up
-    order = _taps_together if schedule.method == "winograd" else _inner_loop_order
-    packed = order(weight, weight_shape(layer, schedule, isa))
+    packed = _ORDERS[schedule.method](weight, weight_shape(layer, schedule, isa))
+    negative = conv.negative_scale
     return PackedConstants(
         weight=np.ascontiguousarray(packed, weight_dtype(schedule, isa)).reshape(-1),
         bias=bias.astype(np.int32),
         scale=np.pad(conv.scale, surplus).astype(np.float32),
+        negative_scale=None if negative is None else np.pad(negative, surplus).astype(np.float32),
     )
+
+
+def _without_groups(conv: QuantisedConv) -> np.ndarray:
+    """Weights [out, kernel, kernel, in], zero where a group does not read: what kernels multiply."""
+    spec = conv.spec
+    if spec.groups == 1:
+        return conv.weight
+    each_out, each_in = spec.out_channels // spec.groups, spec.in_channels // spec.groups
+    whole = np.zeros((*conv.weight.shape[:3], spec.in_channels), np.int8)
+    for group in range(spec.groups):
+        out, read = (slice(group * each, (group + 1) * each) for each in (each_out, each_in))
+        whole[out, ..., read] = conv.weight[out]
+    return whole
 
 
 def pack_gate(gate: QuantisedGate) -> dict[str, np.ndarray]:
@@ -65,3 +87,11 @@ def _taps_together(weight: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     blocks, groups, vectors, taps, lanes, group = shape
     split = weight.reshape(blocks, vectors, lanes, taps, groups, group)
     return split.transpose(0, 4, 1, 3, 2, 5)
+
+
+def _taps_by_channel(weight: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """[channel, row, column, 1] to [tap, channel]."""
+    return weight.reshape(shape[::-1]).T
+
+
+_ORDERS = {"direct": _inner_loop_order, "winograd": _taps_together, "depthwise": _taps_by_channel}

@@ -8,7 +8,8 @@ import numpy as np
 
 from edgedeblur.compile.kernels.layer import largest_sums
 from edgedeblur.errors import UserError
-from edgedeblur.quantize.network import MAX_FACTOR, QuantisedConv, QuantisedNetwork
+from edgedeblur.quantize.check import largest_scale
+from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork
 
 INT32_MAX = 2**31 - 1
 MAX_RESIDUAL_SCALE = 125.0  # 255 steps of it, a zero point and the clamp's range still fit int16
@@ -32,7 +33,7 @@ def _check_sums(layer: QuantisedConv) -> None:
             f"{INT32_MAX:,}",
             fix=_FIX,
         )
-    scaled = largest * layer.scale.astype(np.float64) * (1.0 if layer.gate is None else MAX_FACTOR)
+    scaled = largest * largest_scale(layer)
     if not np.all(np.abs(scaled) < INT32_MAX):
         channel = int(np.flatnonzero(~(np.abs(scaled) < INT32_MAX))[0])
         raise UserError(

@@ -34,7 +34,7 @@ def initialise_from(student: Student, blurred: Tensor) -> None:
             continue
         conv = student.conv(layer.name)
         source = space_to_depth(tensors[layer.source], layer.space_to_depth)
-        out = F.conv2d(source, conv.weight, None, conv.stride, conv.padding)
+        out = F.conv2d(source, conv.weight, None, conv.stride, conv.padding, conv.dilation, conv.groups)
         wanted = 1.0 if layer.residual is None else _BRANCH if layer.kernel == 3 else _JOIN
         scale = wanted / out.std((0, 2, 3)).mean().clamp_min(1e-6)
         conv.weight.mul_(scale)
@@ -74,14 +74,17 @@ def widened(student: Student, spec: StudentSpec, seed: int = 0) -> Student | Non
     for narrow, layer in zip(student.spec.layers, wide.spec.layers, strict=True):
         if narrow.in_channels > layer.in_channels or narrow.out_channels > layer.out_channels:
             return None
-        if narrow.gate not in (None, layer.gate):
+        if narrow.gate not in (None, layer.gate) or (layer.groups > 1 and narrow.in_channels != layer.in_channels):
             return None
         written, read = _places(narrow, layer)
+        read = read[: layer.in_channels // layer.groups]
         source, conv = student.conv(layer.name), wide.conv(layer.name)
         conv.weight.mul_(_FRESH)
         conv.weight[written] = 0
         conv.weight[written[:, None], read[None, :]] = source.weight
         conv.bias[written] = source.bias
+        if layer.prelu:
+            wide.slope(layer.name)[written] = student.slope(layer.name)
         if narrow.gate is not None:
             known, gate = student.gate(layer.name), wide.gate(layer.name)
             gate.weight[: known.out_features, : known.in_features] = known.weight

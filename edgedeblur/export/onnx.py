@@ -10,7 +10,7 @@ Activations are uint8, q + 128, the same integers: ONNX Runtime has fast x86 ker
 without VNNI those kernels add pairs of products in 16 bits, which saturates; the session option
 `session.x64quantprecision` = "1" makes them exact there and changes nothing elsewhere.
 
-Layers with gates are in integer operators in both integer forms, see onnx_gate.py.
+Layers with gates or prelu are in integer operators in both integer forms, see onnx_gate.py.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgedeblur.errors import UserError
-from edgedeblur.export.onnx_gate import float_factors, gate_scales, gated_convolution
+from edgedeblur.export.onnx_gate import bent_convolution, float_factors, gate_scales, gated_convolution
 from edgedeblur.quantize.network import IMAGE_SCALE, QuantisedConv, QuantisedNetwork, TensorScale
 from edgedeblur.sizes import check_sides
 from edgedeblur.storage.files import atomic_path
@@ -88,7 +88,8 @@ def onnx_model(network: QuantisedNetwork, height: int, width: int, form: Form = 
     if form == "float":
         names[IMAGE] = _pixels_to_real(graph, names[IMAGE])
     for layer in network.layers:
-        nodes = _gated_layer if layer.gate is not None and form != "float" else _LAYER_NODES[form]
+        spelt_out = (layer.gate is not None or layer.negative_scale is not None) and form != "float"
+        nodes = _spelt_out_layer if spelt_out else _LAYER_NODES[form]
         names[layer.spec.name] = nodes(graph, network, layer, names)
     last = names[network.spec.layers[-1].name]
     graph.add("Transpose", [_real_to_pixels(graph, last) if form == "float" else last], RESTORED, perm=[0, 2, 3, 1])
@@ -125,7 +126,8 @@ def _qdq_layer(graph: Graph, network: QuantisedNetwork, layer: QuantisedConv, na
     out = graph.scale(name, network.tensors[name])
     if spec.residual is None:
         y = graph.add("Relu", [y], f"{name}.relu") if spec.relu else y
-        return _unfolded(graph, layer, graph.add("QuantizeLinear", [y, *out], f"{name}.q"))
+        y = graph.add("QuantizeLinear", [y, *out], f"{name}.q")
+        return _unfolded(graph, layer, _limited(graph, network, layer, y))
     centred = graph.scale(f"{name}.convolved", convolved_scale(network, layer))
     convolved = _unfolded(graph, layer, graph.add("QuantizeLinear", [y, *centred], f"{name}.conv_q"))
     y = graph.add("DequantizeLinear", [convolved, *centred], f"{name}.conv_dq")
@@ -133,7 +135,7 @@ def _qdq_layer(graph: Graph, network: QuantisedNetwork, layer: QuantisedConv, na
     other = graph.add("DequantizeLinear", [names[spec.residual], *residual], f"{name}.residual")
     y = graph.add("Add", [y, other], f"{name}.sum")
     y = graph.add("Relu", [y], f"{name}.relu") if spec.relu else y
-    return graph.add("QuantizeLinear", [y, *out], f"{name}.q")
+    return _limited(graph, network, layer, graph.add("QuantizeLinear", [y, *out], f"{name}.q"))
 
 
 def _qlinear_layer(graph: Graph, network: QuantisedNetwork, layer: QuantisedConv, names: dict[str, str]) -> str:
@@ -162,14 +164,25 @@ def _qlinear_layer(graph: Graph, network: QuantisedNetwork, layer: QuantisedConv
         y = graph.add("QLinearAdd", inputs, f"{name}.sum", domain="com.microsoft")
     if spec.relu and out.zero_point > -128:  # else the type itself clamps at real zero
         y = graph.add("Max", [y, graph.scale(name, out)[1]], f"{name}.relu")
-    return y
+    return _limited(graph, network, layer, y)
 
 
-def _gated_layer(graph: Graph, network: QuantisedNetwork, layer: QuantisedConv, names: dict[str, str]) -> str:
-    """Integer products and this image's scales, in either integer form (onnx_gate.py)."""
+def _limited(graph: Graph, network: QuantisedNetwork, layer: QuantisedConv, y: str) -> str:
+    """The upper clamp, on integers, so that runtimes fuse what is before it as without one."""
+    if network.high(layer) == 127:
+        return y
+    high = graph.constant(f"{layer.spec.name}.high", np.uint8(network.high(layer) + _UNSIGNED))
+    return graph.add("Min", [y, high], f"{layer.spec.name}.limited")
+
+
+def _spelt_out_layer(graph: Graph, network: QuantisedNetwork, layer: QuantisedConv, names: dict[str, str]) -> str:
+    """Integer products, and scales by the image or by the sums' sign, in either integer form (onnx_gate.py)."""
     spec = layer.spec
     source = [_folded(graph, layer, names), graph.scale(spec.source, network.tensors[spec.source])[1]]
     out = graph.scale(spec.name, network.tensors[spec.name])[1:]
+    if layer.gate is None:
+        y = bent_convolution(graph, layer, _oihw(layer.weight), source, out[0], _window(layer))
+        return _unfolded(graph, layer, y)
     zero_point = network.tensors[spec.gate].zero_point + _UNSIGNED
     scales = gate_scales(graph, layer, names[spec.gate], zero_point)
     return gated_convolution(graph, layer, _oihw(layer.weight), source, scales, out, _window(layer))
@@ -185,10 +198,16 @@ def _float_layer(graph: Graph, network: QuantisedNetwork, layer: QuantisedConv, 
         graph.constant(f"{name}.weight", _oihw(weight.astype(np.float32))),
         graph.constant(f"{name}.bias", bias.astype(np.float32)),
     ]
-    y = _unfolded(graph, layer, graph.add("Conv", inputs, f"{name}.conv", **_window(layer)))
+    y = graph.add("Conv", inputs, f"{name}.conv", **_window(layer))
+    if layer.negative_scale is not None:
+        slope = graph.constant(f"{name}.slope", (layer.negative_scale / layer.scale).reshape(-1, 1, 1))
+        y = graph.add("PRelu", [y, slope], f"{name}.prelu")
+    y = _unfolded(graph, layer, y)
     if spec.residual is not None:
         y = graph.add("Add", [y, names[spec.residual]], f"{name}.sum")
     y = graph.add("Relu", [y], f"{name}.relu") if spec.relu else y
+    if spec.limit is not None:
+        y = graph.add("Min", [y, graph.constant(f"{name}.limit", np.float32(spec.limit))], f"{name}.limited")
     if layer.gate is None:
         return y
     factors = float_factors(graph, layer, names[spec.gate], network.tensors[spec.gate])
@@ -221,8 +240,13 @@ def _oihw(weight: np.ndarray) -> np.ndarray:
 
 
 def _window(layer: QuantisedConv) -> dict:
-    kernel, stride = layer.spec.kernel, layer.spec.stride
-    return {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [kernel // 2] * 4}
+    spec = layer.spec
+    window = {"kernel_shape": [spec.kernel] * 2, "strides": [spec.stride] * 2, "pads": [spec.padding] * 4}
+    return window | {
+        key: value
+        for key, value in (("group", spec.groups), ("dilations", [spec.dilation] * 2))
+        if value not in (1, [1, 1])
+    }
 
 
 def _folded(graph: Graph, layer: QuantisedConv, names: dict[str, str]) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from edgedeblur.errors import UserError
 from edgedeblur.export.onnx import RESTORED, convolved_scale
-from edgedeblur.export.tflite_gate import gated_convolution
+from edgedeblur.export.tflite_gate import bent_convolution, convolution_operator, depthwise, gated_convolution
 from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork, TensorScale, image_scale
 from edgedeblur.sizes import check_sides
 from edgedeblur.storage.files import write_bytes
@@ -74,22 +74,36 @@ def _layer(graph: "Graph", network: QuantisedNetwork, layer: QuantisedConv, name
     options = _window(layer, same)
     if layer.gate is not None:
         return gated_convolution(graph, network, layer, x, names[spec.gate], (options, size))
-    y = _convolve(graph, network, layer, x, options, size)
+    if layer.negative_scale is not None:
+        y = bent_convolution(graph, network, layer, x, (options, size))
+    else:
+        y = _convolve(graph, network, layer, x, options, size)
     shape = (*graph.sizes[spec.name], spec.out_channels // spec.depth_to_space**2)
     if spec.depth_to_space > 1:
         shuffled = graph.tensor(f"{spec.name}.shuffled", shape, convolved_scale(network, layer))
         y = graph.add("DEPTH_TO_SPACE", [y], shuffled, schema.DepthToSpaceOptionsT(blockSize=spec.depth_to_space))
     if spec.residual is None:
-        return y
+        return _limited(graph, network, layer, y, shape)
     total = graph.tensor(f"{spec.name}.sum", shape, network.tensors[spec.name])
     options = schema.AddOptionsT(fusedActivationFunction=_activation(spec.relu))
-    return graph.add("ADD", [y, names[spec.residual]], total, options, version=2)
+    y = graph.add("ADD", [y, names[spec.residual]], total, options, version=2)
+    return _limited(graph, network, layer, y, shape)
+
+
+def _limited(graph: "Graph", network: QuantisedNetwork, layer: QuantisedConv, y: int, shape: tuple[int, ...]) -> int:
+    """MINIMUM, where a limit lies below what the type itself clamps at."""
+    if network.high(layer) == 127:
+        return y
+    name, out = layer.spec.name, network.tensors[layer.spec.name]
+    limit = graph.constant(f"{name}.limit", np.full((1, 1, 1, 1), network.high(layer), np.int8), out)
+    limited = graph.tensor(f"{name}.limited", shape, out)
+    return graph.add("MINIMUM", [y, limit], limited, graph.options("MaximumMinimum"), version=2)
 
 
 def _pad(graph: "Graph", layer: QuantisedConv, x: int, size: tuple[int, int], scale: TensorScale) -> int:
     """Zeros around the image as far as the windows reach: kernel // 2 before, what the last window needs after."""
-    kernel, stride = layer.spec.kernel, layer.spec.stride
-    before = kernel // 2
+    kernel, stride = layer.spec.reach, layer.spec.stride
+    before = layer.spec.padding
     after = [max(0, (side // stride - 1) * stride + kernel - before - side) for side in size]
     amounts = np.array([[0, 0], [before, after[0]], [before, after[1]], [0, 0]], np.int32)
     shape = (size[0] + before + after[0], size[1] + before + after[1], layer.spec.in_channels)
@@ -100,11 +114,19 @@ def _pad(graph: "Graph", layer: QuantisedConv, x: int, size: tuple[int, int], sc
 
 
 def _window(layer: QuantisedConv, same: bool) -> Any:
-    return schema.Conv2DOptionsT(
-        padding=schema.Padding.SAME if same else schema.Padding.VALID,
-        strideW=layer.spec.stride,
-        strideH=layer.spec.stride,
-        fusedActivationFunction=_activation(layer.spec.relu and layer.spec.residual is None),
+    spec = layer.spec
+    shared = {
+        "padding": schema.Padding.SAME if same else schema.Padding.VALID,
+        "strideW": spec.stride,
+        "strideH": spec.stride,
+        "dilationWFactor": spec.dilation,
+        "dilationHFactor": spec.dilation,
+        "fusedActivationFunction": _activation(spec.relu and spec.residual is None),
+    }
+    return (
+        schema.DepthwiseConv2DOptionsT(depthMultiplier=1, **shared)
+        if depthwise(spec)
+        else schema.Conv2DOptionsT(**shared)
     )
 
 
@@ -113,10 +135,11 @@ def _convolve(
 ) -> int:
     spec = layer.spec
     source_scale = np.float32(network.tensors[spec.source].scale)
-    weight = graph.constant(f"{spec.name}.weight", layer.weight, layer.weight_scale)
+    kind, values, axis = convolution_operator(spec, layer.weight)
+    weight = graph.constant(f"{spec.name}.weight", values, layer.weight_scale, axis)
     bias = graph.constant(f"{spec.name}.bias", layer.bias, source_scale * layer.weight_scale)
     output = graph.tensor(f"{spec.name}.conv", (*size, spec.out_channels), convolved_scale(network, layer))
-    return graph.add("CONV_2D", [x, weight, bias], output, options, version=3)
+    return graph.add(kind, [x, weight, bias], output, options, version=3)
 
 
 def _activation(relu: bool) -> int:
@@ -138,12 +161,16 @@ class Graph:
         quantisation = schema.QuantizationParametersT(scale=[float(scale.scale)], zeroPoint=[scale.zero_point])
         return self._append(name, [1, *shape], dtype, 0, quantisation)
 
-    def constant(self, name: str, value: np.ndarray, scale: np.ndarray | None = None) -> int:
-        """Constant data, quantised along its first axis where `scale` is given."""
+    def constant(
+        self, name: str, value: np.ndarray, scale: np.ndarray | TensorScale | None = None, axis: int = 0
+    ) -> int:
+        """Constant data, quantised along an axis where `scale` is an array, as a whole where it is a tensor's."""
         quantisation = None
-        if scale is not None:
+        if isinstance(scale, TensorScale):
+            quantisation = schema.QuantizationParametersT(scale=[float(scale.scale)], zeroPoint=[scale.zero_point])
+        elif scale is not None:
             quantisation = schema.QuantizationParametersT(
-                scale=scale.tolist(), zeroPoint=[0] * len(scale), quantizedDimension=0
+                scale=scale.tolist(), zeroPoint=[0] * len(scale), quantizedDimension=axis
             )
         data = np.frombuffer(np.ascontiguousarray(value, value.dtype.newbyteorder("<")).tobytes(), np.uint8)
         self.buffers.append(data)

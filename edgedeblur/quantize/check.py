@@ -65,6 +65,7 @@ def check_arrays(layer: QuantisedConv, gate_channels: int = 0) -> None:
     """Shapes and types as network.py says, finite positive scales, weights in [-127, 127]."""
     spec = layer.spec
     _require((layer.gate is None) == (spec.gate is None), f"layer {spec.name!r}: a gate without its arrays")
+    _require((layer.negative_scale is not None) == spec.prelu, f"layer {spec.name!r}: prelu without its scales")
     for kind, (dtype, shape) in array_forms(spec, gate_channels).items():
         array = array_of(layer, kind)
         _require(
@@ -74,6 +75,10 @@ def check_arrays(layer: QuantisedConv, gate_channels: int = 0) -> None:
     gated = layer.gate is not None
     for weight in (layer.weight, *((layer.gate.weight,) if gated else ())):
         _require(int(weight.min()) >= -127, f"layer {spec.name!r}: a weight is -128; allowed are -127 to 127")
+    if layer.negative_scale is not None:
+        _require(
+            bool(np.isfinite(layer.negative_scale).all()), f"layer {spec.name!r}: negative_scale is NaN or infinite"
+        )
     for kind in ("scale", "weight_scale", *(("gate.scale",) if gated else ())):
         values = array_of(layer, kind)
         bad = int(np.sum(~(np.isfinite(values) & (values > 0))))
@@ -93,10 +98,11 @@ def array_forms(spec: ConvSpec, gate_channels: int = 0) -> dict[str, tuple[str, 
         "gate.scale": ("float32", per_channel),
     }
     return {
-        "weight": ("int8", (spec.out_channels, spec.kernel, spec.kernel, spec.in_channels)),
+        "weight": ("int8", (spec.out_channels, spec.kernel, spec.kernel, spec.in_channels // spec.groups)),
         "bias": ("int32", per_channel),
         "scale": ("float32", per_channel),
         "weight_scale": ("float32", per_channel),
+        **({"negative_scale": ("float32", per_channel)} if spec.prelu else {}),
         **({} if spec.gate is None else gate),
     }
 
@@ -129,6 +135,12 @@ def accumulator_bound(layer: QuantisedConv, source_zero_point: int) -> np.ndarra
     return weight.sum(axis=1) * farthest + np.abs(layer.bias.astype(np.int64))
 
 
+def largest_scale(layer: QuantisedConv) -> np.ndarray:
+    """float64 [out]: the largest magnitude of what a channel's sums are multiplied by."""
+    scale = layer.scale.astype(np.float64) * (1.0 if layer.gate is None else MAX_FACTOR)
+    return scale if layer.negative_scale is None else np.maximum(scale, np.abs(layer.negative_scale))
+
+
 def check_bounds(layer: QuantisedConv, tensors: dict[str, TensorScale]) -> None:
     """No accumulator leaves int32, and no requantised value leaves [-2^30, 2^30]."""
     name = layer.spec.name
@@ -138,7 +150,7 @@ def check_bounds(layer: QuantisedConv, tensors: dict[str, TensorScale]) -> None:
         f"layer {name!r}: the accumulator of channel {int(bound.argmax())} can reach {int(bound.max()):,}; "
         f"int32 holds less than {2**31:,}",
     )
-    result = bound * layer.scale.astype(np.float64) * (1.0 if layer.gate is None else MAX_FACTOR)
+    result = bound * largest_scale(layer)
     _require(
         float(result.max()) < MAX_RESULT,
         f"layer {name!r}: channel {int(result.argmax())} can requantise to {result.max():.3g}; allowed is {MAX_RESULT}",

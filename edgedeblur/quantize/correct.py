@@ -62,13 +62,15 @@ def _conv_mean(network: QuantisedNetwork, layer: QuantisedConv, values: list[dic
     for known in values:
         source = source_integers(network, spec, known)
         height, width = source.shape[0] // spec.stride, source.shape[1] // spec.stride
-        pad = spec.kernel // 2
+        pad, step = spec.padding, spec.dilation
         padded = np.pad(source, ((pad, pad), (pad, pad), (0, 0)))
         for ky, kx in np.ndindex(spec.kernel, spec.kernel):
-            read = padded[ky :: spec.stride, kx :: spec.stride][:height, :width]
+            read = padded[ky * step :: spec.stride, kx * step :: spec.stride][:height, :width]
             total[ky, kx] += read.sum(axis=(0, 1), dtype=np.int64)
         pixels += height * width
-    mean = np.tensordot(layer.weight.astype(np.float64), total / pixels, axes=3) + layer.bias
+    weight = layer.weight.reshape(spec.groups, -1, *layer.weight.shape[1:]).astype(np.float64)
+    means = (total / pixels).reshape(spec.kernel, spec.kernel, spec.groups, -1)
+    mean = np.einsum("goyxc,yxgc->go", weight, means).ravel() + layer.bias
     return mean * network.tensors[spec.source].scale * layer.weight_scale
 
 
@@ -76,6 +78,6 @@ def _last_uses(spec: StudentSpec) -> dict[str, int]:
     """Index of the last layer that reads each tensor."""
     uses = {layer.name: index for index, layer in enumerate(spec.layers)}
     for index, layer in enumerate(spec.layers):
-        for name in filter(None, (layer.source, layer.residual, layer.gate)):
+        for name in layer.reads:
             uses[name] = index
     return uses

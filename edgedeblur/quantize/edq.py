@@ -21,6 +21,7 @@ from edgedeblur.storage.documents import parse_json, shown
 from edgedeblur.storage.files import atomic_path
 from edgedeblur.storage.records import Rules, read_record
 from edgedeblur.student import ConvSpec, StudentSpec, layer_record
+from edgedeblur.student.spec import LATER_FIELDS
 
 FORMAT = "edgedeblur-quantised-network"
 VERSION = 1
@@ -107,7 +108,7 @@ def _read(archive: Archive) -> QuantisedNetwork:
         raise UserError("two members of the archive have the same name")
     document = _member_json(archive, "network.json", MAX_NETWORK_JSON)
     _check_version(document)
-    found = read_record(_NetworkJson, _with_gates(document), Rules(_NETWORK_JSON, complete=True))
+    found = read_record(_NetworkJson, _with_later_fields(document), Rules(_NETWORK_JSON, complete=True))
     read_record(_Provenance, found.provenance, Rules(_NETWORK_JSON, further_keys=True), "provenance")
     spec = found.student
     check_spec(spec)
@@ -188,11 +189,11 @@ def _layer(archive: Archive, spec: ConvSpec, residual_scales: dict[str, float], 
     return QuantisedConv(spec, residual_scale=None if residual is None else np.float32(residual), gate=gate, **arrays)
 
 
-def _with_gates(document: dict[str, Any]) -> dict[str, Any]:
-    """The document with what a layer without a gate leaves out."""
+def _with_later_fields(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with what its layers leave out since they do not have it."""
     student = document.get("student")
     layers = student.get("layers") if isinstance(student, dict) else None
     for layer in layers if isinstance(layers, list) else ():
         if isinstance(layer, dict):
-            layer.setdefault("gate", None)
+            layer.update({key: value for key, value in LATER_FIELDS.items() if key not in layer})
     return document

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from edgedeblur.quantize.observe import convolution_outputs, crop_images, float_activations
-from edgedeblur.student import IMAGE, Student, StudentSpec
+from edgedeblur.student import IMAGE, ConvSpec, Student, StudentSpec
 
 MAX_FACTOR = 1000.0  # of a channel that is (almost) never used
 
@@ -62,8 +62,8 @@ def scale_channels(student: Student, factors: dict[str, np.ndarray]) -> Student:
         for layer in student.spec.layers:
             conv = equalised.conv(layer.name)
             made = np.tile(factors[layer.name], layer.depth_to_space**2)  # channels in (dy, dx, c) order
-            read = np.tile(factors[layer.source], layer.space_to_depth**2)
-            conv.weight.mul_(torch.from_numpy(made[:, None, None, None] / read[None, :, None, None]))
+            read = read_by_outputs(layer, np.tile(factors[layer.source], layer.space_to_depth**2))
+            conv.weight.mul_(torch.from_numpy((made[:, None] / read)[:, :, None, None]))
             conv.bias.mul_(torch.from_numpy(made))
             if layer.gate is not None:
                 equalised.gate(layer.name).weight.div_(torch.from_numpy(factors[layer.gate]))
@@ -73,16 +73,28 @@ def scale_channels(student: Student, factors: dict[str, np.ndarray]) -> Student:
 def channel_factors(spec: StudentSpec, maxima: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What each channel of each tensor is multiplied by, float64 [C], at least 1; the same throughout a group."""
     groups = tensor_groups(spec)
-    images = {groups[IMAGE], groups[spec.layers[-1].name]}
+    fixed = fixed_groups(spec, groups)
     largest: dict[str, np.ndarray] = {}
     for name, group in groups.items():
         largest[group] = np.maximum(largest.get(group, 0.0), maxima[name])
     factors = {}
     for group, channels in largest.items():
         top = channels.max()
-        same = group in images or top <= 0
+        same = group in fixed or top <= 0
         factors[group] = np.ones_like(channels) if same else top / np.maximum(channels, top / MAX_FACTOR)
     return {name: factors[group] for name, group in groups.items()}
+
+
+def read_by_outputs(layer: ConvSpec, read: np.ndarray) -> np.ndarray:
+    """What belongs to a layer's input channels [in], for the inputs of each output: [out, in / groups]."""
+    parts = read.reshape(layer.groups, -1)
+    return np.repeat(parts, layer.out_channels // layer.groups, axis=0)
+
+
+def fixed_groups(spec: StudentSpec, groups: dict[str, str]) -> set[str]:
+    """The groups whose channels keep their scale: images, and what is clamped to a limit in real units."""
+    names = [IMAGE, spec.layers[-1].name, *(layer.name for layer in spec.layers if layer.limit is not None)]
+    return {groups[name] for name in names}
 
 
 def tensor_groups(spec: StudentSpec) -> dict[str, str]:

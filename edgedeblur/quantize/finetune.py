@@ -21,9 +21,9 @@ from torch.nn import functional as F
 from edgedeblur.data.sources import crop_at_random
 from edgedeblur.progress import Progress, silent
 from edgedeblur.quantize.correct import fold_network
-from edgedeblur.quantize.equalise import scale_channels, tensor_groups
+from edgedeblur.quantize.equalise import fixed_groups, scale_channels, tensor_groups
 from edgedeblur.quantize.fold import weight_scales
-from edgedeblur.quantize.network import QuantisedNetwork, TensorScale, is_image
+from edgedeblur.quantize.network import QuantisedNetwork, TensorScale, is_image, limit_step
 from edgedeblur.quantize.observe import crop_images
 from edgedeblur.student import IMAGE, ConvSpec, Student, depth_to_space, space_to_depth
 from edgedeblur.training.schedule import rate_factor
@@ -102,8 +102,8 @@ class SimulatedNetwork:
         self.gate_weights: dict[str, Tensor] = {}
         self.gate_biases: dict[str, Tensor] = {}
         self.factors: dict[str, Tensor] = {}
-        self._groups = tensor_groups(student.spec)
-        images = {self._groups[IMAGE], self._groups[student.spec.layers[-1].name]}
+        self._groups, self._channels = tensor_groups(student.spec), student.spec.channels()
+        fixed = fixed_groups(student.spec, self._groups)
         for layer in network.layers:
             name, steps = layer.spec.name, torch.from_numpy(layer.weight_scale)
             real_bias = layer.bias * layer.weight_scale.astype(np.float64) * network.tensors[layer.spec.source].scale
@@ -117,9 +117,8 @@ class SimulatedNetwork:
                 gate = self._student.gate(name)
                 self.gate_weights[name] = torch.zeros_like(gate.weight, requires_grad=True)
                 self.gate_biases[name] = torch.zeros_like(gate.bias, requires_grad=True)
-            if (group := self._groups[name]) not in images | self.factors.keys():
-                channels = layer.spec.out_channels // layer.spec.depth_to_space**2
-                self.factors[group] = torch.zeros(channels, requires_grad=True)
+            if (group := self._groups[name]) not in fixed | self.factors.keys():
+                self.factors[group] = torch.zeros(self._channels[name], requires_grad=True)
 
     def run(self, image: Tensor) -> Tensor:
         """[N, 3, H, W] RGB in [0, 1], multiples of 1/255, to the same."""
@@ -137,7 +136,9 @@ class SimulatedNetwork:
         zero_point = self._tensors[layer.name].zero_point
         scale = self._scale(layer.name) / self._factor(layer.name)[:, None, None]
         source = space_to_depth(tensors[layer.source], layer.space_to_depth)
-        convolved = F.conv2d(source, weight, bias, layer.stride, layer.kernel // 2)
+        convolved = F.conv2d(source, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
+        if layer.prelu:
+            convolved = F.prelu(convolved, self._student.slope(layer.name))
         if layer.gate is not None:
             convolved = convolved * self._gate(layer.name, tensors[layer.gate])
         result = _rounded(depth_to_space(convolved, layer.depth_to_space) / scale)
@@ -146,7 +147,8 @@ class SimulatedNetwork:
                 result = result.clamp(-_MOST, _MOST)
             result = result + _rounded(tensors[layer.residual] / scale)
         low = max(-128, zero_point) if layer.relu else -128
-        return result.clamp(low - zero_point, 127 - zero_point) * scale
+        high = limit_step(layer, TensorScale(float(torch.as_tensor(self._scale(layer.name)).detach()), zero_point))
+        return result.clamp(low - zero_point, high - zero_point) * scale
 
     def _gate(self, name: str, gating: Tensor) -> Tensor:
         """What a layer's channels are multiplied by, [N, C, 1, 1]."""
@@ -159,9 +161,9 @@ class SimulatedNetwork:
         return gate.weight + self.gate_weights[name] * step, gate.bias + self.gate_biases[name]
 
     def _factor(self, name: str) -> Tensor:
-        """What each channel of a tensor is multiplied by before rounding, [C]; 1 for images."""
+        """What each channel of a tensor is multiplied by before rounding, [C]; 1 in fixed groups."""
         group = self._groups[name]
-        return self.factors[group].exp() if group in self.factors else torch.ones(3)
+        return self.factors[group].exp() if group in self.factors else torch.ones(self._channels[name])
 
     def _made(self, layer: ConvSpec) -> Tensor:
         """The same for each channel that the convolution makes, [out]."""
@@ -169,7 +171,8 @@ class SimulatedNetwork:
 
     def _ratio(self, layer: ConvSpec) -> Tensor:
         """What the layer's weights are multiplied by for the factors of its tensors, [out, in, 1, 1]."""
-        read = self._factor(layer.source).repeat(layer.space_to_depth**2)
+        read = self._factor(layer.source).repeat(layer.space_to_depth**2).reshape(layer.groups, -1)
+        read = read.repeat_interleave(layer.out_channels // layer.groups, 0)
         return (self._made(layer)[:, None] / read)[:, :, None, None]
 
     def _weight(self, name: str) -> Tensor:

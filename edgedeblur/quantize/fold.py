@@ -27,14 +27,16 @@ def fold_layer(
     weight_scale = weight_scales(weight, bias, source)
     steps = weight_scale.astype(np.float64)
     integers = np.clip(np.rint(weight / steps[:, None, None, None]), -127, 127)
+    scale = folded_scale(source, weight_scale, out)
     return QuantisedConv(
         spec=layer,
         weight=np.ascontiguousarray(integers, np.int8),
         bias=np.rint(bias / (source * steps)).astype(np.int32),
-        scale=folded_scale(source, weight_scale, out),
+        scale=scale,
         weight_scale=weight_scale,
         residual_scale=None if layer.residual is None else np.float32(tensors[layer.residual].scale) / np.float32(out),
         gate=None if layer.gate is None else fold_gate(student, layer, tensors[layer.gate].scale),
+        negative_scale=scale * student.slope(layer.name).detach().numpy() if layer.prelu else None,
     )
 
 

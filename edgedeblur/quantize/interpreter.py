@@ -72,12 +72,14 @@ def run_layer(network: QuantisedNetwork, layer: QuantisedConv, tensors: dict[str
     scale = layer.scale
     if layer.gate is not None:
         scale = scale * gate_factors(layer.gate, tensors[spec.gate], network.tensors[spec.gate].zero_point)
+    if layer.negative_scale is not None:
+        scale = np.where(accumulator < 0, layer.negative_scale, scale)
     result = depth_to_space(requantise(accumulator, scale), spec.depth_to_space)
     if spec.residual is not None:
         residual = tensors[spec.residual].astype(np.int32) - network.tensors[spec.residual].zero_point
         result = result + requantise(residual, layer.residual_scale)
     zero_point = network.tensors[spec.name].zero_point
-    return np.clip(result + zero_point, network.low(layer), 127).astype(np.int8)
+    return np.clip(result + zero_point, network.low(layer), network.high(layer)).astype(np.int8)
 
 
 def gate_factors(gate: QuantisedGate, tensor: np.ndarray, zero_point: int) -> np.ndarray:
@@ -98,20 +100,23 @@ def source_integers(network: QuantisedNetwork, spec: ConvSpec, tensors: dict[str
 
 def convolve(source: np.ndarray, layer: QuantisedConv) -> np.ndarray:
     """int32 accumulators [H', W', out] of zero-centred integers [H, W, in], padded with zeros, bias added."""
-    kernel, stride = layer.spec.kernel, layer.spec.stride
-    pad = kernel // 2
+    spec = layer.spec
+    stride, reach, step, pad = spec.stride, spec.reach, spec.dilation, spec.padding
     padded = np.pad(source, ((pad, pad), (pad, pad), (0, 0)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel), axis=(0, 1))[::stride, ::stride]
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (reach, reach), axis=(0, 1))[::stride, ::stride]
+    windows = windows[..., ::step, ::step]
     height, width, channels = windows.shape[:3]
     exact = _exact_type(layer)
-    weight = layer.weight.reshape(len(layer.weight), -1).T.astype(exact)
+    weight = layer.weight.reshape(spec.groups, len(layer.weight) // spec.groups, -1).transpose(0, 2, 1).astype(exact)
     bias = layer.bias.astype(exact)
-    out = np.empty((height, width, weight.shape[1]), np.int32)
-    rows = max(1, _BAND_VALUES // (width * channels * kernel * kernel))
+    out = np.empty((height, width, len(layer.weight)), np.int32)
+    rows = max(1, _BAND_VALUES // (width * channels * spec.kernel**2))
     for top in range(0, height, rows):
-        band = windows[top : top + rows].transpose(0, 1, 3, 4, 2)
-        columns = band.astype(exact, order="C").reshape(-1, weight.shape[0])
-        out[top : top + rows] = (columns @ weight + bias).reshape(-1, width, weight.shape[1])
+        band = windows[top : top + rows]
+        groups = band.reshape(*band.shape[:2], spec.groups, -1, *band.shape[3:]).transpose(2, 0, 1, 4, 5, 3)
+        columns = groups.astype(exact, order="C").reshape(spec.groups, -1, weight.shape[1])
+        sums = (columns @ weight).transpose(1, 0, 2).reshape(-1, width, len(layer.weight))
+        out[top : top + rows] = sums + bias
     return out
 
 

@@ -4,9 +4,11 @@ Arithmetic (DESIGN.md, decision 1), for every layer, exactly:
 
     acc[y, x, o] = bias[o] + sum over taps (q_source - zero_point(source)) * weight[o, ky, kx, i]      int32
     r            = rint(float32(acc) * scale[o])                     round half to even, to int32
+                   with prelu by negative_scale[o] where acc < 0
     r            = depth_to_space(r)
     r            = r + rint(float32(q_residual - zero_point(residual)) * residual_scale)   where there is a residual
-    q            = clamp(r + zero_point(out), low, 127)              low = zero_point(out) with ReLU, else -128
+    q            = clamp(r + zero_point(out), low, high)             low = zero_point(out) with ReLU, else -128
+                                                                     high = 127, with a limit as `high` says
 
 Products are rounded to float32 once (no fused multiply-add takes part, so compilers cannot change a bit). Padding is
 the source's zero point, that is, real zero. The image is uint8 RGB, HWC; q = pixel - 128 with scale 1/255, zero point
@@ -68,13 +70,14 @@ class QuantisedGate:
 class QuantisedConv:
     """One layer: its place in the graph and its integers.
 
-    weight: int8 [out, kernel, kernel, in], symmetric per output channel, in [-127, 127].
+    weight: int8 [out, kernel, kernel, in / groups], symmetric per output channel, in [-127, 127].
     bias: int32 [out], at scale source_scale * weight_scale[o].
     scale: float32 [out], source_scale * weight_scale[o] / output_scale.
     weight_scale: float32 [out]; not needed to run, kept for export and inspection.
     residual_scale: float32, the residual tensor's scale / output_scale; None without a residual; 1.0 where both share
         a scale.
     gate: of a layer that has one; `scale` is then what it is where every factor is one.
+    negative_scale: float32 [out], in place of `scale` for sums below zero, of a layer with prelu.
     """
 
     spec: ConvSpec
@@ -84,6 +87,7 @@ class QuantisedConv:
     weight_scale: np.ndarray
     residual_scale: np.float32 | None = None
     gate: QuantisedGate | None = None
+    negative_scale: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,17 @@ class QuantisedNetwork:
     def low(self, layer: QuantisedConv) -> int:
         """The lower clamp of a layer's output: its zero point with ReLU, else -128."""
         return max(-128, self.tensors[layer.spec.name].zero_point) if layer.spec.relu else -128
+
+    def high(self, layer: QuantisedConv) -> int:
+        """The upper clamp of a layer's output: 127, or the integer nearest to its limit where that is lower."""
+        return limit_step(layer.spec, self.tensors[layer.spec.name])
+
+
+def limit_step(spec: ConvSpec, out: TensorScale) -> int:
+    """The upper clamp of a layer's output q: 127, or the integer nearest to its limit where that is lower."""
+    if spec.limit is None:
+        return 127
+    return int(min(127, out.zero_point + np.rint(np.float32(spec.limit) / np.float32(out.scale))))
 
 
 def without_gates(network: QuantisedNetwork) -> QuantisedNetwork:

@@ -34,7 +34,7 @@ def simulate_layer(network: QuantisedNetwork, layer: QuantisedConv, steps: dict[
     scale = torch.from_numpy(layer.scale)[None, :, None, None]
     if layer.gate is not None:
         scale = scale * simulate_gate(network, layer, steps[layer.spec.gate])
-    return requantise(network, layer, convolve(layer, steps[layer.spec.source]) * scale, steps)
+    return requantise(network, layer, scaled(layer, convolve(layer, steps[layer.spec.source]), scale), steps)
 
 
 def convolve(layer: QuantisedConv, source: Tensor) -> Tensor:
@@ -42,7 +42,16 @@ def convolve(layer: QuantisedConv, source: Tensor) -> Tensor:
     spec = layer.spec
     weight = torch.from_numpy(layer.weight).permute(0, 3, 1, 2).float().contiguous()
     bias = torch.from_numpy(layer.bias).float()
-    return F.conv2d(space_to_depth(source, spec.space_to_depth), weight, bias, spec.stride, spec.kernel // 2)
+    folded = space_to_depth(source, spec.space_to_depth)
+    return F.conv2d(folded, weight, bias, spec.stride, spec.padding, spec.dilation, spec.groups)
+
+
+def scaled(layer: QuantisedConv, accumulators: Tensor, scale: Tensor) -> Tensor:
+    """Accumulators in steps of the output, not rounded; scale: [1, out, 1, 1], of those that are not negative."""
+    if layer.negative_scale is None:
+        return accumulators * scale
+    negative = torch.from_numpy(layer.negative_scale)[None, :, None, None]
+    return accumulators * torch.where(accumulators < 0, negative, scale)
 
 
 def simulate_gate(network: QuantisedNetwork, layer: QuantisedConv, gating: Tensor) -> Tensor:
@@ -52,13 +61,13 @@ def simulate_gate(network: QuantisedNetwork, layer: QuantisedConv, gating: Tenso
     return torch.from_numpy(gate_factors(layer.gate, integers, zero_point))[None, :, None, None]
 
 
-def requantise(network: QuantisedNetwork, layer: QuantisedConv, scaled: Tensor, steps: dict[str, Tensor]) -> Tensor:
+def requantise(network: QuantisedNetwork, layer: QuantisedConv, values: Tensor, steps: dict[str, Tensor]) -> Tensor:
     """What a layer makes of its convolution in steps of the output: rounded, the residual added, clamped."""
     spec, zero_point = layer.spec, network.tensors[layer.spec.name].zero_point
-    result = depth_to_space(scaled.round(), spec.depth_to_space)
+    result = depth_to_space(values.round(), spec.depth_to_space)
     if spec.residual is not None:
         result = result + (steps[spec.residual] * float(layer.residual_scale)).round()
-    return result.clamp(network.low(layer) - zero_point, 127 - zero_point)
+    return result.clamp(network.low(layer) - zero_point, network.high(layer) - zero_point)
 
 
 def image_steps(image: np.ndarray) -> Tensor:

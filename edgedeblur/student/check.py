@@ -14,8 +14,10 @@ ALLOWED = {
     "stride": (1, 2, 4),
     "space_to_depth": (1, 2, 4, 8),
     "depth_to_space": (1, 2, 4, 8),
+    "dilation": (1, 2),
 }
 """What kernels are generated for, by the field of `ConvSpec`."""
+MIN_LIMIT, MAX_LIMIT = 1e-3, 1e6  # of ReLU's output
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
 
@@ -68,12 +70,32 @@ def _check_layer(layer: ConvSpec, channels: dict[str, int], sizes: dict[str, tup
         layer.out_channels % layer.depth_to_space**2 == 0,
         f"layer {name!r}: {layer.out_channels} channels do not divide by depth_to_space {layer.depth_to_space}",
     )
+    _check_fusions(layer)
     height, factor = sizes[layer.source][0], layer.space_to_depth * layer.stride
     _require(height % factor == 0, f"layer {name!r} cannot divide a size of {height} by {factor}")
     if layer.residual is not None:
         out = (layer.out_channels // layer.depth_to_space**2, layer.output_size(*sizes[layer.source]))
         other = (channels[layer.residual], sizes[layer.residual])
         _require(out == other, f"layer {name!r} adds {layer.residual!r} of another shape")
+
+
+def _check_fusions(layer: ConvSpec) -> None:
+    """Groups divide the channels; activations are of one kind, where `ConvSpec` allows them."""
+    name, groups = layer.name, layer.groups
+    _require(
+        groups > 0 and layer.in_channels % groups == 0 and layer.out_channels % groups == 0,
+        f"layer {name!r}: {layer.in_channels} to {layer.out_channels} channels do not divide by groups {groups}",
+    )
+    if layer.prelu:
+        _require(
+            not layer.relu and layer.residual is None and layer.gate is None,
+            f"layer {name!r}: with prelu it can have no ReLU, no residual, no gate",
+        )
+    if layer.limit is not None:
+        _require(
+            layer.relu and layer.gate is None and MIN_LIMIT <= layer.limit <= MAX_LIMIT,
+            f"layer {name!r}: limit is {layer.limit:g}; it needs ReLU, no gate, and {MIN_LIMIT} to {MAX_LIMIT}",
+        )
 
 
 def _check_gates(layers: Sequence[ConvSpec]) -> None:

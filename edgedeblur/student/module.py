@@ -35,6 +35,8 @@ class Student(nn.Module):
             layer.name: nn.Linear(spec.gate_channels(layer), layer.out_channels) for layer in spec.layers if layer.gate
         }
         self.gates = nn.ModuleDict({self._keys[name]: gate for name, gate in gated.items()})
+        bent = [layer for layer in spec.layers if layer.prelu]
+        self.slopes = nn.ModuleDict({self._keys[layer.name]: nn.PReLU(layer.out_channels) for layer in bent})
         for parameter in self.gates.parameters():
             nn.init.zeros_(parameter)  # every factor is one: with gates a network starts as the same without them
 
@@ -54,6 +56,10 @@ class Student(nn.Module):
     def gate(self, name: str) -> nn.Linear:
         """The matrix and bias of a layer's gate."""
         return self.gates[self._keys[name]]
+
+    def slope(self, name: str) -> nn.Parameter:
+        """What negative values of each channel of a layer with prelu are multiplied by, [out]."""
+        return self.slopes[self._keys[name]].weight
 
     def module_name(self, name: str) -> str:
         """Where a layer's convolution is, as `get_submodule` takes it."""
@@ -75,12 +81,14 @@ class Student(nn.Module):
         if layer.space_to_depth > 1:
             x = space_to_depth(x, layer.space_to_depth)
         x = self.conv(layer.name)(x)
+        if layer.prelu:
+            x = self.slopes[self._keys[layer.name]](x)
         if layer.depth_to_space > 1:
             x = depth_to_space(x, layer.depth_to_space)
         if layer.residual is not None:
             x = x + tensors[layer.residual]
         if layer.relu:
-            x = F.relu(x)
+            x = F.relu(x) if layer.limit is None else x.clamp(0, layer.limit)
         if layer.gate is not None:
             x = x * self.factors(layer.name, tensors[layer.gate]).to(x.dtype)
         return x
@@ -106,7 +114,13 @@ def _module_keys(names: list[str]) -> dict[str, str]:
 
 def _conv(layer: ConvSpec) -> nn.Conv2d:
     return nn.Conv2d(
-        layer.in_channels, layer.out_channels, layer.kernel, stride=layer.stride, padding=layer.kernel // 2
+        layer.in_channels,
+        layer.out_channels,
+        layer.kernel,
+        stride=layer.stride,
+        padding=layer.padding,
+        dilation=layer.dilation,
+        groups=layer.groups,
     )
 
 

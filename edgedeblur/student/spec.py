@@ -27,15 +27,22 @@ MAX_PARAMETERS = 5_000_000
 class ConvSpec:
     """One convolution and what is fused with it, in this order.
 
-    out = relu?( depth_to_space( conv( space_to_depth( source ) ) ) + residual )
+    out = relu?( depth_to_space( prelu?( conv( space_to_depth( source ) ) ) ) + residual )
 
     Channels are counted at the convolution: `in_channels` after space-to-depth, `out_channels` before depth-to-space.
-    Both rearrangements keep (dy, dx, channel) order, as TensorFlow's and ONNX's "DCR" mode. Padding is kernel // 2 with
-    zeros.
+    Both rearrangements keep (dy, dx, channel) order, as TensorFlow's and ONNX's "DCR" mode. Padding is half of the
+    reach with zeros.
 
     gate: an earlier layer with ReLU. out is then multiplied, channel by channel, by
     2 * sigmoid( matrix @ mean of that layer's output over height and width + bias ). Only of a layer with ReLU, without
     a residual and without depth-to-space: there a positive factor may as well scale the convolution.
+
+    groups: input and output channels fall into so many parts, and each output reads its own part; as many as there are
+    channels is a depthwise convolution. dilation: pixels from one tap of the kernel to the next.
+
+    prelu: negative values are multiplied by a slope of their channel, which is learnt (He et al., ICCV 2015); a leaky
+    ReLU has the same slope everywhere. Without ReLU, residual and gate. limit: what ReLU's output is clamped to, 6 for
+    ReLU6; without a gate.
     """
 
     name: str
@@ -49,6 +56,25 @@ class ConvSpec:
     residual: str | None = None
     relu: bool = False
     gate: str | None = None
+    groups: int = 1
+    dilation: int = 1
+    prelu: bool = False
+    limit: float | None = None
+
+    @property
+    def reach(self) -> int:
+        """Pixels from the first to the last that an output reads in a row."""
+        return (self.kernel - 1) * self.dilation + 1
+
+    @property
+    def padding(self) -> int:
+        """Zeros on each side."""
+        return self.reach // 2
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The tensors that it needs."""
+        return tuple(name for name in (self.source, self.residual, self.gate) if name is not None)
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of the output for a source of that size."""
@@ -58,11 +84,19 @@ class ConvSpec:
     def macs(self, height: int, width: int) -> int:
         """Multiply-accumulates for a source of that size."""
         factor = self.space_to_depth * self.stride
-        return (height // factor) * (width // factor) * self.kernel**2 * self.in_channels * self.out_channels
+        return (height // factor) * (width // factor) * self._weights
+
+    @property
+    def _weights(self) -> int:
+        return self.kernel**2 * self.in_channels * self.out_channels // self.groups
 
     @property
     def parameters(self) -> int:
-        return self.kernel**2 * self.in_channels * self.out_channels + self.out_channels
+        return self._weights + self.out_channels * (2 if self.prelu else 1)
+
+
+LATER_FIELDS = {"gate": None, "groups": 1, "dilation": 1, "prelu": False, "limit": None}
+"""Fields of `ConvSpec` that came after the first version of files, with what a file without them means."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +132,10 @@ class StudentSpec:
         for layer in self.layers:
             sizes[layer.name] = layer.output_size(*sizes[layer.source])
         return sizes
+
+    def channels(self) -> dict[str, int]:
+        """Channels of every tensor by name."""
+        return {IMAGE: 3} | {layer.name: layer.out_channels // layer.depth_to_space**2 for layer in self.layers}
 
     def macs(self, height: int = 512, width: int = 512) -> int:
         sizes = self.sizes(height, width)
@@ -138,8 +176,5 @@ def _shrunk(layers: Sequence[ConvSpec]) -> dict[str, Fraction]:
 
 
 def layer_record(layer: ConvSpec) -> dict:
-    """A layer as JSON values, for files. One without a gate has no such key, as in files from before there were any."""
-    record = asdict(layer)
-    if layer.gate is None:
-        del record["gate"]
-    return record
+    """A layer as JSON values, for files. What it does not have of LATER_FIELDS has no key, as in older files."""
+    return {key: value for key, value in asdict(layer).items() if key not in LATER_FIELDS or value != LATER_FIELDS[key]}

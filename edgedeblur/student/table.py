@@ -39,6 +39,10 @@ class _Layer:
     residual: str | None = None
     relu: bool = False
     gate: str | None = None
+    groups: int = 1
+    dilation: int = 1
+    prelu: bool = False
+    limit: float | None = None
 
     def __post_init__(self):
         for field, allowed in ALLOWED.items():

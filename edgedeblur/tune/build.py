@@ -142,7 +142,7 @@ def _lay_out(
     inputs = []
     for schedule in schedules:
         packed = pack_constants(trial.conv, trial.layer, schedule, trial.isa)
-        data = {name: getattr(packed, name).tobytes() for name in ("weight", "bias", "scale")}
+        data = {name: array.tobytes() for name, array in packed.arrays.items()}
         data |= {"source": trial.source, "residual": trial.residual}
         *read, _ = parameters(trial.layer, schedule, trial.isa)
         inputs.append(tuple(place(data[p.name], p.shape, p.dtype) for p in read))

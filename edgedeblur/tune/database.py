@@ -4,7 +4,14 @@ import dataclasses
 import json
 from pathlib import Path
 
-from edgedeblur.compile.schedules.tuned import SCHEMA_VERSION, Database, LayerShape, TunedLayer, read_database
+from edgedeblur.compile.schedules.tuned import (
+    LATER_KEYS,
+    SCHEMA_VERSION,
+    Database,
+    LayerShape,
+    TunedLayer,
+    read_database,
+)
 from edgedeblur.storage.files import write_text
 
 _HEAD = """\
@@ -43,7 +50,11 @@ def _format_entry(entry: TunedLayer) -> str:
     fields = {
         "isa": entry.isa,
         "threads": entry.threads,
-        **{field.name: getattr(entry.shape, field.name) for field in dataclasses.fields(LayerShape)},
+        **{
+            field.name: getattr(entry.shape, field.name)
+            for field in dataclasses.fields(LayerShape)
+            if getattr(entry.shape, field.name) != LATER_KEYS.get(field.name)
+        },
         **({} if entry.schedule is None else {"schedule": dataclasses.asdict(entry.schedule)}),
         **{key: getattr(entry, key) for key in ("provenance", "measured_by", "default_ms", "tuned_ms")},
         **{key: getattr(entry, key) for key in ("trials", "created", "edgedeblur_version")},

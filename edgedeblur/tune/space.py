@@ -36,7 +36,7 @@ def schedule_space(layer: ConvLayer, isa: InstructionSet, threads: int) -> list[
     strip there is.
     """
     space = {default_schedule(layer, isa, threads): None}
-    for method in ("direct", "winograd") if takes_winograd(layer, isa) else ("direct",):
+    for method in _methods(layer, isa):
         for strip_rows in _strips(layer, method):
             for tile in _tiles(layer, isa, method, strip_rows):
                 for parallel in _parallel(layer, isa, threads, strip_rows, tile):
@@ -44,6 +44,12 @@ def schedule_space(layer: ConvLayer, isa: InstructionSet, threads: int) -> list[
                         rounds = _rounds(layer, isa, method, tile)
                         space.update(dict.fromkeys(Schedule(strip_rows, *tile, n, method, parallel) for n in rounds))
     return list(space)
+
+
+def _methods(layer: ConvLayer, isa: InstructionSet) -> tuple[str, ...]:
+    if layer.depthwise:
+        return ("depthwise",)
+    return ("direct", "winograd") if takes_winograd(layer, isa) else ("direct",)
 
 
 def starts(layer: ConvLayer, isa: InstructionSet, space: list[Schedule]) -> list[Schedule]:
@@ -82,7 +88,7 @@ def _closeness(layer: ConvLayer, isa: InstructionSet, centre: Schedule, schedule
 
 
 def _strips(layer: ConvLayer, method: str) -> list[int]:
-    step = 1 if method == "direct" else PATCH
+    step = PATCH if method == "winograd" else 1
     highest = -(-layer.out_size[0] // step) * step
     return [rows for rows in STRIPS if rows % step == 0 and rows <= highest]
 
@@ -105,7 +111,7 @@ def _rounds(layer: ConvLayer, isa: InstructionSet, method: str, tile: tuple[int,
 
 
 def _fits_cache(layer: ConvLayer, isa: InstructionSet, schedule: Schedule) -> bool:
-    lowest = 1 if schedule.method == "direct" else PATCH
+    lowest = PATCH if schedule.method == "winograd" else 1
     return schedule.strip_rows == lowest or scratch_bytes(layer, isa, schedule) <= isa.cache_bytes
 
 

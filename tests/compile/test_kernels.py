@@ -77,6 +77,30 @@ def test_any_shape_gives_the_interpreters_bytes(isa, height, width, channels, sh
     check_layer(one_layer_between(inputs, layer), height, width, runnable(isa), seed=7, zero_points=zero_points)
 
 
+@st.composite
+def other_convolutions(draw) -> tuple[ConvSpec, tuple[int, int]]:
+    """Depthwise, grouped and dilated ones, and activations other than ReLU, with the size of their input."""
+    kernel, stride = draw(st.sampled_from([(3, 1), (3, 2), (5, 1), (5, 2)]))
+    groups = draw(st.sampled_from([1, 2, 3, 8, 21, 40]))
+    each_in, each_out = draw(st.sampled_from([(1, 1), (1, 1), (4, 2), (3, 5)]))
+    dilation, kind = draw(st.sampled_from([1, 1, 2])), draw(st.sampled_from(["", "relu", "limit", "prelu"]))
+    inputs, outputs = groups * each_in, groups * each_out
+    residual = "source" if inputs == outputs and stride == 1 and kind != "prelu" and draw(st.booleans()) else None
+    size = stride * draw(st.integers(1, 6)), stride * draw(st.integers(1, 21))
+    conv = ConvSpec("probe", "source", inputs, outputs, kernel, stride, residual=residual, groups=groups)
+    relu, limit = kind in ("relu", "limit"), draw(st.floats(0.3, 4.0)) if kind == "limit" else None
+    return dataclasses.replace(conv, dilation=dilation, relu=relu, limit=limit, prelu=kind == "prelu"), size
+
+
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(isa=st.sampled_from(HERE), case=other_convolutions(), zero_point=st.integers(-128, 127))
+def test_depthwise_grouped_and_dilated_layers_with_any_activation_are_the_interpreters(isa, case, zero_point):
+    layer, size = case
+    check_layer(
+        one_layer_between(layer.in_channels, layer), *size, runnable(isa), seed=3, zero_points={"source": zero_point}
+    )
+
+
 @pytest.mark.parametrize("isa", HERE)
 def test_sums_and_clamps_at_the_ends_of_their_ranges_are_exact(isa):
     layer = ConvSpec("probe", "source", 64, 16)

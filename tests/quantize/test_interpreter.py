@@ -1,5 +1,8 @@
 """The interpreter computes what network.py says, on every combination of fused operations."""
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -32,7 +35,11 @@ def layers(draw) -> tuple[QuantisedNetwork, dict[str, np.ndarray]]:
     spec = ConvSpec(
         "layer", "image", channels * fold**2, outputs * shuffle**2, draw(st.sampled_from([1, 3, 5])),
         draw(st.sampled_from([1, 2])), fold, shuffle, residual, draw(st.booleans()),
+        groups=draw(st.sampled_from([1, math.gcd(channels * fold**2, outputs * shuffle**2)])),
+        dilation=draw(st.sampled_from([1, 2])),
     )  # fmt: skip
+    limit = draw(st.sampled_from([None, 4.0])) if spec.relu else None
+    spec = replace(spec, limit=limit, prelu=not spec.relu and residual is None and draw(st.booleans()))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     size = np.array([draw(st.integers(1, 3)), draw(st.integers(1, 3))])
     source = rng.integers(-128, 128, (*(size * fold * spec.stride), channels), dtype=np.int8)
@@ -40,12 +47,16 @@ def layers(draw) -> tuple[QuantisedNetwork, dict[str, np.ndarray]]:
     count = spec.kernel**2 * spec.in_channels
     conv = QuantisedConv(
         spec,
-        rng.integers(-127, 128, (spec.out_channels, spec.kernel, spec.kernel, spec.in_channels), dtype=np.int8),
+        rng.integers(
+            -127, 128, (spec.out_channels, spec.kernel, spec.kernel, spec.in_channels // spec.groups), dtype=np.int8
+        ),
         rng.integers(-20000, 20000, spec.out_channels, dtype=np.int32),
         rng.uniform(0.1, 2, spec.out_channels).astype(np.float32) / np.float32(100 * np.sqrt(count)),
         np.ones(spec.out_channels, np.float32),
         np.float32(draw(st.sampled_from([0.5, 1.0, 0.731, 1.9]))) if residual else None,
     )
+    if spec.prelu:
+        conv = replace(conv, negative_scale=conv.scale * rng.uniform(-1, 2, spec.out_channels).astype(np.float32))
     tensors = {name: TensorScale(0.1, draw(INT8)) for name in ("image", "other", "layer")}
     return QuantisedNetwork(StudentSpec("s", (spec,), "layer", 1), (conv,), tensors), {"image": source, "other": other}
 

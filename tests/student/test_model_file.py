@@ -126,7 +126,8 @@ HEADERS = {
     "12 to 9000 channels": with_layer(0, out_channels=9000),
     "another shape": with_layer(-1, residual="stem"),
     "space_to_depth is 7": with_layer(0, space_to_depth=7),
-    r"unknown key layers\[0\].dilation": with_layer(0, dilation=2),
+    r"unknown key layers\[0\].padding": with_layer(0, padding=2),
+    "dilation is 3; allowed are 1, 2": with_layer(0, dilation=3),
 }
 
 

@@ -78,8 +78,7 @@ def _plan(isa: str, trials: list[Trial]) -> Plan:
     for number, trial in enumerate(trials):
         packed = pack_constants(trial.network.layers[trial.index], trial.layer, trial.schedule, instruction_set(isa))
         spec = trial.network.layers[trial.index].spec
-        arrays = {"source": _stored(trial, spec.source), "weight": packed.weight}
-        arrays |= {"bias": packed.bias, "scale": packed.scale}
+        arrays = {"source": _stored(trial, spec.source)} | packed.arrays
         if spec.residual is not None:
             arrays["residual"] = _stored(trial, spec.residual)
         *inputs, out = parameters(trial.layer, trial.schedule, instruction_set(isa))

@@ -18,6 +18,7 @@ import edgedeblur
 from edgedeblur.artefact import manifest
 from edgedeblur.quantize import edq
 from edgedeblur.report import schema as report
+from edgedeblur.student.spec import LATER_FIELDS
 
 FOLDER = Path(edgedeblur.__file__).parent / "report" / "schemas"
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -28,7 +29,8 @@ def schemas() -> dict[str, dict]:
     """Each schema by its file's name."""
     network = _schema("network", edq.VERSION, "network.json inside an .edq file", edq._NetworkJson, complete=True)
     network["properties"] |= {"format": {"const": edq.FORMAT}, "version": {"const": edq.VERSION}}
-    network["$defs"]["ConvSpec"]["required"].remove("gate")  # left out where a layer has none
+    layer = network["$defs"]["ConvSpec"]
+    layer["required"] = [key for key in layer["required"] if key not in LATER_FIELDS]  # left out where it has none
     artefact = _schema(
         "manifest", manifest.SCHEMA_VERSION, "manifest.json of an artefact", manifest._Manifest, further_keys=True
     )

@@ -60,10 +60,13 @@ def with_portable_dot(isa: InstructionSet) -> InstructionSet:
             sums = sums + product
         return sums
 
+    def tap(sums, activation, weight):
+        return sums + T.cast(activation, wide) * T.cast(weight, wide)
+
     def to_int(values):
         return round_half_even(values, isa.lanes)
 
-    return dataclasses.replace(isa, dot=dot, to_int=to_int, wide=wide_products)
+    return dataclasses.replace(isa, dot=dot, tap=tap, to_int=to_int, wide=wide_products)
 
 
 def one_layer_between(source_channels: int, layer: ConvSpec) -> StudentSpec:
@@ -95,7 +98,7 @@ def run_kernel(
     compiled = tvm.compile(tvm.IRModule({"kernel": kernel}), target=llvm_target(target))
     conv = network.layers[index]
     constants = pack_constants(conv, layer, schedule, isa)
-    inputs = [_stored(network, conv.spec.source, tensors), constants.weight, constants.bias, constants.scale]
+    inputs = [_stored(network, conv.spec.source, tensors), *constants.arrays.values()]
     if conv.spec.residual is not None:
         inputs.append(_stored(network, conv.spec.residual, tensors))
     height, width, channels = layer.out

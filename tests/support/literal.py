@@ -26,12 +26,17 @@ def literal_layer(network: QuantisedNetwork, layer: QuantisedConv, tensors: dict
             for channel in range(channels):
                 o = ((y % shuffle) * shuffle + x % shuffle) * channels + channel
                 acc = _accumulate(layer, source, source_zero, y // shuffle, x // shuffle, o)
-                r = round(float(np.float32(acc) * scale[o]))
+                factor = layer.negative_scale[o] if spec.prelu and acc < 0 else scale[o]
+                r = round(float(np.float32(acc) * factor))
                 if spec.residual is not None:
                     other = int(tensors[spec.residual][y, x, channel]) - network.tensors[spec.residual].zero_point
                     r += round(float(np.float32(other) * layer.residual_scale))
                 low = max(-128, out_zero) if spec.relu else -128
-                out[y, x, channel] = min(max(r + out_zero, low), 127)
+                high = 127
+                if spec.limit is not None:
+                    step = np.float32(spec.limit) / np.float32(network.tensors[spec.name].scale)
+                    high = min(127, out_zero + round(float(step)))
+                out[y, x, channel] = min(max(r + out_zero, low), high)
     return out
 
 
@@ -58,11 +63,13 @@ def _accumulate(layer: QuantisedConv, source: np.ndarray, zero: int, y: int, x: 
     acc = int(layer.bias[o])
     for ky in range(spec.kernel):
         for kx in range(spec.kernel):
-            sy, sx = y * spec.stride + ky - spec.kernel // 2, x * spec.stride + kx - spec.kernel // 2
+            sy, sx = (at * spec.stride + spec.dilation * (k - spec.kernel // 2) for at, k in ((y, ky), (x, kx)))
             if not (0 <= sy < source.shape[0] // fold and 0 <= sx < source.shape[1] // fold):
                 continue
-            for i in range(spec.in_channels):
+            each = spec.in_channels // spec.groups
+            first = o // (spec.out_channels // spec.groups) * each
+            for i in range(first, first + each):
                 dy, dx, c = i // channels // fold, i // channels % fold, i % channels
                 q = int(source[sy * fold + dy, sx * fold + dx, c])
-                acc += (q - zero) * int(layer.weight[o, ky, kx, i])
+                acc += (q - zero) * int(layer.weight[o, ky, kx, i - first])
     return acc

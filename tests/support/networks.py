@@ -47,6 +47,24 @@ def gated_spec() -> StudentSpec:
     return StudentSpec("gated", layers, "enc1.1.b", multiple=8)
 
 
+def mobile_spec() -> StudentSpec:
+    """A student with what MobileNets have: depthwise, grouped and dilated convolutions, ReLU6, PReLU."""
+    layers = (
+        ConvSpec("stem", IMAGE, 12, 16, space_to_depth=2, relu=True, limit=6.0),
+        ConvSpec("a.wide", "stem", 16, 24, kernel=1, relu=True, limit=6.0),
+        ConvSpec("a.deep", "a.wide", 24, 24, groups=24, relu=True, limit=4.0),
+        ConvSpec("a.narrow", "a.deep", 24, 16, kernel=1, residual="stem"),
+        ConvSpec("down", "a.narrow", 16, 40, kernel=5, stride=2, groups=8, prelu=True),
+        ConvSpec("b.dilated", "down", 40, 40, dilation=2, relu=True, residual="down"),
+        ConvSpec("b.deep", "b.dilated", 40, 40, kernel=5, dilation=2, groups=40, prelu=True),
+        ConvSpec("b.stride", "b.deep", 40, 40, stride=2, groups=40, residual=None),
+        ConvSpec("up1", "b.stride", 40, 160, kernel=1, depth_to_space=2, residual="b.deep"),
+        ConvSpec("up0", "up1", 40, 64, kernel=1, depth_to_space=2, prelu=True),
+        ConvSpec("head", "up0", 16, 12, depth_to_space=2, residual=IMAGE),
+    )
+    return StudentSpec("mobile", layers, "b.stride", multiple=8)
+
+
 def single_layer_spec(kernel: int = 3, **fused) -> StudentSpec:
     """A network of one convolution on the image; `fused` as ConvSpec's fields."""
     fold = fused.pop("fold", 1)
@@ -74,9 +92,9 @@ def _random_layer(
     generator: np.random.Generator, layer: ConvSpec, tensors: dict[str, TensorScale], gate_channels: int
 ) -> QuantisedConv:
     source, out = tensors[layer.source], tensors[layer.name]
-    shape = (layer.out_channels, layer.kernel, layer.kernel, layer.in_channels)
+    shape = (layer.out_channels, layer.kernel, layer.kernel, layer.in_channels // layer.groups)
     weight = np.clip(np.rint(generator.normal(0, 40, shape)), -127, 127).astype(np.int8)
-    typical = 40 * 60 * np.sqrt(layer.kernel**2 * layer.in_channels)  # deviation of an accumulator
+    typical = 40 * 60 * np.sqrt(layer.kernel**2 * layer.in_channels / layer.groups)  # deviation of an accumulator
     spread = 15 if layer.residual is not None else 40
     wanted = spread / typical * generator.uniform(0.5, 1.5, layer.out_channels)
     weight_scale = (wanted * out.scale / source.scale).astype(np.float32)
@@ -88,7 +106,8 @@ def _random_layer(
     if layer.residual is not None:
         residual = np.float32(tensors[layer.residual].scale) / np.float32(out.scale)
     gate = None if layer.gate is None else _random_gate(generator, gate_channels, layer.out_channels)
-    return QuantisedConv(layer, weight, bias, scale, weight_scale, residual, gate)
+    negative = scale * generator.uniform(-0.5, 1.5, layer.out_channels).astype(np.float32) if layer.prelu else None
+    return QuantisedConv(layer, weight, bias, scale, weight_scale, residual, gate, negative)
 
 
 def _random_gate(generator: np.random.Generator, inputs: int, outputs: int) -> QuantisedGate:

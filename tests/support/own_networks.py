@@ -43,8 +43,31 @@ class Everything(nn.Module):
         return (image - F.pixel_shuffle(self.head(x), 2)).clamp(0, 1)
 
 
+class Mobile(nn.Module):
+    """Inverted residuals (Sandler et al., CVPR 2018), grouped and dilated convolutions, activations other than ReLU."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.normal = nn.Conv2d(12, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8)
+        self.wide, self.deep = nn.Conv2d(8, 24, 1), nn.Conv2d(24, 24, 3, padding=1, groups=24, bias=False)
+        self.deep_normal, self.narrow = nn.BatchNorm2d(24), nn.Conv2d(24, 8, 1)
+        self.down, self.bend = nn.Conv2d(8, 16, 3, 2, 1, groups=4), nn.PReLU(16)
+        self.dilated = nn.Conv2d(16, 16, 5, padding=4, dilation=2)
+        self.multiplied = nn.Conv2d(16, 32, 3, padding=1, groups=16)
+        self.up, self.leaky = nn.PixelShuffle(2), nn.LeakyReLU(0.2)
+        self.last, self.head = nn.Conv2d(8, 8, 1), nn.Conv2d(8, 12, 3, padding=1, groups=2)
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = F.relu6(self.normal(self.stem(F.pixel_unshuffle(image, 2))))
+        y = F.hardtanh(self.deep_normal(self.deep(F.relu6(self.wide(x)))), 0, 4)
+        x = x + self.narrow(y)
+        y = F.relu(self.dilated(self.bend(self.down(x)))).clamp(max=3)
+        x = x + self.last(self.leaky(self.up(self.multiplied(y))))
+        return image + F.pixel_shuffle(self.head(x), 2)
+
+
 class Untaken(nn.Module):
-    """Four operators that have no int8 kernel, between others that have."""
+    """Three operators that have no int8 kernel, between others that have."""
 
     def __init__(self):
         super().__init__()
@@ -72,6 +95,13 @@ def with_random_statistics(network: nn.Module, seed: int = 0) -> nn.Module:
 def everything() -> nn.Module:
     torch.manual_seed(0)
     return with_random_statistics(Everything())
+
+
+def mobile() -> nn.Module:
+    torch.manual_seed(2)
+    network = with_random_statistics(Mobile())
+    nn.init.uniform_(network.bend.weight, -0.2, 0.6)
+    return network
 
 
 def untaken() -> nn.Module:

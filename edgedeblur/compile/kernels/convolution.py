@@ -11,7 +11,7 @@ from edgedeblur.compile.kernels.signature import parameters
 from edgedeblur.compile.kernels.winograd import WinogradConvolution
 from edgedeblur.compile.schedules.schedule import Schedule
 
-_METHODS = {"direct": DirectConvolution, "winograd": WinogradConvolution}
+_METHODS = {"direct": DirectConvolution, "winograd": WinogradConvolution, "depthwise": DirectConvolution}
 
 
 def conv_kernel(layer: ConvLayer, schedule: Schedule, isa: InstructionSet, symbol: str) -> PrimFunc:

@@ -7,7 +7,11 @@ for strip, or for block of output channels, in parallel:     a task
             for ky, for k in kernel * channels:              the window's pixels of a row are neighbours in the tile,
                 sums += dot(activation, weights)             so kx and the channels are one loop
             requantise, add the residual, clamp, store
+
+Depthwise convolutions have another innermost part (`add_taps`), in the same loops.
 """
+
+from dataclasses import replace
 
 from tvm.ir import Expr
 from tvm.tirx import Buffer
@@ -15,7 +19,7 @@ from tvm.tirx.script.builder import ir as T
 
 from edgedeblur.compile.kernels.instruction_set import InstructionSet, span
 from edgedeblur.compile.kernels.layer import ConvLayer
-from edgedeblur.compile.kernels.register_tile import Columns, Weights, add_products, new_sums
+from edgedeblur.compile.kernels.register_tile import Columns, Taps, Weights, add_products, add_taps, new_sums
 from edgedeblur.compile.kernels.requantise import Output, store_pixel
 from edgedeblur.compile.kernels.tile import fill_tile, tile_pitch, tile_pixel, tile_rows, window
 from edgedeblur.compile.schedules.schedule import Schedule, channel_vectors, row_columns, tile_widths
@@ -28,7 +32,7 @@ class DirectConvolution:
         self.layer, self.schedule, self.isa = layer, schedule, isa
         self.source, self.weight = buffers["source"], buffers["weight"]
         self.bias, self.scale = buffers["bias"], buffers["scale"]
-        self.output = Output(layer, isa, buffers.get("residual"), buffers["out"])
+        self.output = Output(layer, isa, buffers.get("residual"), buffers["out"], buffers.get("negative_scale"))
         self.pitch = tile_pitch(layer, isa, layer.out_size[1])
 
     def emit(self) -> None:
@@ -109,9 +113,31 @@ class DirectConvolution:
         layer, isa, schedule = self.layer, self.isa, self.schedule
         pixel, reach = layer.stride * tile_pixel(layer, isa), window(layer, isa)
         with T.serial(layer.kernel) as ky:
-            start = T.bind((row * layer.stride + ky) * self.pitch + x * pixel)
+            start = T.bind((row * layer.stride + ky * layer.dilation) * self.pitch + x * pixel)
             columns = Columns(self.tile, start, isa.sums.pixels * pixel)
-            add_products(isa, reach // isa.step, schedule.unroll, columns, self._weights(block, ky), sums)
+            if schedule.method == "depthwise":
+                self._add_taps(columns, block, ky, sums)
+            elif layer.dilation > 1:
+                self._add_dilated(columns, self._weights(block, ky), sums)
+            else:
+                add_products(isa, reach // isa.step, schedule.unroll, columns, self._weights(block, ky), sums)
+
+    def _add_taps(self, columns: Columns, block: Expr, ky: Expr, sums: list[list[Buffer]]) -> None:
+        """A row of a depthwise kernel, whose weights lie tap by tap as the channels of a pixel."""
+        pixel = tile_pixel(self.layer, self.isa)
+        channel = T.bind(block * (self.schedule.block_vectors * self.isa.lanes))
+        taps = Taps(self.weight, T.bind(ky * (self.layer.kernel * pixel) + channel), pixel)
+        add_taps(self.layer, self.isa, replace(columns, start=columns.start + channel), taps, sums)
+
+    def _add_dilated(self, columns: Columns, weights: Weights, sums: list[list[Buffer]]) -> None:
+        """A row of a kernel whose taps are not neighbours in the tile: each is a loop of its own."""
+        isa, layer = self.isa, self.layer
+        channels = isa.padded_channels(layer.in_channels)
+        with T.serial(layer.kernel) as kx:
+            start = T.bind(columns.start + kx * (layer.dilation * tile_pixel(layer, isa)))
+            first = T.bind(weights.start + kx * (channels // isa.group * weights.group_pitch))
+            tap = replace(weights, start=first)
+            add_products(isa, channels // isa.step, self.schedule.unroll, replace(columns, start=start), tap, sums)
 
     def _weights(self, block: Expr, ky: Expr) -> Weights:
         """Where the weights of a block for a kernel row lie (`signature.weight_shape`)."""

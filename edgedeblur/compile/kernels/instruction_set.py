@@ -1,7 +1,7 @@
 """What the kernel generator asks of a processor: how to hold activations, how to multiply, how many registers."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tvm.ir import Expr
 from tvm.tirx.script.builder import ir as T
@@ -57,6 +57,8 @@ class InstructionSet:
     to_int(values): float32 x lanes to int32, half to even; whatever the processor gives where a value does not fit.
     mnemonic: regular expression of the dot product's instruction in assembly.
     cache_bytes: of the second-level cache of the smallest core that has these instructions.
+    tap(sums, activation, weight): `sums` (int32 x lanes) plus products lane by lane, of int16 x lanes, for depthwise
+        convolutions; and tap_mnemonic, as `mnemonic`.
     wide: the same registers with int16 products, for Winograd's method; None where they are not worth it.
     sums: how sums lie in registers; `dot` adds to one register.
     order: the order of weights that it shares with others; None for its own, which follows the schedule.
@@ -78,6 +80,8 @@ class InstructionSet:
     to_int: Callable[[Expr], Expr]
     mnemonic: str
     cache_bytes: int
+    tap: Callable[[Expr, Expr, Expr], Expr]
+    tap_mnemonic: str
     wide: "InstructionSet | None" = None
     sums: SumLayout = CHANNEL_PER_LANE
     order: WeightOrder | None = None
@@ -86,15 +90,34 @@ class InstructionSet:
     dot_cost: int = 1
 
     def products(self, method: str) -> "InstructionSet":
-        """The products that a method of convolution uses: `direct` multiplies bytes, `winograd` int16.
+        """The products that a method of convolution uses: `direct` multiplies bytes, `winograd` and `depthwise` int16.
 
         Raises:
             ValueError: there are none for it.
         """
+        if method == "depthwise":
+            return self._by_lanes()
         found = self if method == "direct" else self.wide
         if found is None:
             raise ValueError(f"{self.name} has no products for the method {method!r}")
         return found
+
+    def _by_lanes(self) -> "InstructionSet":
+        """The same registers with a channel in each lane of both operands."""
+        return replace(
+            self,
+            group=1,
+            step=self.lanes,
+            tile_dtype="int16",
+            weight_dtype="int16",
+            tile_bias=None,
+            dot=lambda sums, activation, part, weight: self.tap(sums, activation, weight),
+            load=lambda tile, index: tile.vload([span(index, self.lanes)]),
+            mnemonic=self.tap_mnemonic,
+            wide=None,
+            sums=CHANNEL_PER_LANE,
+            order=None,
+        )
 
     @property
     def holds_activations(self) -> bool:

@@ -6,7 +6,6 @@ from math import prod
 import numpy as np
 
 from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork, is_image
-from edgedeblur.student import IMAGE
 
 IMAGE_OFFSET = 128  # pixel = q + 128
 LARGEST_ACTIVATION = 255  # |q - zero_point|
@@ -28,7 +27,10 @@ class ConvLayer:
     source: (height, width, channels) of the tensor in memory, before space-to-depth.
     out: (height, width, channels) of the tensor in memory, after depth-to-space.
     image_source, image_out: that tensor is stored as uint8 pixels, q + 128; else int8 q.
-    low: the lower clamp of q.
+    low, high: the clamps of q.
+    groups: parts of the channels that are convolved apart; where there are fewer than channels, the kernel multiplies
+        by zeros between them (compile/pack.py). dilation: pixels from tap to tap.
+    prelu: sums below zero have a scale of their own.
     largest_sum: no sum of products (q - zero_point) * weight is larger, whatever the image.
     """
 
@@ -46,6 +48,15 @@ class ConvLayer:
     low: int
     largest_sum: int
     residual: Residual | None = None
+    high: int = 127
+    groups: int = 1
+    dilation: int = 1
+    prelu: bool = False
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether every output channel reads one input channel of its own."""
+        return 1 < self.groups == self.in_channels == self.out_channels
 
     @property
     def in_channels(self) -> int:
@@ -69,11 +80,16 @@ class ConvLayer:
 
     @property
     def pad(self) -> int:
-        return self.kernel // 2
+        return self.reach // 2
+
+    @property
+    def reach(self) -> int:
+        """Pixels from the first to the last that an output reads in a row."""
+        return (self.kernel - 1) * self.dilation + 1
 
     @property
     def macs(self) -> int:
-        return prod(self.out_size) * self.kernel**2 * self.in_channels * self.out_channels
+        return prod(self.out_size) * self.kernel**2 * self.in_channels * self.out_channels // self.groups
 
     @property
     def fused(self) -> tuple[str, ...]:
@@ -82,6 +98,7 @@ class ConvLayer:
             "space_to_depth": self.space_to_depth > 1,
             "pad": self.pad > 0,
             "bias": True,
+            "prelu": self.prelu,
             "requantise": True,
             "depth_to_space": self.depth_to_space > 1,
             "residual": self.residual is not None,
@@ -99,8 +116,7 @@ def conv_layers(network: QuantisedNetwork, height: int, width: int) -> tuple[Con
     """Every layer of the network for an image of height x width, in order."""
     spec = network.spec
     sizes = spec.sizes(height, width)
-    channels = {layer.spec.name: layer.spec.out_channels // layer.spec.depth_to_space**2 for layer in network.layers}
-    channels[IMAGE] = 3
+    channels = spec.channels()
     return tuple(
         ConvLayer(
             name=layer.spec.name,
@@ -117,6 +133,10 @@ def conv_layers(network: QuantisedNetwork, height: int, width: int) -> tuple[Con
             low=network.low(layer),
             largest_sum=int(largest_sums(layer).max()),
             residual=_residual(network, layer),
+            high=network.high(layer),
+            groups=layer.spec.groups,
+            dilation=layer.spec.dilation,
+            prelu=layer.spec.prelu,
         )
         for layer in network.layers
     )

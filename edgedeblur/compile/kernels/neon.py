@@ -7,7 +7,7 @@ eight values: two output channels by four input channels. A lane of a sum is hal
 from tvm.tirx.script.builder import ir as T
 
 from edgedeblur.compile.kernels.instruction_set import InstructionSet, SumLayout
-from edgedeblur.compile.kernels.sdot import AARCH64_WEIGHTS, to_int
+from edgedeblur.compile.kernels.sdot import AARCH64_WEIGHTS, TAP, to_int
 
 _LANES, _GROUP = 4, 8
 
@@ -62,5 +62,6 @@ NEON = InstructionSet(
     order=AARCH64_WEIGHTS,
     load_cost=3,
     weight_cost=2,
+    **TAP,
     dot_cost=6,
 )

@@ -19,17 +19,20 @@ from tvm.tirx.script.builder import ir as T
 from edgedeblur.compile.kernels.instruction_set import InstructionSet, round_half_even, span, splat, vector
 from edgedeblur.compile.kernels.layer import IMAGE_OFFSET, ConvLayer, Residual
 
+_HIGHEST = 127  # which the type itself clamps at
 _MOST_LANES = 16  # worked on together: what one 16-byte store holds
 
 
 @dataclass(frozen=True)
 class Output:
-    """Where results go. residual (None where there is none), out: [height, width * channels] as stored."""
+    """Where results go. residual (None where there is none), out: [height, width * channels] as stored.
+    negative_scale: of sums below zero, by channel, where they have their own."""
 
     layer: ConvLayer
     isa: InstructionSet
     residual: Buffer | None
     out: Buffer
+    negative_scale: Buffer | None = None
 
     @property
     def run(self) -> int:
@@ -43,6 +46,10 @@ def store_pixel(output: Output, sums: list[Expr], scales: list[Expr], channel: E
     sums, scales: int32 and float32 x isa.lanes; the first lane is output channel `channel`, before depth-to-space.
     """
     layer, isa = output.layer, output.isa
+    if output.negative_scale is not None:
+        scales = [
+            _by_sign(output, *each, channel + v * isa.lanes) for v, each in enumerate(zip(sums, scales, strict=True))
+        ]
     steps = [requantise(isa, total, scale, isa.lanes) for total, scale in zip(sums, scales, strict=True)]
     for first, vectors in _by_powers_of_two(len(steps), _MOST_LANES // isa.lanes):
         lanes = vectors * isa.lanes
@@ -55,6 +62,13 @@ def store_pixel(output: Output, sums: list[Expr], scales: list[Expr], channel: E
         for start in range(0, lanes, piece):
             with T.If(at + start < layer.out_channels), T.Then():
                 _store(output, _part(values, start, piece, lanes), piece, at + start, y, x)
+
+
+def _by_sign(output: Output, total: Expr, scale: Expr, channel: Expr) -> Expr:
+    """The scale of each lane: another one for sums below zero."""
+    lanes = output.isa.lanes
+    negative = T.bind(output.negative_scale.vload([span(channel, lanes)]))
+    return T.Select(total < splat(0, "int32", lanes), negative, scale)
 
 
 def requantise(isa: InstructionSet, sums: Expr, scale: Expr, lanes: int) -> Expr:
@@ -93,8 +107,9 @@ def _finish(layer: ConvLayer, isa: InstructionSet, steps: Expr, stored: Expr | N
         total = _add(total, splat(shift, "int16", lanes), lanes)
     dtype, lowest = ("uint8", 0) if layer.image_out else ("int8", -128)
     values = _narrow(total, dtype, lanes)
-    low = layer.low + offset
-    return values if low == lowest else T.max(values, splat(low, dtype, lanes))
+    low, high = layer.low + offset, layer.high + offset
+    values = values if low == lowest else T.max(values, splat(low, dtype, lanes))
+    return values if layer.high == _HIGHEST else T.min(values, splat(high, dtype, lanes))
 
 
 def _residual_steps(residual: Residual, isa: InstructionSet, stored: Expr, lanes: int) -> tuple[Expr, int]:

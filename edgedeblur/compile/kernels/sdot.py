@@ -27,6 +27,12 @@ def to_int(values):
     return T.call_llvm_pure_intrin("int32x4", "llvm.aarch64.neon.fcvtns.v4i32.v4f32", values)
 
 
+def tap(sums, activation, weight):
+    """int16 x 4 products added to int32 x 4: `smlal`."""
+    return sums + T.call_llvm_pure_intrin("int32x4", "llvm.aarch64.neon.smull.v4i32", activation, weight)
+
+
+TAP = {"tap": tap, "tap_mnemonic": r"(smull|smlal)2?"}
 SDOT = InstructionSet(
     name="sdot",
     lanes=_LANES,
@@ -43,4 +49,5 @@ SDOT = InstructionSet(
     mnemonic=r"sdot",
     cache_bytes=256 << 10,  # Cortex-A77
     order=AARCH64_WEIGHTS,
+    **TAP,
 )

@@ -27,8 +27,11 @@ def weight_shape(layer: ConvLayer, schedule: Schedule, isa: InstructionSet) -> t
     order that instruction sets share, blocks are of one vector, so that it does not depend on the schedule.
     Winograd: [blocks, groups of input channels, vectors of the block, taps, lanes, group]: a kernel's taps are
     transformed together.
+    Depthwise: [taps, channels], which no schedule changes.
     """
     isa = isa.products(schedule.method)
+    if schedule.method == "depthwise":
+        return layer.kernel**2, isa.padded_channels(layer.in_channels)
     if isa.order is not None:
         groups = window(layer, isa) // isa.order.group
         return channel_vectors(layer, isa), layer.kernel, groups, 1, isa.lanes, isa.order.group
@@ -40,18 +43,21 @@ def weight_shape(layer: ConvLayer, schedule: Schedule, isa: InstructionSet) -> t
 
 def weight_dtype(schedule: Schedule, isa: InstructionSet) -> str:
     """How weights lie in the constants: Winograd's method widens them when it transforms them."""
-    return "int8" if schedule.method == "winograd" else isa.weight_dtype
+    return "int8" if schedule.method == "winograd" else isa.products(schedule.method).weight_dtype
 
 
 def parameters(layer: ConvLayer, schedule: Schedule, isa: InstructionSet) -> tuple[Parameter, ...]:
-    """source, weight (flat, in `weight_shape` order), bias, scale, residual where the layer has one, out."""
+    """source, weight (flat, in `weight_shape` order), bias, scale, negative_scale and residual where the layer has one,
+    out."""
     outputs = (channel_vectors(layer, isa) * isa.lanes,)
+    negative = (Parameter("negative_scale", outputs, "float32"),) if layer.prelu else ()
     residual = () if layer.residual is None else (_activation("residual", layer.out, layer.residual.image),)
     return (
         _activation("source", layer.source, layer.image_source),
         Parameter("weight", (prod(weight_shape(layer, schedule, isa)),), weight_dtype(schedule, isa)),
         Parameter("bias", outputs, "int32"),
         Parameter("scale", outputs, "float32"),
+        *negative,
         *residual,
         _activation("out", layer.out, layer.image_out),
     )

@@ -19,13 +19,13 @@ _COPY_LANES = 32  # elements per copy instruction; LLVM splits it to the registe
 
 def tile_rows(layer: ConvLayer, strip_rows: int) -> int:
     """Rows of the tile for that many output rows."""
-    return (strip_rows - 1) * layer.stride + layer.kernel
+    return (strip_rows - 1) * layer.stride + layer.reach
 
 
 def tile_pitch(layer: ConvLayer, isa: InstructionSet, out_width: int) -> int:
     """Elements from one row of the tile to the next, where rows of `out_width` output pixels are computed."""
     columns = -(-out_width // isa.sums.pixels)
-    pixels = (columns - 1) * isa.sums.pixels * layer.stride + layer.kernel
+    pixels = (columns - 1) * isa.sums.pixels * layer.stride + layer.reach
     return pixels * tile_pixel(layer, isa)
 
 

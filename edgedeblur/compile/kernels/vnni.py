@@ -6,6 +6,7 @@ instruction; Winograd's method needs a quarter of them. LLVM 22 wants operands a
 
 from tvm.tirx.script.builder import ir as T
 
+from edgedeblur.compile.kernels.avx2 import alone
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 
 _LANES, _GROUP, _PAIR = 16, 4, 2
@@ -29,6 +30,10 @@ def _dot_pairs(sums, activation, part, weight):
     return T.call_llvm_pure_intrin("int32x16", "llvm.x86.avx512.vpdpwssd.512", sums, activation, weight)
 
 
+def _tap(sums, activation, weight):
+    return _dot_pairs(sums, alone(activation, _LANES), 0, alone(weight, _LANES))
+
+
 def _to_int(values):
     """Half to even is the processor's own mode (4: as MXCSR says, which no program changes)."""
     return T.call_llvm_pure_intrin(
@@ -48,6 +53,8 @@ _COMMON = {
     "reserved": 1,  # the broadcast activation
     "to_int": _to_int,
     "mnemonic": r"vpdp(busd|wssd)",
+    "tap": _tap,
+    "tap_mnemonic": r"vpdpwssd",
     "cache_bytes": 1 << 20,  # Zen 4; Ice Lake has more
 }
 VNNI = InstructionSet(

@@ -58,7 +58,7 @@ class WinogradConvolution:
         self.layer, self.schedule, self.isa = layer, schedule, isa
         self.source, self.weight = buffers["source"], buffers["weight"]
         self.bias, self.scale = buffers["bias"], buffers["scale"]
-        self.output = Output(layer, isa, buffers.get("residual"), buffers["out"])
+        self.output = Output(layer, isa, buffers.get("residual"), buffers["out"], buffers.get("negative_scale"))
         self.channels, self.groups = layer.in_channels, layer.in_channels // isa.group
         self.pitch = tile_pitch(layer, isa, PATCH * patches_per_row(layer))
         self.patches = patches_per_strip(layer, schedule.strip_rows)

@@ -33,7 +33,7 @@ class Schedule:
         (SumLayout.pixels), or by Winograd patches of a strip.
     block_vectors: accumulator registers of output channels per pixel.
     unroll: activation loads per round of the inner loop; a divisor of `inner_loads`.
-    method: kernels/direct.py or kernels/winograd.py.
+    method: kernels/direct.py or kernels/winograd.py; "depthwise" is the direct method with a channel in each lane.
     parallel: tasks are strips of rows, or blocks of output channels, each of which goes over all strips.
     """
 
@@ -41,7 +41,7 @@ class Schedule:
     tile_width: int
     block_vectors: int
     unroll: int
-    method: Literal["direct", "winograd"] = "direct"
+    method: Literal["direct", "winograd", "depthwise"] = "direct"
     parallel: Literal["rows", "channels"] = "rows"
 
 
@@ -71,7 +71,8 @@ def takes_winograd(layer: ConvLayer, isa: InstructionSet) -> bool:
     """Whether Winograd's method is exact and saves work: 3x3, stride 1, whole vectors, int16 products, small sums."""
     return (
         isa.wide is not None
-        and (layer.kernel, layer.stride) == (3, 1)
+        and (layer.kernel, layer.stride, layer.dilation) == (3, 1, 1)
+        and not layer.depthwise
         and layer.in_channels % TRANSFORM_LANES == 0
         and layer.out_channels % isa.lanes == 0
         and layer.largest_sum <= LARGEST_SUM
@@ -86,7 +87,7 @@ def input_passes(layer: ConvLayer, isa: InstructionSet, schedule: Schedule) -> i
 def scratch_bytes(layer: ConvLayer, isa: InstructionSet, schedule: Schedule) -> int:
     """Bytes that a task goes over again and again."""
     tile = tile_bytes(layer, isa.products(schedule.method), schedule.strip_rows)
-    if schedule.method == "direct":
+    if schedule.method != "winograd":
         return tile
     patches = patches_per_strip(layer, schedule.strip_rows)
     weights = POSITIONS * schedule.block_vectors * isa.lanes * layer.in_channels * 2
@@ -100,20 +101,29 @@ def fits_registers(isa: InstructionSet, tile_width: int, block_vectors: int) -> 
     return tile_width * per_column + held + isa.reserved <= isa.registers
 
 
+def fits_taps(layer: ConvLayer, isa: InstructionSet, tile_width: int, block_vectors: int) -> bool:
+    """Whether a depthwise tile's sums and the weights of a kernel row stay in registers, beside two operands."""
+    return (tile_width + layer.kernel) * block_vectors + 2 <= isa.registers
+
+
 def register_tiles(layer: ConvLayer, isa: InstructionSet, columns: int) -> Iterator[tuple[int, int]]:
     """Every (tile_width, block_vectors) for `columns` that divides the layer's channels and fits the registers."""
     vectors = channel_vectors(layer, isa)
     for block_vectors in (n for n in range(1, vectors + 1) if vectors % n == 0):
         for tile_width in range(1, min(columns, isa.registers) + 1):
-            if fits_registers(isa, tile_width, block_vectors):
+            fits = fits_taps(layer, isa, tile_width, block_vectors) if layer.depthwise else None
+            if fits_registers(isa, tile_width, block_vectors) if fits is None else fits:
                 yield tile_width, block_vectors
 
 
 def inner_loads(layer: ConvLayer, isa: InstructionSet, method: str) -> int:
     """Activation loads per column of one inner loop."""
     isa = isa.products(method)
-    reach = window(layer, isa) if method == "direct" else layer.in_channels
-    return reach // isa.step
+    if method == "depthwise":
+        return 1  # a kernel row is unrolled whole
+    if method == "winograd":
+        return layer.in_channels // isa.step
+    return (window(layer, isa) if layer.dilation == 1 else isa.padded_channels(layer.in_channels)) // isa.step
 
 
 def unrolls(layer: ConvLayer, isa: InstructionSet, method: str) -> list[int]:
@@ -129,7 +139,8 @@ def loads_per_dot(layer: ConvLayer, isa: InstructionSet, method: str, columns: i
     meanwhile count as done.
     """
     tile_width, block_vectors = tile
-    loops = layer.kernel if method == "direct" else POSITIONS
+    loops = layer.kernel if layer.dilation == 1 else layer.kernel**2
+    loops = POSITIONS if method == "winograd" else loops
     steps, isa = loops * inner_loads(layer, isa, method), isa.products(method)
     parts = isa.step // isa.group
     lost = LOADS_PER_LOOP_END * (loops + 1)
@@ -153,6 +164,8 @@ def default_schedule(layer: ConvLayer, isa: InstructionSet, threads: int) -> Sch
     if takes_winograd(layer, isa):
         candidates = _winograd_schedules(layer, isa)
         return min(candidates, key=lambda chosen: (transform_cost(layer, isa, chosen, threads), chosen.strip_rows))
+    if layer.depthwise:
+        return _depthwise_schedule(layer, isa, threads)
     strip_rows = _strip_rows(layer, isa, threads)
     columns = row_columns(layer, isa)
     tile = min(
@@ -162,6 +175,19 @@ def default_schedule(layer: ConvLayer, isa: InstructionSet, threads: int) -> Sch
     dots_per_load = tile[0] * tile[1] * isa.dot_cost * (isa.step // isa.group)
     unroll = max(n for n in unrolls(layer, isa, "direct") if n == 1 or n * dots_per_load <= UNROLLED_DOTS)
     return Schedule(strip_rows, *tile, unroll, "direct")
+
+
+def _depthwise_schedule(layer: ConvLayer, isa: InstructionSet, threads: int) -> Schedule:
+    """Tasks are strips; the register tile is the one that loads least for each product."""
+
+    def loads(tile: tuple[int, int]) -> float:
+        cut = tile_widths(layer.out_size[1], tile[0])
+        read = sum(count * ((width - 1) * layer.stride + layer.reach + layer.kernel) for count, width in cut)
+        return read / (layer.out_size[1] * layer.kernel)
+
+    products = isa.products("depthwise")
+    tile = min(register_tiles(layer, products, layer.out_size[1]), key=lambda tile: (loads(tile), -tile[1]))
+    return Schedule(_strip_rows(layer, products, threads), *tile, 1, "depthwise")
 
 
 def transform_cost(layer: ConvLayer, isa: InstructionSet, schedule: Schedule, threads: int) -> float:
@@ -217,7 +243,9 @@ def row_columns(layer: ConvLayer, isa: InstructionSet) -> int:
 
 def tile_columns(layer: ConvLayer, isa: InstructionSet, method: str, strip_rows: int) -> int:
     """What is cut into register tiles: the columns of a row, or the patches of a strip."""
-    return row_columns(layer, isa) if method == "direct" else patches_per_strip(layer, strip_rows)
+    if method == "winograd":
+        return patches_per_strip(layer, strip_rows)
+    return row_columns(layer, isa.products(method))
 
 
 def check_schedule(layer: ConvLayer, isa: InstructionSet, schedule: Schedule) -> None:
@@ -232,6 +260,7 @@ def check_schedule(layer: ConvLayer, isa: InstructionSet, schedule: Schedule) ->
     tiles = register_tiles(layer, isa, tile_columns(layer, isa, schedule.method, schedule.strip_rows))
     fits = (
         schedule.strip_rows >= 1
+        and (schedule.method == "depthwise") == layer.depthwise
         and (schedule.tile_width, schedule.block_vectors) in tiles
         and schedule.unroll in unrolls(layer, isa, schedule.method)
     )

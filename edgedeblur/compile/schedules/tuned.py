@@ -5,7 +5,7 @@ directory may hold one of its own. A file that cannot be read is an error; an en
 note, and its layer gets the default schedule.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
@@ -40,6 +40,9 @@ class LayerShape:
     image_out: bool
     small_sums: bool
     residual: Literal["none", "tensor", "image"]
+    groups: int = field(default=1, kw_only=True)
+    dilation: int = field(default=1, kw_only=True)
+    prelu: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,9 @@ class _Entry(LayerShape):
     schedule: dict | None = None
 
 
-_SHAPE_KEYS = tuple(field.name for field in fields(LayerShape))
+_SHAPE_KEYS = tuple(each.name for each in fields(LayerShape))
+LATER_KEYS = {each.name: each.default for each in fields(LayerShape) if each.kw_only}
+"""Keys that came later, left out of an entry where they have this value."""
 
 
 def layer_shape(layer: ConvLayer) -> LayerShape:

@@ -18,7 +18,7 @@ from edgedeblur.progress import Progress, silent
 from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork
 from edgedeblur.quantize.observe import crop_images, float_activations
 from edgedeblur.quantize.quality import capped_psnr
-from edgedeblur.quantize.simulate import convolve, pixels, requantise, simulate_gate
+from edgedeblur.quantize.simulate import convolve, pixels, requantise, scaled, simulate_gate
 from edgedeblur.student import ConvSpec, Student, depth_to_space
 
 _NO_ERROR_DB = 100.0  # of a part that is exact
@@ -107,11 +107,13 @@ class _Picture:
         factor = torch.from_numpy(layer.scale)[None, :, None, None]
         if layer.gate is not None:
             factor = factor * self.student.factors(name, self.reals[layer.spec.gate])
-        scaled = convolve(layer, steps[layer.spec.source]) * factor
-        output = requantise(self.network, layer, scaled, steps) * scale.scale
-        exact = depth_to_space(scaled, layer.spec.depth_to_space)
+        values = scaled(layer, convolve(layer, steps[layer.spec.source]), factor)
+        output = requantise(self.network, layer, values, steps) * scale.scale
+        exact = depth_to_space(values, layer.spec.depth_to_space)
         if layer.spec.residual is not None:
             exact = exact + steps[layer.spec.residual] * float(layer.residual_scale)
+        if layer.spec.limit is not None:
+            exact = exact.clamp_max(layer.spec.limit / scale.scale)
         low, high = -128.5 - scale.zero_point, 127.5 - scale.zero_point
         clamped = (exact > high) if layer.spec.relu else (exact > high) | (exact < low)
         wanted = self.reals[name]
@@ -131,15 +133,14 @@ class _Picture:
         """The network's output with one tensor changed: float layers, and only those that it reaches."""
         tensors, touched = {**self.reals, after.name: changed}, {after.name}
         for layer in self.network.spec.layers:
-            if touched & {layer.source, layer.residual, layer.gate}:
+            if touched & set(layer.reads):
                 tensors[layer.name] = self.student.layer_output(layer, tensors)
                 touched.add(layer.name)
         return tensors[self.last]
 
     def _steps(self, layer: QuantisedConv) -> dict[str, Tensor]:
         """What the layer reads, in steps of each tensor's scale."""
-        names = filter(None, (layer.spec.source, layer.spec.residual, layer.spec.gate))
-        return {name: self.reals[name] / self.network.tensors[name].scale for name in names}
+        return {name: self.reals[name] / self.network.tensors[name].scale for name in layer.spec.reads}
 
     def _image(self, output: Tensor) -> np.ndarray:
         return pixels(output * 255)

@@ -51,7 +51,7 @@ def import_module(module: nn.Module, name: str) -> Student:
 def import_graph(graph: Graph, name: str) -> Student:
     """A graph as a student; errors as `import_module`."""
     layers = Layers(*graph.sides)
-    output = layers.store(replace(_read(graph, layers), clamped=False))
+    output = layers.store(_unclamped(_read(graph, layers)))
     if layers.rows:
         raise refusal_error(name, layers.rows)
     (term,) = output.terms
@@ -68,6 +68,11 @@ def import_graph(graph: Graph, name: str) -> Student:
     return _with_weights(spec, layers, name)
 
 
+def _unclamped(value: Value) -> Value:
+    """Without a clamp to [0, 1], which pixels do anyway."""
+    return replace(value, relu=False, limit=None) if value.limit == 1 else value
+
+
 def _read(graph: Graph, layers: Layers) -> Value:
     """The value of the output, after every node was read once."""
     nodes = graph.live()
@@ -81,7 +86,7 @@ def _read(graph: Graph, layers: Layers) -> Value:
             value = layers.refuse(node, error)
         if isinstance(value, Value):
             value = replace(value, node=node)
-            if readers[node.id] > 1 and not value.clamped:
+            if readers[node.id] > 1:
                 value = layers.store(value)
         values[node.id] = value
     final = values[graph.output]
@@ -118,6 +123,8 @@ def _with_weights(spec: StudentSpec, layers: Layers, name: str) -> Student:
     with torch.no_grad():
         for layer in spec.layers:
             _copy(student.conv(layer.name), layers.weights[layer.name], f"{name}: {layer.name}")
+            if layer.prelu:
+                _copy_one(student.slope(layer.name), layers.slopes[layer.name], f"{name}: the slopes of {layer.name}")
             if layer.gate is not None:
                 _copy(student.gate(layer.name), layers.gates[layer.name], f"{name}: the gate of {layer.name}")
     return student.eval()
@@ -125,9 +132,13 @@ def _with_weights(spec: StudentSpec, layers: Layers, name: str) -> Student:
 
 def _copy(module: nn.Module, arrays: tuple[np.ndarray, np.ndarray], name: str) -> None:
     for parameter, array in zip((module.weight, module.bias), arrays, strict=True):
-        if not np.isfinite(array).all():
-            raise UserError(f"{name} has weights that are NaN or infinite", "train again with a lower rate")
-        parameter.copy_(torch.from_numpy(array))
+        _copy_one(parameter, array, name)
+
+
+def _copy_one(parameter: nn.Parameter, array: np.ndarray, name: str) -> None:
+    if not np.isfinite(array).all():
+        raise UserError(f"{name} has weights that are NaN or infinite", "train again with a lower rate")
+    parameter.copy_(torch.from_numpy(array))
 
 
 def require_equal(

@@ -9,7 +9,7 @@ import numpy as np
 from edgedeblur.student.check import ALLOWED
 from edgedeblur.student.importing.graph import Node
 from edgedeblur.student.importing.refusals import NotTakenError, Refusal
-from edgedeblur.student.importing.values import Gate, Kernel, Term, Value, depth_to_space_of, tensor
+from edgedeblur.student.importing.values import Kernel, Term, Value, depth_to_space_of, tensor, ungrouped
 from edgedeblur.student.spec import IMAGE, ConvSpec
 
 _UNKNOWN = " not taken: "  # begins the name of what a node that is not taken would have made; no layer's name does
@@ -23,6 +23,7 @@ class Layers:
         specs: layers in order.
         weights: by layer: (float64 [out, in, k, k], float64 [out]).
         gates: by layer with a gate: (float64 [out, in], float64 [out]).
+        slopes: by layer with prelu: float64 [out].
         rows: what is not taken.
     """
 
@@ -30,6 +31,7 @@ class Layers:
         self.specs: list[ConvSpec] = []
         self.weights: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self.gates: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self.slopes: dict[str, np.ndarray] = {}
         self.rows: list[Refusal] = []
         self._shapes: dict[str, tuple[int, int, int]] = {IMAGE: (3, height, width)}
 
@@ -65,8 +67,6 @@ class Layers:
 
     def _emit(self, value: Value) -> str:
         """Layers for a value; the name of the last."""
-        if value.clamped:
-            raise NotTakenError("a clamp to [0, 1] that is not the network's last operation", "leave it out")
         convolutions = [term for term in value.terms if term.kernel is not None]
         tensors = [term for term in value.terms if term.kernel is None]
         merged, rest = _merge(convolutions, tensors)
@@ -76,8 +76,12 @@ class Layers:
                     "a tensor that exists is scaled, shifted or rearranged, with no convolution to fold that into",
                     "a 1x1 convolution",
                 )
+        if value.slope is not None and (rest or len(merged) > 1):
+            raise NotTakenError(
+                "a leaky ReLU of a sum has no kernel", "ReLU, or the leaky ReLU before the addition: of one convolution"
+            )
         if not merged or len(rest) > 1:
-            what = "ReLU" if value.relu and len(value.terms) == 1 else "this addition"
+            what = "ReLU" if not value.linear and len(value.terms) == 1 else "this addition"
             raise NotTakenError(
                 f"{what} is fused into the convolution before it, and here there is none that nothing else reads",
                 "a 1x1 convolution before it, or another order",
@@ -85,11 +89,12 @@ class Layers:
         base = rest[0].source if rest else None
         for number, term in enumerate(merged):
             final = number == len(merged) - 1
-            base = self._layer(term, base, value.relu and final, value.gate if final else None)
+            base = self._layer(term, base, value if final else Value((term,)))
         return base
 
-    def _layer(self, term: Term, residual: str | None, relu: bool, gate: Gate | None) -> str:
-        kernel, (unfold, order) = term.kernel, depth_to_space_of(term)
+    def _layer(self, term: Term, residual: str | None, fused: Value) -> str:
+        """A layer; fused: the value whose activation and gate it takes."""
+        kernel, gate, (unfold, order) = term.kernel, fused.gate, depth_to_space_of(term)
         for what, value in (("space_to_depth", kernel.space_to_depth), ("depth_to_space", unfold)):
             if value not in ALLOWED[what]:
                 raise NotTakenError(f"pixels are folded by {value}", f"a factor of {ALLOWED[what][1:]}")
@@ -98,7 +103,11 @@ class Layers:
                 "a gate after an addition or PixelShuffle", "the gate on the ReLU of a convolution without either"
             )
         written = order.transpose(1, 2, 0).ravel()  # our channels are in (dy, dx, c) order
+        if kernel.groups > 1 and np.any(written != np.arange(len(written))):
+            kernel = replace(kernel, weight=ungrouped(kernel), groups=1)
         name = self._name(kernel.name)
+        if fused.slope is not None:
+            self.slopes[name] = np.tile(fused.slope, unfold**2)
         weight, bias = kernel.weight[written], term.shift[written]
         if gate is not None:
             self.gates[name] = gate.weight, gate.bias
@@ -107,15 +116,19 @@ class Layers:
         spec = ConvSpec(
             name,
             term.source,
-            in_channels=weight.shape[1],
+            in_channels=weight.shape[1] * kernel.groups,
             out_channels=len(weight),
             kernel=weight.shape[2],
             stride=kernel.stride,
             space_to_depth=kernel.space_to_depth,
             depth_to_space=unfold,
             residual=residual,
-            relu=relu,
+            relu=fused.relu,
             gate=None if gate is None else gate.source,
+            groups=kernel.groups,
+            dilation=kernel.dilation,
+            prelu=fused.slope is not None,
+            limit=fused.limit,
         )
         self.specs.append(spec)
         self._shapes[name] = term.at.shape[1:]
@@ -153,6 +166,8 @@ def _merge(convolutions: list[Term], tensors: list[Term]) -> tuple[list[Term], l
 def _parallel(first: Term, other: Term) -> bool:
     ours, theirs = first.kernel, other.kernel
     same = (first.source, first.shape, ours.stride, ours.space_to_depth)
+    if not (ours.plain and theirs.plain):
+        return False
     return same == (other.source, other.shape, theirs.stride, theirs.space_to_depth) and np.array_equal(
         first.at, other.at
     )
@@ -162,7 +177,7 @@ def _takes_in(group: list[Term], tensor_term: Term) -> bool:
     """A plain residual stays one: it costs less precision in int8 than a large weight in the middle of a kernel."""
     first = group[0]
     fits = first.source == tensor_term.source and first.kernel.stride == first.kernel.space_to_depth == 1
-    fits = fits and first.shape == tensor_term.shape and first.in_place and tensor_term.in_place
+    fits = fits and first.kernel.plain and first.shape == tensor_term.shape and first.in_place and tensor_term.in_place
     return fits and (len(group) > 1 or not tensor_term.is_tensor)
 
 

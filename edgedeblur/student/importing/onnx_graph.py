@@ -200,6 +200,11 @@ _TRANSLATIONS: dict[str, Callable[[list[Any], dict[str, Any]], tuple[str, dict[s
         {"input": inputs[0]},
     ),
     "Relu": _one("relu"),
+    "LeakyRelu": lambda inputs, attributes: (
+        "leaky_relu",
+        {"input": inputs[0], "negative_slope": attributes.get("alpha", 0.01)},
+    ),
+    "PRelu": lambda inputs, attributes: ("prelu", {"input": inputs[0], "weight": inputs[1]}),
     "Sigmoid": _one("sigmoid"),
     "Neg": _one("neg"),
     "Identity": _one("identity"),
@@ -229,8 +234,6 @@ _TRANSLATIONS: dict[str, Callable[[list[Any], dict[str, Any]], tuple[str, dict[s
 }
 _RESHAPES = {"Reshape", "Flatten", "Squeeze", "Unsqueeze"}
 _NAMES = {  # what has a reason to be refused, under ATen's name
-    "LeakyRelu": "leaky_relu",
-    "PRelu": "prelu",
     "Elu": "elu",
     "Gelu": "gelu",
     "HardSwish": "hardswish",

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from edgedeblur.student.check import ALLOWED
+from edgedeblur.student.check import ALLOWED, MAX_LIMIT, MIN_LIMIT
 from edgedeblur.student.importing.graph import Node
 from edgedeblur.student.importing.layers import Layers
 from edgedeblur.student.importing.refusals import NotTakenError
-from edgedeblur.student.importing.values import Gate, Value, convolved, scaled
+from edgedeblur.student.importing.values import Gate, Kernel, Value, convolved, scaled
 
 Reader = Callable[..., Value | Gate]
 _GATE = "a gate from the mean of an earlier layer with ReLU: docs/own-student.md"
@@ -33,19 +33,18 @@ def _conv2d(
         raise NotTakenError(f"a kernel of {weight.shape[2]}x{weight.shape[3]}", "3x3 or 1x1; 5x5 and 7x7 work too")
     if strides[0] != strides[1] or strides[0] not in ALLOWED["stride"]:
         raise NotTakenError(f"a stride of {strides}", f"a stride of {', '.join(map(str, ALLOWED['stride']))}")
-    if groups != 1:
-        raise NotTakenError(f"{groups} groups: grouped and depthwise kernels are not there yet", "groups=1")
-    if _pair(dilation) != (1, 1):
-        raise NotTakenError(f"a dilation of {_pair(dilation)}", "dilation=1, or a larger kernel")
-    same = padding == "same" and strides == (1, 1)
-    if not same and (isinstance(padding, str) or _pair(padding) != (kernel // 2,) * 2):
+    steps = _pair(dilation)
+    if steps[0] != steps[1] or steps[0] not in ALLOWED["dilation"]:
+        raise NotTakenError(f"a dilation of {steps}", f"a dilation of {' or '.join(map(str, ALLOWED['dilation']))}")
+    same, half = padding == "same" and strides == (1, 1), steps[0] * (kernel // 2)
+    if not same and (isinstance(padding, str) or _pair(padding) != (half, half)):
         found = padding if isinstance(padding, str) else _pair(padding)
-        raise NotTakenError(f"a padding of {found}", f"padding={kernel // 2}, half of the kernel")
+        raise NotTakenError(f"a padding of {found}", f"padding={half}, half of what the kernel reaches over")
     if input.shape[2] % strides[0] or input.shape[3] % strides[0]:
         raise NotTakenError(f"a stride of {strides[0]} that does not divide {input.shape[2]}x{input.shape[3]}")
     source = input if _can_be_read(input) else layers.store(input)
     bias = np.zeros(len(weight)) if bias is None else bias
-    return convolved(source, weight, bias, strides[0], node.place)
+    return convolved(source, bias, Kernel(node.place, weight, strides[0], 1, groups, steps[0]))
 
 
 def _can_be_read(value: Value) -> bool:
@@ -63,9 +62,31 @@ def _clamp(layers: Layers, node: Node, input, min=None, max=None, min_val=None, 
     low, high = (None if end is None else float(end) for end in (low, high))
     if (low, high) == (0.0, None):
         return _relu(layers, node, input)
-    if (low, high) != (0.0, 1.0):
-        raise NotTakenError(f"a clamp to {low}, {high}", "nn.ReLU(); a clamp to [0, 1] at the very end")
-    return replace(_value(input), clamped=True)
+    value = _value(input)
+    from_zero = low == 0.0 or (value.relu and (low is None or low < 0))
+    if not from_zero or high is None or not MIN_LIMIT <= high <= MAX_LIMIT:
+        raise NotTakenError(f"a clamp to {low}, {high}", "nn.ReLU() or nn.ReLU6(); a clamp to [0, 1] at the very end")
+    if value.relu and value.gate is None and value.limit is None:
+        return replace(value, limit=high)  # of what is at least zero already
+    value = _unfinished(layers, value)
+    return replace(value, relu=True, limit=high)
+
+
+def _relu6(layers: Layers, node: Node, input) -> Value:
+    return _clamp(layers, node, input, 0.0, 6.0)
+
+
+def _leaky_relu(layers: Layers, node: Node, input, negative_slope=0.01) -> Value:
+    return _prelu(layers, node, input, np.asarray(negative_slope, np.float64))
+
+
+def _prelu(layers: Layers, node: Node, input, weight) -> Value:
+    """By one slope for all channels or one for each."""
+    value = _unfinished(layers, _value(input))
+    channels = value.shape[1]
+    if np.size(weight) not in (1, channels):
+        raise NotTakenError(f"slopes of shape {list(np.shape(weight))}", "a slope, or one for each channel")
+    return replace(value, slope=np.broadcast_to(np.ravel(weight), (channels,)).copy())
 
 
 def _batch_norm(
@@ -134,7 +155,7 @@ def _mul(layers: Layers, node: Node, input, other) -> Value | Gate:
 def _gated(layers: Layers, value: Value, gate: Gate) -> Value:
     if gate.stage != "sigmoid" or not layers.rectified(gate.source):
         raise NotTakenError("a gate is sigmoid(linear(mean)) of an earlier layer that ends with ReLU", _GATE)
-    if not value.relu or value.gate is not None or value.clamped:
+    if not value.relu or value.gate is not None or value.limit is not None:
         raise NotTakenError("what a gate multiplies must be the ReLU of a convolution that nothing else reads", _GATE)
     return replace(value, gate=gate)
 
@@ -224,6 +245,9 @@ OPERATORS: dict[str, Reader] = {
     "clamp": _clamp,
     "clamp_min": _clamp,
     "hardtanh": _clamp,
+    "relu6": _relu6,
+    "leaky_relu": _leaky_relu,
+    "prelu": _prelu,
     "mean": _mean,
     "adaptive_avg_pool2d": _pool_to_one,
     "linear": _linear,

@@ -18,7 +18,7 @@ _RESAMPLE = "resampling has no int8 kernel"
 
 ADVICE = {
     **dict.fromkeys(
-        ("leaky_relu", "prelu", "relu6", "gelu", "silu", "hardswish", "hardsigmoid", "elu", "tanh", "mish", "softplus"),
+        ("gelu", "silu", "hardswish", "hardsigmoid", "elu", "tanh", "mish", "softplus"),
         (_TABLE, _RELU),
     ),
     **dict.fromkeys(("layer_norm", "group_norm", "instance_norm"), (_STATISTICS, _BATCH_NORM)),

@@ -15,12 +15,20 @@ from edgedeblur.student.importing.refusals import NotTakenError
 
 @dataclass(frozen=True)
 class Kernel:
-    """A convolution: weight float64 [out, in, k, k], its input channels in (dy, dx, c) order after space-to-depth."""
+    """A convolution: weight float64 [out, in / groups, k, k], its input channels in (dy, dx, c) order after
+    space-to-depth."""
 
     name: str
     weight: np.ndarray
     stride: int
     space_to_depth: int
+    groups: int = 1
+    dilation: int = 1
+
+    @property
+    def plain(self) -> bool:
+        """Whether parallel branches can be merged into it, tap by tap."""
+        return self.groups == self.dilation == 1
 
 
 @dataclass(frozen=True)
@@ -69,12 +77,14 @@ class Gate:
 
 @dataclass(frozen=True)
 class Value:
-    """relu?( sum of terms ) * gate?, and the node that made it. clamped: to [0, 1] after that."""
+    """relu?( sum of terms ) * gate?, and the node that made it. limit: what ReLU's output is clamped to; slope: float64
+    [C], of values below zero (PReLU) in place of ReLU."""
 
     terms: tuple[Term, ...]
     relu: bool = False
     gate: Gate | None = None
-    clamped: bool = False
+    limit: float | None = None
+    slope: np.ndarray | None = None
     node: Node | None = None
 
     @property
@@ -83,7 +93,7 @@ class Value:
 
     @property
     def linear(self) -> bool:
-        return not self.relu and self.gate is None and not self.clamped
+        return not self.relu and self.gate is None and self.slope is None
 
 
 @functools.lru_cache(maxsize=64)
@@ -170,16 +180,16 @@ def scaled(value: Value, scale: np.ndarray, shift: np.ndarray) -> Value:
     return replace(value, terms=tuple(terms))
 
 
-def convolved(value: Value, weight: np.ndarray, bias: np.ndarray, stride: int, name: str) -> Value:
-    """The convolution of a stored tensor, which may be rearranged and scaled; padding is kernel // 2.
+def convolved(value: Value, bias: np.ndarray, kernel: Kernel) -> Value:
+    """The convolution of a stored tensor, which may be rearranged and scaled; padding is half of its reach.
 
     Args:
-        weight: float64 [out, in, k, k]. bias: float64 [out].
+        bias: float64 [out]. kernel: of the value, as yet without space-to-depth.
 
     Raises:
         NotTakenError: the tensor's rearrangement or shift cannot be folded into the weights.
     """
-    (term,) = value.terms
+    (term,), weight = value.terms, kernel.weight
     factor, places, channels = space_to_depth_of(term)
     shift = term.shift[channels]
     if shift.any() and weight.shape[2] > 1:
@@ -187,10 +197,30 @@ def convolved(value: Value, weight: np.ndarray, bias: np.ndarray, stride: int, n
             "something is added to its input, which at the border, where zeros are padded, does not fold into it",
             "batch normalisation or the addition after the convolution, or a 1x1 convolution",
         )
-    ours = np.empty_like(weight)
-    ours[:, places] = weight * term.scale[channels][None, :, None, None]
-    bias = bias + weight.sum((2, 3)) @ shift
+    if kernel.groups > 1 and np.any(places != np.arange(len(places))):
+        kernel = replace(kernel, weight=ungrouped(kernel), groups=1)
+        weight = kernel.weight
+    read = by_outputs(kernel, term.scale[channels])
+    ours = weight * read[:, :, None, None]
+    if kernel.groups == 1:
+        ours = ours[:, np.argsort(places)]
+    bias = bias + (weight.sum((2, 3)) * by_outputs(kernel, shift)).sum(1)
     _, height, width = value.shape[1:]
-    shape = (len(weight), height // stride, width // stride)
-    kernel = Kernel(name, ours, stride, factor)
+    shape = (len(weight), height // kernel.stride, width // kernel.stride)
+    kernel = replace(kernel, weight=ours, space_to_depth=factor)
     return Value((Term(term.source, shape, positions(shape), np.ones(len(weight)), bias, kernel),))
+
+
+def by_outputs(kernel: Kernel, read: np.ndarray) -> np.ndarray:
+    """What belongs to a kernel's input channels [in], for the inputs of each output: [out, in / groups]."""
+    return np.repeat(read.reshape(kernel.groups, -1), len(kernel.weight) // kernel.groups, axis=0)
+
+
+def ungrouped(kernel: Kernel) -> np.ndarray:
+    """The weights over all input channels, zero where a group does not read: [out, in, k, k]."""
+    out, each = kernel.weight.shape[:2]
+    whole = np.zeros((out, each * kernel.groups, *kernel.weight.shape[2:]))
+    for number, weights in enumerate(kernel.weight):
+        first = number * kernel.groups // out * each
+        whole[number, first : first + each] = weights
+    return whole
