@@ -52,8 +52,8 @@ def compile_network(
     Raises:
         UserError: a size that the network cannot take, a folder in the way, a tool that is missing or fails.
     """
-    from edgedeblur.compile.build import build_plan  # loads TVM and torch, which running an artefact does without
     from edgedeblur.artefact.self_test import make_self_test
+    from edgedeblur.compile.build import build_plan  # loads TVM and torch, which running an artefact does without
     from edgedeblur.quantize.edq import save_edq
 
     output = Path(output)

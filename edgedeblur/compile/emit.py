@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from edgedeblur.artefact.names import CONSTANTS, MODEL_C
-from edgedeblur.compile.plan import ALIGNMENT, MAX_BYTES, KernelCall, Operand, Plan
 from edgedeblur.artefact.self_test import SelfTest
+from edgedeblur.compile.plan import ALIGNMENT, MAX_BYTES, KernelCall, Operand, Plan
 
 _PLACES = {"input": "ED_INPUT", "output": "ED_OUTPUT", "arena": "ED_ARENA", "constant": "ED_CONSTANT"}
 _DTYPES = {

@@ -10,9 +10,9 @@ import pytest
 from artefacts import compiled, copy_of, expected, noise
 
 from edgedeblur.artefact import cpu, names
+from edgedeblur.artefact.self_test import fill_image, make_tile
 from edgedeblur.artefact.target import load_target
 from edgedeblur.compile.linking import link
-from edgedeblur.artefact.self_test import fill_image, make_tile
 from edgedeblur.errors import UserError
 from edgedeblur.runtime.session import Session
 

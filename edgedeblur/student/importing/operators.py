@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from edgedeblur.student.check import ALLOWED, MAX_LIMIT, MIN_LIMIT
+from edgedeblur.student.check import ALLOWED
+from edgedeblur.student.importing.activations import clamp, leaky_relu, prelu, relu, relu6
 from edgedeblur.student.importing.graph import Node
 from edgedeblur.student.importing.layers import Layers
+from edgedeblur.student.importing.reading import GATE, Reader, feature_map, pair, unfinished
 from edgedeblur.student.importing.refusals import NotTakenError
 from edgedeblur.student.importing.values import Gate, Kernel, Value, convolved, scaled
-
-Reader = Callable[..., Value | Gate]
-_GATE = "a gate from the mean of an earlier layer with ReLU: docs/own-student.md"
 
 
 def _conv2d(
@@ -26,19 +25,19 @@ def _conv2d(
 ) -> Value | Gate:
     if isinstance(input, Gate):
         if weight.shape[2:] != (1, 1):
-            raise NotTakenError("a convolution of means that is not 1x1", _GATE)
+            raise NotTakenError("a convolution of means that is not 1x1", GATE)
         return _linear(layers, node, input, weight[:, :, 0, 0], bias)
-    kernel, strides = weight.shape[2], _pair(stride)
+    kernel, strides = weight.shape[2], pair(stride)
     if weight.shape[2] != weight.shape[3] or kernel not in ALLOWED["kernel"]:
         raise NotTakenError(f"a kernel of {weight.shape[2]}x{weight.shape[3]}", "3x3 or 1x1; 5x5 and 7x7 work too")
     if strides[0] != strides[1] or strides[0] not in ALLOWED["stride"]:
         raise NotTakenError(f"a stride of {strides}", f"a stride of {', '.join(map(str, ALLOWED['stride']))}")
-    steps = _pair(dilation)
+    steps = pair(dilation)
     if steps[0] != steps[1] or steps[0] not in ALLOWED["dilation"]:
         raise NotTakenError(f"a dilation of {steps}", f"a dilation of {' or '.join(map(str, ALLOWED['dilation']))}")
     same, half = padding == "same" and strides == (1, 1), steps[0] * (kernel // 2)
-    if not same and (isinstance(padding, str) or _pair(padding) != (half, half)):
-        found = padding if isinstance(padding, str) else _pair(padding)
+    if not same and (isinstance(padding, str) or pair(padding) != (half, half)):
+        found = padding if isinstance(padding, str) else pair(padding)
         raise NotTakenError(f"a padding of {found}", f"padding={half}, half of what the kernel reaches over")
     if input.shape[2] % strides[0] or input.shape[3] % strides[0]:
         raise NotTakenError(f"a stride of {strides[0]} that does not divide {input.shape[2]}x{input.shape[3]}")
@@ -50,43 +49,6 @@ def _conv2d(
 def _can_be_read(value: Value) -> bool:
     """Whether a convolution reads it as it is: a stored tensor, perhaps rearranged, scaled or shifted."""
     return value.linear and len(value.terms) == 1 and value.terms[0].kernel is None
-
-
-def _relu(layers: Layers, node: Node, input) -> Value:
-    value = _unfinished(layers, _value(input))
-    return replace(value, relu=True) if value.linear else value
-
-
-def _clamp(layers: Layers, node: Node, input, min=None, max=None, min_val=None, max_val=None) -> Value:
-    low, high = min if min_val is None else min_val, max if max_val is None else max_val
-    low, high = (None if end is None else float(end) for end in (low, high))
-    if (low, high) == (0.0, None):
-        return _relu(layers, node, input)
-    value = _value(input)
-    from_zero = low == 0.0 or (value.relu and (low is None or low < 0))
-    if not from_zero or high is None or not MIN_LIMIT <= high <= MAX_LIMIT:
-        raise NotTakenError(f"a clamp to {low}, {high}", "nn.ReLU() or nn.ReLU6(); a clamp to [0, 1] at the very end")
-    if value.relu and value.gate is None and value.limit is None:
-        return replace(value, limit=high)  # of what is at least zero already
-    value = _unfinished(layers, value)
-    return replace(value, relu=True, limit=high)
-
-
-def _relu6(layers: Layers, node: Node, input) -> Value:
-    return _clamp(layers, node, input, 0.0, 6.0)
-
-
-def _leaky_relu(layers: Layers, node: Node, input, negative_slope=0.01) -> Value:
-    return _prelu(layers, node, input, np.asarray(negative_slope, np.float64))
-
-
-def _prelu(layers: Layers, node: Node, input, weight) -> Value:
-    """By one slope for all channels or one for each."""
-    value = _unfinished(layers, _value(input))
-    channels = value.shape[1]
-    if np.size(weight) not in (1, channels):
-        raise NotTakenError(f"slopes of shape {list(np.shape(weight))}", "a slope, or one for each channel")
-    return replace(value, slope=np.broadcast_to(np.ravel(weight), (channels,)).copy())
 
 
 def _batch_norm(
@@ -108,7 +70,7 @@ def _batch_norm(
         )
     scale = (1.0 if weight is None else weight) / np.sqrt(running_var + eps)
     shift = (0.0 if bias is None else bias) - running_mean * scale
-    return scaled(_unfinished(layers, _value(input)), scale, shift)
+    return scaled(unfinished(layers, feature_map(input)), scale, shift)
 
 
 def _add(layers: Layers, node: Node, input, other, alpha=1) -> Value:
@@ -116,12 +78,12 @@ def _add(layers: Layers, node: Node, input, other, alpha=1) -> Value:
     if not isinstance(input, Value):
         input, other = other, _times(layers, input, alpha) if isinstance(input, Value) else input
     if not isinstance(other, Value):
-        value = _unfinished(layers, _value(input))
+        value = unfinished(layers, feature_map(input))
         channels = value.shape[1]
         return scaled(value, np.ones(channels), _by_channel(other, channels) * alpha)
     if alpha != 1:
         other = _times(layers, other, alpha)
-    one, two = (_unfinished(layers, value) for value in (input, other))
+    one, two = (unfinished(layers, value) for value in (input, other))
     if one.shape != two.shape:
         raise NotTakenError(f"an addition of {one.shape[1:]} and {two.shape[1:]}", "two tensors of one shape")
     return Value(one.terms + two.terms)
@@ -129,12 +91,12 @@ def _add(layers: Layers, node: Node, input, other, alpha=1) -> Value:
 
 def _sub(layers: Layers, node: Node, input, other, alpha=1) -> Value:
     if not isinstance(input, Value):  # a constant less a tensor
-        return _add(layers, node, _times(layers, _value(other), -alpha), input)
+        return _add(layers, node, _times(layers, feature_map(other), -alpha), input)
     return _add(layers, node, input, other, -alpha)
 
 
 def _rsub(layers: Layers, node: Node, input, other, alpha=1) -> Value:
-    return _add(layers, node, _times(layers, _value(input), -alpha), other)
+    return _add(layers, node, _times(layers, feature_map(input), -alpha), other)
 
 
 def _mul(layers: Layers, node: Node, input, other) -> Value | Gate:
@@ -143,20 +105,20 @@ def _mul(layers: Layers, node: Node, input, other) -> Value | Gate:
         input, other = other, input
     if isinstance(input, Gate):
         if isinstance(other, Value | Gate) or np.size(other) != 1 or input.stage != "sigmoid" or float(other) <= 0:
-            raise NotTakenError("a product of means", _GATE)
+            raise NotTakenError("a product of means", GATE)
         return replace(input, factor=input.factor * float(other))
     if isinstance(other, Gate):
         return _gated(layers, input, other)
     if isinstance(other, Value):
-        raise NotTakenError("it multiplies two activations; int8 kernels multiply one by weights", _GATE)
+        raise NotTakenError("it multiplies two activations; int8 kernels multiply one by weights", GATE)
     return _times(layers, input, other)
 
 
 def _gated(layers: Layers, value: Value, gate: Gate) -> Value:
     if gate.stage != "sigmoid" or not layers.rectified(gate.source):
-        raise NotTakenError("a gate is sigmoid(linear(mean)) of an earlier layer that ends with ReLU", _GATE)
+        raise NotTakenError("a gate is sigmoid(linear(mean)) of an earlier layer that ends with ReLU", GATE)
     if not value.relu or value.gate is not None or value.limit is not None:
-        raise NotTakenError("what a gate multiplies must be the ReLU of a convolution that nothing else reads", _GATE)
+        raise NotTakenError("what a gate multiplies must be the ReLU of a convolution that nothing else reads", GATE)
     return replace(value, gate=gate)
 
 
@@ -167,11 +129,11 @@ def _div(layers: Layers, node: Node, input, other) -> Value | Gate:
 
 
 def _neg(layers: Layers, node: Node, input) -> Value:
-    return _times(layers, _value(input), -1.0)
+    return _times(layers, feature_map(input), -1.0)
 
 
 def _mean(layers: Layers, node: Node, input, dim=None, keepdim=False, dtype=None) -> Gate:
-    value = _value(input)
+    value = feature_map(input)
     if dim is None or sorted(axis % len(value.shape) for axis in dim) != [2, 3] or len(value.shape) != 4:
         raise NotTakenError(f"a mean over dimensions {dim}", "the mean over height and width, for a gate")
     stored = layers.store(value)
@@ -179,8 +141,8 @@ def _mean(layers: Layers, node: Node, input, dim=None, keepdim=False, dtype=None
 
 
 def _pool_to_one(layers: Layers, node: Node, input, output_size) -> Gate:
-    if _pair(output_size) != (1, 1):
-        raise NotTakenError(f"pooling to {_pair(output_size)}", "nn.AdaptiveAvgPool2d(1), for a gate")
+    if pair(output_size) != (1, 1):
+        raise NotTakenError(f"pooling to {pair(output_size)}", "nn.AdaptiveAvgPool2d(1), for a gate")
     return _mean(layers, node, input, dim=(2, 3))
 
 
@@ -234,7 +196,7 @@ def _space_to_depth(x: torch.Tensor, blocksize: int) -> torch.Tensor:
 
 OPERATORS: dict[str, Reader] = {
     "conv2d": _conv2d,
-    "relu": _relu,
+    "relu": relu,
     "add": _add,
     "sub": _sub,
     "rsub": _rsub,
@@ -242,12 +204,12 @@ OPERATORS: dict[str, Reader] = {
     "div": _div,
     "neg": _neg,
     "batch_norm": _batch_norm,
-    "clamp": _clamp,
-    "clamp_min": _clamp,
-    "hardtanh": _clamp,
-    "relu6": _relu6,
-    "leaky_relu": _leaky_relu,
-    "prelu": _prelu,
+    "clamp": clamp,
+    "clamp_min": clamp,
+    "hardtanh": clamp,
+    "relu6": relu6,
+    "leaky_relu": leaky_relu,
+    "prelu": prelu,
     "mean": _mean,
     "adaptive_avg_pool2d": _pool_to_one,
     "linear": _linear,
@@ -271,19 +233,8 @@ OPERATORS: dict[str, Reader] = {
 }
 
 
-def _value(input: Any) -> Value:
-    if not isinstance(input, Value):
-        raise NotTakenError("it is applied to means, which are only for gates", _GATE)
-    return input
-
-
-def _unfinished(layers: Layers, value: Value) -> Value:
-    """A sum that more can be added to; a value with ReLU, a gate or a clamp becomes a tensor first."""
-    return value if value.linear else layers.store(value)
-
-
 def _times(layers: Layers, input: Any, factor: Any) -> Value:
-    value = _unfinished(layers, _value(input))
+    value = unfinished(layers, feature_map(input))
     channels = value.shape[1]
     return scaled(value, _by_channel(factor, channels), np.zeros(channels))
 
@@ -294,8 +245,3 @@ def _by_channel(constant: Any, channels: int) -> np.ndarray:
     if array.size not in (1, channels) or (array.size > 1 and (len(shape) != 3 or shape[0] != channels)):
         raise NotTakenError(f"a constant of shape {list(array.shape)}", "a number, or one for each channel: [C, 1, 1]")
     return np.broadcast_to(array.ravel(), (channels,)).copy()
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    values = tuple(value) if isinstance(value, list | tuple) else (value,)
-    return (values[0], values[-1])

@@ -1,0 +1,27 @@
+"""What readers of operators share: the kinds of their arguments."""
+
+from collections.abc import Callable
+from typing import Any
+
+from edgedeblur.student.importing.layers import Layers
+from edgedeblur.student.importing.refusals import NotTakenError
+from edgedeblur.student.importing.values import Gate, Value
+
+Reader = Callable[..., Value | Gate]
+GATE = "a gate from the mean of an earlier layer with ReLU: docs/own-student.md"
+
+
+def feature_map(input: Any) -> Value:
+    if not isinstance(input, Value):
+        raise NotTakenError("it is applied to means, which are only for gates", GATE)
+    return input
+
+
+def unfinished(layers: Layers, value: Value) -> Value:
+    """A sum that more can be added to; a value with ReLU, a gate or a clamp becomes a tensor first."""
+    return value if value.linear else layers.store(value)
+
+
+def pair(value: Any) -> tuple[int, int]:
+    values = tuple(value) if isinstance(value, list | tuple) else (value,)
+    return (values[0], values[-1])
