@@ -8,8 +8,9 @@ INSTALLED := $(VENV)/.installed
 DOCS_INSTALLED := $(VENV)/.docs-installed
 WORKDIR ?= edgedeblur-work
 # Debian packages that the tests use: ARM programs are executed under qemu; adb's own server speaks to a phone's double;
-# llvm-mca times machine code; exiftool reads what deblur wrote.
-TEST_TOOLS := qemu-aarch64:qemu-user adb:adb llvm-mca-22:llvm-22 exiftool:libimage-exiftool-perl
+# llvm-mca times machine code; exiftool reads what deblur wrote; Chromium shows the page of view.
+TEST_TOOLS := qemu-aarch64:qemu-user adb:adb llvm-mca-22:llvm-22 exiftool:libimage-exiftool-perl \
+	chromium:chromium chromedriver:chromium-driver
 
 .PHONY: demo test fuzz sanitize android-classes benchmarks faults docs lint setup test-tools clean
 

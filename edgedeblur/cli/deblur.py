@@ -12,6 +12,23 @@ from edgedeblur.workflow.workdir import WorkDir
 
 if TYPE_CHECKING:
     from edgedeblur.restore.gate.gate import GateLimits
+    from edgedeblur.restore.regions.region import Region
+
+
+class Box(click.ParamType):
+    """X,Y,WIDTH,HEIGHT in pixels, or auto."""
+
+    name = "x,y,w,h|auto"
+
+    def convert(self, value: object, parameter: click.Parameter | None, context: click.Context | None):
+        if value == "auto" or isinstance(value, tuple):
+            return value
+        parts = str(value).split(",")
+        if len(parts) == 4 and all(part.strip().lstrip("-").isdecimal() for part in parts):
+            x, y, width, height = map(int, parts)
+            if width > 0 and height > 0:
+                return x, y, width, height
+        self.fail(f"{value!r} is not a region; give x,y,width,height in pixels, such as 100,50,640,480, or auto")
 
 
 @click.command("deblur", short_help="Restore images, folders or a video with any model.")
@@ -30,6 +47,15 @@ if TYPE_CHECKING:
     type=click.FloatRange(0, 1),
     help="--gate passes frames whose blur score is below this; default: 0.3 (docs/frame-gate.md has the ROC).",
 )
+@click.option("--roi", type=Box(), help="Restore this rectangle only; auto: where there is blur and detail, and faces.")
+@click.option("--roi-file", type=options.PATH, help="Restore where this grey picture is white;")
+@click.option(
+    "--half-scale",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Share of a restoration at half the scale, which reaches blur twice as long; try 0.3.",
+)
 @click.pass_context
 def command(
     context: click.Context,
@@ -42,6 +68,9 @@ def command(
     gate: bool,
     gate_log: Path | None,
     gate_blur: float | None,
+    roi: "tuple[int, int, int, int] | str | None",
+    roi_file: Path | None,
+    half_scale: float,
 ) -> None:
     """Restore an image, a folder of images or a video, of any size, with any model.
 
@@ -53,14 +82,16 @@ def command(
     With --gate, frames that are sharp, blank, dark, overexposed, torn or damaged pass as they are, and a frozen one
     gets the output of the frame before it.
 
+    With --roi or --roi-file the pixels outside of the region stay as they are, and tiles outside are not computed.
+
     Without --model: the work directory's artefact for this machine, else its int8 network, else its student, else the
     shipped int8 network, run by the integer interpreter: slow; compile makes it fast.
     """
-    from edgedeblur.restore.deblur import DeblurOptions, deblur, grouped, speed_sentence
+    from edgedeblur.restore.deblur import DeblurOptions, deblur, grouped, region_sentence, speed_sentence
     from edgedeblur.restore.open import open_model
     from edgedeblur.workflow.choose_model import default_model
 
-    chosen = DeblurOptions(gate_limits(gate, gate_log, gate_blur), gate_log)
+    chosen = DeblurOptions(gate_limits(gate, gate_log, gate_blur), gate_log, region_of(roi, roi_file), half_scale)
     restorer = open_model(model or default_model(workdir), threads=threads, **teacher_options)
     say(f"model: {restorer.path} ({restorer.kind}), in {restorer.runs_in}")
     for note in restorer.notes:
@@ -73,6 +104,8 @@ def command(
     tell(result.written[0] if len(result.written) == 1 else f"{len(result.written)} images in {destination}")
     if result.images:
         say(speed_sentence(result, restorer))
+    if chosen.region and result.images:
+        say(region_sentence(result))
     if result.gate:
         say(f"{result.gate}; log: {result.gate_log}")
     for line in grouped(result.left_out):
@@ -95,3 +128,23 @@ def gate_limits(gate: bool, log: Path | None, blur: float | None) -> "GateLimits
             raise click.UsageError("--gate-log and --gate-blur are for --gate; give it too")
         return None
     return GateLimits() if blur is None else GateLimits(blur=blur)
+
+
+def region_of(box: "tuple[int, int, int, int] | str | None", file: Path | None) -> "Region | None":
+    """What the options of the region say; None for the whole picture.
+
+    Raises:
+        click.UsageError: two of them.
+    """
+    from edgedeblur.restore.regions.automatic import automatic, finds_faces
+    from edgedeblur.restore.regions.region import mask_file, rectangle
+
+    if box is not None and file is not None:
+        raise click.UsageError("--roi and --roi-file contradict each other; give either")
+    if box == "auto":
+        if not finds_faces():
+            say("note: --roi auto looks for blur and detail only; the installed OpenCV has no detector of faces")
+        return automatic
+    if box is not None:
+        return rectangle(*box)
+    return None if file is None else mask_file(file)

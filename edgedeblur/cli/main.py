@@ -34,6 +34,7 @@ COMMANDS = (
     "compile",
     "bench",
     "deblur",
+    "view",
     "evaluate",
     "export",
     "inspect",

@@ -17,6 +17,7 @@ from edgedeblur.restore.folder import images_and_others
 from edgedeblur.restore.gate.gate import GateLimits
 from edgedeblur.restore.open import Restorer
 from edgedeblur.restore.photograph import in_kind, read_photograph
+from edgedeblur.restore.regions.region import Region
 from edgedeblur.restore.video.frames import deblur_video, is_video
 from edgedeblur.storage.contents import Origin, require_regular
 from edgedeblur.storage.files import write_bytes
@@ -30,17 +31,21 @@ class _NothingCanBeWritten(UserError):
 
 @dataclass(frozen=True)
 class DeblurOptions:
-    """gate: None restores every frame. gate_log: the gate's lines; None for a name beside the output."""
+    """gate: None restores every frame. gate_log: the gate's lines; None for a name beside the output. region: what of
+    each frame is restored; None: all of it. half_scale: share of a restoration at half the scale, 0 to 1."""
 
     gate: GateLimits | None = None
     gate_log: Path | None = None
+    region: Region | None = None
+    half_scale: float = 0.0
 
 
 @dataclass
 class DeblurResult:
     """written: output files. failed: (input, why). left_out: files that are no pictures by their names, and why. notes:
     (input, what of it is not kept). images, pixels, seconds: restored images or frames, and the time in the model.
-    gate, gate_log: what the gate found, in a sentence, and where its lines are; None without one."""
+    marked: how many of the pixels were in the region. gate, gate_log: what the gate found, in a sentence, and where its
+    lines are; None without one."""
 
     written: list[Path] = field(default_factory=list)
     failed: list[tuple[Path, str]] = field(default_factory=list)
@@ -49,6 +54,7 @@ class DeblurResult:
     images: int = 0
     pixels: int = 0
     seconds: float = 0.0
+    marked: int = 0
     gate: str | None = None
     gate_log: Path | None = None
 
@@ -111,7 +117,13 @@ def _frame_restorer(
     source: Path, destination: Path, restorer: Restorer, options: DeblurOptions, result: DeblurResult
 ) -> Iterator[FrameRestorer]:
     """What the options ask for; the result learns what the gate found."""
-    restore = result.timed(restorer.restore)
+
+    def restore_region(frame: np.ndarray) -> np.ndarray:
+        mask = options.region(frame) if options.region else None
+        result.marked += 0 if mask is None else np.count_nonzero(mask)
+        return restorer.restore_region(frame, mask, options.half_scale)
+
+    restore = result.timed(restore_region)
     if options.gate is None:
         yield FrameRestorer(restore)
         return
@@ -142,6 +154,11 @@ def speed_sentence(result: DeblurResult, restorer: Restorer) -> str:
         f"{megapixels / seconds:,.2f} megapixels/s, {1e3 * seconds / images:,.0f} ms per image "
         f"(reading and writing not counted); {restorer.name} in {restorer.runs_in}"
     )
+
+
+def region_sentence(result: DeblurResult) -> str:
+    """How much of the restored images was in the region."""
+    return f"region: {result.marked / max(result.pixels, 1):.0%} of the pixels of {result.images} images"
 
 
 def _deblur_image(source: Path, destination: Path, restore: FrameRestorer, number: int, result: DeblurResult) -> None:

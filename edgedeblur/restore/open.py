@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from edgedeblur.errors import UserError
+from edgedeblur.restore.half_scale import blend_scales, reduce_region, restore_at_half_scale
 from edgedeblur.restore.image_kinds import restore_in_kind
 from edgedeblur.restore.kinds import Kind, model_kind
-from edgedeblur.restore.tiling import RunExact, restore_any_size
+from edgedeblur.restore.regions.region import blend
+from edgedeblur.restore.tiling import RunExact, restore_any_size, restore_where
 from edgedeblur.storage.digests import digest
 from edgedeblur.student.user_module import names_callable
 
@@ -64,6 +66,30 @@ class Restorer:
             UserError: another type, dtype or shape, no pixels, or floats outside [0, 1].
         """
         return restore_in_kind(image, self._restore_one)
+
+    def restore_region(self, image: np.ndarray, mask: np.ndarray | None, half_scale: float = 0.0) -> np.ndarray:
+        """Restore what a mask marks; tiles that it leaves out are not computed.
+
+        Args:
+            image: uint8 [H, W, 3] RGB.
+            mask: uint8 [H, W]: 255 is restored, 0 stays as it is, between is blended. None: all is restored.
+            half_scale: share of a restoration at half the scale (restore/half_scale.py), 0 to 1.
+
+        Returns:
+            uint8 [H, W, 3], a new image.
+        """
+        wanted = None if mask is None else mask > 0
+        restored = self._restore_where(image, wanted)
+        if half_scale:
+            reduced = None if wanted is None else reduce_region(wanted)
+            half = restore_at_half_scale(image, lambda small: self._restore_where(small, reduced))
+            restored = blend_scales(restored, half, half_scale)
+        return restored if mask is None else blend(image, restored, mask)
+
+    def _restore_where(self, image: np.ndarray, wanted: np.ndarray | None) -> np.ndarray:
+        if wanted is None:
+            return self._restore_one(image)
+        return restore_where(image, wanted, self.run, self.multiple, self.fixed_size)
 
     def _restore_one(self, image: np.ndarray) -> np.ndarray:
         return restore_any_size(image, self.run, self.multiple, self.fixed_size)

@@ -20,6 +20,7 @@ from edgedeblur.tiles import span, tile_starts, tile_weights
 OVERLAP = 64
 MAX_WHOLE_PIXELS = 1920 * 1088
 LARGE_TILE = 1024
+REGION_TILES = (192, 384)  # of a region: the one with fewer pixels to compute is taken
 
 RunExact = Callable[[np.ndarray], np.ndarray]
 
@@ -56,7 +57,71 @@ def restore_any_size(
     return np.ascontiguousarray(restored[:height, :width])
 
 
-def _run_tiles(image: np.ndarray, run: RunExact, tile: tuple[int, int], multiple: int, overlap: int) -> np.ndarray:
+def restore_where(
+    image: np.ndarray,
+    wanted: np.ndarray,
+    run: RunExact,
+    multiple: int = 1,
+    fixed_size: tuple[int, int] | None = None,
+    overlap: int = OVERLAP,
+) -> np.ndarray:
+    """As `restore_any_size`, where it is wanted; what is elsewhere may be the image or restored.
+
+    Computed is the bounding box of what is wanted, with half an overlap of the image around it, in tiles; those in
+    which nothing is wanted are left out.
+
+    Args:
+        wanted: bool [H, W].
+    """
+    if not wanted.any():
+        return image.copy()
+    least = fixed_size or (multiple, multiple)
+    rows, columns = (_with_surroundings(wanted.any(axis=1 - axis), least[axis], multiple, overlap) for axis in (0, 1))
+    part, wanted = np.ascontiguousarray(image[rows, columns]), wanted[rows, columns]
+    height, width = part.shape[:2]
+    padded = _reflect_to(part, _round_up(height, multiple), _round_up(width, multiple))
+    restored = image.copy()
+    tile = fixed_size or _tile_of_region(wanted, multiple, overlap)
+    inside = run(padded) if padded.shape[:2] == tile else _run_tiles(padded, run, tile, multiple, overlap, wanted)
+    restored[rows, columns] = inside[:height, :width]
+    return restored
+
+
+def _with_surroundings(wanted: np.ndarray, least: int, multiple: int, overlap: int) -> slice:
+    """The part of an axis from the first to the last that is wanted, with half an overlap at both sides, on the grid of
+    the multiple and `least` long, as far as the axis goes."""
+    (found,), length = np.nonzero(wanted), len(wanted)
+    start = max(found[0] - overlap // 2, 0)
+    end = min(max(found[-1] + 1 + overlap // 2, start + least), length)
+    start = max(min(start, end - least), 0) // multiple * multiple
+    return slice(start, min(start + _round_up(end - start, multiple), length))
+
+
+def _tile_of_region(wanted: np.ndarray, multiple: int, overlap: int) -> tuple[int, int]:
+    """The whole of it or small tiles, of which many may be left out: what computes the fewest pixels."""
+    height, width = (_round_up(side, multiple) for side in wanted.shape)
+    sides = [_round_up(side, multiple) for side in REGION_TILES]
+    tiles = [(min(side, height), min(side, width)) for side in sides]
+    if height * width <= MAX_WHOLE_PIXELS:
+        tiles.insert(0, (height, width))
+
+    def computed(tile: tuple[int, int]) -> int:
+        starts = [tile_starts(*axis, overlap, multiple) for axis in zip((height, width), tile, strict=True)]
+        reached = [wanted[y : y + tile[0], x : x + tile[1]].any() for y in starts[0] for x in starts[1]]
+        return sum(reached) * tile[0] * tile[1]
+
+    return min(tiles, key=computed)
+
+
+def _run_tiles(
+    image: np.ndarray,
+    run: RunExact,
+    tile: tuple[int, int],
+    multiple: int,
+    overlap: int,
+    wanted: np.ndarray | None = None,
+) -> np.ndarray:
+    """wanted: bool, as large as the image or smaller; tiles without any of it are left out. None: all are run."""
     height, width = image.shape[:2]
     rows = tile_starts(height, tile[0], overlap, multiple)
     columns = tile_starts(width, tile[1], overlap, multiple)
@@ -66,6 +131,8 @@ def _run_tiles(image: np.ndarray, run: RunExact, tile: tuple[int, int], multiple
     for y, row_weight in zip(rows, row_weights, strict=True):
         for x, column_weight in zip(columns, column_weights, strict=True):
             (top, bottom), (left, right) = span(y, tile[0], height), span(x, tile[1], width)
+            if wanted is not None and not wanted[top:bottom, left:right].any():
+                continue
             around = ((top - y, y + tile[0] - bottom), (left - x, x + tile[1] - right), (0, 0))
             restored = run(np.pad(image[top:bottom, left:right], around, mode="reflect"))
             inside = restored[top - y : bottom - y, left - x : right - x]

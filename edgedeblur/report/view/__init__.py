@@ -1,0 +1,1 @@
+"""The page on which a restoration is compared and corrected by hand."""

@@ -1,0 +1,73 @@
+"""Regions of interest: from a picture to a mask, uint8 [H, W]. 255 is restored, 0 stays, between is blended."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edgedeblur.data.images import read_image
+from edgedeblur.errors import UserError
+from edgedeblur.restore.photograph import luminance
+
+Region = Callable[[np.ndarray], np.ndarray]
+"""Of uint8 [H, W, 3] RGB, upright; may raise UserError where it does not fit the picture."""
+
+_FADE = 8  # pixels inside a rectangle over which it fades in
+_SHAPE_TOLERANCE = 0.02  # of a mask's proportions
+
+
+def rectangle(x: int, y: int, width: int, height: int) -> Region:
+    """A rectangle in pixels of the upright picture; what of it lies outside is ignored. It fades in over 8 pixels, but
+    not at the picture's own edges."""
+
+    def region(picture: np.ndarray) -> np.ndarray:
+        rows, columns = picture.shape[:2]
+        if x >= columns or y >= rows or x + width <= 0 or y + height <= 0:
+            raise UserError(
+                f"the region {x},{y},{width},{height} lies outside of the picture, which has {columns}x{rows} pixels",
+                "--roi takes x,y,width,height in pixels from the upper left corner",
+                exit_code=2,
+            )
+        sides = (_fade(y, y + height, rows), _fade(x, x + width, columns))
+        return np.rint(255 * np.minimum(sides[0][:, None], sides[1])).astype(np.uint8)
+
+    return region
+
+
+def mask_file(path: Path) -> Region:
+    """A grey picture of any size, laid over the whole picture: white is restored. Between its pixels it is linear.
+
+    Raises:
+        UserError: it cannot be read. The region itself: its proportions are not the picture's.
+    """
+    mask = luminance(read_image(path).astype(np.int32)).astype(np.uint8)
+
+    def region(picture: np.ndarray) -> np.ndarray:
+        (rows, columns), (height, width) = picture.shape[:2], mask.shape
+        if abs(height * columns / (width * rows) - 1) > _SHAPE_TOLERANCE:
+            raise UserError(
+                f"the mask {path} of {width}x{height} pixels does not have the proportions of the picture, "
+                f"{columns}x{rows}",
+                "a mask lies over the whole upright picture; it may be smaller or larger",
+                exit_code=2,
+            )
+        return mask if mask.shape == (rows, columns) else cv2.resize(mask, (columns, rows))
+
+    return region
+
+
+def blend(picture: np.ndarray, restored: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """What is written: (255 - mask) parts of the picture and mask parts of the restored one, rounded to nearest; uint8
+    [H, W, 3]. Where the mask is 0 it is the picture, where it is 255 the restored one."""
+    share = mask.astype(np.uint32)[..., None]
+    return ((picture * (255 - share) + restored * share + 127) // 255).astype(np.uint8)
+
+
+def _fade(start: int, end: int, length: int) -> np.ndarray:
+    """Of one axis, float64 [length], 0 to 1."""
+    position = np.arange(length) + 0.5
+    rising = (position - start) / _FADE if start > 0 else np.ones(length)
+    falling = (end - position) / _FADE if end < length else np.ones(length)
+    inside = (position > start) & (position < end)
+    return np.where(inside, np.clip(np.minimum(rising, falling), 1 / 255, 1), 0)
