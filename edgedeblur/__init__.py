@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from edgedeblur.errors import UserError
     from edgedeblur.quantize.edq import load_edq as load_network
     from edgedeblur.restore.open import open_model
+    from edgedeblur.runtime.frame import Frame
     from edgedeblur.runtime.session import Session
 
 __all__ = [
+    "Frame",
     "Session",
     "UserError",
     "__version__",
@@ -28,6 +30,7 @@ __all__ = [
 ]
 
 _ELSEWHERE = {  # than in api.py; as above
+    "Frame": ("edgedeblur.runtime.frame", "Frame"),
     "Session": ("edgedeblur.runtime.session", "Session"),
     "UserError": ("edgedeblur.errors", "UserError"),
     "load_network": ("edgedeblur.quantize.edq", "load_edq"),

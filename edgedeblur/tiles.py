@@ -1,12 +1,15 @@
 """Where overlapping tiles lie along one axis, and how much each counts at every position.
 
 In every overlap the quarter next to a tile's inner edge counts nothing (there a network saw its own padding instead of
-the picture) and the middle half fades linearly from one tile to the next.
+the picture) and the middle half fades linearly from one tile to the next. runtime/camera/tiles.c has the same rule.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+
+STEPS = 256  # of weights, so that sums of products of two are exact in float32 and in integers of 32 bits
 
 
 def tile_starts(length: int, tile: int, overlap: int, multiple: int) -> list[int]:
@@ -25,19 +28,42 @@ def tile_starts(length: int, tile: int, overlap: int, multiple: int) -> list[int
     return [last * index // (count - 1) // multiple * multiple for index in range(count - 1)] + [last]
 
 
+def choose_tile(
+    sizes: Sequence[tuple[int, int]], height: int, width: int, overlap: int, multiple: int
+) -> tuple[int, int]:
+    """The size of tile for a picture, of those that there are: for the fewest pixels computed, then for the fewest
+    tiles, then the first. One of the picture's own size is one tile."""
+
+    def cost(size: tuple[int, int]) -> tuple[int, int]:
+        sides = [-(-side // multiple) * multiple for side in (height, width)]
+        tiles = math.prod(
+            len(tile_starts(side, tile, overlap, multiple)) for side, tile in zip(sides, size, strict=True)
+        )
+        return tiles * math.prod(size), tiles
+
+    return min(sizes, key=cost)
+
+
 def tile_weights(starts: list[int], tile: int, length: int) -> list[np.ndarray]:
-    """One float32 weight per tile of an axis, for what of the axis it covers; at every position they add up to one."""
+    """One float32 weight per tile of an axis, for what of the axis it covers: multiples of 1/STEPS, which add up to
+    exactly one at every position. At most two tiles count at a position, however many cover it."""
     spans = [span(start, tile, length) for start in starts]
     weights = [np.ones(end - start, np.float32) for start, end in spans]
     for index in range(len(spans) - 1):
         shared = spans[index][1] - spans[index + 1][0]
-        ramp = _ramp(shared)
+        ramp = _ramp(shared, _margin(spans, index))
         weights[index][len(weights[index]) - shared :] *= 1.0 - ramp
         weights[index + 1][:shared] *= ramp
-    total = np.zeros(length, np.float32)
-    for (start, end), weight in zip(spans, weights, strict=True):
-        total[start:end] += weight
-    return [weight / total[start:end] for (start, end), weight in zip(spans, weights, strict=True)]
+    return weights
+
+
+def _margin(spans: list[tuple[int, int]], index: int) -> int:
+    """What of each end of the overlap of a tile and the next is left out: a quarter, and as much more as keeps the
+    fades of neighbouring overlaps apart where three tiles cover the same positions."""
+    shared = spans[index][1] - spans[index + 1][0]
+    before = spans[index - 1][1] - spans[index + 1][0] if index > 0 else 0
+    after = spans[index][1] - spans[index + 2][0] if index + 2 < len(spans) else 0
+    return max(shared // 4, (max(before, after) + 1) // 2)
 
 
 def span(start: int, tile: int, length: int) -> tuple[int, int]:
@@ -45,8 +71,9 @@ def span(start: int, tile: int, length: int) -> tuple[int, int]:
     return max(start, 0), min(start + tile, length)
 
 
-def _ramp(shared: int) -> np.ndarray:
-    """0 on the first quarter of an overlap, 1 on the last, a straight line between."""
-    margin = shared // 4
-    position = np.arange(shared, dtype=np.float32) + 0.5
-    return np.clip((position - margin) / max(shared - 2 * margin, 1), 0.0, 1.0)
+def _ramp(shared: int, margin: int) -> np.ndarray:
+    """0 on the margin at the beginning of an overlap, 1 on that at its end, a straight line between; float32 multiples
+    of 1/STEPS, rounded down."""
+    twice = 2 * (np.arange(shared) - margin) + 1
+    steps = twice * STEPS // (2 * max(shared - 2 * margin, 1))
+    return np.clip(steps, 0, STEPS).astype(np.float32) / STEPS

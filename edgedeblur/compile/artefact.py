@@ -69,7 +69,7 @@ def compile_network(
         name = manifest.artefact_name(network, height, width)
         log("restoring the self-test's image with the integer interpreter")
         proof = make_self_test(network, height, width)
-        facts = ModelFacts(name, __version__, target.isa, target.threads, proof)
+        facts = ModelFacts(name, __version__, target.isa, target.threads, network.spec.multiple, proof)
         _write_parts(folder, sets, facts)
         dump(names.MODEL_C, (folder / names.MODEL_C).read_text())
         save_edq(network, folder / names.NETWORK)

@@ -38,12 +38,14 @@ extern const uint8_t ed_constants[];
 @dataclass(frozen=True)
 class ModelFacts:
     """What model.c says about the network besides the plan. threads: an instance's, when its maker names none.
+    multiple: heights and widths that the network can take are multiples of this.
     self_test: None for programs that are checked otherwise."""
 
     name: str
     version: str
     isa: str
     threads: int
+    multiple: int = 1
     self_test: SelfTest | None = None
 
 
@@ -80,7 +82,8 @@ def emit_model_c(plan: Plan, facts: ModelFacts, fallbacks: Sequence[tuple[str, P
         parts += _arrays(plan, f"_{isa}")
         entries.append(_model_tables(plan, dataclasses.replace(facts, isa=isa), start))
     parts.append("const ed_tables ed_model_tables[] = {\n" + "".join(entries) + "};")
-    parts.append("const uint32_t ed_model_tables_count = sizeof ed_model_tables / sizeof ed_model_tables[0];\n")
+    parts.append("const uint32_t ed_model_tables_count = sizeof ed_model_tables / sizeof ed_model_tables[0];")
+    parts.append("const uint32_t ed_model_sizes = 1;\n")
     parts.append(_proof(facts.self_test))
     return "\n".join(parts)
 
@@ -139,6 +142,7 @@ def _model_tables(plan: Plan, facts: ModelFacts, constants_start: int) -> str:
         "isa": f"ED_ISA_{facts.isa.upper()}",
         "height": plan.height,
         "width": plan.width,
+        "multiple": facts.multiple,
         "threads": facts.threads,
         "arena_bytes": plan.arena_bytes,
         "workspace_bytes": plan.workspace_bytes,

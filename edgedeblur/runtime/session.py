@@ -14,6 +14,8 @@ from edgedeblur.artefact.folder import ArtefactInfo, load_artefact
 from edgedeblur.artefact.manifest import damaged
 from edgedeblur.artefact.names import MANIFEST
 from edgedeblur.errors import UserError
+from edgedeblur.runtime.frame import Frame, empty_frame
+from edgedeblur.runtime.frame_arguments import FrameOptions, FrameStruct, frame_options, frame_struct
 
 _SHOWN_CHARACTERS = 200
 
@@ -114,6 +116,52 @@ class Session:
         if status != 0:
             raise RuntimeError(f"{self.artefact.path}: {self._last_error()}")
         return restored
+
+    def run_frame(
+        self,
+        frame: Frame,
+        *,
+        rotation: int = 0,
+        mask: np.ndarray | None = None,
+        overlap: int = 64,
+        out: Frame | None = None,
+    ) -> Frame:
+        """A camera frame of any format and size, restored; `restore_frame` in restore/frames.py defines the bytes.
+
+        It is read and written where it lies, tile by tile, without a copy of it as RGB. Waits while another thread runs
+        this session.
+
+        Args:
+            rotation: degrees clockwise that turn the frame upright: 0, 90, 180, 270.
+            mask: uint8 [h, w] of any size, laid over the upright picture: 255 is restored, 0 stays as it came.
+            overlap: pixels that neighbouring tiles share at least, 1 to half a tile.
+            out: where to write it: a frame of the upright size and any format, which shares no memory with the input.
+                None: a new one of the input's format.
+
+        Returns:
+            `out`.
+
+        Raises:
+            UserError: another rotation, overlap or mask, an `out` of another size, or strides that the library does not
+                take.
+            ValueError: the session is closed.
+        """
+        out = out or empty_frame(frame, rotation)
+        if overlap < 1:
+            raise UserError(f"an overlap of {overlap} pixels; at least 1 is needed", exit_code=2)
+        mask = None if mask is None else np.ascontiguousarray(mask)
+        structs = [ctypes.byref(frame_struct(one)) for one in (frame, out)]
+        options = ctypes.byref(frame_options(rotation, overlap, mask))
+        with self._in_use:
+            status = self._library.ed_run_frame(self._open_model(), *structs, options)
+        if status != 0:
+            raise UserError(f"{self.artefact.path}: {self._last_error()}")
+        return out
+
+    @property
+    def frame_tiles(self) -> int:
+        """How many tiles the last `run_frame` computed."""
+        return self._library.ed_frame_tiles(self._open_model())
 
     def close(self) -> None:
         """Ends the threads and frees the memory, after a run in another thread; the session cannot run any more."""
@@ -217,6 +265,8 @@ _SINCE_UNITS = "ed_unit"  # which libraries from before there were units lack
 _FUNCTIONS = {  # of edgedeblur.h: result, arguments
     "ed_create": (ctypes.c_void_p, ctypes.POINTER(_Options)),
     "ed_run": (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p),
+    "ed_run_frame": (ctypes.c_int, ctypes.c_void_p, *map(ctypes.POINTER, (FrameStruct, FrameStruct, FrameOptions))),
+    "ed_frame_tiles": (ctypes.c_int, ctypes.c_void_p),
     "ed_destroy": (None, ctypes.c_void_p),
     "ed_threads": (ctypes.c_int, ctypes.c_void_p),
     "ed_unit": (ctypes.c_int, ctypes.c_void_p),

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 from artefacts import compiled, expected, noise
 from ndk import build_double, run_double
@@ -14,6 +15,8 @@ from edgedeblur.artefact.folder import load_artefact
 from edgedeblur.compile.linking import android, link
 from edgedeblur.compile.linking.bionic import PAGE_BYTES, missing_symbols
 from edgedeblur.compile.linking.elf import read_library
+from edgedeblur.runtime.frame import Frame, empty_frame
+from edgedeblur.runtime.session import Session
 from edgedeblur.storage.resources import resource_folder
 
 WRAPPER = resource_folder("runtime") / "android"
@@ -139,6 +142,7 @@ package io.edgedeblur;
 public class Deblurrer {
     private native long nativeCreate(int threads);
     private native void nativeRun(long handle, int[] argb);
+    private native void nativeRunFrame(long h, Object[] from, int[] read, Object[] to, int[] written, int rotation);
     private native void nativeDestroy(long handle);
     private native int nativeWidth();
     private native int nativeHeight();
@@ -151,6 +155,26 @@ public class Deblurrer {
             return;
         }
         throw new Exception("not refused");
+    }
+
+    // Android's YUV_420_888 as phones give it: chroma in turn, each plane's buffer ending with its last sample.
+    static void runFrame(Deblurrer d, long handle, String in, String out) throws Exception {
+        byte[] bytes = java.nio.file.Files.readAllBytes(java.nio.file.Path.of(in));
+        java.nio.ByteBuffer all = java.nio.ByteBuffer.allocateDirect(bytes.length).put(bytes);
+        java.nio.ByteBuffer rgba = java.nio.ByteBuffer.allocateDirect(4 * 50 * 70);
+        Object[] planes = {all.slice(0, 70 * 50), all.slice(3500, 35 * 50 - 1), all.slice(3501, 35 * 50 - 1)};
+        int[] read = {50, 70, 5, 0, 1, 50, 50, 50, 1, 2, 2}, written = {70, 50, 1, 0, 1, 280, 1, 1, 1, 1, 1};
+        d.nativeRunFrame(handle, planes, read, new Object[] {rgba}, written, 90);
+        byte[] restored = new byte[rgba.capacity()];
+        rgba.get(restored);
+        java.nio.file.Files.write(java.nio.file.Path.of(out), restored);
+        Object[] small = {rgba.slice(0, 4 * 50 * 70 - 1)}, whole = {rgba};
+        int[] wrong = read.clone();
+        wrong[5] = 0;
+        refused(() -> d.nativeRunFrame(handle, planes, read, small, written, 90), IllegalArgumentException.class);
+        refused(() -> d.nativeRunFrame(handle, planes, wrong, whole, written, 90), IllegalArgumentException.class);
+        refused(() -> d.nativeRunFrame(handle, planes, read, whole, read, 90), IllegalArgumentException.class);
+        refused(() -> d.nativeRunFrame(0, planes, read, planes, read, 0), IllegalStateException.class);
     }
 
     public static void main(String[] words) throws Exception {
@@ -170,6 +194,7 @@ public class Deblurrer {
         refused(() -> d.nativeRun(handle, new int[7]), IllegalArgumentException.class);
         refused(() -> d.nativeRun(0, argb), IllegalStateException.class);
         refused(() -> d.nativeCreate(99), IllegalStateException.class);
+        runFrame(d, handle, words[3], words[4]);
         d.nativeDestroy(handle);
         System.out.println(d.nativeInstructionSet());
     }
@@ -185,6 +210,8 @@ def test_a_java_virtual_machine_gets_the_interpreters_bytes_and_exceptions(tmp_p
     link.run_compiler([*link.zig_cc(f"{artefact.target.architecture}-linux-gnu.2.17"), *arguments], folder)
     (folder / "Deblurrer.java").write_text(JAVA)
     (folder / "in.rgb").write_bytes(noise().tobytes())
+    planes = np.random.default_rng(0).integers(0, 256, (105, 50), np.uint8)
+    (folder / "in.yuv").write_bytes(planes.tobytes())
     subprocess.run(["javac", "-d", ".", "Deblurrer.java"], cwd=folder, check=True)
     command = [
         "java",
@@ -195,9 +222,15 @@ def test_a_java_virtual_machine_gets_the_interpreters_bytes_and_exceptions(tmp_p
         str(folder / "with_jni.so"),
         "in.rgb",
         "out.rgb",
+        "in.yuv",
+        "out.rgba",
     ]
     said = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=120).stdout
     assert (folder / "out.rgb").read_bytes() == expected().tobytes()
     assert "not of the network's width and height\nthis Deblurrer is closed\n99 threads; allowed are 1 to 64" in said
+    frame = Frame("nv12", (planes[:70], planes[70:].reshape(35, 25, 2)), "bt601", "full")
+    with Session(artefact) as session:
+        due = session.run_frame(frame, rotation=90, out=empty_frame(frame, 90, "rgba"))
+    assert (folder / "out.rgba").read_bytes() == due.planes[0].tobytes()
     assert said.strip().endswith(artefact.target.isa)
     assert set(re.findall(r"native \w+(?:\[\])? (native\w+)\(", JAVA)) == kotlin_natives()

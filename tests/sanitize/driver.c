@@ -84,6 +84,64 @@ static void misuse(void) {
   ed_destroy(model);
 }
 
+/* A frame whose planes lie in blocks of their own, `spare` bytes between rows; filled with noise. */
+static ed_frame make_frame(int width, int height, int format, int spare) {
+  ed_frame frame = {.width = width, .height = height, .format = format};
+  const int half_width = (width + 1) / 2, half_height = (height + 1) / 2, apart = format == ED_YUV_420_888 ? 3 : 1;
+  const int widths[3] = {format == ED_RGB ? 3 * width : format == ED_RGBA ? 4 * width : width,
+                         format == ED_NV12 || format == ED_NV21 ? 2 * half_width : (half_width - 1) * apart + 1,
+                         (half_width - 1) * apart + 1};
+  const int planes = format <= ED_RGBA ? 1 : format <= ED_NV21 ? 2 : 3;
+  for (int i = 0; i < planes; i++) {
+    const int rows = i == 0 ? height : half_height;
+    const size_t bytes = (size_t)(rows - 1) * (size_t)(widths[i] + spare) + (size_t)widths[i];
+    frame.plane[i] = malloc(bytes);
+    for (size_t k = 0; k < bytes; k++) frame.plane[i][k] = (uint8_t)(k * 2654435761u >> 13);
+    frame.row_stride[i] = widths[i] + spare;
+    frame.pixel_stride[i] = apart;
+  }
+  return frame;
+}
+
+static void free_frame(ed_frame *frame) {
+  for (int i = 0; i < 3; i++) free(frame->plane[i]);
+}
+
+static void run_one_frame(ed_model *model, int width, int height, int format, const ed_frame_options *options) {
+  const int turned = options->rotation % 180 != 0;
+  ed_frame in = make_frame(width, height, format, 5);
+  ed_frame out = make_frame(turned ? height : width, turned ? width : height, (format + 2) % (ED_YUV_420_888 + 1), 0);
+  check(ed_run_frame(model, &in, &out, options) == 0, "a frame is restored");
+  check(ed_run_frame(model, &in, &in, &(ed_frame_options){0}) == -1, "a frame into itself is refused");
+  free_frame(&in);
+  free_frame(&out);
+}
+
+static void frames(int threads) {
+  ed_model *model = ed_create(&(ed_options){.threads = threads});
+  const int height = ed_height(), width = ed_width();
+  uint8_t *mask = calloc(5, 7), *to = malloc(bytes());
+  mask[17] = 200;
+  ed_frame in = {.width = width, .height = height, .plane = {input}};
+  ed_frame out = {.width = width, .height = height, .plane = {to}};
+  check(ed_run_frame(model, &in, &out, NULL) == 0 && memcmp(to, due, bytes()) == 0, "a frame of the network's size");
+  for (int i = 0; i < 12; i++) {
+    ed_frame_options options = {.rotation = i % 4 * 90, .overlap = 1 + 9 * i};
+    if (i % 3 == 1) options.mask = mask, options.mask_width = 7, options.mask_height = 5;
+    run_one_frame(model, 1 + width * i / 3, 1 + height * (12 - i) / 5, i % (ED_YUV_420_888 + 1), &options);
+  }
+  int side;
+  check(ed_size(ed_sizes(), &side, &side) == -1 && ed_size(0, &side, &side) == 0, "sizes");
+  out.plane[0] = NULL;
+  check(ed_run_frame(model, &in, &out, NULL) == -1 && ed_run_frame(model, NULL, &out, NULL) == -1, "no frame");
+  check(ed_run_frame(model, &in, &in, &(ed_frame_options){.rotation = 30}) == -1, "a rotation by 30 degrees");
+  in.width = 1 << 30;
+  check(ed_run_frame(model, &in, &out, NULL) == -1, "a frame too wide");
+  free(mask);
+  free(to);
+  ed_destroy(model);
+}
+
 static uint8_t *read_image(const char *file) {
   uint8_t *image = malloc(bytes());
   FILE *stream = fopen(file, "rb");
@@ -99,6 +157,8 @@ int main(int count, char **words) {
   for (int threads = 1; threads <= MOST_THREADS; threads++) run_alone(threads);
   together(work, NULL);
   misuse();
+  frames(1);
+  frames(3);
   free(input);
   free(due);
   printf("%d %d\n", atomic_load(&checks), atomic_load(&failures));

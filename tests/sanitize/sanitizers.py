@@ -36,13 +36,17 @@ from edgedeblur.student import student_spec
 DRIVER = Path(__file__).with_name("driver.c")
 TSAN_CALLS = Path(__file__).with_name("tsan_calls.c")
 LIBRARY_SOURCES = (
+    "camera.c",
     "cpu.c",
     "cpu_unit.c",
     "error.c",
     "instance.c",
+    "mask.c",
+    "pixels.c",
     "pool.c",
     "self_test.c",
     "sha256.c",
+    "tiles.c",
     "workspace.c",
 )
 BENCH_SOURCES = ("bench.c", "bench_options.c", "bench_report.c", "peak.c")

@@ -28,9 +28,11 @@ from edgedeblur.storage.resources import resource_folder
 
 _GLIBC = "2.17"  # the oldest that zig's AArch64 and x86-64 share: the library loads on any Linux still in use
 _LIBRARY_SOURCES = ("cpu.c", "error.c", "instance.c", "pool.c", "workspace.c")
-_LIBRARY_HEADERS = ("cpu.h", "error.h", "pool.h", "tables.h", "workspace.h")
+_LIBRARY_HEADERS = ("cpu.h", "error.h", "instance.h", "pool.h", "tables.h", "workspace.h")
 _UNIT_SOURCES = ("cpu_unit.c", "self_test.c", "sha256.c")
 _UNIT_HEADERS = ("cpu_unit.h", "self_test.h", "sha256.h")
+_CAMERA_SOURCES = ("camera.c", "mask.c", "pixels.c", "tiles.c")
+_CAMERA_HEADERS = ("camera.h", "mask.h", "pixels.h", "tiles.h")
 _BENCH_SOURCES = ("bench.c", "bench_options.c", "bench_report.c", "peak.c")
 _BENCH_HEADERS = ("bench_options.h", "bench_report.h", "peak.h")
 _EXPORTS = "exports.map"
@@ -63,6 +65,7 @@ def copy_sources(folder: Path) -> None:
     sources = {
         "library": (*_LIBRARY_SOURCES, *_LIBRARY_HEADERS, _EXPORTS),
         "units": (*_UNIT_SOURCES, *_UNIT_HEADERS),
+        "camera": (*_CAMERA_SOURCES, *_CAMERA_HEADERS),
         "bench": (*_BENCH_SOURCES, *_BENCH_HEADERS),
     }
     for place, file in ((place, file) for place, files in sources.items() for file in files):
@@ -178,5 +181,5 @@ def zig_cache() -> Path:
 
 
 def _sources(bench: bool) -> list[str]:
-    names = _LIBRARY_SOURCES + _UNIT_SOURCES + (_BENCH_SOURCES if bench else ())
+    names = _LIBRARY_SOURCES + _UNIT_SOURCES + _CAMERA_SOURCES + (_BENCH_SOURCES if bench else ())
     return ["model.c", *(f"{RUNTIME_FOLDER}/{name}" for name in names), OBJECT]

@@ -1,6 +1,8 @@
 package io.edgedeblur
 
 import android.graphics.Bitmap
+import android.media.Image
+import java.nio.ByteBuffer
 
 /**
  * A compiled deblurring network. It takes images of [width] x [height], one at a time; instances are independent.
@@ -32,6 +34,37 @@ class Deblurrer(threads: Int = 0) : AutoCloseable {
     @Synchronized
     fun run(argb: IntArray) = nativeRun(handle, argb)
 
+    /**
+     * Restores a camera's image (YUV_420_888) of any size, turned clockwise by [rotation] degrees, into a new bitmap.
+     *
+     * @param matrix,range what its colours mean: what cameras give is BT.601 of full range.
+     */
+    @Synchronized
+    fun run(image: Image, rotation: Int = 0, matrix: Int = BT601, range: Int = FULL): Bitmap {
+        val turned = rotation % 180 != 0
+        val across = if (turned) image.height else image.width
+        val down = if (turned) image.width else image.height
+        val pixels = ByteBuffer.allocateDirect(4 * across * down)
+        val numbers = intArrayOf(across, down, RGBA, matrix, range, 4 * across, 1, 1, 1, 1, 1)
+        nativeRunFrame(handle, buffers(image), numbers(image, matrix, range), arrayOf(pixels), numbers, rotation)
+        return Bitmap.createBitmap(across, down, Bitmap.Config.ARGB_8888).apply { copyPixelsFromBuffer(pixels) }
+    }
+
+    /** The same from image to image, for an encoder's or an ImageWriter's: [to] has the size of the turned [from]. */
+    @Synchronized
+    fun run(from: Image, to: Image, rotation: Int = 0, matrix: Int = BT601, range: Int = FULL) {
+        val (read, written) = listOf(from, to).map { numbers(it, matrix, range) }
+        nativeRunFrame(handle, buffers(from), read, buffers(to), written, rotation)
+    }
+
+    private fun buffers(image: Image) = Array(image.planes.size) { image.planes[it].buffer }
+
+    private fun numbers(image: Image, matrix: Int, range: Int): IntArray {
+        val planes = image.planes
+        val strides = planes.map { it.rowStride } + planes.map { it.pixelStride }
+        return intArrayOf(image.width, image.height, YUV_420_888, matrix, range) + strides
+    }
+
     @Synchronized
     override fun close() {
         nativeDestroy(handle)
@@ -40,12 +73,22 @@ class Deblurrer(threads: Int = 0) : AutoCloseable {
 
     private external fun nativeCreate(threads: Int): Long
     private external fun nativeRun(handle: Long, argb: IntArray)
+    private external fun nativeRunFrame(
+        handle: Long, from: Array<ByteBuffer>, read: IntArray, to: Array<ByteBuffer>, written: IntArray, rotation: Int
+    )
     private external fun nativeDestroy(handle: Long)
     private external fun nativeWidth(): Int
     private external fun nativeHeight(): Int
     private external fun nativeInstructionSet(): String
 
-    private companion object {
+    companion object {
+        const val BT601 = 0
+        const val BT709 = 1
+        const val LIMITED = 0
+        const val FULL = 1
+        private const val RGBA = 1
+        private const val YUV_420_888 = 5
+
         init {
             System.loadLibrary("edgedeblur_model")
         }

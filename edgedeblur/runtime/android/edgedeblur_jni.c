@@ -1,4 +1,5 @@
 /* edgedeblur_jni.c: the network for Kotlin and Java: the native side of Deblurrer.kt. */
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -81,6 +82,57 @@ NATIVE(void, nativeRun)(JNIEnv *env, jobject object, jlong handle, jintArray arg
   } else if (unpack(env, argb, self->in) == 0) {
     if (ed_run(self->model, self->in, self->out) != 0) throw(env, "java/lang/IllegalStateException", ed_last_error());
     else pack(env, argb, self->out);
+  }
+}
+
+/* A frame for Kotlin: its planes as direct buffers, and its numbers: width, height, format, matrix, range, three row
+ * strides and three pixel strides. */
+enum { WIDTH, HEIGHT, FORMAT, MATRIX, RANGE, ROW_STRIDE, PIXEL_STRIDE = ROW_STRIDE + 3, NUMBERS = PIXEL_STRIDE + 3 };
+
+/* Bytes to the last sample of a plane; negative where they cannot be told. */
+static int64_t plane_bytes(const ed_frame *frame, int plane) {
+  const bool colours = frame->format == ED_RGBA;
+  if ((!colours && frame->format != ED_YUV_420_888) || frame->row_stride[plane] < 1) return -1;
+  if (plane > 0 && frame->pixel_stride[plane] < 1) return -1;
+  const int64_t step = colours ? 4 : plane == 0 ? 1 : frame->pixel_stride[plane];
+  const int64_t columns = plane == 0 ? frame->width : ((int64_t)frame->width + 1) / 2;
+  const int64_t rows = plane == 0 ? frame->height : ((int64_t)frame->height + 1) / 2;
+  return (rows - 1) * frame->row_stride[plane] + (columns - 1) * step + (colours ? 4 : 1);
+}
+
+/* 0, or -1 with an exception pending: what a buffer holds must reach to the frame's last sample. */
+static int read_frame(JNIEnv *env, jobjectArray planes, jintArray numbers, ed_frame *frame) {
+  jint values[NUMBERS];
+  (*env)->GetIntArrayRegion(env, numbers, 0, NUMBERS, values);
+  if ((*env)->ExceptionCheck(env)) return -1;
+  *frame = (ed_frame){values[WIDTH], values[HEIGHT], values[FORMAT], values[MATRIX], values[RANGE], {0}, {0}, {0}};
+  for (int i = 0; i < (*env)->GetArrayLength(env, planes) && i < 3; i++) {
+    jobject buffer = (*env)->GetObjectArrayElement(env, planes, i);
+    frame->row_stride[i] = values[ROW_STRIDE + i];
+    frame->pixel_stride[i] = values[PIXEL_STRIDE + i];
+    frame->plane[i] = (*env)->GetDirectBufferAddress(env, buffer);
+    const int64_t bytes = plane_bytes(frame, i);
+    if (bytes < 0 || frame->plane[i] == NULL || (*env)->GetDirectBufferCapacity(env, buffer) < bytes) {
+      throw(env, "java/lang/IllegalArgumentException", "a plane is no direct buffer, or too small for the frame");
+      return -1;
+    }
+  }
+  return 0;
+}
+
+NATIVE(void, nativeRunFrame)
+(JNIEnv *env, jobject object, jlong handle, jobjectArray from, jintArray in_numbers, jobjectArray to,
+ jintArray out_numbers, jint rotation) {
+  (void)object;
+  deblurrer *self = (deblurrer *)(intptr_t)handle;
+  ed_frame in, out;
+  if (self == NULL) {
+    throw(env, "java/lang/IllegalStateException", "this Deblurrer is closed");
+    return;
+  }
+  if (read_frame(env, from, in_numbers, &in) != 0 || read_frame(env, to, out_numbers, &out) != 0) return;
+  if (ed_run_frame(self->model, &in, &out, &(ed_frame_options){.rotation = rotation}) != 0) {
+    throw(env, "java/lang/IllegalArgumentException", ed_last_error());
   }
 }
 

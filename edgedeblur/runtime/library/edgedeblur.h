@@ -46,6 +46,47 @@ ED_API int ed_run(ed_model *model, const uint8_t *rgb_in, uint8_t *rgb_out);
 /* As ed_run, and adds the milliseconds of each layer to layer_ms[ed_layer_count()]. */
 ED_API int ed_run_profiled(ed_model *model, const uint8_t *rgb_in, uint8_t *rgb_out, double *layer_ms);
 
+/* How a camera's pixels lie in memory: the planes of ed_frame. */
+enum {
+  ED_RGB,         /* 0: three bytes a pixel */
+  ED_RGBA,        /* 0: four; alpha is handed through, 255 where the input has none */
+  ED_NV12,        /* 0: luma; 1: Cb and Cr in turn, for 2x2 pixels */
+  ED_NV21,        /* 0: luma; 1: Cr and Cb in turn */
+  ED_I420,        /* 0: luma; 1: Cb; 2: Cr */
+  ED_YUV_420_888, /* the same, as Android gives it: samples of 1 and 2 are pixel_stride bytes apart */
+};
+enum { ED_BT601, ED_BT709 };
+enum { ED_LIMITED, ED_FULL };
+
+/* A frame of any size. Of one that is restored the planes are only read. */
+typedef struct {
+  int width, height; /* as it lies in memory, 1 to 32768 */
+  int format;        /* ED_RGB ... */
+  int matrix, range; /* of YUV: ED_BT601 or ED_BT709, ED_LIMITED or ED_FULL */
+  uint8_t *plane[3];
+  int row_stride[3];   /* bytes from a row to the next; 0: tightly packed */
+  int pixel_stride[3]; /* of ED_YUV_420_888's planes 1 and 2; 0: 1 */
+} ed_frame;
+
+/* All zero, or NULL: the whole frame, as it lies. */
+typedef struct {
+  int rotation; /* 0, 90, 180 or 270: degrees clockwise that turn the input upright */
+  int overlap;  /* pixels that neighbouring tiles share at least; 0: 64. At most half a tile is taken. */
+  /* How much of the restoration counts: all at 255, at 0 the pixel stays as it came. Of any size, laid over the whole
+   * upright picture and interpolated. NULL: all of it. */
+  const uint8_t *mask;
+  int mask_width, mask_height, mask_stride; /* mask_stride 0: mask_width */
+} ed_frame_options;
+
+/* Restores a frame into another one, which has the size of the upright input and may have another format, but no memory
+ * in common. A frame of a size that was compiled is one tile, others are cut into overlapping ones. Where the mask is 0
+ * not a byte changes, if both frames are RGB or both are YUV of one matrix and range; tiles without any other value are
+ * not computed. Allocates only when size or overlap are not those of the frame before. */
+ED_API int ed_run_frame(ed_model *model, const ed_frame *in, const ed_frame *out, const ed_frame_options *options);
+
+/* How many tiles the last ed_run_frame computed. */
+ED_API int ed_frame_tiles(const ed_model *model);
+
 /* Ends the threads and frees the memory. `model` may be NULL. */
 ED_API void ed_destroy(ed_model *model);
 
@@ -62,8 +103,10 @@ ED_API const char *ed_last_error(void);
 ED_API const char *ed_name(void);
 ED_API const char *ed_version(void);           /* of edgedeblur that compiled it */
 ED_API const char *ed_isa(void);               /* whose kernels run on this processor: "i8mm", "sdot", ... */
-ED_API int ed_height(void);
+ED_API int ed_height(void);                    /* of the images of ed_run: the first size */
 ED_API int ed_width(void);
+ED_API int ed_sizes(void);                     /* how many sizes were compiled */
+ED_API int ed_size(int index, int *height, int *width);
 ED_API size_t ed_arena_bytes(void);            /* activations, per instance */
 ED_API size_t ed_workspace_bytes(void);        /* scratch, per thread */
 ED_API size_t ed_weights_bytes(void);          /* read-only, shared by all instances */

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <tvm/runtime/c_backend_api.h>
 
 #include "edgedeblur.h"
 #include "error.h"
@@ -132,7 +131,7 @@ static int task_count(const ed_pool *pool, int wanted) {
   return tasks < MAX_TASKS ? tasks : MAX_TASKS;
 }
 
-static int launch(FTVMParallelLambda function, void *closure, int wanted) {
+int ed_pool_launch(FTVMParallelLambda function, void *closure, int wanted) {
   if (current == NULL || current->pool->threads == 1 || inside_task) {
     return run_inline(function, closure, wanted > 0 ? wanted : 1);
   }
@@ -154,7 +153,7 @@ static int launch(FTVMParallelLambda function, void *closure, int wanted) {
 }
 
 /* Kernels call through this pointer, which their object defines weakly as NULL. */
-int (*__TVMBackendParallelLaunch)(FTVMParallelLambda, void *, int) = launch;
+int (*__TVMBackendParallelLaunch)(FTVMParallelLambda, void *, int) = ed_pool_launch;
 
 static int start_workers(ed_pool *pool) {
   pthread_attr_t attributes;

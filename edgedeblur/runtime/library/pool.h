@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <tvm/runtime/c_backend_api.h>
 
 enum { ED_MAX_THREADS = 64 };
 
@@ -20,5 +21,9 @@ int ed_pool_threads(const ed_pool *pool);
 /* Kernels that the calling thread runs between enter and leave use this pool. */
 void ed_pool_enter(ed_pool *pool);
 void ed_pool_leave(void);
+
+/* Between enter and leave: calls `function` with every task from 0 to tasks - 1, on all threads. 0, or -1 with the error
+ * of one that failed. Kernels launch their own loops by it. */
+int ed_pool_launch(FTVMParallelLambda function, void *closure, int tasks);
 
 #endif

@@ -44,6 +44,7 @@ typedef struct {
   int isa;
   int height;
   int width;
+  int multiple; /* of which the network's heights and widths are */
   int threads;
   size_t arena_bytes;
   size_t workspace_bytes;
@@ -69,8 +70,10 @@ typedef struct {
 
 extern const ed_proof ed_model_proof;
 
-/* The same network once for each set of kernels, the one that needs most of the processor first. */
+/* The same network once for each set of kernels, the one that needs most of the processor first; each set once for each
+ * of `ed_model_sizes` sizes, in the same order. */
 extern const ed_tables ed_model_tables[];
 extern const uint32_t ed_model_tables_count;
+extern const uint32_t ed_model_sizes;
 
 #endif

@@ -1,0 +1,236 @@
+"""ed_run_frame against its definition in NumPy: formats, strides, sizes, rotations, masks, here and under qemu."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from artefacts import HEIGHT, WIDTH, compiled
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from networks import random_network, tiny_spec
+from PIL import Image
+
+from edgedeblur.artefact.folder import ArtefactInfo
+from edgedeblur.compile.linking import link
+from edgedeblur.errors import UserError
+from edgedeblur.quantize import interpreter
+from edgedeblur.restore.frames import restore_frame, spread_mask
+from edgedeblur.runtime.frame import (
+    FORMATS,
+    MATRICES,
+    RANGES,
+    ROTATIONS,
+    Frame,
+    empty_frame,
+    plane_shapes,
+    to_rgb,
+    upright_size,
+    write_rgb,
+)
+from edgedeblur.runtime.session import Session
+
+MULTIPLE, PAD = tiny_spec().multiple, 0xA5
+KR_KB = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}
+
+
+@pytest.fixture(scope="module")
+def session():
+    with Session(compiled("host"), 2) as opened:
+        yield opened
+
+
+def random_plane(rng: np.random.Generator, shape: tuple[int, ...], row_pad: int = 0, step: int = 1) -> np.ndarray:
+    """A plane inside a larger block of memory, with `row_pad` bytes after each row, samples `step` bytes apart."""
+    height, width, *channels = shape
+    block = np.full((height, width * step * (channels[0] if channels else 1) + row_pad), PAD, np.uint8)
+    inside = block[:, : block.shape[1] - row_pad]
+    plane = inside.reshape(height, width, *channels) if channels else inside[:, ::step]
+    plane[...] = rng.integers(0, 256, shape, np.uint8)
+    return plane
+
+
+def random_frame(rng: np.random.Generator, format: str, size: tuple[int, int], strange: bool, **colours) -> Frame:
+    shapes = plane_shapes(format, *size)
+    pads = [int(rng.integers(0, 9)) * strange for _ in shapes]
+    steps = [int(rng.integers(1, 4)) if strange and format == "yuv_420_888" and index else 1 for index in range(3)]
+    planes = (random_plane(rng, *one) for one in zip(shapes, pads, steps, strict=False))
+    return Frame(format, tuple(planes), **colours)
+
+
+def assert_same(frame: Frame, due: Frame) -> None:
+    for plane, expected in zip(frame.planes, due.planes, strict=True):
+        np.testing.assert_array_equal(plane, expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_every_format_size_stride_rotation_and_mask_gives_the_definitions_bytes(session, data):
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    size = data.draw(st.tuples(st.integers(1, 200), st.integers(1, 260)))
+    colours = {"matrix": data.draw(st.sampled_from(MATRICES)), "range": data.draw(st.sampled_from(RANGES))}
+    frame = random_frame(rng, data.draw(st.sampled_from(FORMATS)), size, data.draw(st.booleans()), **colours)
+    rotation, overlap = data.draw(st.sampled_from(ROTATIONS)), data.draw(st.integers(1, 90))
+    made = [random_frame(rng, data.draw(st.sampled_from(FORMATS)), upright_size(size, rotation), True, **colours)]
+    mask = None
+    if data.draw(st.booleans()):
+        mask = rng.integers(0, 256, data.draw(st.tuples(st.integers(1, 300), st.integers(1, 40))), np.uint8)
+        mask[rng.random(mask.shape) < data.draw(st.sampled_from([0, 0.5, 1]))] = 0
+    made.append(empty_frame(made[0]))
+    session.run_frame(frame, rotation=rotation, overlap=overlap, mask=mask, out=made[0])
+    how = {"rotation": rotation, "overlap": overlap, "mask": mask}
+    restore_frame(frame, session.run, MULTIPLE, (HEIGHT, WIDTH), **how, out=made[1])
+    assert_same(*made)
+
+
+def test_nothing_is_written_between_the_pixels(session):
+    rng = np.random.default_rng(1)
+    block = np.full((2, 40, 3 * 60), PAD, np.uint8)
+    planes = (rng.integers(0, 256, (80, 120), np.uint8), block[0, :, ::3], block[1, :, 1::3])
+    session.run_frame(random_frame(rng, "i420", (80, 120), False), out=Frame("yuv_420_888", planes))
+    between = np.ones(block.shape, bool)
+    between[0, :, ::3], between[1, :, 1::3] = False, False
+    assert (block[between] == PAD).all() and not (block[~between] == PAD).all()
+
+
+def test_a_frame_of_the_networks_size_is_the_interpreters_image(session):
+    image = np.random.default_rng(2).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    done = session.run_frame(Frame("rgb", (image,)))
+    np.testing.assert_array_equal(done.planes[0], interpreter.run(random_network(tiny_spec()), image))
+    assert session.frame_tiles == 1
+
+
+@pytest.mark.parametrize("matrix", MATRICES)
+@pytest.mark.parametrize("range", RANGES)
+def test_colours_are_those_of_the_standards_to_half_a_level(matrix, range):
+    values = np.random.default_rng(3).integers(0, 256, (3, 40, 60), np.uint8)
+    frame = Frame("i420", (values[0], values[1, :20, :30], values[2, :20, :30]), matrix, range)
+    y, cb, cr = values[0].astype(float), *(v.repeat(2, 0).repeat(2, 1).astype(float) for v in values[1:, :20, :30])
+    kr, kb = KR_KB[matrix]
+    if range == "limited":
+        y, cb, cr = (y - 16) / 219, (cb - 128) / 224, (cr - 128) / 224
+    else:
+        y, cb, cr = y / 255, (cb - 128) / 255, (cr - 128) / 255
+    red, blue = y + 2 * (1 - kr) * cr, y + 2 * (1 - kb) * cb
+    green = (y - kr * red - kb * blue) / (1 - kr - kb)
+    exact = np.clip(np.stack([red, green, blue], -1) * 255, 0, 255)
+    assert np.abs(to_rgb(frame) - exact).max() < 0.51
+
+
+def test_full_range_bt601_is_jpegs():
+    image = Image.fromarray(np.random.default_rng(4).integers(0, 256, (32, 48, 3), np.uint8))
+    y, cb, cr = (np.asarray(band) for band in image.convert("YCbCr").split())
+    even = [plane[::2, ::2] for plane in (cb, cr)]
+    whole = np.stack([y, *(plane.repeat(2, 0).repeat(2, 1) for plane in even)], -1)
+    due = np.asarray(Image.fromarray(whole, "YCbCr").convert("RGB"), int)
+    assert np.abs(to_rgb(Frame("i420", (y, *even), "bt601", "full")) - due).max() <= 1
+
+
+@pytest.mark.parametrize("matrix", MATRICES)
+@pytest.mark.parametrize("range", RANGES)
+def test_grey_stays_grey_and_comes_back(matrix, range):
+    grey = np.repeat(np.arange(256, dtype=np.uint8), 4).reshape(16, 64, 1).repeat(3, 2).repeat(2, 0)
+    made = empty_frame(Frame("rgb", (grey,), matrix, range), format="nv12")
+    write_rgb(grey, made, Frame("rgb", (grey,)), 0, np.zeros(grey.shape[:2], bool))
+    assert (made.planes[1] == 128).all()
+    assert np.abs(to_rgb(made).astype(int) - grey).max() <= (1 if range == "limited" else 0)
+
+
+@pytest.mark.parametrize("rotation", ROTATIONS)
+def test_outside_the_mask_not_a_byte_changes_and_its_tiles_are_not_computed(session, rotation):
+    rng = np.random.default_rng(5)
+    frame = random_frame(rng, "nv21", (300, 500), True)
+    height, width = upright_size((300, 500), rotation)
+    mask = np.zeros((height, width), np.uint8)
+    mask[-40:-10, -60:-20] = 255
+    done = session.run_frame(frame, rotation=rotation, mask=mask)
+    assert session.frame_tiles < 5, "of the tiles that cover the picture, those at one corner"
+    turned = [np.rot90(plane, -rotation // 90) for plane in frame.planes]
+    inside = mask > 0
+    np.testing.assert_array_equal(done.planes[0][~inside], turned[0][~inside])
+    assert (done.planes[0][inside] != turned[0][inside]).any()
+    shared = inside[::2, ::2] | inside[1::2, ::2] | inside[::2, 1::2] | inside[1::2, 1::2]
+    np.testing.assert_array_equal(done.planes[1][~shared], turned[1][~shared])
+    session.run_frame(frame, rotation=rotation, mask=np.zeros((3, 3), np.uint8))
+    assert session.frame_tiles == 0
+
+
+def test_a_mask_of_the_pictures_size_is_taken_as_it_is_and_a_smaller_one_is_linear_between_its_centres():
+    mask = np.random.default_rng(6).integers(0, 256, (30, 40), np.uint8)
+    np.testing.assert_array_equal(spread_mask(mask, 30, 40), mask)
+    assert (spread_mask(np.full((1, 1), 77, np.uint8), 50, 60) == 77).all()
+    ramp = spread_mask(np.array([[0, 200]], np.uint8), 1, 100)[0]
+    np.testing.assert_allclose(ramp[25:75], np.linspace(2, 198, 50), atol=1)
+    assert (ramp[:25] == 0).all() and (ramp[75:] == 200).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ({"rotation": 45}, "a rotation by 45 degrees; 0, 90, 180 and 270"),
+        ({"overlap": 0}, "an overlap of 0 pixels"),
+        ({"mask": np.zeros((0, 3), np.uint8)}, "a mask is uint8"),
+        ({"mask": np.zeros((3, 3), np.float32)}, "a mask is uint8"),
+        ({"out": Frame("rgb", (np.zeros((21, 30, 3), np.uint8),))}, "an output of 30x21 for an input that is 30x20"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(session, call, message):
+    with pytest.raises(UserError, match=message):
+        session.run_frame(Frame("rgb", (np.zeros((20, 30, 3), np.uint8),)), **call)
+
+
+def test_frames_that_cannot_be_are_refused(session):
+    grey = np.zeros((20, 30), np.uint8)
+    for format, planes, message in (
+        ("p010", (grey,), "a frame of 'p010'"),
+        ("nv12", (grey,), "planes"),
+        ("i420", (grey, grey, grey), "planes"),
+        ("rgb", (np.zeros((20, 30, 3), np.int16),), "uint8"),
+        ("rgb", (np.zeros((20, 0, 3), np.uint8),), "0"),
+    ):
+        with pytest.raises(UserError, match=message):
+            Frame(format, planes)
+    image = np.zeros((20, 30, 3), np.uint8)
+    with pytest.raises(UserError, match="strides"):
+        session.run_frame(Frame("rgb", (image[::-1],)))
+    with pytest.raises(UserError, match="input and output frame overlap"):
+        session.run_frame(Frame("rgb", (image,)), out=Frame("rgb", (image,)))
+
+
+def build_program(artefact: ArtefactInfo, output: Path) -> Path:
+    """frames.c with an artefact's sources, as a static program for its target."""
+    source = Path(__file__).parents[1] / "support/frames.c"
+    compiler = link.zig_cc(artefact.target.zig_target)
+    sources = [str(source), *link._sources(bench=False)]
+    link.run_compiler(
+        [*compiler, *link._COMPILE_FLAGS, "-Werror", "-static", *sources, "-o", str(output)], artefact.path
+    )
+    return output
+
+
+def run_program(program: Path, frame: Frame, rotation: int, mask: np.ndarray | None, runner: tuple[str, ...]) -> Frame:
+    folder = program.parent
+    (folder / "in").write_bytes(b"".join(plane.tobytes() for plane in frame.planes))
+    words = [folder / "in", folder / "out", *frame.size[::-1], FORMATS.index(frame.format)]
+    words += [MATRICES.index(frame.matrix), RANGES.index(frame.range), rotation, 32]
+    if mask is not None:
+        (folder / "mask").write_bytes(mask.tobytes())
+    words += ["-", 0, 0] if mask is None else [folder / "mask", *mask.shape[::-1]]
+    subprocess.run([*runner, program, *map(str, words), "1", "1"], check=True, timeout=120, stdout=subprocess.PIPE)
+    done, data = empty_frame(frame, rotation), (folder / "out").read_bytes()
+    for plane in done.planes:
+        plane[...] = np.frombuffer(data[: plane.size], np.uint8).reshape(plane.shape)
+        data = data[plane.size :]
+    return done
+
+
+@pytest.mark.skipif(shutil.which("qemu-aarch64") is None, reason="qemu-user is not installed")
+def test_arm_programs_give_the_same_bytes(session, tmp_path):
+    artefact, rng = compiled("android"), np.random.default_rng(7)
+    program = build_program(artefact, tmp_path / "frames")
+    for format, rotation, masked in (("nv12", 90, True), ("i420", 180, False), ("rgba", 270, True), ("nv21", 0, False)):
+        frame = random_frame(rng, format, (97, 131), False, matrix="bt709", range="full")
+        mask = rng.integers(0, 256, (9, 7), np.uint8) if masked else None
+        done = run_program(program, frame, rotation, mask, artefact.target.runner)
+        assert_same(done, session.run_frame(frame, rotation=rotation, mask=mask, overlap=32))
