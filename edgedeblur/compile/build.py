@@ -145,7 +145,7 @@ def llvm_target(target: Target) -> tvm.target.Target:
 def layer_kernels(
     network: QuantisedNetwork, height: int, width: int, target: Target, schedules: Mapping[str, Schedule]
 ) -> tuple[LayerKernel, ...]:
-    """Every layer with its schedule: the given one, else what the rule chooses for the target."""
+    """Every layer with its schedule: the given one, else the default one for the target."""
     isa = instruction_set(target.isa)
     kernels = []
     layers = conv_layers(network, height, width)

@@ -1,7 +1,7 @@
 """Initial weights. From pictures: a student starts with every layer's output centred and of spread one.
 
 Pixels are a poor input: their mean is far above their differences, which are all that tells of blur, and without
-normalisation in the network nothing downstream mends that. Three measures, none of which costs the finished student
+normalisation in the network nothing downstream corrects that. Three measures, none of which costs the finished student
 anything: the stem whitens (LeCun et al., "Efficient BackProp", 1998; Coates & Ng, 2012), every convolution is scaled to
 outputs of spread one (LSUV, Mishkin & Matas, ICLR 2016), and residual branches start small (Fixup, Zhang et al., ICLR
 2019). docs/student.md shows what they bring.

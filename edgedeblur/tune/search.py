@@ -95,9 +95,9 @@ class _Search:
     def __init__(self, layer: ConvLayer, isa: InstructionSet, threads: int, measure: Measure, options: SearchOptions):
         self.layer, self.isa, self.measure, self.options = layer, isa, measure, options
         self.space = schedule_space(layer, isa, threads)
-        self.rule = self.space[0]
+        self.default = self.space[0]
         self.order = random.Random(options.seed)
-        self.costs: dict[Schedule, float] = {self.rule: 1.0}
+        self.costs: dict[Schedule, float] = {self.default: 1.0}
         self.wrong: list[Schedule] = []
 
     @property
@@ -110,21 +110,21 @@ class _Search:
         best = min(self.costs, key=self.costs.__getitem__)
         batch = self._propose(best)
         if batch:
-            together = list(dict.fromkeys([self.rule, best, *batch]))
+            together = list(dict.fromkeys([self.default, best, *batch]))
             self._record(together, self._measured(together, self.options.rounds))
         return bool(batch)
 
     def decide(self) -> Found:
         """The last comparison."""
         finalists = sorted(self.costs, key=self.costs.__getitem__)[:FINALISTS]
-        together = list(dict.fromkeys([self.rule, *finalists]))
-        default, *measured = self._measured(together, 2 * self.options.rounds)
+        together = list(dict.fromkeys([self.default, *finalists]))
+        reference, *measured = self._measured(together, 2 * self.options.rounds)
         times = {s: samples for s, samples in zip(together[1:], measured, strict=True) if samples is not None}
-        chosen, tuned = self.rule, default
+        chosen, tuned = self.default, reference
         for schedule, samples in times.items():
-            if wins(default, samples) and typical_ms(samples) < typical_ms(tuned):
+            if wins(reference, samples) and typical_ms(samples) < typical_ms(tuned):
                 chosen, tuned = schedule, samples
-        return Found(chosen, typical_ms(default), typical_ms(tuned), self.trials, tuple(self.wrong))
+        return Found(chosen, typical_ms(reference), typical_ms(tuned), self.trials, tuple(self.wrong))
 
     def _propose(self, best: Schedule) -> list[Schedule]:
         """Untried schedules: where the search starts, the best one's neighbours, and some from anywhere."""
@@ -142,7 +142,7 @@ class _Search:
         measured = self.measure(schedules, rounds)
         if measured[0] is None:
             raise UserError(
-                f"layer {self.layer.name}: the output of {self.rule} is not the integer interpreter's",
+                f"layer {self.layer.name}: the output of {self.default} is not the integer interpreter's",
                 "this is a defect; please report it",
             )
         return measured

@@ -54,9 +54,9 @@ def _methods(layer: ConvLayer, isa: InstructionSet) -> tuple[str, ...]:
 
 def starts(layer: ConvLayer, isa: InstructionSet, space: list[Schedule]) -> list[Schedule]:
     """Where to begin: the default schedule, and of each other method the one that should load least."""
-    rule = space[0]
-    others = [method for method in dict.fromkeys(schedule.method for schedule in space) if method != rule.method]
-    return [rule, *(min(_of(method, space), key=lambda s: _closeness(layer, isa, rule, s)) for method in others)]
+    default = space[0]
+    others = [method for method in dict.fromkeys(schedule.method for schedule in space) if method != default.method]
+    return [default, *(min(_of(method, space), key=lambda s: _closeness(layer, isa, default, s)) for method in others)]
 
 
 def neighbours(layer: ConvLayer, isa: InstructionSet, space: list[Schedule], centre: Schedule) -> list[Schedule]:

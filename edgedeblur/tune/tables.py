@@ -10,9 +10,9 @@ from edgedeblur.tune.tuning import TunedShape, Tuning
 
 _SAID = {
     "tuned": "tuned",
-    "default": "rule's: none was faster",
+    "default": "default: none was faster",
     "before": "tuned before",
-    "reverted": "rule's: slower in the network",
+    "reverted": "default: slower in the network",
     "left": "left: time over",
 }
 

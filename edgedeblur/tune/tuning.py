@@ -125,7 +125,7 @@ class _Tuner:
     def isa(self) -> InstructionSet:
         return instruction_set(self.target.isa)
 
-    def rule(self, shape: ShapeOfLayers) -> Schedule:
+    def default(self, shape: ShapeOfLayers) -> Schedule:
         return default_schedule(shape.layer, self.isa, self.target.threads)
 
     def fits(self, shape: ShapeOfLayers, entry: TunedLayer) -> bool:
@@ -164,19 +164,19 @@ class _Tuner:
         return TunedShape(layers, "default" if entry.schedule is None else "tuned", entry)
 
     def _confirmed(self, shape: ShapeOfLayers, trial: LayerOnTrial, found: Found, place: Path) -> Found:
-        """The rule's schedule in place of one whose output turns out to be wrong."""
-        rule, confirm = self.rule(shape), self.device.confirm
-        if confirm is None or found.schedule == rule or confirm(trial, found.schedule, self.target, place):
+        """The default schedule in place of one whose output turns out to be wrong."""
+        default, confirm = self.default(shape), self.device.confirm
+        if confirm is None or found.schedule == default or confirm(trial, found.schedule, self.target, place):
             return found
         wrong = (*found.wrong, found.schedule)
-        return dataclasses.replace(found, schedule=rule, tuned_ms=found.default_ms, wrong=wrong)
+        return dataclasses.replace(found, schedule=default, tuned_ms=found.default_ms, wrong=wrong)
 
     def _entry(self, shape: ShapeOfLayers, found: Found) -> TunedLayer:
         return TunedLayer(
             shape=shape.shape,
             isa=self.target.isa,
             threads=self.target.threads,
-            schedule=None if found.schedule == self.rule(shape) else found.schedule,
+            schedule=None if found.schedule == self.default(shape) else found.schedule,
             provenance=self.device.provenance,
             measured_by=self.device.name,
             default_ms=_rounded(found.default_ms),
@@ -195,7 +195,7 @@ class _Tuner:
             )
 
     def revert(self, result: TunedShape) -> TunedShape:
-        """The rule's schedule into the database."""
+        """Store the default schedule for the shape."""
         entry = dataclasses.replace(result.entry, schedule=None, tuned_ms=result.entry.default_ms)
         store_entry(self.database, entry)
         return dataclasses.replace(result, status="reverted", entry=entry)

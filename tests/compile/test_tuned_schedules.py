@@ -89,7 +89,7 @@ def test_an_entry_takes_the_place_of_one_for_the_same_and_leaves_the_others(tmp_
         ("schema_version = 1\nlayers = 3", "layers = 3; a list is needed"),
     ],
 )
-def test_a_file_that_is_no_database_is_an_error_that_says_how_to_mend_it(tmp_path, text, message):
+def test_a_file_that_is_no_database_is_an_error_that_says_how_to_fix_it(tmp_path, text, message):
     path = tmp_path / "x.toml"
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(UserError, match=message) as raised:

@@ -124,7 +124,7 @@ def test_the_student_in_the_tuned_network_s_units_computes_the_same_image():
     assert near < far, "the network is in the units of the student that comes with it"
 
 
-def test_it_mends_ranges_that_cut_too_much_on_images_it_has_not_seen():
+def test_it_widens_ranges_that_clip_too_much_on_images_it_has_not_seen():
     student = trained_student()
     plain = quantise_student(student, CALIBRATION, QuantiseOptions("percentile", 95))
     tuned = quantise_student(student, CALIBRATION, QuantiseOptions("percentile", 95, finetune_steps=100))

@@ -1,1 +1,1 @@
-"""How a kernel is cut up and unrolled: the rule, tuned schedules, which one a layer gets."""
+"""How a kernel is cut up and unrolled: the default, tuned schedules, which one a layer gets."""

@@ -61,40 +61,40 @@ def check_fit(layer: ConvLayer, isa: InstructionSet, schedule: Schedule) -> None
 
 
 def _choose(layer: ConvLayer, isa: InstructionSet, threads: int, databases: Sequence[Database]) -> Chosen:
-    rule = default_schedule(layer, isa, threads)
+    default = default_schedule(layer, isa, threads)
     found = _find(layer, isa, threads, databases)
     if found is None:
-        return Chosen(rule, "default")
+        return Chosen(default, "default")
     database, entry = found
     if entry.threads != threads:
-        return _adapt(layer, isa, rule, entry)
+        return _adapt(layer, isa, default, entry)
     if entry.schedule is None and entry.unfit is None:
-        return Chosen(rule, "tuned", f"the rule's: none of {entry.trials} others was faster; {_describe(entry)}")
+        return Chosen(default, "tuned", f"default: none of {entry.trials} others was faster; {_describe(entry)}")
     try:
         if entry.schedule is None:
             raise UserError(f"its schedule is not one of this version: {entry.unfit}")
         check_fit(layer, isa, entry.schedule)
     except UserError as error:
-        return Chosen(rule, "fallback", f"{database.path} has a schedule that does not fit: {error.message}")
+        return Chosen(default, "fallback", f"{database.path} has a schedule that does not fit: {error.message}")
     return Chosen(entry.schedule, "tuned", _describe(entry))
 
 
-def _adapt(layer: ConvLayer, isa: InstructionSet, rule: Schedule, entry: TunedLayer) -> Chosen:
-    """The rule's way to share the work out, with the inner loops that were tuned: those do not know of other threads.
+def _adapt(layer: ConvLayer, isa: InstructionSet, default: Schedule, entry: TunedLayer) -> Chosen:
+    """Share the work out as the default schedule does, with the inner loops that were tuned for another thread count.
 
-    Only where tuning left the method and what is shared out as the rule has them; by Winograd's method also the strips,
-    on which the register tile depends.
+    Only where tuning left the method and what is shared out as the default has them; by Winograd's method also the
+    strips, on which the register tile depends.
     """
     tuned = entry.schedule
-    if tuned is None or (tuned.method, tuned.parallel) != (rule.method, rule.parallel):
-        return Chosen(rule, "default")
-    if tuned.method == "winograd" and tuned.strip_rows != rule.strip_rows:
-        return Chosen(rule, "default")
-    adapted = dataclasses.replace(tuned, strip_rows=rule.strip_rows)
+    if tuned is None or (tuned.method, tuned.parallel) != (default.method, default.parallel):
+        return Chosen(default, "default")
+    if tuned.method == "winograd" and tuned.strip_rows != default.strip_rows:
+        return Chosen(default, "default")
+    adapted = dataclasses.replace(tuned, strip_rows=default.strip_rows)
     try:
         check_fit(layer, isa, adapted)
     except UserError:
-        return Chosen(rule, "default")
+        return Chosen(default, "default")
     return Chosen(adapted, "adapted", _describe(entry))
 
 

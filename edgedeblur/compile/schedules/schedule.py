@@ -1,4 +1,4 @@
-"""How a kernel is cut up: a schedule per layer, the rule that chooses it, and what may be chosen instead."""
+"""How a kernel is cut up: a schedule per layer, the default one, and what may be chosen instead."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
