@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edgedeblur.artefact.cpu import cpu_flags
 from edgedeblur.bench.environment import version_of
 from edgedeblur.bench.latency import percentile
 from edgedeblur.errors import UserError
+from edgedeblur.export.runtimes import open_litert, open_onnx
 from edgedeblur.quantize.network import QuantisedNetwork, without_gates
 from edgedeblur.report.schema import Peer
 from edgedeblur.storage.temporary import scratch_folder
@@ -27,8 +27,6 @@ ROUNDS = 10
 BLOCK = 5
 _IDLE_WINDOW_S = 0.02
 _IDLE_SHARE = 0.1  # of a core
-
-_EXACT_DOT_FLAGS = {"avx512_vnni", "avx_vnni"}
 
 Run = Callable[[np.ndarray], object]
 
@@ -102,58 +100,31 @@ def wait_until_idle(longest_s: float = 2.0) -> None:
 
 
 def _onnxruntime(network: QuantisedNetwork, size: tuple[int, int], threads: int, folder: Path) -> Runtime:
-    return Runtime("onnxruntime", *_onnx_session(network, size, threads, folder / "qlinear.onnx", "int8 (QLinearConv)"))
+    return _onnx("onnxruntime", network, size, threads, folder / "qlinear.onnx", "int8 (QLinearConv)")
 
 
 def _onnxruntime_float(network: QuantisedNetwork, size: tuple[int, int], threads: int, folder: Path) -> Runtime:
-    return Runtime("onnxruntime-float32", *_onnx_session(network, size, threads, folder / "float.onnx", "float32"))
+    return _onnx("onnxruntime-float32", network, size, threads, folder / "float.onnx", "float32")
 
 
-def _onnx_session(network: QuantisedNetwork, size: tuple[int, int], threads: int, path: Path, precision: str) -> tuple:
-    """Version, precision and run of the network in the form that the file is named after."""
-    import onnxruntime
-
+def _onnx(
+    name: str, network: QuantisedNetwork, size: tuple[int, int], threads: int, path: Path, precision: str
+) -> Runtime:
+    """The network in the form that the file is named after."""
     from edgedeblur.export.onnx import export_onnx
 
     export_onnx(network, path, *size, form=path.stem)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    if not cpu_flags() & _EXACT_DOT_FLAGS:
-        # x86 CPUs that lack VNNI saturate sums of products in 16 bits: quicker, and other numbers than ours. Where they
-        # have it, the option is not needed and costs ONNX Runtime two thirds of its speed.
-        options.add_session_config_entry("session.x64quantprecision", "1")
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    source = session.get_inputs()[0].name
-
-    def run(image: np.ndarray) -> object:
-        return session.run(None, {source: image[None]})
-
-    return onnxruntime.__version__, precision, run
+    loaded = open_onnx(path, threads)
+    return Runtime(name, loaded.version, precision, loaded.run)
 
 
 def _litert(network: QuantisedNetwork, size: tuple[int, int], threads: int, folder: Path) -> Runtime:
     from edgedeblur.export.tflite import export_tflite
 
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-
-        package = "ai-edge-litert"
-    except ImportError:
-        from tflite_runtime.interpreter import Interpreter
-
-        package = "tflite-runtime"
     path = folder / "network.tflite"
     export_tflite(network, path, *size)
-    interpreter = Interpreter(str(path), num_threads=threads)
-    interpreter.allocate_tensors()
-    source = interpreter.get_input_details()[0]["index"]
-
-    def run(image: np.ndarray) -> None:
-        interpreter.set_tensor(source, image[None])
-        interpreter.invoke()
-
-    return Runtime("litert", version_of(package) or "unknown", "int8 (XNNPACK)", run)
+    loaded = open_litert(path, threads)
+    return Runtime("litert", loaded.version, "int8 (XNNPACK)", loaded.run)
 
 
 PEERS = {"onnxruntime": _onnxruntime, "litert": _litert, "onnxruntime-float32": _onnxruntime_float}

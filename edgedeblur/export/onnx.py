@@ -1,19 +1,17 @@
-"""The quantised network as ONNX: standard operators between quantise/dequantise pairs, ONNX Runtime's integer ones, or
-float32 ones.
+"""The quantised network as ONNX: standard operators between quantise/dequantise pairs, ONNX Runtime's integer ones,
+plain integer ones, or float32 ones.
 
 Input and output are the image, uint8 [1, H, W, 3] RGB. A convolution whose layer adds a residual is quantised at the
 layer's output scale, so one addition joins them: `round(conv + residual * ratio)`. That is the interpreter's sum unless
 the convolution alone leaves int8 (it saturates here before the addition; calibration leaves room for what it saw, see
 quantize/decide.py) or the sum falls on a tie. Where neither happens the bytes are the interpreter's.
 
-Activations are uint8, q + 128, the same integers: ONNX Runtime has fast x86 kernels for uint8 by int8 only. On x86
-without VNNI those kernels add pairs of products in 16 bits, which saturates; the session option
-`session.x64quantprecision` = "1" makes them exact there and changes nothing elsewhere.
+On x86 without VNNI ONNX Runtime's kernels for uint8 by int8 add pairs of products in 16 bits, which saturates; the
+session option `session.x64quantprecision` = "1" makes them exact there and changes nothing elsewhere.
 
-Layers with gates or prelu are in integer operators in both integer forms, see onnx_gate.py.
+Layers with gates or prelu are in plain integer operators in all forms but float32, see onnx_integer.py.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -22,42 +20,20 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgedeblur.errors import UserError
-from edgedeblur.export.onnx_gate import bent_convolution, float_factors, gate_scales, gated_convolution
+from edgedeblur.export.description import description
+from edgedeblur.export.onnx_gate import float_factors
+from edgedeblur.export.onnx_graph import Graph, folded, limited, oihw, unfolded, window
+from edgedeblur.export.onnx_integer import integer_layer
 from edgedeblur.quantize.network import IMAGE_SCALE, QuantisedConv, QuantisedNetwork, TensorScale
 from edgedeblur.sizes import check_sides
 from edgedeblur.storage.files import atomic_path
 from edgedeblur.student import IMAGE
 
-Form = Literal["qdq", "qlinear", "float"]
+Form = Literal["qdq", "qlinear", "integer", "float"]
 FORMS: tuple[str, ...] = get_args(Form)
 OPSET = 17
 RESTORED = "restored"
-_UNSIGNED = 128  # activations are stored as uint8, q + 128: the same integers
 IR_VERSION = 8
-
-
-class Graph:
-    """Nodes and constants as they are added."""
-
-    def __init__(self, sizes: dict[str, tuple[int, int]]) -> None:
-        self.sizes = sizes  # height and width of every tensor of the network
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: dict[str, np.ndarray] = {}
-
-    def add(self, kind: str, inputs: Sequence[str], output: str, domain: str = "", **attributes) -> str:
-        self.nodes.append(helper.make_node(kind, inputs, [output], name=output, domain=domain, **attributes))
-        return output
-
-    def constant(self, name: str, value: np.ndarray) -> str:
-        self.constants[name] = value
-        return name
-
-    def scale(self, name: str, tensor: TensorScale) -> list[str]:
-        """Names of the scale and the zero point of a tensor."""
-        return [
-            self.constant(f"{name}.scale", np.float32(tensor.scale)),
-            self.constant(f"{name}.zero_point", np.uint8(tensor.zero_point + _UNSIGNED)),
-        ]
 
 
 def export_onnx(
@@ -67,8 +43,9 @@ def export_onnx(
 
     Args:
         form: "qdq" runs anywhere that reads ONNX and is fused to integer kernels by runtimes that know the pattern;
-            "qlinear" uses QLinearConv and ONNX Runtime's QLinearAdd; "float" computes in float32 with the dequantised
-            weights: what the network costs, and gives, without int8.
+            "qlinear" uses QLinearConv and ONNX Runtime's QLinearAdd; "integer" gives the interpreter's bytes with
+            standard operators, and is slower; "float" computes in float32 with the dequantised weights: what the
+            network costs, and gives, without int8.
 
     Raises:
         UserError: no such form, a size that is not a multiple of `spec.multiple`, or the file cannot be written.
@@ -89,12 +66,12 @@ def onnx_model(network: QuantisedNetwork, height: int, width: int, form: Form = 
         names[IMAGE] = _pixels_to_real(graph, names[IMAGE])
     for layer in network.layers:
         spelt_out = (layer.gate is not None or layer.negative_scale is not None) and form != "float"
-        nodes = _spelt_out_layer if spelt_out else _LAYER_NODES[form]
+        nodes = integer_layer if spelt_out else _LAYER_NODES[form]
         names[layer.spec.name] = nodes(graph, network, layer, names)
     last = names[network.spec.layers[-1].name]
     graph.add("Transpose", [_real_to_pixels(graph, last) if form == "float" else last], RESTORED, perm=[0, 2, 3, 1])
     shape = [1, height, width, 3]
-    return helper.make_model(
+    model = helper.make_model(
         helper.make_graph(
             graph.nodes,
             network.spec.name,
@@ -106,15 +83,17 @@ def onnx_model(network: QuantisedNetwork, height: int, width: int, form: Form = 
         opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid("com.microsoft", 1)],
         ir_version=IR_VERSION,
     )
+    helper.set_model_props(model, description(network, (height, width), form))
+    return model
 
 
 def _qdq_layer(graph: Graph, network: QuantisedNetwork, layer: QuantisedConv, names: dict[str, str]) -> str:
     """Dequantise, convolve, quantise; then dequantise, add, quantise. Rearrangements move integers."""
     spec, name = layer.spec, layer.spec.name
-    source = _folded(graph, layer, names)
+    source = folded(graph, layer, names)
     x = graph.add("DequantizeLinear", [source, *graph.scale(spec.source, network.tensors[spec.source])], f"{name}.x")
     weight_scale = graph.constant(f"{name}.weight_scale", layer.weight_scale)
-    weight = graph.constant(f"{name}.weight", _oihw(layer.weight))
+    weight = graph.constant(f"{name}.weight", oihw(layer.weight))
     weight_zero = graph.constant(f"{name}.weight_zero", np.zeros(len(layer.weight), np.int8))
     w = graph.add("DequantizeLinear", [weight, weight_scale, weight_zero], f"{name}.w", axis=0)
     bias_scale = np.float32(network.tensors[spec.source].scale) * layer.weight_scale
@@ -122,20 +101,20 @@ def _qdq_layer(graph: Graph, network: QuantisedNetwork, layer: QuantisedConv, na
     bias_scale = graph.constant(f"{name}.bias_scale", bias_scale)
     bias_zero = graph.constant(f"{name}.bias_zero", np.zeros(len(layer.bias), np.int32))
     b = graph.add("DequantizeLinear", [bias, bias_scale, bias_zero], f"{name}.b", axis=0)
-    y = graph.add("Conv", [x, w, b], f"{name}.conv", **_window(layer))
+    y = graph.add("Conv", [x, w, b], f"{name}.conv", **window(layer))
     out = graph.scale(name, network.tensors[name])
     if spec.residual is None:
         y = graph.add("Relu", [y], f"{name}.relu") if spec.relu else y
         y = graph.add("QuantizeLinear", [y, *out], f"{name}.q")
-        return _unfolded(graph, layer, _limited(graph, network, layer, y))
+        return unfolded(graph, layer, limited(graph, network, layer, y))
     centred = graph.scale(f"{name}.convolved", convolved_scale(network, layer))
-    convolved = _unfolded(graph, layer, graph.add("QuantizeLinear", [y, *centred], f"{name}.conv_q"))
+    convolved = unfolded(graph, layer, graph.add("QuantizeLinear", [y, *centred], f"{name}.conv_q"))
     y = graph.add("DequantizeLinear", [convolved, *centred], f"{name}.conv_dq")
     residual = graph.scale(spec.residual, network.tensors[spec.residual])
     other = graph.add("DequantizeLinear", [names[spec.residual], *residual], f"{name}.residual")
     y = graph.add("Add", [y, other], f"{name}.sum")
     y = graph.add("Relu", [y], f"{name}.relu") if spec.relu else y
-    return _limited(graph, network, layer, graph.add("QuantizeLinear", [y, *out], f"{name}.q"))
+    return limited(graph, network, layer, graph.add("QuantizeLinear", [y, *out], f"{name}.q"))
 
 
 def _qlinear_layer(graph: Graph, network: QuantisedNetwork, layer: QuantisedConv, names: dict[str, str]) -> str:
@@ -143,15 +122,15 @@ def _qlinear_layer(graph: Graph, network: QuantisedNetwork, layer: QuantisedConv
     spec, name = layer.spec, layer.spec.name
     result = convolved_scale(network, layer)
     inputs = [
-        _folded(graph, layer, names),
+        folded(graph, layer, names),
         *graph.scale(spec.source, network.tensors[spec.source]),
-        graph.constant(f"{name}.weight", _oihw(layer.weight)),
+        graph.constant(f"{name}.weight", oihw(layer.weight)),
         graph.constant(f"{name}.weight_scale", layer.weight_scale),
         graph.constant(f"{name}.weight_zero", np.zeros(len(layer.weight), np.int8)),
         *graph.scale(f"{name}.convolved", result),
         graph.constant(f"{name}.bias", layer.bias),
     ]
-    y = _unfolded(graph, layer, graph.add("QLinearConv", inputs, f"{name}.conv", **_window(layer)))
+    y = unfolded(graph, layer, graph.add("QLinearConv", inputs, f"{name}.conv", **window(layer)))
     out = network.tensors[name]
     if spec.residual is not None:
         inputs = [
@@ -164,28 +143,7 @@ def _qlinear_layer(graph: Graph, network: QuantisedNetwork, layer: QuantisedConv
         y = graph.add("QLinearAdd", inputs, f"{name}.sum", domain="com.microsoft")
     if spec.relu and out.zero_point > -128:  # else the type itself clamps at real zero
         y = graph.add("Max", [y, graph.scale(name, out)[1]], f"{name}.relu")
-    return _limited(graph, network, layer, y)
-
-
-def _limited(graph: Graph, network: QuantisedNetwork, layer: QuantisedConv, y: str) -> str:
-    """The upper clamp, on integers, so that runtimes fuse what is before it as without one."""
-    if network.high(layer) == 127:
-        return y
-    high = graph.constant(f"{layer.spec.name}.high", np.uint8(network.high(layer) + _UNSIGNED))
-    return graph.add("Min", [y, high], f"{layer.spec.name}.limited")
-
-
-def _spelt_out_layer(graph: Graph, network: QuantisedNetwork, layer: QuantisedConv, names: dict[str, str]) -> str:
-    """Integer products, and scales by the image or by the sums' sign, in either integer form (onnx_gate.py)."""
-    spec = layer.spec
-    source = [_folded(graph, layer, names), graph.scale(spec.source, network.tensors[spec.source])[1]]
-    out = graph.scale(spec.name, network.tensors[spec.name])[1:]
-    if layer.gate is None:
-        y = bent_convolution(graph, layer, _oihw(layer.weight), source, out[0], _window(layer))
-        return _unfolded(graph, layer, y)
-    zero_point = network.tensors[spec.gate].zero_point + _UNSIGNED
-    scales = gate_scales(graph, layer, names[spec.gate], zero_point)
-    return gated_convolution(graph, layer, _oihw(layer.weight), source, scales, out, _window(layer))
+    return limited(graph, network, layer, y)
 
 
 def _float_layer(graph: Graph, network: QuantisedNetwork, layer: QuantisedConv, names: dict[str, str]) -> str:
@@ -194,15 +152,15 @@ def _float_layer(graph: Graph, network: QuantisedNetwork, layer: QuantisedConv, 
     weight = layer.weight * layer.weight_scale[:, None, None, None]
     bias = layer.bias * (np.float32(network.tensors[spec.source].scale) * layer.weight_scale)
     inputs = [
-        _folded(graph, layer, names),
-        graph.constant(f"{name}.weight", _oihw(weight.astype(np.float32))),
+        folded(graph, layer, names),
+        graph.constant(f"{name}.weight", oihw(weight.astype(np.float32))),
         graph.constant(f"{name}.bias", bias.astype(np.float32)),
     ]
-    y = graph.add("Conv", inputs, f"{name}.conv", **_window(layer))
+    y = graph.add("Conv", inputs, f"{name}.conv", **window(layer))
     if layer.negative_scale is not None:
         slope = graph.constant(f"{name}.slope", (layer.negative_scale / layer.scale).reshape(-1, 1, 1))
         y = graph.add("PRelu", [y, slope], f"{name}.prelu")
-    y = _unfolded(graph, layer, y)
+    y = unfolded(graph, layer, y)
     if spec.residual is not None:
         y = graph.add("Add", [y, names[spec.residual]], f"{name}.sum")
     y = graph.add("Relu", [y], f"{name}.relu") if spec.relu else y
@@ -226,57 +184,10 @@ def _real_to_pixels(graph: Graph, restored: str) -> str:
     return graph.add("Cast", [y], "restored.pixels", to=TensorProto.UINT8)
 
 
-_LAYER_NODES = {"qdq": _qdq_layer, "qlinear": _qlinear_layer, "float": _float_layer}
+_LAYER_NODES = {"qdq": _qdq_layer, "qlinear": _qlinear_layer, "integer": integer_layer, "float": _float_layer}
 
 
 def convolved_scale(network: QuantisedNetwork, layer: QuantisedConv) -> TensorScale:
     """How the convolution alone is quantised: as the output; around zero where a residual is still to be added."""
     out = network.tensors[layer.spec.name]
     return out if layer.spec.residual is None else TensorScale(out.scale, 0)
-
-
-def _oihw(weight: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(weight.transpose(0, 3, 1, 2))
-
-
-def _window(layer: QuantisedConv) -> dict:
-    spec = layer.spec
-    window = {"kernel_shape": [spec.kernel] * 2, "strides": [spec.stride] * 2, "pads": [spec.padding] * 4}
-    return window | {
-        key: value
-        for key, value in (("group", spec.groups), ("dilations", [spec.dilation] * 2))
-        if value not in (1, [1, 1])
-    }
-
-
-def _folded(graph: Graph, layer: QuantisedConv, names: dict[str, str]) -> str:
-    source, factor = names[layer.spec.source], layer.spec.space_to_depth
-    if factor == 1:
-        return source
-    height, width = graph.sizes[layer.spec.source]
-    channels = layer.spec.in_channels // factor**2
-    split = (height // factor, factor, width // factor, factor * channels)
-    joined = (height // factor, width // factor, layer.spec.in_channels)
-    return _rearranged(graph, f"{layer.spec.name}.folded", source, split, joined)
-
-
-def _unfolded(graph: Graph, layer: QuantisedConv, y: str) -> str:
-    factor = layer.spec.depth_to_space
-    if factor == 1:
-        return y
-    height, width = graph.sizes[layer.spec.name]
-    channels = layer.spec.out_channels // factor**2
-    split = (height // factor, width // factor, factor, factor * channels)
-    return _rearranged(graph, f"{layer.spec.name}.shuffled", y, split, (height, width, channels))
-
-
-def _rearranged(graph: Graph, name: str, x: str, split: tuple[int, ...], joined: tuple[int, ...]) -> str:
-    """Space-to-depth and depth-to-space as one transposition in NHWC: ONNX Runtime keeps quantised convolutions in that
-    layout, so the outer two cancel there, while its own operators of those names would be wrapped in two more."""
-    split_shape = graph.constant(f"{name}.split", np.array([1, *split], np.int64))
-    joined_shape = graph.constant(f"{name}.joined", np.array([1, *joined], np.int64))
-    y = graph.add("Transpose", [x], f"{name}.nhwc", perm=[0, 2, 3, 1])
-    y = graph.add("Reshape", [y, split_shape], f"{name}.parts")
-    y = graph.add("Transpose", [y], f"{name}.swapped", perm=[0, 1, 3, 2, 4])
-    y = graph.add("Reshape", [y, joined_shape], f"{name}.whole")
-    return graph.add("Transpose", [y], name, perm=[0, 3, 1, 2])

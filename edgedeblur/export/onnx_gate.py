@@ -1,74 +1,15 @@
-"""Layers with gates or prelu as ONNX: in plain integer operators, so that the bytes are the interpreter's.
-
-A quantised convolution of ONNX has one scale for all images and for sums of either sign, so that of such a layer is
-spelt out: ConvInteger, the bias, the product with the scales, and a rounding to the output's integers.
-"""
-
-from typing import TYPE_CHECKING
+"""What a gate multiplies a layer's scales by, as ONNX: in plain integer operators, or in float32."""
 
 import numpy as np
 from onnx import TensorProto
 
+from edgedeblur.export.onnx_graph import Graph
 from edgedeblur.quantize.network import GATE_STEPS, GATE_TABLE, MAX_GATE_INDEX, MEAN_STEPS, QuantisedConv, TensorScale
-
-if TYPE_CHECKING:
-    from edgedeblur.export.onnx import Graph
 
 _INT32_PIXELS = (2**31 - 1) // 255  # whose sum of uint8 values int32 holds
 
 
-def gated_convolution(
-    graph: "Graph",
-    layer: QuantisedConv,
-    weight: np.ndarray,
-    source: list[str],
-    gating: str,
-    out: list[str],
-    window: dict,
-) -> str:
-    """The nodes of one layer; the name of its output.
-
-    Args:
-        weight: int8, as ONNX has it. source, out: what it reads with its zero point, the output's zero point.
-        gating: the name of the gate's scales, float32 [1, out, 1, 1] (`gate_scales`).
-        window: kernel, strides and padding.
-    """
-    y = _rounded(graph, layer, _sums(graph, layer, weight, source, window), gating, out[0])
-    return graph.add("Max", [y, out[0]], f"{layer.spec.name}.relu")  # nothing where that is the type's lowest value
-
-
-def bent_convolution(
-    graph: "Graph", layer: QuantisedConv, weight: np.ndarray, source: list[str], zero_point: str, window: dict
-) -> str:
-    """The nodes of a layer with prelu, up to its convolution's integers; arguments as `gated_convolution`."""
-    name = layer.spec.name
-    sums = _sums(graph, layer, weight, source, window)
-    below = graph.add("Less", [sums, graph.constant(f"{name}.zero", np.float32(0))], f"{name}.negative")
-    scales = [
-        graph.constant(f"{name}.{what}", values.reshape(1, -1, 1, 1))
-        for what, values in (("below_zero", layer.negative_scale), ("above_zero", layer.scale))
-    ]
-    return _rounded(graph, layer, sums, graph.add("Where", [below, *scales], f"{name}.scales"), zero_point)
-
-
-def _sums(graph: "Graph", layer: QuantisedConv, weight: np.ndarray, source: list[str], window: dict) -> str:
-    """Accumulators, float32."""
-    name = layer.spec.name
-    weights = [graph.constant(f"{name}.weight", weight), graph.constant(f"{name}.weight_zero", np.int8(0))]
-    inputs = [source[0], weights[0], source[1], weights[1]]
-    y = graph.add("ConvInteger", inputs, f"{name}.products", **window)
-    bias = graph.constant(f"{name}.bias", layer.bias.reshape(1, -1, 1, 1))
-    return graph.add("Cast", [graph.add("Add", [y, bias], f"{name}.sums")], f"{name}.float", to=TensorProto.FLOAT)
-
-
-def _rounded(graph: "Graph", layer: QuantisedConv, sums: str, scales: str, zero_point: str) -> str:
-    name = layer.spec.name
-    y = graph.add("Mul", [sums, scales], f"{name}.scaled")
-    one = graph.constant(f"{name}.one", np.float32(1))
-    return graph.add("QuantizeLinear", [y, one, zero_point], f"{name}.q")
-
-
-def gate_scales(graph: "Graph", layer: QuantisedConv, gating: str, zero_point: int) -> str:
+def gate_scales(graph: Graph, layer: QuantisedConv, gating: str, zero_point: int) -> str:
     """The nodes from a tensor (uint8 NCHW) to the scales of the layer that it gates, float32 [1, out, 1, 1].
 
     Args:
@@ -105,7 +46,7 @@ def gate_scales(graph: "Graph", layer: QuantisedConv, gating: str, zero_point: i
     return graph.add("Reshape", [y, shape], f"{name}.out")
 
 
-def float_factors(graph: "Graph", layer: QuantisedConv, gating: str, tensor: TensorScale) -> str:
+def float_factors(graph: Graph, layer: QuantisedConv, gating: str, tensor: TensorScale) -> str:
     """The nodes from a float tensor (NCHW) to what a layer's channels are multiplied by, [1, out, 1, 1]."""
     name, gate = f"{layer.spec.name}.gate", layer.gate
     steps = gate.scale.astype(np.float64) / GATE_STEPS

@@ -6,12 +6,14 @@ scales the convolution in float32 as the interpreter does, but adds in fixed poi
 close to a tie may differ by one step.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edgedeblur.errors import UserError
+from edgedeblur.export.description import description
 from edgedeblur.export.onnx import RESTORED, convolved_scale
 from edgedeblur.export.tflite_gate import bent_convolution, convolution_operator, depthwise, gated_convolution
 from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork, TensorScale, image_scale
@@ -25,6 +27,8 @@ try:
 except ImportError:  # the peers extra is not installed; export_tflite says so
     schema = None
 
+SIGNATURE = "serving_default"
+_METADATA = "edgedeblur"
 _SCHEMA_VERSION = 3
 _ALIGNMENT = 16  # of constant data, as the schema's force_align says
 
@@ -51,7 +55,7 @@ def tflite_model(network: QuantisedNetwork, height: int, width: int) -> bytes:
     for layer in network.layers:
         names[layer.spec.name] = _layer(graph, network, layer, names)
     restored = graph.convert(names[network.spec.layers[-1].name], RESTORED, (height, width, 3), pixels, "UINT8")
-    return graph.finish(network.spec.name, image, restored)
+    return graph.finish(network.spec.name, image, restored, description(network, (height, width), "int8"))
 
 
 def _layer(graph: "Graph", network: QuantisedNetwork, layer: QuantisedConv, names: dict[str, int]) -> int:
@@ -210,8 +214,11 @@ class Graph:
         output = self.tensor(name, shape, scale, dtype)
         return self.add("QUANTIZE", [x], output, schema.QuantizeOptionsT())
 
-    def finish(self, name: str, image: int, restored: int) -> bytes:
-        """The model file's bytes."""
+    def finish(self, name: str, image: int, restored: int, said: dict[str, str]) -> bytes:
+        """The model file's bytes. said: goes into the metadata, as JSON under the key "edgedeblur"."""
+        ends = [(IMAGE, image), (RESTORED, restored)]
+        source, result = ([schema.TensorMapT(end.encode(), tensor)] for end, tensor in ends)
+        self.buffers.append(np.frombuffer(json.dumps(said, indent=1).encode(), np.uint8))
         subgraph = schema.SubGraphT(
             tensors=self.tensors, inputs=[image], outputs=[restored], operators=self.operators, name=name
         )
@@ -220,6 +227,8 @@ class Graph:
             operatorCodes=[_operator_code(kind, version) for kind, version in self.codes],
             subgraphs=[subgraph],
             description="edgedeblur",
+            signatureDefs=[schema.SignatureDefT(source, result, SIGNATURE.encode(), 0)],
+            metadata=[schema.MetadataT(_METADATA.encode(), len(self.buffers) - 1)],
             buffers=[_AlignedBuffer(data) for data in self.buffers],
         )
         builder = flatbuffers.Builder(1 << 20)

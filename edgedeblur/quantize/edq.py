@@ -1,6 +1,7 @@
 """The `.edq` file: a quantised network in one file. docs/edq-format.md is its specification."""
 
 import dataclasses
+import hashlib
 import io
 import json
 import math
@@ -60,16 +61,28 @@ def save_edq(network: QuantisedNetwork, path: str | Path) -> None:
         UserError: the network breaks a rule of check.py, or the file cannot be written.
     """
     check_network(network)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(_to_bytes(network))
+
+
+def network_sha256(network: QuantisedNetwork) -> str:
+    """The SHA-256 of the file that `save_edq` writes, in hexadecimal digits."""
+    return hashlib.sha256(_to_bytes(network)).hexdigest()
+
+
+def _to_bytes(network: QuantisedNetwork) -> bytes:
     members = {"network.json": _to_json(_description(network))}
     for layer in network.layers:
         for kind in array_forms(layer.spec):
             members[_array_member(layer.spec, kind)] = _to_npy(array_of(layer, kind))
-    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_STORED) as archive:
         for name, data in members.items():
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.create_system = 3
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, data)
+    return written.getvalue()
 
 
 def load_edq(path: str | Path) -> QuantisedNetwork:

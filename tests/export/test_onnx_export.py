@@ -1,16 +1,22 @@
 """The ONNX form computes the interpreter's bytes in ONNX Runtime, and both forms say the same."""
 
+import dataclasses
+
 import numpy as np
 import onnx
 import pytest
 import torch
-from networks import random_network, single_layer_spec, tiny_spec
+from networks import gated_spec, random_network, single_layer_spec, tiny_spec
 from students import drawn_pair, trained_student
 
+from edgedeblur import __version__
 from edgedeblur.errors import UserError
 from edgedeblur.export.onnx import export_onnx, onnx_model
+from edgedeblur.quantize.edq import save_edq
 from edgedeblur.quantize.interpreter import run
+from edgedeblur.quantize.network import QuantisedNetwork
 from edgedeblur.quantize.pipeline import QuantiseOptions, quantise_student
+from edgedeblur.storage.digests import digest
 from edgedeblur.student import ConvSpec, StudentSpec, student_spec
 
 ort = pytest.importorskip("onnxruntime")
@@ -72,6 +78,38 @@ def test_the_float_form_is_the_student_that_was_quantised():
         restored = student(torch.from_numpy(image).permute(2, 0, 1)[None] / 255)[0].permute(1, 2, 0)
     expected = (restored * 255).clamp(0, 255).round().numpy()
     assert 0 < np.abs(got - expected).mean() < 1, "weights keep 127 steps; nothing else is rounded"
+
+
+def saturating_network() -> QuantisedNetwork:
+    """Its residual layer's convolution leaves 8 bits in many places, and the residual brings the sum back."""
+    layers = (ConvSpec("a", "image", 3, 3), ConvSpec("b", "a", 3, 12, residual="image", depth_to_space=2, stride=2))
+    network = random_network(StudentSpec("saturating", layers, "a", 2))
+    last = dataclasses.replace(network.layers[1], scale=network.layers[1].scale * np.float32(4))
+    return dataclasses.replace(network, layers=(network.layers[0], last))
+
+
+@pytest.mark.parametrize(
+    "network", [random_network(tiny_spec()), random_network(gated_spec(), 5), saturating_network()]
+)
+def test_the_integer_form_gives_the_interpreters_bytes(network):
+    image = random_image(48, 64)
+    np.testing.assert_array_equal(run_onnx(onnx_model(network, 48, 64, "integer"), image), run(network, image))
+
+
+def test_the_integer_form_is_standard_onnx():
+    model = onnx_model(random_network(gated_spec()), 16, 16, "integer")
+    onnx.checker.check_model(model, full_check=True)
+    assert {node.domain for node in model.graph.node} == {""}
+    assert {node.op_type for node in model.graph.node} >= {"ConvInteger", "Round", "QuantizeLinear"}
+
+
+def test_the_file_says_what_it_holds(tmp_path):
+    network = random_network(tiny_spec())
+    save_edq(network, tmp_path / "tiny.edq")
+    said = {entry.key: entry.value for entry in onnx_model(network, 16, 24).metadata_props}
+    assert said["network_sha256"] == digest(tmp_path / "tiny.edq")
+    assert (said["form"], said["edgedeblur_version"]) == ("qdq", __version__)
+    assert said["input"] == "image: uint8 [1, 16, 24, 3] RGB, NHWC"
 
 
 @pytest.mark.parametrize("kernel", [1, 3, 5])

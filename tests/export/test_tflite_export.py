@@ -1,5 +1,7 @@
 """The TFLite form computes the interpreter's bytes in LiteRT, but for sums that XNNPACK rounds at a tie."""
 
+import json
+
 import numpy as np
 import pytest
 from networks import random_network, single_layer_spec, tiny_spec
@@ -7,10 +9,12 @@ from networks import random_network, single_layer_spec, tiny_spec
 from edgedeblur.errors import UserError
 from edgedeblur.export import tflite
 from edgedeblur.export.tflite import export_tflite, tflite_model
+from edgedeblur.quantize.edq import network_sha256
 from edgedeblur.quantize.interpreter import run
 from edgedeblur.student import student_spec
 
 litert = pytest.importorskip("ai_edge_litert.interpreter")
+schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
 
 
 def run_tflite(model: bytes, image: np.ndarray) -> np.ndarray:
@@ -51,6 +55,24 @@ def test_input_and_output_are_the_uint8_image():
     interpreter = litert.Interpreter(model_content=tflite_model(random_network(tiny_spec()), 16, 24))
     for details in (interpreter.get_input_details(), interpreter.get_output_details()):
         assert [(entry["dtype"], list(entry["shape"])) for entry in details] == [(np.uint8, [1, 16, 24, 3])]
+
+
+def test_the_signature_names_image_and_restored():
+    network = random_network(tiny_spec())
+    interpreter = litert.Interpreter(model_content=tflite_model(network, 16, 24))
+    image = random_image(16, 24)
+    signature = interpreter.get_signature_runner("serving_default")
+    np.testing.assert_array_equal(signature(image=image[None])["restored"][0], run(network, image))
+
+
+def test_the_file_says_what_it_holds():
+    network = random_network(tiny_spec())
+    model = schema.Model.GetRootAs(tflite_model(network, 16, 24))
+    entry = model.Metadata(0)
+    said = json.loads(bytes(model.Buffers(entry.Buffer()).DataAsNumpy()))
+    assert entry.Name() == b"edgedeblur"
+    assert said["network_sha256"] == network_sha256(network)
+    assert said["output"] == "restored: uint8 [1, 16, 24, 3] RGB, NHWC"
 
 
 def test_every_multiplication_is_by_int8_weights_per_channel():
