@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import mutate
 import numpy as np
+import pillow_heif
 from photographs import exif, photo, profile
 from PIL import Image
 
@@ -86,6 +87,19 @@ def video(folder: Path, suffix: str, codec: str) -> list[Path]:
     return [path]
 
 
+def further_videos(folder: Path) -> list[Path]:
+    """A clip in each of the less common containers that are read."""
+    kinds = {"webm": "VP80", "mpg": "mpg1", "ts": "MPG2", "3gp": "mp4v"}
+    return [path for suffix, codec in kinds.items() for path in video(folder, suffix, codec)]
+
+
+def heic(folder: Path) -> list[Path]:
+    pillow_heif.register_heif_opener()
+    path = folder / "photograph.heic"
+    Image.fromarray(photo(24, 20)).save(path, "HEIF", exif=exif(), icc_profile=profile())
+    return [path]
+
+
 def _image_of(*suffixes: str) -> Loader:
     return Loader(lambda folder: images(folder, *suffixes), mutate.raw, read_image)
 
@@ -96,8 +110,8 @@ def _photograph_of(suffix: str, damage: mutate.Mutate = mutate.raw) -> Loader:
 
 
 def _photograph(path: Path) -> None:
-    found = read_photograph(path)
-    write_photograph(path.with_name(f"out{path.suffix}"), in_kind(found, found.rgb), found.alpha, found.properties)
+    found, suffix = read_photograph(path), ".jpg" if path.suffix == ".heic" else path.suffix
+    write_photograph(path.with_name(f"out{suffix}"), in_kind(found, found.rgb), found.alpha, found.properties)
 
 
 def _video(path: Path) -> None:
@@ -117,7 +131,9 @@ PICTURES: dict[str, Loader] = {
     "photograph PNG": _photograph_of("png", mutate.png_chunks),
     "photograph WebP": _photograph_of("webp"),
     "photograph TIFF": _photograph_of("tif"),
+    "photograph HEIC": Loader(heic, mutate.raw, _photograph),
     "video AVI": Loader(lambda folder: video(folder, "avi", "MJPG"), mutate.raw, _video),
     "video MP4": Loader(lambda folder: video(folder, "mp4", "mp4v"), mutate.raw, _video),
     "video Matroska": Loader(lambda folder: video(folder, "mkv", "mp4v"), mutate.raw, _video),
+    "video WebM, MPEG, transport stream, 3GP": Loader(further_videos, mutate.raw, _video),
 }
