@@ -2,10 +2,10 @@
 specification.
 
 QLinearConv and a QuantizeLinear behind Conv saturate the convolution to 8 bits before a residual can be added
-("saturate((x / y_scale) + y_zero_point)"), and have one scale for all images and for sums of either sign. Here the layer
-is spelt out: ConvInteger, the bias, the product with the layer's scale, this image's (gates) or the sign's (PReLU), a
-rounding, the residual in the output's steps, and one saturation at the end. The values between are integers below 2^24
-in float32, so nothing else is rounded.
+("saturate((x / y_scale) + y_zero_point)"), and have one scale for all images and for sums of either sign. Here the
+layer is spelt out: ConvInteger, the bias, the product with the layer's scale, this image's (gates) or the sign's
+(PReLU), a rounding, the residual in the output's steps, and one saturation at the end. The values between are integers
+below 2^24 in float32, so nothing else is rounded.
 """
 
 import numpy as np

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from networks import gated_spec, random_network, single_layer_spec, tiny_spec
+from networks import gated_spec, mobile_spec, random_network, single_layer_spec, tiny_spec
 from students import drawn_pair, trained_student
 
 from edgedeblur import __version__
@@ -89,7 +89,13 @@ def saturating_network() -> QuantisedNetwork:
 
 
 @pytest.mark.parametrize(
-    "network", [random_network(tiny_spec()), random_network(gated_spec(), 5), saturating_network()]
+    "network",
+    [
+        random_network(tiny_spec()),
+        random_network(gated_spec(), 5),
+        random_network(mobile_spec(), 2),
+        saturating_network(),
+    ],
 )
 def test_the_integer_form_gives_the_interpreters_bytes(network):
     image = random_image(48, 64)
