@@ -8,9 +8,10 @@ INSTALLED := $(VENV)/.installed
 DOCS_INSTALLED := $(VENV)/.docs-installed
 WORKDIR ?= edgedeblur-work
 # Debian packages that the tests use: ARM programs are executed under qemu; adb's own server speaks to a phone's double;
-# llvm-mca times machine code; exiftool reads what deblur wrote; Chromium shows the page of view.
+# llvm-mca times machine code; exiftool reads what deblur wrote; Chromium shows the page of view; PoCL
+# is OpenCL in software.
 TEST_TOOLS := qemu-aarch64:qemu-user adb:adb llvm-mca-22:llvm-22 exiftool:libimage-exiftool-perl \
-	chromium:chromium chromedriver:chromium-driver
+	chromium:chromium chromedriver:chromium-driver /etc/OpenCL/vendors/pocl.icd:pocl-opencl-icd
 
 .PHONY: demo test fuzz sanitize android-classes benchmarks faults docs lint setup test-tools clean
 
@@ -73,7 +74,7 @@ $(INSTALLED): setup.cfg constraints.txt
 test-tools:
 	@for pair in $(TEST_TOOLS); do \
 		tool=$${pair%%:*}; package=$${pair##*:}; \
-		command -v $$tool >/dev/null && continue; \
+		if [ -e $$tool ] || command -v $$tool >/dev/null; then continue; fi; \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			apt-get update -qq && apt-get install -y -qq $$package >/dev/null || \
 				echo "note: $$package cannot be installed; the tests that need $$tool are skipped"; \

@@ -2,6 +2,9 @@
 
 MODEL_C = "model.c"
 CONSTANTS = "constants.bin"
+GPU_C = "gpu.c"
+GPU_TEXT = "kernels.cl"
+GPU_CONSTANTS = "gpu_constants.bin"
 NETWORK = "network.edq"
 MANIFEST = "manifest.json"
 BENCH = "edgedeblur-bench"

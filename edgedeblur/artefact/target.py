@@ -17,6 +17,7 @@ from edgedeblur.storage.resources import resource_folder
 
 MAX_THREADS = 64
 _LONGEST = 500  # characters of a name or of a part of a command line
+GPU_LANGUAGES = ("opencl",)
 MIN_ANDROID_API, MAX_ANDROID_API = 21, 99  # the first with AArch64
 
 # By what a triple for LLVM, or a target of zig's, may end; LLVM would take any other word and say nothing.
@@ -37,6 +38,7 @@ class Target:
     fallbacks: other kernels in the same artefact, the better first; the first set that the processor has runs.
     android_api: the lowest API level that the library for apps runs on; of Android targets only.
     estimate: what an estimate of the latency needs to know of the cores, None where that was not written down.
+    gpu: the language of kernels for a GPU, of GPU_LANGUAGES, in the artefact beside those for the CPU; None for none.
     detected: whether the cores are this machine's and were read just now: a clock may be another one next time.
     """
 
@@ -55,6 +57,7 @@ class Target:
     fallbacks: tuple[Fallback, ...] = ()
     android_api: int | None = None
     estimate: CoreModel | None = None
+    gpu: str | None = None
     detected: bool = field(default=False, compare=False)
 
     @property
@@ -99,7 +102,8 @@ def load_target(name_or_path: str | Path) -> Target:
     if "same_as" in table:
         named = read_record(SameFile, table, _origin(path))
         same = _named_in(path, "same_as", named.same_as)
-        return dataclasses.replace(same, name=path.stem, description=named.description)
+        gpu = same.gpu if named.gpu is None else _known_gpu(path, named.gpu)
+        return dataclasses.replace(same, name=path.stem, description=named.description, gpu=gpu)
     return parse_target(path.stem, table, path)
 
 
@@ -155,6 +159,7 @@ def parse_target(name: str, table: dict, path: Path) -> Target:
         memory_budget_mb=found.budget.memory_mb,
         android_api=found.android_api,
         estimate=found.estimate,
+        gpu=_known_gpu(path, found.gpu),
     )
     for one in target.kernel_sets:
         _check_values(path, one)
@@ -178,9 +183,17 @@ def target_table(target: Target) -> dict:
         ]
     if target.android_api is not None:
         table["android_api"] = target.android_api
+    if target.gpu is not None:
+        table["gpu"] = target.gpu
     if target.estimate is not None:
         table["estimate"] = dataclasses.asdict(target.estimate)
     return table
+
+
+def _known_gpu(path: Path, language: str | None) -> str | None:
+    if language is not None and language not in GPU_LANGUAGES:
+        raise bad_file(path, f"gpu = {shown(language)}; there is {', '.join(GPU_LANGUAGES)}")
+    return language
 
 
 def _check_values(path: Path, target: Target) -> None:

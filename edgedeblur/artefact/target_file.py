@@ -47,6 +47,7 @@ class TargetFile:
     fallbacks: tuple[Fallback, ...] = ()
     android_api: int | None = None
     estimate: CoreModel | None = None
+    gpu: str | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ class DetectedFile:
 
 @dataclass(frozen=True)
 class SameFile:
-    """The keys of a file that gives a shipped target another name."""
+    """The keys of a file that gives a shipped target another name, or kernels for a GPU as well."""
 
     description: str
     same_as: str
+    gpu: str | None = None

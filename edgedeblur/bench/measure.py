@@ -21,6 +21,7 @@ import numpy as np
 from edgedeblur.artefact.folder import ArtefactInfo
 from edgedeblur.bench.assemble import make_memory, make_report
 from edgedeblur.bench.environment import after, program_version, read_environment
+from edgedeblur.bench.gpu import SOFTWARE_GPU, gpu_facts, lacks_gpu, unit_for
 from edgedeblur.bench.latency import MIN_RUNS, UNKNOWN, summarise
 from edgedeblur.bench.layers import cycles_per_ms, layer_rows, unknown_layer_rows
 from edgedeblur.bench.peers import check_names, compare
@@ -78,7 +79,7 @@ def bench(artefact: ArtefactInfo, options: BenchOptions, quality: Quality, log: 
             installed, or output that is not the integer interpreter's: such an artefact has no report.
     """
     try:
-        simulated = bool(runner_for(artefact))
+        simulated = bool(runner_for(artefact)) or lacks_gpu(artefact)
     except NoRunner as missing:
         _check_tools(options, simulated=True)
         if options.count_instructions:
@@ -86,7 +87,7 @@ def bench(artefact: ArtefactInfo, options: BenchOptions, quality: Quality, log: 
         return unmeasured_report(artefact, options.threads, quality, missing, log)
     _check_tools(options, simulated)
     image = bench_image(artefact.height, artefact.width)
-    environment = read_environment(_runner_version(artefact) if simulated else {})
+    environment = read_environment(_runner_version(artefact))
     log(_intention(artefact, options, simulated))
     if not simulated:
         say_load(environment.cores, log)
@@ -95,17 +96,18 @@ def bench(artefact: ArtefactInfo, options: BenchOptions, quality: Quality, log: 
     log("comparing its output with the integer interpreter")
     expected = interpreter.run(artefact.network(), image)
     check_output(timed.output, expected)
-    if simulated:
-        _check_fallbacks(artefact, image, expected, options, log)
+    _check_fallbacks(artefact, image, expected, options, log)
     layers = _layers(artefact, image, options, simulated, log)
     peers = _peers(artefact, image, options, timed.result.threads, log)
     result = timed.result
     latency = UNKNOWN if simulated else summarise(result.samples_ms, result.first_ms, result.load_ms)
-    memory = make_memory(artefact, result.peak_rss_kb)
+    memory = make_memory(artefact, None if simulated and result.gpu is not None else result.peak_rss_kb)
     provenance = "simulated" if simulated else "measured"
     parts = (latency, memory, environment, quality, layers, peers)
-    report = make_report(artefact, provenance, result.threads, *parts, isa=result.isa)
+    report = replace(make_report(artefact, provenance, result.threads, *parts, isa=result.isa), gpu=gpu_facts(result))
     instructions = _instructions(artefact, image, options, log)
+    if result.gpu is not None:
+        return replace(report, unknown=[SOFTWARE_GPU] if simulated else None)
     if simulated:
         estimated, reason = estimate_or_reason(artefact, options.threads, log)
         return replace(report, instructions=instructions, estimate=estimated, unknown=[reason] if reason else None)
@@ -153,7 +155,13 @@ def say_load(cores: int, log: Callable[[str], None]) -> None:
 def _check_fallbacks(
     artefact: ArtefactInfo, image: np.ndarray, expected: np.ndarray, options: BenchOptions, log: Callable[[str], None]
 ) -> None:
-    """The artefact's other kernels, each in a simulator without the instructions of those before it."""
+    """The artefact's other kernels: those for the CPU beside a GPU's, and under simulation each further set in a
+    simulator without the instructions of those before it."""
+    if artefact.target.gpu is not None:
+        log("running the same on the CPU, which takes over where there is no GPU")
+        check_output(run_program(artefact, image, 1, 0, options.threads, unit="cpu").output, expected)
+    if not runner_for(artefact):
+        return
     for one in artefact.target.kernel_sets[1:]:
         log(f"{one.isa} kernels in {' '.join(one.runner)}")
         run = run_program(artefact, image, 1, 0, options.threads, runner=one.runner)
@@ -175,19 +183,21 @@ def _check_tools(options: BenchOptions, simulated: bool) -> None:
 
 
 def _intention(artefact: ArtefactInfo, options: BenchOptions, simulated: bool) -> str:
+    if simulated and artefact.target.gpu is not None:
+        return f"running {artefact.path} on software that simulates a GPU: output and memory only, no times"
     if simulated:
         return f"running {artefact.path} in {artefact.target.runner[0]}: output and memory only, no times"
     return f"timing {artefact.path}: {options.warmup} runs to warm up, {options.runs} measured"
 
 
 def _runner_version(artefact: ArtefactInfo) -> dict[str, str]:
-    runner = artefact.target.runner[0]
-    return {runner: program_version([runner, "--version"]) or "unknown"}
+    """Of the simulator, where there is one."""
+    return {runner: program_version([runner, "--version"]) or "unknown" for runner in runner_for(artefact)[:1]}
 
 
 def _run_timed(artefact: ArtefactInfo, image: np.ndarray, options: BenchOptions, simulated: bool) -> ProgramRun:
     runs, warmup, seconds = (1, 0, 0.0) if simulated else (options.runs, options.warmup, options.min_seconds or 0.0)
-    run = run_program(artefact, image, runs, warmup, options.threads, seconds)
+    run = run_program(artefact, image, runs, warmup, options.threads, seconds, unit=unit_for(artefact.target))
     if run.result.interrupted:
         raise KeyboardInterrupt
     return run
@@ -199,8 +209,10 @@ def _layers(
     if simulated or not options.profile:
         return unknown_layer_rows(artefact)
     log("timing each layer")
-    profiled = run_program(artefact, image, PROFILED_RUNS, options.warmup, options.threads, profile=True)
-    return layer_rows(artefact, profiled.result, cycles_per_ms(artefact.target, profiled.result.threads))
+    unit = unit_for(artefact.target)
+    profiled = run_program(artefact, image, PROFILED_RUNS, options.warmup, options.threads, profile=True, unit=unit)
+    cycles = None if unit == "gpu" else cycles_per_ms(artefact.target, profiled.result.threads)
+    return layer_rows(artefact, profiled.result, cycles)
 
 
 def _peers(

@@ -1,7 +1,7 @@
 """The artefact: a folder with everything that runs the network on its target, made whole or not at all.
 
-1. kernels, constants and plan            build.py
-2. the network as C tables                emit.py, self_test.py
+1. kernels, constants and plan            build.py; for a GPU, gpu/build.py
+2. the network as C tables                emit.py, gpu/emit.py, artefact/self_test.py
 3. a program, and a library               link.py
 4. the .edq file, digests, the manifest   manifest.py
 """
@@ -24,6 +24,7 @@ from edgedeblur.storage.files import atomic_folder, require_writable
 
 if TYPE_CHECKING:
     from edgedeblur.compile.build import CompiledKernels
+    from edgedeblur.compile.gpu.build import GpuPlan
     from edgedeblur.compile.schedules.choose import Chosen
     from edgedeblur.compile.schedules.tuned import Database
     from edgedeblur.quantize.network import QuantisedNetwork
@@ -65,19 +66,22 @@ def compile_network(
         chosen[one.isa] = _choose_schedules(network, height, width, one, databases, log)
         schedules = {name: choice.schedule for name, choice in chosen[one.isa].items()}
         sets.append((one.isa, build_plan(network, height, width, one, schedules, below(dump, one.isa))))
+    gpu = _build_gpu(network, height, width, target, dump, log)
     with atomic_folder(output) as folder:
         name = manifest.artefact_name(network, height, width)
         log("restoring the self-test's image with the integer interpreter")
         proof = make_self_test(network, height, width)
-        facts = ModelFacts(name, __version__, target.isa, target.threads, network.spec.multiple, proof)
+        facts = ModelFacts(name, __version__, target.isa, target.threads, network.spec.multiple, proof, gpu is not None)
         _write_parts(folder, sets, facts)
+        if gpu is not None:
+            _write_gpu_parts(folder, gpu, [layer.spec.name for layer in network.layers])
         dump(names.MODEL_C, (folder / names.MODEL_C).read_text())
         save_edq(network, folder / names.NETWORK)
         log(f"linking {names.BENCH} (about a minute more the first time for a target, whose C library is built too)")
         link.link_bench(folder, target)
         _link_library(folder, target, log)
         files = describe_files(folder)
-        made = manifest.make_manifest(network, sets, chosen, target, files)
+        made = manifest.make_manifest(network, sets, chosen, target, files, gpu)
         for reason in (reason for entry in (made, *made["fallbacks"]) for reason in entry["int8"]["reasons"]):
             log(f"note: not int8: {reason}")
         manifest.write_manifest(folder, made)
@@ -110,12 +114,32 @@ def _choose_schedules(
 
 def _write_parts(folder: Path, sets: "list[tuple[str, CompiledKernels]]", facts: ModelFacts) -> None:
     """The sources, the kernels of all sets in one object, the constants and the tables."""
-    link.copy_sources(folder)
+    link.copy_sources(folder, facts.gpu)
     link.join_objects(folder, [compiled.object_code for _, compiled in sets])
     plans = [(isa, compiled.plan) for isa, compiled in sets]
     constants, _ = join_constants([plan for _, plan in plans])
     (folder / names.CONSTANTS).write_bytes(constants)
     (folder / names.MODEL_C).write_text(emit_model_c(plans[0][1], facts, plans[1:]), encoding="ascii")
+
+
+def _build_gpu(
+    network: "QuantisedNetwork", height: int, width: int, target: Target, dump: Dump, log: Callable[[str], None]
+) -> "GpuPlan | None":
+    """The kernels for the target's GPU, None where it has none."""
+    if target.gpu is None:
+        return None
+    from edgedeblur.compile.gpu.build import build_gpu_plan
+
+    log(f"writing {target.gpu} kernels for a GPU")
+    return build_gpu_plan(network, height, width, target.gpu, dump=below(dump, target.gpu))
+
+
+def _write_gpu_parts(folder: Path, plan: "GpuPlan", layers: Sequence[str]) -> None:
+    from edgedeblur.compile.gpu.emit import emit_gpu_c
+
+    (folder / names.GPU_TEXT).write_text(plan.text, encoding="ascii")
+    (folder / names.GPU_CONSTANTS).write_bytes(plan.constants)
+    (folder / names.GPU_C).write_text(emit_gpu_c(plan, layers), encoding="ascii")
 
 
 def _link_library(folder: Path, target: Target, log: Callable[[str], None]) -> None:

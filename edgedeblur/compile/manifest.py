@@ -13,6 +13,7 @@ from edgedeblur.artefact.target import Target, target_table
 
 if TYPE_CHECKING:
     from edgedeblur.compile.build import CompiledKernel, CompiledKernels
+    from edgedeblur.compile.gpu.build import GpuPlan
     from edgedeblur.compile.schedules.choose import Chosen
     from edgedeblur.quantize.network import QuantisedNetwork
     from edgedeblur.student import ConvSpec
@@ -26,16 +27,17 @@ def make_manifest(
     schedules: "dict[str, dict[str, Chosen]]",
     target: Target,
     files: dict,
+    gpu: "GpuPlan | None" = None,
 ) -> dict:
     """The manifest of an artefact; `sets` by isa, the target's own first; `schedules` by isa and layer; `files` as
-    `describe_files` gives them.
+    `describe_files` gives them; `gpu`: the kernels for a GPU, where the artefact has some.
 
     name: of the network, its size and target. network_sha256: of the artefact's .edq file, which `save_edq` writes the
     same for the same network, so that an artefact can be held against the file that it was made from.
     """
     compiled, spec = sets[0][1], network.spec
     plan, layers = compiled.plan, _layer_entries(network, compiled, schedules[target.isa])
-    return {
+    made = {
         "schema_version": SCHEMA_VERSION,
         "name": artefact_name(network, plan.height, plan.width),
         "tier": spec.name,
@@ -56,6 +58,21 @@ def make_manifest(
         "network_sha256": files["network.edq"]["sha256"],
         "files": files,
         "fallbacks": [_fallback_entry(network, isa, compiled, schedules[isa]) for isa, compiled in sets[1:]],
+    }
+    return made if gpu is None else made | {"gpu": _gpu_entry(gpu, target)}
+
+
+def _gpu_entry(gpu: "GpuPlan", target: Target) -> dict:
+    """Bytes of device memory without the two images, and every launch."""
+    calls = [
+        {"kernel": call.kernel, "layer": call.layer, "macs": call.macs, "groups": call.groups, "group": call.group}
+        for call in gpu.calls
+    ]
+    return {
+        "language": target.gpu,
+        "arena_bytes": gpu.arena_bytes,
+        "weights_bytes": len(gpu.constants),
+        "kernels": calls,
     }
 
 

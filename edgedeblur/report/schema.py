@@ -180,11 +180,22 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Gpu:
+    """What computed in place of the CPU. driver: its version. is_gpu: false for software that simulates one. memory_mb:
+    of the device: weights, activations and images."""
+
+    name: str
+    driver: str
+    is_gpu: bool
+    memory_mb: float
+
+
+@dataclass(frozen=True)
 class Report:
     """device: null but for a phone. sustained: null where there was no sustained run. instructions: that one thread
     executes for an image, null where they were not counted. estimate: beside a simulation, instead of one where there
     is no simulator, and beside a measurement where it was asked for. unknown: what could not be found out, why, and the
-    command that changes it; null where there is nothing. Older reports lack these.
+    command that changes it; null where there is nothing. gpu: null where the CPU computed. Older reports lack these.
 
     provenance "estimated": nothing was run, so latency_ms and memory_mb.peak_rss are null, and `estimate` may be."""
 
@@ -207,6 +218,7 @@ class Report:
     instructions: int | None = None
     estimate: Estimate | None = None
     unknown: list[str] | None = None
+    gpu: Gpu | None = None
 
 
 def write_report(report: Report, *paths: Path) -> None:

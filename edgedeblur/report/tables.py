@@ -104,6 +104,7 @@ def _facts(report: Report) -> list[tuple[str, str | Text]]:
     return [
         ("input", f"{width}x{height} RGB, {report.target.threads} threads"),
         *phone_facts(report),
+        *_gpu_facts(report),
         ("parameters", f"{model.parameters:,}"),
         ("GMAC", f"{model.macs / 1e9:.2f}"),
         *_quality_facts(report),
@@ -117,6 +118,14 @@ def _facts(report: Report) -> list[tuple[str, str | Text]]:
         ("budget", f"p90 {report.budget.latency_ms:g} ms, {report.budget.memory_mb:g} MB"),
         ("verdict", Text(report.budget.verdict, style=f"bold {_COLOURS[report.budget.verdict]}")),
     ]
+
+
+def _gpu_facts(report: Report) -> list[tuple[str, str]]:
+    gpu = report.gpu
+    if gpu is None:
+        return []
+    kind = "GPU" if gpu.is_gpu else "software, no GPU"
+    return [(kind, f"{gpu.name}, driver {gpu.driver}"), ("device memory MB", number(gpu.memory_mb, 1))]
 
 
 def _quality_facts(report: Report) -> list[tuple[str, str]]:

@@ -36,6 +36,16 @@ class LayerTime:
 
 
 @dataclass(frozen=True)
+class GpuDevice:
+    """What computed in place of the CPU. is_gpu: False for software that simulates one. bytes: of its memory."""
+
+    name: str
+    driver: str
+    is_gpu: bool
+    bytes: int
+
+
+@dataclass(frozen=True)
 class BenchResult:
     """What edgedeblur-bench printed.
 
@@ -61,6 +71,7 @@ class BenchResult:
     layers: tuple[LayerTime, ...]
     isa: str = ""
     unit: str = "cpu"
+    gpu: GpuDevice | None = None
     peak_gmacs: float | None = None
 
 
@@ -84,6 +95,7 @@ def run_program(
     cores: str | None = None,
     timeout_s: float | None = None,
     runner: tuple[str, ...] | None = None,
+    unit: str = "auto",
 ) -> ProgramRun:
     """Runs edgedeblur-bench on the image: directly where the artefact is for this machine, else by its target's runner.
 
@@ -94,6 +106,7 @@ def run_program(
         profile: measure every layer.
         cores: "4-7" or "0,2": run there only.
         runner: instead of the target's.
+        unit: what computes: "auto", "cpu" or "gpu".
 
     Raises:
         UserError: not an artefact, an image of another size, a manifest of another program, no runner for its
@@ -106,6 +119,7 @@ def run_program(
     options += ["--threads", str(threads)] if threads is not None else []
     options += ["--cores", cores] if cores is not None else []
     options += ["--profile"] if profile else []
+    options += ["--unit", unit] if unit != "auto" else []
     with scratch_folder() as folder:
         source, restored = folder / "input.rgb", folder / "output.rgb"
         source.write_bytes(np.ascontiguousarray(image).tobytes())
@@ -113,7 +127,7 @@ def run_program(
         result = parse_bench_output(run_bench(command, timeout_s))
         check_result(info, result)
         output = np.fromfile(restored, np.uint8).reshape(image.shape)
-    return ProgramRun(result, output, simulated=bool(runner))
+    return ProgramRun(result, output, simulated=bool(runner) or (result.gpu is not None and not result.gpu.is_gpu))
 
 
 class NoRunner(UserError):

@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 from edgedeblur.artefact.cpu import cpu_model, runs_here
 from edgedeblur.artefact.isa import ISAS
 from edgedeblur.bench.environment import program_version, version_of
+from edgedeblur.bench.opencl_devices import opencl_devices
 from edgedeblur.estimate import mca
 
 Status = Literal["ok", "missing", "optional"]
@@ -50,6 +51,7 @@ def run_checks(workdir: Path) -> list[Check]:
         lambda: check_tool("qemu-aarch64", "--version", "running ARM artefacts here", "apt-get install qemu-user"),
         check_adb,
         check_mca,
+        check_opencl,
         check_ndk,
         lambda: check_disk(workdir),
     ]
@@ -136,6 +138,17 @@ def check_mca() -> Check:
         fix = f"only for estimates without the processor: apt-get install {mca.PACKAGE}"
         return Check("llvm-mca", "optional", "not found, or too old", fix)
     return Check("llvm-mca", "ok", f"{mca.version(program)} ({program})")
+
+
+def check_opencl() -> Check:
+    """What would run kernels for a GPU here."""
+    devices = opencl_devices()
+    if not devices:
+        found = "libOpenCL.so.1 is not installed" if devices is None else "no device"
+        fix = "only for targets with a GPU: its driver, or apt-get install pocl-opencl-icd, which simulates one"
+        return Check("OpenCL", "optional", found, fix)
+    names = ", ".join(f"{one.name} ({'a GPU' if one.is_gpu else 'software, no GPU'})" for one in devices)
+    return Check("OpenCL", "ok", names)
 
 
 def check_ndk() -> Check:

@@ -24,7 +24,7 @@ def targets_table(targets: Sequence[Target]) -> Table:
             f"{core.count}x {core.name}" + (f" {core.ghz:g} GHz" if core.ghz else "") for core in target.clusters
         )
         budget = f"p90 {target.latency_budget_ms:g} ms, {target.memory_budget_mb:g} MB"
-        isas = [one.isa for one in target.kernel_sets]
+        isas = [*([] if target.gpu is None else [f"{target.gpu} (GPU)"]), *(one.isa for one in target.kernel_sets)]
         cells = (target.description, ", ".join(isas), str(target.threads), cores, budget, _where_it_runs(target))
         table.add_row(target.name, *cells)
     return table

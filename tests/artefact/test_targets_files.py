@@ -32,10 +32,19 @@ def cpuinfo(folder: Path, *flags: str) -> Path:
     return path
 
 
-def test_the_shipped_targets_are_these_and_all_but_the_host_load_anywhere():
-    names = ["android", "android-arm64", "host", "linux-arm64", "snapdragon-865", "x86-64-v3", "x86-64-v4-vnni"]
+def test_the_shipped_targets_are_these_and_all_but_the_hosts_load_anywhere():
+    names = [
+        "android",
+        "android-arm64",
+        "host",
+        "linux-arm64",
+        "opencl",
+        "snapdragon-865",
+        "x86-64-v3",
+        "x86-64-v4-vnni",
+    ]
     assert list_targets() == names
-    for name in set(list_targets()) - {"host"}:
+    for name in set(list_targets()) - {"host", "opencl"}:
         target = load_target(name)
         assert target.name == name
         assert target.threads <= sum(cluster.count for cluster in target.clusters)
@@ -211,3 +220,14 @@ def test_an_android_target_needs_an_api_level_that_arm64_has(tmp_path):
         path.write_text(text.replace("android_api = 24", replacement))
         with pytest.raises(UserError, match=message):
             load_target(path)
+
+
+def test_a_gpu_is_added_to_any_target_and_an_unknown_language_is_refused(tmp_path):
+    mine = tmp_path / "mine.toml"
+    mine.write_text('description = "a phone"\nsame_as = "android"\ngpu = "opencl"\n')
+    target = load_target(mine)
+    assert (target.gpu, target.cpu) == ("opencl", "cortex-a77")
+    assert parse_target("mine", target_table(target), mine) == target
+    mine.write_text('description = "a phone"\nsame_as = "android"\ngpu = "glide"\n')
+    with pytest.raises(UserError, match="gpu = 'glide'; there is opencl"):
+        load_target(mine)

@@ -17,6 +17,7 @@ class Options(ctypes.Structure):
         ("cores", ctypes.c_uint64),
         ("unit", ctypes.c_int),
         ("canary", ctypes.c_uint32),
+        ("gpu_library", ctypes.c_char_p),
     ]
 
 

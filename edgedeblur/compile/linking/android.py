@@ -70,7 +70,12 @@ def link_with_zig(folder: Path, target: Target, output: str) -> None:
         _write_stubs(stubs, target.android_api)
         sources = [f"{ANDROID_FOLDER}/{JNI_SOURCE}", *(f"{_STUBS}/{name}" for name in _BARE_SOURCES)]
         libraries = ["-Wl,--as-needed", *(f"{_STUBS}/{library}" for library in stub_sources(target.android_api))]
-        command = [*_bare_zig(), *bare_flags(), *link.library_arguments(output, *sources), *libraries]
+        command = [
+            *_bare_zig(),
+            *bare_flags(),
+            *link.library_arguments(output, *sources, gpu=target.gpu is not None),
+            *libraries,
+        ]
         link.run_compiler(command, folder)
     finally:
         shutil.rmtree(stubs)
@@ -95,7 +100,8 @@ def link_with_ndk(folder: Path, target: Target, ndk: Path) -> None:
         UserError: not an NDK for this machine, its clang fails, the library would not load on phones.
     """
     compiler = [str(ndk_clang(ndk)), f"--target={target.architecture}-linux-android{target.android_api}"]
-    arguments = link.library_arguments(ANDROID_LIBRARY, f"{ANDROID_FOLDER}/{JNI_SOURCE}")
+    arguments = link.library_arguments(ANDROID_LIBRARY, f"{ANDROID_FOLDER}/{JNI_SOURCE}", gpu=target.gpu is not None)
+    arguments += ["-ldl"] if target.gpu is not None else []
     link.run_compiler([*compiler, *arguments], folder)
     check_bionic(folder / ANDROID_LIBRARY, target.android_api, bionics_headers=True)
 

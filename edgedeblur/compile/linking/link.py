@@ -14,9 +14,11 @@ from pathlib import Path
 from edgedeblur.artefact.names import (
     BENCH,
     CMAKE_LISTS,
+    GPU_C,
     HEADER,
     INCLUDE_FOLDER,
     LIBRARY,
+    MODEL_C,
     OBJECT,
     RUNTIME_FOLDER,
 )
@@ -30,7 +32,9 @@ _GLIBC = "2.17"  # the oldest that zig's AArch64 and x86-64 share: the library l
 _LIBRARY_SOURCES = ("cpu.c", "error.c", "instance.c", "pool.c", "workspace.c")
 _LIBRARY_HEADERS = ("cpu.h", "error.h", "instance.h", "pool.h", "tables.h", "workspace.h")
 _UNIT_SOURCES = ("cpu_unit.c", "self_test.c", "sha256.c")
-_UNIT_HEADERS = ("cpu_unit.h", "self_test.h", "sha256.h")
+_UNIT_HEADERS = ("cpu_unit.h", "gpu_unit.h", "self_test.h", "sha256.h")
+_GPU_SOURCES = ("opencl.c", "opencl_api.c")  # of artefacts with kernels for a GPU
+_GPU_HEADERS = ("opencl_api.h",)
 _CAMERA_SOURCES = ("camera.c", "mask.c", "pixels.c", "tiles.c")
 _CAMERA_HEADERS = ("camera.h", "mask.h", "pixels.h", "tiles.h")
 _BENCH_SOURCES = ("bench.c", "bench_options.c", "bench_report.c", "peak.c")
@@ -54,9 +58,13 @@ _LINK_FLAGS = ("-s", "-Wl,--build-id=none", "-Wl,-z,max-page-size=16384")  # And
 _OUTPUT_LINES = 15
 
 
-def copy_sources(folder: Path) -> None:
+def copy_sources(folder: Path, gpu: bool = False) -> None:
     """Puts everything that a program or library is built from into the folder, besides model.c, its constants and
-    model.o: the C runtime, the public header, TVM's and DLPack's headers, and the CMake file for apps."""
+    model.o: the C runtime, the public header, TVM's and DLPack's headers, and the CMake file for apps.
+
+    Args:
+        gpu: whether the artefact has kernels for a GPU, in GPU_C.
+    """
     import tvm.libinfo
     import tvm_ffi.libinfo
 
@@ -64,7 +72,7 @@ def copy_sources(folder: Path) -> None:
     (folder / RUNTIME_FOLDER).mkdir()
     sources = {
         "library": (*_LIBRARY_SOURCES, *_LIBRARY_HEADERS, _EXPORTS),
-        "units": (*_UNIT_SOURCES, *_UNIT_HEADERS),
+        "units": (*_UNIT_SOURCES, *_UNIT_HEADERS, *(_GPU_SOURCES + _GPU_HEADERS if gpu else ())),
         "camera": (*_CAMERA_SOURCES, *_CAMERA_HEADERS),
         "bench": (*_BENCH_SOURCES, *_BENCH_HEADERS),
     }
@@ -101,7 +109,8 @@ def join_objects(folder: Path, objects: Sequence[bytes]) -> None:
 
 
 def link_bench(folder: Path, target: Target, cache: Path | None = None) -> None:
-    """Builds the static BENCH program in the folder.
+    """Builds the BENCH program in the folder: static, so that it runs anywhere, but for GPUs, whose driver's library it
+    loads, for the GNU C library.
 
     Args:
         cache: where zig keeps its objects of these sources, for programs that are soon thrown away; None: for good.
@@ -109,8 +118,12 @@ def link_bench(folder: Path, target: Target, cache: Path | None = None) -> None:
     Raises:
         UserError: zig is missing, or fails.
     """
-    command = [*zig_cc(target.zig_target), *_COMPILE_FLAGS, *_LINK_FLAGS, "-static", *_sources(bench=True), "-o", BENCH]
-    run_compiler(command, folder, cache)
+    if target.gpu is None:
+        how = [*zig_cc(target.zig_target), "-static"]
+    else:
+        how = [*zig_cc(f"{target.architecture}-linux-gnu.{_GLIBC}"), "-ldl"]
+    sources = _sources(bench=True, gpu=target.gpu is not None)
+    run_compiler([*how, *_COMPILE_FLAGS, *_LINK_FLAGS, *sources, "-o", BENCH], folder, cache)
 
 
 def link_library(folder: Path, target: Target) -> None:
@@ -119,11 +132,11 @@ def link_library(folder: Path, target: Target) -> None:
     Raises:
         UserError: zig is missing, or fails.
     """
-    compiler = zig_cc(f"{target.architecture}-linux-gnu.{_GLIBC}")
-    run_compiler([*compiler, *library_arguments(LIBRARY)], folder)
+    compiler, gpu = zig_cc(f"{target.architecture}-linux-gnu.{_GLIBC}"), target.gpu is not None
+    run_compiler([*compiler, *library_arguments(LIBRARY, gpu=gpu), *(["-ldl"] if gpu else [])], folder)
 
 
-def library_arguments(output: str, *more_sources: str) -> list[str]:
+def library_arguments(output: str, *more_sources: str, gpu: bool = False) -> list[str]:
     """What a compiler is told to make the shared library `output` of the sources in a folder, and of more."""
     exports = f"-Wl,--version-script={RUNTIME_FOLDER}/{_EXPORTS}"
     soname = f"-Wl,-soname,{LIBRARY}"
@@ -134,7 +147,7 @@ def library_arguments(output: str, *more_sources: str) -> list[str]:
         exports,
         soname,
         *more_sources,
-        *_sources(bench=False),
+        *_sources(bench=False, gpu=gpu),
         "-o",
         output,
     ]
@@ -180,6 +193,8 @@ def zig_cache() -> Path:
     return cache_folder() / "zig"
 
 
-def _sources(bench: bool) -> list[str]:
-    names = _LIBRARY_SOURCES + _UNIT_SOURCES + _CAMERA_SOURCES + (_BENCH_SOURCES if bench else ())
-    return ["model.c", *(f"{RUNTIME_FOLDER}/{name}" for name in names), OBJECT]
+def _sources(bench: bool, gpu: bool) -> list[str]:
+    names = _LIBRARY_SOURCES + _UNIT_SOURCES + _CAMERA_SOURCES
+    names += (_GPU_SOURCES if gpu else ()) + (_BENCH_SOURCES if bench else ())
+    generated = [MODEL_C, *([GPU_C] if gpu else [])]
+    return [*generated, *(f"{RUNTIME_FOLDER}/{name}" for name in names), OBJECT]

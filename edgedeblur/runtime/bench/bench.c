@@ -157,7 +157,8 @@ static int measure(ed_model *model, const bench_options *options, const uint8_t 
 }
 
 static ed_model *create(const bench_options *options, double *load_ms) {
-  const ed_options asked = {options->threads, options->cores, options->unit, (uint32_t)options->canary};
+  const ed_options asked = {options->threads, options->cores, options->unit, (uint32_t)options->canary,
+                            options->gpu_library};
   const double start = milliseconds(CLOCK_MONOTONIC);
   ed_model *model = ed_create(&asked);
   *load_ms = milliseconds(CLOCK_MONOTONIC) - start;
@@ -173,8 +174,12 @@ static int bench(ed_model *model, const bench_options *options, double load_ms, 
   } else {
     result.threads = ed_threads(model);
     result.unit = ed_unit(model) == ED_GPU ? "gpu" : "cpu";
+    result.gpu = ed_gpu(model);
+    if (result.gpu == NULL && *ed_last_error() != '\0') {
+      fprintf(stderr, "edgedeblur-bench: the CPU computes: %s\n", ed_last_error());
+    }
     result.interrupted = interrupted != 0;
-    if (options->profile) result.peak_gmacs = bench_peak_gmacs(ed_isa());
+    if (options->profile && result.gpu == NULL) result.peak_gmacs = bench_peak_gmacs(ed_isa());
     if (options->output != NULL && result.first_ms >= 0) status = write_image(options->output, out);
     if (status == 0) status = bench_print_result(&result);
   }

@@ -21,6 +21,7 @@ void bench_print_help(void) {
       "  --threads T       1 to 64; 0 for the target's own number (0)\n"
       "  --cores LIST      run on these cores only, such as 4-7 or 0,2\n"
       "  --unit U          cpu, gpu, or auto: the GPU where there are kernels for it that work, else the CPU (auto)\n"
+      "  --gpu-library F   the GPU driver's library (OpenCL) instead of the system's\n"
       "  --canary N        repeat the self-test after every N images; 0 for never (0)\n"
       "  --profile         the median milliseconds of every layer (adds a clock reading per layer)\n"
       "  --stream          tell the measured runs on stderr meanwhile: \"run\", seconds since boot, milliseconds\n"
@@ -94,6 +95,7 @@ static int set_option(int letter, const char *text, bench_options *options) {
       break;
     case 'c': status = parse_cores(text, &options->cores); break;
     case 'u': status = parse_unit(text, &options->unit); break;
+    case 'g': options->gpu_library = text; break;
     case 'n': status = parse_long("canary", text, 0, MAX_RUNS, &options->canary); break;
     case 'p': options->profile = true; break;
     case 'e': options->stream = true; break;
@@ -110,7 +112,7 @@ int bench_parse(int count, char **words, bench_options *options) {
       {"min-seconds", required_argument, NULL, 's'}, {"threads", required_argument, NULL, 't'},
       {"cores", required_argument, NULL, 'c'},       {"profile", no_argument, NULL, 'p'},
       {"stream", no_argument, NULL, 'e'},            {"unit", required_argument, NULL, 'u'},
-      {"canary", required_argument, NULL, 'n'},
+      {"canary", required_argument, NULL, 'n'},      {"gpu-library", required_argument, NULL, 'g'},
       {"help", no_argument, NULL, 'h'},              {NULL, 0, NULL, 0}};
   *options = (bench_options){.runs = 50, .warmup = 10};
   int letter;

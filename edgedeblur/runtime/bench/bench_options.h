@@ -16,7 +16,8 @@ typedef struct {
   int threads;    /* 0: the target's */
   uint64_t cores; /* 0: any */
   ed_processor unit;
-  long canary; /* images; 0: never */
+  long canary;             /* images; 0: never */
+  const char *gpu_library; /* NULL: the system's */
   bool profile;
   bool stream;
   bool help;

@@ -114,6 +114,14 @@ static void print_layers(const bench_result *result, double *scratch) {
   printf("]");
 }
 
+static void print_gpu(const ed_device *gpu) {
+  printf(",\"gpu\":{\"name\":");
+  print_string(gpu->name);
+  printf(",\"driver\":");
+  print_string(gpu->driver);
+  printf(",\"is_gpu\":%s,\"bytes\":%zu}", gpu->is_gpu ? "true" : "false", gpu->bytes);
+}
+
 int bench_print_result(bench_result *result) {
   const char *source;
   const long peak = peak_rss_kb(&source); /* before the report itself takes memory */
@@ -122,6 +130,7 @@ int bench_print_result(bench_result *result) {
   printf("{\"schema_version\":1,\"model\":");
   print_string(ed_name());
   printf(",\"isa\":\"%s\",\"unit\":\"%s\"", ed_isa(), result->unit);
+  if (result->gpu != NULL) print_gpu(result->gpu);
   printf(",\"height\":%d,\"width\":%d,\"threads\":%d", ed_height(), ed_width(), result->threads);
   printf(",\"interrupted\":%s,\"load_ms\":%.6f", result->interrupted ? "true" : "false", result->load_ms);
   if (result->first_ms >= 0) printf(",\"first_ms\":%.6f", result->first_ms);

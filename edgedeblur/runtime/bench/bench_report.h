@@ -5,9 +5,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "edgedeblur.h"
+
 typedef struct {
   int threads;
   const char *unit; /* that computed the last image */
+  const ed_device *gpu; /* NULL: the CPU did */
   bool interrupted;
   bool profiled;
   double load_ms;  /* ed_create */

@@ -348,7 +348,10 @@ int ed_run_frame(ed_model *model, const ed_frame *in, const ed_frame *out, const
   if (describe(&job, in, out, options) != 0 || ed_begin(model) != 0) return -1;
   const int overlap = options->overlap != 0 ? options->overlap : DEFAULT_OVERLAP;
   ed_camera *camera = prepare(model, out->height, out->width, overlap);
-  return ed_end(model, camera != NULL ? run_tiles(camera, &job) : -1);
+  int status;
+  do status = ed_end(model, camera != NULL ? run_tiles(camera, &job) : -1);
+  while (status == ED_AGAIN);
+  return status;
 }
 
 int ed_frame_tiles(const ed_model *model) { return model->camera != NULL ? model->camera->computed : 0; }

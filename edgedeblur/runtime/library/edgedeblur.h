@@ -31,12 +31,22 @@ typedef struct {
   uint64_t cores;    /* bit i allows the worker threads on core i; 0: any core. The caller's own thread is left alone. */
   ed_processor unit; /* ED_GPU: a failure of the GPU is an error. ED_AUTO: the CPU takes over. */
   uint32_t canary;   /* repeat the self-test after every so many images; 0: never */
+  const char *gpu_library; /* path of the GPU driver's library (OpenCL); NULL: the system's */
 } ed_options;
+
+/* What computes where it is not the CPU. */
+typedef struct {
+  char name[128];   /* as its driver gives it: "QUALCOMM Adreno(TM) 650" */
+  char driver[128]; /* its version */
+  int is_gpu;       /* 0: software that simulates one, which ED_GPU takes and ED_AUTO does not */
+  size_t bytes;     /* of device memory: weights, activations and images */
+} ed_device;
 
 /* Allocates all memory, starts all threads, and runs the self-test, once a process for each set of kernels: the
  * artefact has a tile and the SHA-256 of what the network's definition makes of an image full of it; what computes
  * something else is not used. `options` may be NULL. NULL on failure: a processor without the instructions that the
- * network was compiled for, no kernels that pass the self-test, no memory, bad options. */
+ * network was compiled for, no kernels that pass the self-test, no memory, bad options. Where ED_AUTO has left the GPU,
+ * the instance is well and ed_last_error() says why: no driver, an error of it, or a self-test that failed. */
 ED_API ed_model *ed_create(const ed_options *options);
 
 /* Restores one image. The buffers may not overlap and need no alignment. Allocates nothing, starts no thread, except
@@ -93,8 +103,12 @@ ED_API void ed_destroy(ed_model *model);
 /* How many threads an instance computes with. */
 ED_API int ed_threads(const ed_model *model);
 
-/* What computes for an instance now: ED_CPU or ED_GPU. */
+/* What computes for an instance now: ED_CPU or ED_GPU. With ED_AUTO an error or a canary that fails moves a running
+ * instance to the CPU, which then restores that image; ed_last_error() says why. */
 ED_API ed_processor ed_unit(const ed_model *model);
+
+/* The GPU of an instance; NULL while the CPU computes. */
+ED_API const ed_device *ed_gpu(const ed_model *model);
 
 /* What went wrong in the calling thread's last failed call; "" where nothing has. Valid until its next failure. */
 ED_API const char *ed_last_error(void);

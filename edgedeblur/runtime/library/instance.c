@@ -8,26 +8,52 @@
 #include "cpu.h"
 #include "cpu_unit.h"
 #include "error.h"
+#include "gpu_unit.h"
 #include "self_test.h"
 #include "tables.h"
 
 #define TABLES (*ed_cpu_tables()) /* of the first size; those of the others follow */
 
-static int start(ed_model *model, const ed_options *options) {
-  if (options->unit < ED_AUTO || options->unit > ED_GPU) {
-    return ed_fail("unit %d; there are ED_AUTO, ED_CPU and ED_GPU", (int)options->unit);
-  }
-  if (options->unit == ED_GPU) return ed_fail("this artefact has no kernels for a GPU");
-  model->canary = options->canary;
-  model->cpu = ed_cpu_create(options->threads, options->cores);
+static int run_on_gpu(void *unit, const uint8_t *rgb_in, uint8_t *rgb_out) {
+  return ed_model_gpu->run(unit, rgb_in, rgb_out, NULL);
+}
+
+static int test_gpu(const ed_model *model) {
+  return ed_self_test(run_on_gpu, model->gpu, ed_model_gpu->device(model->gpu)->name);
+}
+
+static void leave_gpu(ed_model *model) {
+  if (model->gpu != NULL) ed_model_gpu->destroy(model->gpu);
+  model->gpu = NULL;
+}
+
+static int start_cpu(ed_model *model) {
+  model->cpu = ed_cpu_create(model->options.threads, model->options.cores);
   return model->cpu != NULL ? 0 : -1;
 }
 
+static int start_gpu(ed_model *model) {
+  if (ed_model_gpu == NULL) return ed_fail("this artefact has no kernels for a GPU");
+  model->gpu = ed_model_gpu->create(model->options.gpu_library, model->options.unit == ED_GPU);
+  if (model->gpu == NULL) return -1;
+  if (test_gpu(model) == 0) return 0;
+  leave_gpu(model);
+  return -1;
+}
+
+static int start(ed_model *model) {
+  const ed_processor unit = model->options.unit;
+  if (unit < ED_AUTO || unit > ED_GPU) return ed_fail("unit %d; there are ED_AUTO, ED_CPU and ED_GPU", (int)unit);
+  if (unit == ED_GPU) return start_gpu(model);
+  if (unit == ED_AUTO && ed_model_gpu != NULL && start_gpu(model) == 0) return 0;
+  return start_cpu(model);
+}
+
 ed_model *ed_create(const ed_options *options) {
-  static const ed_options defaults;
   ed_model *model = calloc(1, sizeof *model);
   if (model == NULL) return ed_fail("no memory"), NULL;
-  if (start(model, options != NULL ? options : &defaults) == 0) return model;
+  if (options != NULL) model->options = *options;
+  if (start(model) == 0) return model;
   ed_destroy(model);
   return NULL;
 }
@@ -40,9 +66,17 @@ static bool overlap(const uint8_t *rgb_in, const uint8_t *rgb_out) {
 
 /* The self-test again after every so many images. */
 static int check_again(ed_model *model) {
-  if (model->canary == 0 || ++model->images < model->canary) return 0;
+  if (model->options.canary == 0 || ++model->images < model->options.canary) return 0;
   model->images = 0;
+  if (model->gpu != NULL) return test_gpu(model);
   return ed_self_test(ed_cpu_run_image, model->cpu, ed_cpu_name(model->cpu));
+}
+
+/* From the GPU that has failed to the CPU, for good. 0, or -1 where the GPU was asked for or the CPU cannot start. */
+static int move_to_cpu(ed_model *model) {
+  if (model->options.unit == ED_GPU) return -1;
+  leave_gpu(model);
+  return start_cpu(model);
 }
 
 int ed_begin(ed_model *model) {
@@ -52,23 +86,41 @@ int ed_begin(ed_model *model) {
 
 int ed_end(ed_model *model, int status) {
   if (status == 0) status = check_again(model);
+  if (status != 0 && model->gpu != NULL && move_to_cpu(model) == 0) return ED_AGAIN;
   atomic_store(&model->running, false);
   return status;
 }
 
+static int restore(ed_model *model, int size, const uint8_t *rgb_in, uint8_t *rgb_out, double *layer_ms) {
+  if (model->gpu != NULL) {
+    if (ed_model_gpu->run(model->gpu, rgb_in, rgb_out, layer_ms) == 0) return 0;
+    if (move_to_cpu(model) != 0) return -1;
+  }
+  if (model->cpu == NULL) return ed_fail("the GPU failed, and the CPU cannot start");
+  return ed_cpu_run(model->cpu, size, rgb_in, rgb_out, layer_ms);
+}
+
 int ed_restore(ed_model *model, int size, const uint8_t *rgb_in, uint8_t *rgb_out) {
-  return ed_cpu_run(model->cpu, size, rgb_in, rgb_out, NULL);
+  return restore(model, size, rgb_in, rgb_out, NULL);
 }
 
 int ed_launch(ed_model *model, FTVMParallelLambda function, void *closure, int tasks) {
-  return ed_cpu_launch(model->cpu, function, closure, tasks);
+  if (model->cpu != NULL) return ed_cpu_launch(model->cpu, function, closure, tasks);
+  TVMParallelGroupEnv group = {NULL, tasks};
+  for (int task = 0; task < tasks; task++) {
+    if (function(task, &group, closure) != 0) return -1;
+  }
+  return 0;
 }
 
 int ed_run_profiled(ed_model *model, const uint8_t *rgb_in, uint8_t *rgb_out, double *layer_ms) {
   if (model == NULL || rgb_in == NULL || rgb_out == NULL) return ed_fail("NULL is no model and no image");
   if (overlap(rgb_in, rgb_out)) return ed_fail("input and output image overlap");
   if (ed_begin(model) != 0) return -1;
-  return ed_end(model, ed_cpu_run(model->cpu, 0, rgb_in, rgb_out, layer_ms));
+  int status;
+  do status = ed_end(model, restore(model, 0, rgb_in, rgb_out, layer_ms));
+  while (status == ED_AGAIN);
+  return status;
 }
 
 int ed_run(ed_model *model, const uint8_t *rgb_in, uint8_t *rgb_out) {
@@ -77,13 +129,15 @@ int ed_run(ed_model *model, const uint8_t *rgb_in, uint8_t *rgb_out) {
 
 void ed_destroy(ed_model *model) {
   if (model == NULL) return;
+  leave_gpu(model);
   ed_cpu_destroy(model->cpu);
   ed_camera_destroy(model->camera);
   free(model);
 }
 
-int ed_threads(const ed_model *model) { return ed_cpu_threads(model->cpu); }
-ed_processor ed_unit(const ed_model *model) { return model->cpu != NULL ? ED_CPU : ED_GPU; }
+int ed_threads(const ed_model *model) { return model->cpu != NULL ? ed_cpu_threads(model->cpu) : 1; }
+ed_processor ed_unit(const ed_model *model) { return model->gpu != NULL ? ED_GPU : ED_CPU; }
+const ed_device *ed_gpu(const ed_model *model) { return model->gpu != NULL ? ed_model_gpu->device(model->gpu) : NULL; }
 
 int ed_size(int index, int *height, int *width) {
   if (index < 0 || index >= ed_sizes()) return ed_fail("size %d of %d", index, ed_sizes());

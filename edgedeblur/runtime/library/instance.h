@@ -9,18 +9,23 @@
 #include "edgedeblur.h"
 
 struct ed_cpu_unit;
+struct ed_gpu_unit;
 struct ed_camera;
 
 struct ed_model {
-  struct ed_cpu_unit *cpu;
+  struct ed_cpu_unit *cpu; /* one of the two is NULL */
+  struct ed_gpu_unit *gpu;
   struct ed_camera *camera; /* of ed_run_frame; NULL before its first call */
-  uint32_t canary;          /* ed_options.canary */
+  ed_options options;
   uint32_t images;          /* since the last self-test */
   atomic_bool running;
 };
 
+enum { ED_AGAIN = 1 };
+
 /* Between a successful ed_begin and ed_end the calling thread alone uses the instance. ed_end takes what the run gave
- * and returns it, or -1 where the self-test that is due then fails. */
+ * and returns it, or -1 where the self-test that is due then fails. ED_AGAIN: a GPU failed, the instance is on the CPU
+ * now and still the calling thread's, which runs the same again and calls ed_end again. */
 int ed_begin(ed_model *model);
 int ed_end(ed_model *model, int status);
 

@@ -70,6 +70,10 @@ typedef struct {
 
 extern const ed_proof ed_model_proof;
 
+/* What runs the network on a GPU (gpu_unit.h); NULL in an artefact without kernels for one. */
+struct ed_gpu_driver;
+extern const struct ed_gpu_driver *const ed_model_gpu;
+
 /* The same network once for each set of kernels, the one that needs most of the processor first; each set once for each
  * of `ed_model_sizes` sizes, in the same order. */
 extern const ed_tables ed_model_tables[];

@@ -1,0 +1,157 @@
+"""The network as GPU kernels in order: every one with its tensors by name, planned by TVM's memory planner."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import tvm
+from tvm import relax
+
+from edgedeblur.compile.gpu.convolution import conv_arguments, conv_kernel, conv_launch, same_kernel
+from edgedeblur.compile.gpu.fold import fold_arguments, fold_kernel, fold_launch, needs_fold
+from edgedeblur.compile.gpu.gate import (
+    WordGate,
+    check_gate,
+    scale_arguments,
+    scale_kernel,
+    scale_launch,
+    sum_arguments,
+    sum_kernel,
+    sum_launch,
+)
+from edgedeblur.compile.gpu.launch import Argument, Launch
+from edgedeblur.compile.gpu.pack import pack_constants, pack_gate
+from edgedeblur.compile.gpu.schedule import GpuSchedule, check_schedule, default_schedule, output_words
+from edgedeblur.compile.gpu.tensor import LANES
+from edgedeblur.compile.kernels.layer import ConvLayer, conv_layers
+from edgedeblur.compile.lower import ENTRY
+from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork
+from edgedeblur.student import IMAGE
+
+
+@dataclass(frozen=True)
+class GpuKernel:
+    """One kernel call. reads: the names of its arguments but the last, which is what it makes; constants: the arrays of
+    those that no kernel makes."""
+
+    layer: str
+    macs: int
+    function: tvm.tirx.PrimFunc
+    launch: Launch
+    arguments: tuple[Argument, ...]
+    reads: tuple[str, ...]
+    makes: str
+    constants: Mapping[str, np.ndarray]
+
+    @property
+    def symbol(self) -> str:
+        """The function's name."""
+        return str(self.function.attrs["global_symbol"])
+
+
+def gpu_kernels(
+    network: QuantisedNetwork, height: int, width: int, schedules: Mapping[str, GpuSchedule] | None = None
+) -> tuple[GpuKernel, ...]:
+    """Every kernel for an image of height x width, in order; a gate runs right after the layer whose tensor it reads.
+
+    Args:
+        schedules: by layer, instead of the default schedule.
+
+    Raises:
+        UserError: a gate over more pixels than its sums can hold.
+    """
+    layers = conv_layers(network, height, width)
+    functions, kernels = _Functions({}), []
+    for conv, layer in zip(network.layers, layers, strict=True):
+        schedule = (schedules or {}).get(layer.name) or default_schedule(layer)
+        check_schedule(layer, schedule)
+        kernels += _layer_kernels(conv, layer, schedule, functions)
+        for gated, its_layer in zip(network.layers, layers, strict=True):
+            if gated.spec.gate == layer.name:
+                kernels += _gate_kernels(gated, its_layer, layer, functions)
+    return tuple(kernels)
+
+
+@dataclass(frozen=True)
+class _Functions:
+    """Kernels by what they are specialised for: those of equal layers are one."""
+
+    made: dict[tuple, tvm.tirx.PrimFunc]
+
+    def get(self, make: Callable[..., tvm.tirx.PrimFunc], *described) -> tvm.tirx.PrimFunc:
+        """make(*described, symbol), made once; the symbol is "ed_conv0" and so on."""
+        key = (make.__name__, *described)
+        if key not in self.made:
+            self.made[key] = make(*described, f"ed_{make.__name__.removesuffix('_kernel')}{len(self.made)}")
+        return self.made[key]
+
+
+def lower(kernels: tuple[GpuKernel, ...]) -> tvm.IRModule:
+    """The kernels as a Relax module; `main` takes the image and the constants, in the order of `constant_arrays`."""
+    builder = relax.BlockBuilder()
+    image = relax.Var(IMAGE, _type(next(a for k in kernels for a in k.arguments if k.reads[0] == IMAGE)))
+    constants = {
+        name: relax.Var(_name(name), relax.TensorType(array.shape, str(array.dtype)))
+        for name, array in constant_arrays(kernels).items()
+    }
+    with builder.function(ENTRY, [image, *constants.values()]):
+        with builder.dataflow():
+            tensors = {IMAGE: image, **constants}
+            for kernel in kernels:
+                symbol = builder.add_func(kernel.function, kernel.symbol)
+                read = [tensors[name] for name in kernel.reads]
+                tensors[kernel.makes] = builder.emit(relax.call_tir(symbol, read, _type(kernel.arguments[-1])))
+            output = builder.emit_output(tensors[kernels[-1].makes])
+        builder.emit_func_output(output)
+    return builder.get()
+
+
+def constant_arrays(kernels: tuple[GpuKernel, ...]) -> dict[str, np.ndarray]:
+    """Every constant once, by the name under which kernels read it."""
+    return {name: array for kernel in kernels for name, array in kernel.constants.items()}
+
+
+def _type(argument: Argument) -> relax.TensorType:
+    return relax.TensorType((argument.elements,), argument.dtype)
+
+
+def _layer_kernels(
+    conv: QuantisedConv, layer: ConvLayer, schedule: GpuSchedule, functions: _Functions
+) -> list[GpuKernel]:
+    name, source, kernels, alike = layer.name, conv.spec.source, [], same_kernel(layer)
+    if needs_fold(layer):
+        source = f"{name}/folded"
+        described = (functions.get(fold_kernel, alike), fold_launch(layer), fold_arguments(layer))
+        kernels.append(GpuKernel(name, 0, *described, (conv.spec.source,), source, {}))
+    constants = {f"{name}/{key}": array for key, array in pack_constants(conv, layer, schedule).items()}
+    scale = f"{name}/gated" if conv.gate is not None else f"{name}/scale"
+    residual = () if conv.spec.residual is None else (conv.spec.residual,)
+    function = functions.get(conv_kernel, alike, schedule)
+    reads = (source, f"{name}/weight", f"{name}/bias", scale, f"{name}/numbers", *residual)
+    if conv.gate is not None:
+        del constants[f"{name}/scale"]  # which the gate's kernel reads
+    launch = conv_launch(layer, schedule)
+    kernels.append(GpuKernel(name, layer.macs, function, launch, conv_arguments(layer), reads, name, constants))
+    return kernels
+
+
+def _gate_kernels(conv: QuantisedConv, layer: ConvLayer, source: ConvLayer, functions: _Functions) -> list[GpuKernel]:
+    """What makes the scales of `layer`, from the tensor that `source` has made. Its products are too few to count."""
+    name = layer.name
+    gate = WordGate(source.out, source.out_zero_point, LANES * output_words(layer))
+    check_gate(gate, name)
+    constants = {f"{name}/{key}": array for key, array in pack_gate(conv.gate, layer).items()}
+    constants[f"{name}/scale"] = pack_constants(conv, layer, default_schedule(layer))["scale"]
+    table = {"gate_table": constants.pop(f"{name}/gate_table")}  # one for all gates
+    reads = (f"{name}/sums", *(f"{name}/{key}" for key in ("gate_weight", "gate_bias", "gate_scale", "scale")))
+    sums = (functions.get(sum_kernel, gate), sum_launch(gate), sum_arguments(gate))
+    scales = (functions.get(scale_kernel, gate), scale_launch(gate), scale_arguments(gate))
+    return [
+        GpuKernel(name, 0, *sums, (source.name,), f"{name}/sums", {}),
+        GpuKernel(name, 0, *scales, (*reads, "gate_table"), f"{name}/gated", constants | table),
+    ]
+
+
+def _name(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]", "_", text)

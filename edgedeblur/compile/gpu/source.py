@@ -1,0 +1,58 @@
+"""From TIR to source text, by TVM's code generators, behind a page of prelude for each language.
+
+The kernels call two functions by name; the prelude says what they are there:
+    ed_dot(a, b, sum)   sum plus the products of the four int8 of each word, by an instruction where there is one
+    ed_rint(x)          float32 to int32, half to even
+"""
+
+import re
+from dataclasses import dataclass
+
+import tvm
+
+PRELUDES = {
+    "opencl": """\
+#pragma OPENCL FP_CONTRACT OFF
+#define ed_rint(x) convert_int_rte(x)
+#if defined(ED_PLAIN_DOT)
+#elif defined(__opencl_c_integer_dot_product_input_4x8bit_packed) || defined(cl_khr_integer_dot_product)
+#define ed_dot(a, b, sum) ((sum) + dot_4x8packed_ss_int(a, b))
+#elif defined(cl_arm_integer_dot_product_accumulate_int8)
+#pragma OPENCL EXTENSION cl_arm_integer_dot_product_accumulate_int8 : enable
+#define ed_dot(a, b, sum) arm_dot_acc(as_char4(a), as_char4(b), sum)
+#endif
+#if !defined(ed_dot)
+int ed_dot(uint a, uint b, int sum) {
+  int4 products = convert_int4(as_char4(a)) * convert_int4(as_char4(b));
+  return sum + products.x + products.y + products.z + products.w;
+}
+#endif
+""",
+}
+_SUFFIX = "_kernel"  # that TVM gives the part of a function that runs on the device
+_HEAD = re.compile(r"__kernel void (\w+)\(([^)]*)\) \{")
+
+
+@dataclass(frozen=True)
+class KernelText:
+    """The text of all kernels. entries: by symbol, the name of the kernel in it and its arguments in its own order."""
+
+    text: str
+    entries: dict[str, tuple[str, tuple[str, ...]]]
+
+
+def generate_text(functions: dict[str, tvm.tirx.PrimFunc], language: str) -> KernelText:
+    """The text of the kernels in a language of PRELUDES.
+
+    Raises:
+        ValueError: TVM wrote something whose heads cannot be read.
+    """
+    target = tvm.target.Target(language, host="llvm")
+    text = tvm.compile(tvm.IRModule(functions), target=target).mod.imports[0].inspect_source()
+    entries = {}
+    for name, arguments in _HEAD.findall(text):
+        names = tuple(argument.split()[-1].removesuffix("_ptr") for argument in arguments.split(","))
+        entries[name.removesuffix(_SUFFIX)] = (name, names)
+    if set(entries) != set(functions):
+        raise ValueError(f"TVM wrote {language} kernels {sorted(entries)} for {sorted(functions)}")
+    return KernelText(PRELUDES[language] + text, entries)
