@@ -37,7 +37,7 @@ def pack_constants(conv: QuantisedConv, layer: ConvLayer, schedule: Schedule, is
     products = isa.products(schedule.method)
     outputs = channel_vectors(layer, isa) * isa.lanes
     surplus = (0, outputs - layer.out_channels)
-    own = conv.weight if layer.depthwise else _without_groups(conv)
+    own = conv.weight if layer.depthwise else without_groups(conv)
     surplus_in = (0, 0 if layer.depthwise else products.padded_channels(layer.in_channels) - layer.in_channels)
     weight = np.pad(own, (surplus, (0, 0), (0, 0), surplus_in))
     made_up = products.tile_zero(layer.source_zero_point) * weight.sum(axis=(1, 2, 3), dtype=np.int64)
@@ -52,7 +52,7 @@ def pack_constants(conv: QuantisedConv, layer: ConvLayer, schedule: Schedule, is
     )
 
 
-def _without_groups(conv: QuantisedConv) -> np.ndarray:
+def without_groups(conv: QuantisedConv) -> np.ndarray:
     """Weights [out, kernel, kernel, in], zero where a group does not read: what kernels multiply."""
     spec = conv.spec
     if spec.groups == 1:

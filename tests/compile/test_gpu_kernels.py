@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernels import one_layer_between
-from networks import gated_spec, random_network, single_layer_spec, tiny_spec
+from networks import gated_spec, mobile_spec, random_network, single_layer_spec, tiny_spec
 from opencl import QUICK, devices, needs_opencl, run_on
 
 from edgedeblur.compile.gpu.build import build_gpu_plan
@@ -45,6 +45,11 @@ def test_gates_over_many_parts_and_channels_that_fill_no_word():
 
 
 @needs_opencl
+def test_what_mobile_nets_have():
+    check(random_network(mobile_spec()), 16, 24)
+
+
+@needs_opencl
 def test_the_shipped_network_with_gates():
     network = load_edq(shipped_network("small"))
     check(network, network.spec.multiple, network.spec.multiple)
@@ -62,9 +67,12 @@ def layers(draw):
     kernel, stride = draw(st.sampled_from([(1, 1), (3, 1), (3, 2), (5, 1)]))
     fold, unfold = draw(st.sampled_from([(1, 1), (2, 1), (1, 2), (3, 1)]))
     source, out = draw(st.integers(1, 9)), draw(st.integers(1, 11))
-    layer = ConvSpec(
-        "layer", "source", source * fold**2, out * unfold**2, kernel, stride, fold, unfold, relu=draw(st.booleans())
-    )
+    relu, dilation = draw(st.booleans()), draw(st.sampled_from([1, 1, 2]))
+    further = {"relu": relu, "limit": 2.0 if relu and draw(st.booleans()) else None, "prelu": not relu}
+    channels = source * fold**2, out * unfold**2
+    groups = draw(st.sampled_from([n for n in range(1, 4) if channels[0] % n == 0 and channels[1] % n == 0]))
+    shape = (kernel, stride, fold, unfold)
+    layer = ConvSpec("layer", "source", *channels, *shape, dilation=dilation, groups=groups, **further)
     height, width = (draw(st.integers(1, 7)) * fold * stride for _ in range(2))
     numbers = draw(st.integers(1, 5)), draw(st.integers(0, 3)), draw(st.sampled_from([(1, 1), (4, 2), (3, 5)]))
     return source, layer, height, width, numbers

@@ -6,7 +6,7 @@ for ky, for word of input channels:
         sums += dot(activation, weights)
 requantise, add the residual, clamp, pack four channels to a word, store where depth-to-space puts it
 
-What differs between layers of one shape (zero points, the lower clamp, scales) is data: they share a kernel, and
+What differs between layers of one shape (zero points, clamps, scales) is data: they share a kernel, and
 the driver compiles it once.
 """
 
@@ -26,27 +26,29 @@ from edgedeblur.compile.kernels.layer import IMAGE_OFFSET, ConvLayer
 
 
 def conv_arguments(layer: ConvLayer) -> tuple[Argument, ...]:
-    """source (folded already), weight, bias, scale (behind the channels', a residual's), numbers (`layer_numbers`),
-    residual where the layer has one, out."""
+    """source (folded already), weight, bias, scale (behind the channels', a residual's), negative_scale and residual
+    where the layer has them, numbers (`layer_numbers`), out."""
     sums = LANES * output_words(layer)
     weights = layer.kernel**2 * words_for(layer.in_channels) * sums
     out = WordTensor(*layer.out, layer.image_out)
     residual = () if layer.residual is None else (Argument("residual", out.words, "uint32"),)
+    negative = (Argument("negative_scale", sums, "float32"),) if layer.prelu else ()
     return (
         Argument("source", _source(layer).words, "uint32"),
         Argument("weight", weights, "uint32"),
         Argument("bias", sums, "int32"),
         Argument("scale", sums + len(residual), "float32"),
-        Argument("numbers", len(layer_numbers(layer)), "int32"),
+        *negative,
         *residual,
+        Argument("numbers", len(layer_numbers(layer)), "int32"),
         Argument("out", out.words, "uint32"),
     )
 
 
-def layer_numbers(layer: ConvLayer) -> tuple[int, int, int, int]:
-    """The zero points of the source and of the output, the lower clamp, the zero point of the residual."""
+def layer_numbers(layer: ConvLayer) -> tuple[int, int, int, int, int]:
+    """The zero points of the source and of the output, the clamps, the zero point of the residual."""
     residual = 0 if layer.residual is None else layer.residual.zero_point
-    return layer.source_zero_point, layer.out_zero_point, layer.low, residual
+    return layer.source_zero_point, layer.out_zero_point, layer.low, layer.high, residual
 
 
 def same_kernel(layer: ConvLayer) -> ConvLayer:
@@ -54,7 +56,7 @@ def same_kernel(layer: ConvLayer) -> ConvLayer:
     residual = layer.residual
     if residual is not None:
         residual = dataclasses.replace(residual, zero_point=0, scale=1.0 if residual.scale == 1.0 else 0.0)
-    numbers = {"source_zero_point": 0, "out_zero_point": 0, "low": 0, "largest_sum": 0}
+    numbers = {"source_zero_point": 0, "out_zero_point": 0, "low": 0, "high": 0, "largest_sum": 0}
     return dataclasses.replace(layer, name="", residual=residual, **numbers)
 
 
@@ -98,7 +100,7 @@ class _Item:
     @property
     def reach(self) -> int:
         """Input pixels of a row that its pixels' windows cover."""
-        return (self.schedule.pixels - 1) * self.layer.stride + self.layer.kernel
+        return (self.schedule.pixels - 1) * self.layer.stride + self.layer.reach
 
     def emit(self) -> None:
         sums = T.alloc_buffer((self.schedule.pixels * self.channels,), "int32", scope="local")
@@ -119,7 +121,7 @@ class _Item:
         window = T.alloc_buffer((self.reach,), "uint32", scope="local")
         zero = T.bind(T.cast(T.bitwise_and(self._number(0), 0xFF), "uint32") * word(0x01010101))
         with T.serial(layer.kernel) as ky, T.serial(source.planes) as plane:
-            row = T.bind(self.y * layer.stride + (ky - layer.pad))
+            row = T.bind(self.y * layer.stride + (ky * layer.dilation - layer.pad))
             with T.If(T.And(row >= 0, row < source.height)):
                 with T.Then():
                     for place in range(self.reach):
@@ -160,7 +162,7 @@ class _Item:
                 weight = loaded if step == 1 else T.Shuffle([loaded], [part])
                 for pixel in range(self.schedule.pixels):
                     place = pixel * self.channels + start + part
-                    activation = window[pixel * self.layer.stride + kx]
+                    activation = window[pixel * self.layer.stride + kx * self.layer.dilation]
                     total = T.call_pure_extern("int32", "ed_dot", activation, weight, sums[place])
                     T.buffer_store(sums, total, [place])
 
@@ -179,8 +181,11 @@ class _Item:
 
     def _steps(self, sums: Buffer, pixel: int, channel: int) -> Expr:
         """rint(float32(sum) * scale): one rounding to float32, then half to even."""
-        scale = self.buffers["scale"][self.block * self.channels + channel]
-        return _round(T.cast(sums[pixel * self.channels + channel], "float32") * scale)
+        total, place = sums[pixel * self.channels + channel], self.block * self.channels + channel
+        scale = self.buffers["scale"][place]
+        if self.layer.prelu:
+            scale = T.Select(total < 0, self.buffers["negative_scale"][place], scale)
+        return _round(T.cast(total, "float32") * scale)
 
     def _finish(self, values: list[Expr], place: Expr) -> Expr:
         """The word to store, from up to four requantised sums."""
@@ -189,14 +194,14 @@ class _Item:
             stored = self.buffers["residual"][place]
             stored = T.bind(T.bitwise_xor(stored, word(IMAGE_WORD)) if residual.image else stored)
             values = [value + self._residual(lane(stored, index)) for index, value in enumerate(values)]
-        clamped = [T.max(T.min(value + self._number(1), 127), self._number(2)) for value in values]
+        clamped = [T.max(T.min(value + self._number(1), self._number(3)), self._number(2)) for value in values]
         if not layer.image_out:
             return pack(clamped)
         return pack([value + IMAGE_OFFSET for value in clamped])
 
     def _residual(self, value: Expr) -> Expr:
         residual = self.layer.residual
-        centred = value - self._number(3)
+        centred = value - self._number(4)
         if residual.scale == 1.0:
             return centred
         return _round(T.cast(centred, "float32") * self.buffers["scale"][LANES * output_words(self.layer)])

@@ -126,9 +126,10 @@ def _layer_kernels(
         kernels.append(GpuKernel(name, 0, *described, (conv.spec.source,), source, {}))
     constants = {f"{name}/{key}": array for key, array in pack_constants(conv, layer, schedule).items()}
     scale = f"{name}/gated" if conv.gate is not None else f"{name}/scale"
-    residual = () if conv.spec.residual is None else (conv.spec.residual,)
+    further = (f"{name}/negative_scale",) if layer.prelu else ()
+    further += () if conv.spec.residual is None else (conv.spec.residual,)
     function = functions.get(conv_kernel, alike, schedule)
-    reads = (source, f"{name}/weight", f"{name}/bias", scale, f"{name}/numbers", *residual)
+    reads = (source, f"{name}/weight", f"{name}/bias", scale, *further, f"{name}/numbers")
     if conv.gate is not None:
         del constants[f"{name}/scale"]  # which the gate's kernel reads
     launch = conv_launch(layer, schedule)

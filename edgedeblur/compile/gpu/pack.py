@@ -6,13 +6,14 @@ from edgedeblur.compile.gpu.convolution import layer_numbers
 from edgedeblur.compile.gpu.schedule import GpuSchedule, output_words
 from edgedeblur.compile.gpu.tensor import LANES, words_for
 from edgedeblur.compile.kernels.layer import ConvLayer
+from edgedeblur.compile.pack import without_groups
 from edgedeblur.quantize.network import GATE_TABLE, QuantisedConv, QuantisedGate
 
 
 def pack_constants(conv: QuantisedConv, layer: ConvLayer, schedule: GpuSchedule) -> dict[str, np.ndarray]:
     """weight: uint32, flat, [blocks, kernel rows, words of input channels, kernel columns, channels of a block].
-    bias int32, scale float32: [output channels], with those that fill a word; a residual's scale behind them. numbers:
-    int32, `layer_numbers`.
+    bias int32, scale and, with prelu, negative_scale float32: [output channels], with those that fill a word; behind
+    the scale a residual's. numbers: int32, `layer_numbers`.
 
     The kernel's sums are over q where the network's are over q - zero_point: the difference is known and moves to the
     bias. Both wrap modulo 2^32; the wraps cancel.
@@ -21,7 +22,7 @@ def pack_constants(conv: QuantisedConv, layer: ConvLayer, schedule: GpuSchedule)
         (LANES * output_words(layer), *conv.weight.shape[1:3], LANES * words_for(layer.in_channels)), np.int8
     )
     places = _places(layer)
-    weight[places, :, :, : layer.in_channels] = conv.weight
+    weight[places, :, :, : layer.in_channels] = without_groups(conv)
     made_up = layer.source_zero_point * conv.weight.sum(axis=(1, 2, 3), dtype=np.int64)
     bias, scale = np.zeros(len(weight), np.int32), np.zeros(len(weight), np.float32)
     bias[places] = (conv.bias.astype(np.int64) - made_up).astype(np.int32)
@@ -31,8 +32,11 @@ def pack_constants(conv: QuantisedConv, layer: ConvLayer, schedule: GpuSchedule)
     ordered = np.ascontiguousarray(split.transpose(0, 2, 4, 3, 1, 5))
     if conv.residual_scale is not None:
         scale = np.append(scale, np.float32(conv.residual_scale))
-    numbers = np.array(layer_numbers(layer), np.int32)
-    return {"weight": ordered.view(np.uint32).reshape(-1), "bias": bias, "scale": scale, "numbers": numbers}
+    arrays = {"weight": ordered.view(np.uint32).reshape(-1), "bias": bias, "scale": scale}
+    if conv.negative_scale is not None:
+        arrays["negative_scale"] = np.zeros(len(weight), np.float32)
+        arrays["negative_scale"][places] = conv.negative_scale
+    return arrays | {"numbers": np.array(layer_numbers(layer), np.int32)}
 
 
 def pack_gate(gate: QuantisedGate, layer: ConvLayer) -> dict[str, np.ndarray]:
