@@ -14,9 +14,10 @@ from edgedeblur.storage.documents import read_json, shown
 from edgedeblur.storage.records import Rules, read_record
 
 if TYPE_CHECKING:
-    from edgedeblur.student import ConvSpec
+    from edgedeblur.student import Layer
 
 SCHEMA_VERSION = 1
+PASS = "pass"  # the method of a layer without weights
 _FIX = "compile it again: edgedeblur compile"
 
 
@@ -134,9 +135,11 @@ def count_sources(sources: Iterable[str]) -> str:
     return ", ".join(f"{count} {source}" for source, count in Counter(sources).most_common())
 
 
-def describe_op(spec: "ConvSpec") -> str:
+def describe_op(spec: "Layer") -> str:
     """What one layer does, in order: "space_to_depth4+conv3x3s2+depth_to_space2+residual+relu", "conv3x3+relu+gate",
-    "depthwise3x3s2+relu6"; "g4": four groups, "d2": a dilation of two."""
+    "depthwise3x3s2+relu6", "max_pool2"; "g4": four groups, "d2": a dilation of two."""
+    if hasattr(spec, "op"):
+        return spec.op
     depthwise = 1 < spec.groups == spec.in_channels == spec.out_channels
     numbers = {"s": spec.stride, "g": 1 if depthwise else spec.groups, "d": spec.dilation}
     kernel = f"{'depthwise' if depthwise else 'conv'}{spec.kernel}x{spec.kernel}"

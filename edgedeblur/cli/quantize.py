@@ -132,7 +132,7 @@ def _show(outcome: "Outcome", destination: Path, plot: Path) -> None:
     from edgedeblur.restore.readable import readable
 
     network, shown = outcome.network, []
-    int8 = sum(layer.weight.dtype.name == "int8" for layer in network.layers)
+    int8 = sum(layer.weight.dtype.name == "int8" for layer in network.convolutions)
     if outcome.costs is not None:
         shown += [sensitivity_table(outcome.costs), f"{plot}: the same as a plot"]
     if outcome.halves is not None:
@@ -140,7 +140,7 @@ def _show(outcome: "Outcome", destination: Path, plot: Path) -> None:
     if outcome.bounded is not None:
         shown += [attempts_table(outcome.bounded.attempts), *bound_sentences(outcome.bounded, outcome.costs)]
     shown += [f"recipe: {readable(network.recipe)}", quality_sentence(outcome.quality, outcome.held_back)]
-    shown.append(f"{destination}: {int8} of {len(network.layers)} convolutions with int8 weights")
+    shown.append(f"{destination}: {int8} of {len(network.convolutions)} convolutions with int8 weights")
     document = {
         "network": str(destination),
         "recipe": network.recipe,

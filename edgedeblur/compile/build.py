@@ -21,8 +21,18 @@ from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer, conv_layers
 from edgedeblur.compile.limits import check_memory, check_tensors
 from edgedeblur.compile.llvm_names import check_llvm_names
-from edgedeblur.compile.lower import LayerGate, LayerKernel, constant_names, kernel_module, lower, plan_memory
+from edgedeblur.compile.lower import (
+    AnyKernel,
+    LayerGate,
+    LayerKernel,
+    OperationKernel,
+    constant_names,
+    kernel_module,
+    lower,
+    plan_memory,
+)
 from edgedeblur.compile.memory import MemoryPlan, aligned, read_memory_plan
+from edgedeblur.compile.operations.layer import TABLE, operation_layer
 from edgedeblur.compile.pack import pack_constants, pack_gate
 from edgedeblur.compile.plan import KernelCall, Plan
 from edgedeblur.compile.ranges import check_ranges
@@ -35,9 +45,10 @@ from edgedeblur.compile.schedules.schedule import (
     scratch_bytes,
 )
 from edgedeblur.compile.workspace import workspace_bytes
-from edgedeblur.quantize.network import QuantisedNetwork
+from edgedeblur.quantize.network import QuantisedNetwork, QuantisedOp
 from edgedeblur.sizes import check_sides
 from edgedeblur.storage.temporary import scratch_folder
+from edgedeblur.student import ConvSpec
 
 # LLVM would unroll a 1x1 convolution's inner loop whole, move its weights out of the loop over pixels, and spill them.
 _KEEP_SHORT_LOOPS = "-unroll-threshold-aggressive:uint=150"
@@ -67,12 +78,22 @@ class CompiledKernel:
 
 
 @dataclass(frozen=True)
+class CompiledPass:
+    """One compiled layer without weights. workspace_bytes: scratch of one thread."""
+
+    layer: str
+    workspace_bytes: int
+
+
+@dataclass(frozen=True)
 class CompiledKernels:
-    """object_code: a relocatable, position-independent object with every kernel. kernels: one per layer, in order."""
+    """object_code: a relocatable, position-independent object with every kernel. kernels: one per convolution, passes:
+    one per layer without weights, in order."""
 
     object_code: bytes
     plan: Plan
     kernels: tuple[CompiledKernel, ...]
+    passes: tuple[CompiledPass, ...] = ()
 
 
 def build_plan(
@@ -119,8 +140,14 @@ def build_plan(
     bodies = kernel_bodies(compiled.inspect_source("asm"))
     for symbol, body in bodies.items():
         dump(f"5-assembly/{symbol}.s", "\n".join(body))
-    report = _describe_all(kernels, functions, bodies, target, plan)
-    return CompiledKernels(object_code(compiled), plan, report)
+    convolutions = [kernel for kernel in kernels if isinstance(kernel, LayerKernel)]
+    report = _describe_all(convolutions, functions, bodies, target, plan)
+    passes = tuple(
+        CompiledPass(kernel.layer.name, workspace_bytes(functions[kernel.symbol]))
+        for kernel in kernels
+        if isinstance(kernel, OperationKernel)
+    )
+    return CompiledKernels(object_code(compiled), plan, report, passes)
 
 
 def check_size(network: QuantisedNetwork, height: int, width: int) -> None:
@@ -144,28 +171,33 @@ def llvm_target(target: Target) -> tvm.target.Target:
 
 def layer_kernels(
     network: QuantisedNetwork, height: int, width: int, target: Target, schedules: Mapping[str, Schedule]
-) -> tuple[LayerKernel, ...]:
-    """Every layer with its schedule: the given one, else the default one for the target."""
+) -> tuple[AnyKernel, ...]:
+    """Every layer, a convolution with its schedule: the given one, else the default one for the target."""
     isa = instruction_set(target.isa)
-    kernels = []
-    layers = conv_layers(network, height, width)
-    for index, layer in enumerate(layers):
-        conv = network.layers[index].spec
+    kernels: list[AnyKernel] = []
+    layers = {layer.name: layer for layer in conv_layers(network, height, width)}
+    sizes = network.spec.sizes(height, width)
+    for index, quantised in enumerate(network.layers):
+        conv = quantised.spec
+        if isinstance(quantised, QuantisedOp):
+            symbol = f"{isa.name}_{conv.op}{index}_{_symbol_part(conv.name)}"
+            kernels.append(OperationKernel(operation_layer(network, quantised, sizes), symbol, conv.sources))
+            continue
+        layer = layers[conv.name]
         schedule = schedules.get(layer.name) or default_schedule(layer, isa, target.threads)
         check_schedule(layer, isa, schedule)
         check_memory(height, width, **{f"scratch for layer {layer.name}": scratch_bytes(layer, isa, schedule)})
         symbol = f"{isa.name}_conv{index}_{_symbol_part(layer.name)}"
-        gate = None if conv.gate is None else _layer_gate(network, layers, index, isa)
+        gate = None if conv.gate is None else _layer_gate(conv, layers, index, isa)
         kernels.append(LayerKernel(layer, schedule, isa, symbol, conv.source, conv.residual, gate))
     return tuple(kernels)
 
 
-def _layer_gate(network: QuantisedNetwork, layers: Sequence[ConvLayer], index: int, isa: InstructionSet) -> LayerGate:
-    layer, source = layers[index], network.layers[index].spec.gate
-    (gating,) = (other for other in layers if other.name == source)
+def _layer_gate(conv: ConvSpec, layers: Mapping[str, ConvLayer], index: int, isa: InstructionSet) -> LayerGate:
+    layer, gating = layers[conv.name], layers[conv.gate]
     scales = channel_vectors(layer, isa) * isa.lanes
     gate = Gate(gating.out, gating.out_zero_point, layer.out_channels, scales)
-    return LayerGate(gate, f"{isa.name}_gate{index}_{_symbol_part(layer.name)}", source)
+    return LayerGate(gate, f"{isa.name}_gate{index}_{_symbol_part(layer.name)}", conv.gate)
 
 
 def _symbol_part(name: str) -> str:
@@ -206,10 +238,13 @@ def _describe(
     )
 
 
-def _pack(network: QuantisedNetwork, kernels: tuple[LayerKernel, ...]) -> tuple[bytes, list[int]]:
+def _pack(network: QuantisedNetwork, kernels: tuple[AnyKernel, ...]) -> tuple[bytes, list[int]]:
     """All constants, each on its own cache line, and where each begins, in the order of `main`'s parameters."""
     packed: dict[tuple[str, str], np.ndarray] = {}
     for conv, kernel in zip(network.layers, kernels, strict=True):
+        if isinstance(kernel, OperationKernel):
+            packed[kernel.symbol, TABLE] = conv.table
+            continue
         arrays = pack_constants(conv, kernel.layer, kernel.schedule, kernel.isa)
         packed |= {(kernel.symbol, name): array for name, array in arrays.arrays.items()}
         if kernel.gate is not None:
@@ -222,7 +257,7 @@ def _pack(network: QuantisedNetwork, kernels: tuple[LayerKernel, ...]) -> tuple[
     return bytes(blob), offsets
 
 
-def _calls(kernels: tuple[LayerKernel, ...], memory: MemoryPlan) -> tuple[KernelCall, ...]:
+def _calls(kernels: tuple[AnyKernel, ...], memory: MemoryPlan) -> tuple[KernelCall, ...]:
     """The calls in order; that of a gate counts to the layer that it gates, and its products are too few to count."""
     layers = {kernel.symbol: (kernel.layer.name, kernel.layer.macs) for kernel in kernels}
     names = {kernel.symbol: tuple(one.name for one in kernel.parameters) for kernel in kernels}

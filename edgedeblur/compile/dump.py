@@ -9,7 +9,7 @@ from edgedeblur.errors import UserError
 if TYPE_CHECKING:
     import tvm
 
-    from edgedeblur.compile.lower import LayerKernel
+    from edgedeblur.compile.lower import AnyKernel
     from edgedeblur.compile.plan import Plan
 
 Dump = Callable[[str, str], None]
@@ -47,11 +47,16 @@ def below(dump: Dump, folder: str) -> Dump:
     return dump if dump is nowhere else lambda name, text: dump(f"{folder}/{name}", text)
 
 
-def layers_text(kernels: "Sequence[LayerKernel]") -> str:
+def layers_text(kernels: "Sequence[AnyKernel]") -> str:
     """Every layer in order: what it reads and makes, how its kernel is cut up."""
     lines = ["# layer: operation; input -> output, [height, width, channels]; schedule"]
     for kernel in kernels:
         layer = kernel.layer
+        if not hasattr(kernel, "schedule"):
+            shapes = [list(source.shape) for source in layer.sources]
+            reads = ", ".join(kernel.sources)
+            lines.append(f"{layer.name}: {layer.operation.combine} of {reads}; {shapes} -> {list(layer.out)}")
+            continue
         reads = ", ".join(filter(None, (kernel.source, kernel.residual)))
         lines.append(
             f"{layer.name}: {' + '.join(layer.fused) or 'conv'} of {reads}; "

@@ -10,11 +10,13 @@ from edgedeblur.compile.kernels.gate import Gate, gate_kernel, gate_parameters
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer
 from edgedeblur.compile.kernels.signature import Parameter, parameters
+from edgedeblur.compile.operations.kernel import operation_kernel
+from edgedeblur.compile.operations.layer import TABLE, OperationLayer, operation_parameters
 from edgedeblur.compile.schedules.schedule import Schedule
 from edgedeblur.student import IMAGE
 
 ENTRY = "main"
-CONSTANTS = ("weight", "bias", "scale", "negative_scale")
+CONSTANTS = ("weight", "bias", "scale", "negative_scale", TABLE)
 GATE_CONSTANTS = ("gate_weight", "gate_bias", "gate_scale")
 GATE_TABLE = "gate_table"  # one for all gates
 
@@ -45,14 +47,32 @@ class LayerKernel:
         return parameters(self.layer, self.schedule, self.isa)
 
 
-def lower(kernels: tuple[LayerKernel, ...]) -> tvm.IRModule:
+@dataclass(frozen=True)
+class OperationKernel:
+    """One layer without weights, and the tensors it reads by name. `symbol`: the kernel's name in the module."""
+
+    layer: OperationLayer
+    symbol: str
+    sources: tuple[str, ...]
+
+    gate = None  # what walks over kernels asks of any
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        return operation_parameters(self.layer)
+
+
+AnyKernel = LayerKernel | OperationKernel
+
+
+def lower(kernels: tuple[AnyKernel, ...]) -> tvm.IRModule:
     """The network as a Relax module.
 
     `main` takes the image and then the constants in the order of `constant_names`, and returns the restored image; the
     kernels lie beside it as TIR functions under their symbols. A gate runs right after the layer whose tensor it reads.
     """
     builder = relax.BlockBuilder()
-    image = _variable(IMAGE, kernels[0].parameters[0])
+    image = _variable(IMAGE, _image_parameter(kernels))
     constants = {
         (symbol, parameter.name): _variable(f"{symbol}_{parameter.name}", parameter)
         for symbol, parameter in _constant_parameters(kernels)
@@ -60,9 +80,13 @@ def lower(kernels: tuple[LayerKernel, ...]) -> tvm.IRModule:
     with builder.function(ENTRY, [image, *constants.values()]):
         with builder.dataflow():
             tensors = {IMAGE: image}
-            scales = {(kernel.symbol): constants[kernel.symbol, "scale"] for kernel in kernels}
+            scales = {kernel.symbol: constants.get((kernel.symbol, "scale")) for kernel in kernels}
             for kernel in kernels:
-                made = tensors[kernel.layer.name] = _emit(builder, kernel, tensors, constants, scales[kernel.symbol])
+                if isinstance(kernel, OperationKernel):
+                    made = _emit_operation(builder, kernel, tensors, constants)
+                else:
+                    made = _emit(builder, kernel, tensors, constants, scales[kernel.symbol])
+                tensors[kernel.layer.name] = made
                 for gated in kernels:
                     if gated.gate is not None and gated.gate.source == kernel.layer.name:
                         scales[gated.symbol] = _emit_gate(builder, gated, made, constants)
@@ -71,13 +95,23 @@ def lower(kernels: tuple[LayerKernel, ...]) -> tvm.IRModule:
     return builder.get()
 
 
-def constant_names(kernels: tuple[LayerKernel, ...]) -> list[tuple[str, str]]:
+def _image_parameter(kernels: tuple[AnyKernel, ...]) -> Parameter:
+    """The image, as whichever kernel reads it takes it."""
+    for kernel in kernels:
+        sources = kernel.sources if isinstance(kernel, OperationKernel) else (kernel.source,)
+        for source, parameter in zip(sources, kernel.parameters, strict=False):
+            if source == IMAGE:
+                return parameter
+    raise NotImplementedError("no layer reads the image")
+
+
+def constant_names(kernels: tuple[AnyKernel, ...]) -> list[tuple[str, str]]:
     """(symbol of the kernel, name of the parameter) of every constant, in order: every layer's, every gate's, and the
     gates' table under the symbol of the first."""
     return [(symbol, parameter.name) for symbol, parameter in _constant_parameters(kernels)]
 
 
-def _constant_parameters(kernels: tuple[LayerKernel, ...]) -> list[tuple[str, Parameter]]:
+def _constant_parameters(kernels: tuple[AnyKernel, ...]) -> list[tuple[str, Parameter]]:
     found = [(kernel.symbol, p) for kernel in kernels for p in kernel.parameters if p.name in CONSTANTS]
     gates = [kernel.gate for kernel in kernels if kernel.gate is not None]
     found += [(gate.symbol, p) for gate in gates for p in gate_parameters(gate.gate) if p.name in GATE_CONSTANTS]
@@ -103,6 +137,13 @@ def _emit(
     arguments = [tensors[kernel.source], *(own | {"scale": scale}).values()]
     if kernel.residual is not None:
         arguments.append(tensors[kernel.residual])
+    return builder.emit(relax.call_tir(symbol, arguments, _type(kernel.parameters[-1])))
+
+
+def _emit_operation(builder: relax.BlockBuilder, kernel: OperationKernel, tensors: dict, constants: dict) -> relax.Var:
+    symbol = builder.add_func(operation_kernel(kernel.layer, kernel.symbol), kernel.symbol)
+    arguments = [tensors[source] for source in kernel.sources]
+    arguments += [constants[kernel.symbol, name] for name in CONSTANTS if (kernel.symbol, name) in constants]
     return builder.emit(relax.call_tir(symbol, arguments, _type(kernel.parameters[-1])))
 
 

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 from edgedeblur import __version__
 from edgedeblur.artefact.int8_proof import why_not_int8
-from edgedeblur.artefact.manifest import SCHEMA_VERSION, describe_op
+from edgedeblur.artefact.manifest import PASS, SCHEMA_VERSION, describe_op
 from edgedeblur.artefact.names import MANIFEST
 from edgedeblur.artefact.target import Target, target_table
 
 if TYPE_CHECKING:
-    from edgedeblur.compile.build import CompiledKernel, CompiledKernels
+    from edgedeblur.compile.build import CompiledKernel, CompiledKernels, CompiledPass
     from edgedeblur.compile.gpu.build import GpuPlan
     from edgedeblur.compile.schedules.choose import Chosen
     from edgedeblur.quantize.network import QuantisedNetwork
-    from edgedeblur.student import ConvSpec
+    from edgedeblur.student import ConvSpec, OpSpec
 
 _TOOLS = ("apache-tvm", "apache-tvm-ffi", "ziglang")
 
@@ -99,9 +99,13 @@ def _layer_entries(
     network: "QuantisedNetwork", compiled: "CompiledKernels", schedules: "dict[str, Chosen]"
 ) -> list[dict]:
     symbols = {call.layer: call.symbol for call in compiled.plan.calls}
+    kernels = {kernel.layer: kernel for kernel in (*compiled.kernels, *compiled.passes)}
     return [
-        _layer_entry(conv.spec, kernel, symbols[kernel.layer], schedules[kernel.layer])
-        for conv, kernel in zip(network.layers, compiled.kernels, strict=True)
+        _layer_entry(layer.spec, kernels[name], symbols[name], schedules[name])
+        if name in schedules
+        else _pass_entry(layer.spec, kernels[name], symbols[name])
+        for layer in network.layers
+        for name in [layer.spec.name]
     ]
 
 
@@ -132,8 +136,22 @@ def _layer_entry(spec: "ConvSpec", kernel: "CompiledKernel", symbol: str, chosen
     }
 
 
+def _pass_entry(spec: "OpSpec", kernel: "CompiledPass", symbol: str) -> dict:
+    """A layer without weights: a pass over memory that multiplies nothing by weights."""
+    return {
+        "name": spec.name,
+        "op": describe_op(spec),
+        "kernel": symbol,
+        "macs": 0,
+        "schedule": {"method": PASS},
+        "workspace_bytes": kernel.workspace_bytes,
+        "dot_instructions": 0,
+    }
+
+
 def _int8_proof(layers: list[dict]) -> dict:
     """How many convolutions are int8 by what their machine code executes, and why others are not."""
+    layers = [layer for layer in layers if layer["schedule"]["method"] != PASS]
     reasons = {layer["name"]: why_not_int8(layer["name"], layer["int8"]) for layer in layers}
     return {
         "convolutions": len(layers),

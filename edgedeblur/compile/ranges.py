@@ -19,7 +19,7 @@ _FIX = "quantise again with more calibration images"
 
 def check_ranges(network: QuantisedNetwork) -> None:
     """Raises UserError unless every layer's sums and requantised sums fit int32, and its residual int16."""
-    for layer in network.layers:
+    for layer in network.convolutions:
         _check_sums(layer)
         _check_residual(layer)
 

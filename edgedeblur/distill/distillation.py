@@ -154,7 +154,7 @@ def _new_state(
     parameters = [parameter for parameter in student.parameters() if all(parameter is not own for own in head)]
     if recipe.losses.feature > 0:
         channels = look_at_teacher(teacher, recipe.fitting.crop, compute)
-        bottleneck = student.conv(student.spec.bottleneck).out_channels
+        bottleneck = student.spec.channels()[student.spec.bottleneck]
         networks["projection"] = FeatureProjection(bottleneck, channels).to(compute.device)
         parameters += list(networks["projection"].parameters())
     fitting = recipe.fitting

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from edgedeblur.student import IMAGE, ConvSpec, Student, StudentSpec, build_student, space_to_depth
+from edgedeblur.student import IMAGE, ConvSpec, Layer, OpSpec, Student, StudentSpec, build_student, space_to_depth
 
 _NOISE = 2 / 255  # what lies below is not amplified
 _BRANCH = 0.1  # spread of a residual branch's output
@@ -28,6 +28,9 @@ def initialise_from(student: Student, blurred: Tensor) -> None:
     """Set a fresh student's stem and scales from blurred pictures, float32 [N, 3, H, W] in [0, 1]."""
     tensors = {IMAGE: blurred}
     for layer in student.spec.layers[:-1]:
+        if isinstance(layer, OpSpec):
+            tensors[layer.name] = student.layer_output(layer, tensors)
+            continue
         if layer is student.spec.layers[0] and layer.depth_to_space == 1 and layer.residual is None:
             _whiten(student, blurred)
             tensors[layer.name] = student.layer_output(layer, tensors)
@@ -44,7 +47,7 @@ def initialise_from(student: Student, blurred: Tensor) -> None:
 
 def _whiten(student: Student, blurred: Tensor) -> None:
     """The stem's first channels become the principal components of a folded pixel, each of spread about one."""
-    stem = student.spec.layers[0]
+    stem = student.spec.convolutions[0]
     folded = space_to_depth(blurred, stem.space_to_depth).permute(0, 2, 3, 1).reshape(-1, stem.in_channels).double()
     folded = folded[:: max(1, len(folded) // _STATISTICS)]
     mean = folded.mean(0)
@@ -71,7 +74,9 @@ def widened(student: Student, spec: StudentSpec, seed: int = 0) -> Student | Non
     wide = build_student(spec, seed)
     if [_form(layer) for layer in wide.spec.layers] != [_form(layer) for layer in student.spec.layers]:
         return None
-    for narrow, layer in zip(student.spec.layers, wide.spec.layers, strict=True):
+    if spec.operations and spec.layers != student.spec.layers:  # where each channel comes to lie is not followed
+        return None
+    for narrow, layer in zip(student.spec.convolutions, wide.spec.convolutions, strict=True):
         if narrow.in_channels > layer.in_channels or narrow.out_channels > layer.out_channels:
             return None
         if narrow.gate not in (None, layer.gate) or (layer.groups > 1 and narrow.in_channels != layer.in_channels):
@@ -92,8 +97,10 @@ def widened(student: Student, spec: StudentSpec, seed: int = 0) -> Student | Non
     return wide
 
 
-def _form(layer: ConvSpec) -> ConvSpec:
+def _form(layer: Layer) -> Layer:
     """A layer without its channels and its gate."""
+    if isinstance(layer, OpSpec):
+        return replace(layer, out_channels=1)
     return replace(layer, in_channels=1, out_channels=1, gate=None)
 
 

@@ -10,7 +10,7 @@ from edgedeblur.compile.build import llvm_target
 from edgedeblur.compile.kernels import instruction_set
 from edgedeblur.compile.kernels.convolution import conv_kernel
 from edgedeblur.compile.kernels.layer import ConvLayer
-from edgedeblur.compile.lower import LayerKernel
+from edgedeblur.compile.lower import AnyKernel, LayerKernel
 from edgedeblur.compile.schedules.schedule import Schedule, check_schedule
 from edgedeblur.estimate.kernel_cost import KernelCost, kernel_costs, weight_bytes
 from edgedeblur.estimate.machine import KIB, Machine, target_machine
@@ -49,14 +49,16 @@ def schedule_ms(layer: ConvLayer, schedule: Schedule, target: Target, threads: i
     return schedule_costs([(layer, schedule)], target, threads)[0].ms
 
 
-def kernel_code(kernels: Sequence[LayerKernel], target: Target) -> list[list[str]]:
-    """Each kernel's lines of assembly, compiled together."""
+def kernel_code(kernels: Sequence[AnyKernel], target: Target) -> list[list[str]]:
+    """Each convolution's lines of assembly, compiled together."""
+    kernels = [kernel for kernel in kernels if isinstance(kernel, LayerKernel)]
     functions = {k.symbol: conv_kernel(k.layer, k.schedule, k.isa, k.symbol) for k in kernels}
     compiled = tvm.compile(tvm.IRModule(functions), target=llvm_target(target)).mod
     bodies = kernel_bodies(compiled.inspect_source("asm"))
     return [bodies[kernel.symbol] for kernel in kernels]
 
 
-def network_footprint(kernels: Sequence[LayerKernel], arena_bytes: int, image_bytes: int) -> int:
+def network_footprint(kernels: Sequence[AnyKernel], arena_bytes: int, image_bytes: int) -> int:
     """Bytes that a network goes over for one image: weights, arena and the two images."""
-    return sum(weight_bytes(kernel) for kernel in kernels) + arena_bytes + 2 * image_bytes
+    convolutions = [kernel for kernel in kernels if isinstance(kernel, LayerKernel)]
+    return sum(weight_bytes(kernel) for kernel in convolutions) + arena_bytes + 2 * image_bytes

@@ -15,72 +15,20 @@ import numpy as np
 
 from edgedeblur.compile.assembly import is_dot
 from edgedeblur.compile.kernels.tile import tile_rows
-from edgedeblur.compile.lower import LayerKernel
+from edgedeblur.compile.lower import AnyKernel, LayerKernel
 from edgedeblur.compile.machine_code.code import Function, parallel_body
 from edgedeblur.compile.machine_code.effects import UnknownControlFlow
 from edgedeblur.compile.machine_code.execution import Counts, Execution
 from edgedeblur.compile.schedules.schedule import POSITIONS, channel_vectors, scratch_bytes, tile_columns, tile_widths
 from edgedeblur.errors import UserError
+from edgedeblur.estimate.cost import Cycles, InnerLoop, KernelCost, gate_ns, pass_cost
 from edgedeblur.estimate.machine import KIB, Machine
 from edgedeblur.estimate.mca import Processor, block_cycles
 
 TASKS_PER_THREAD, MAX_TASKS = 8, 128  # runtime/pool.c
 _FILLED_BYTES_PER_CYCLE = 32  # memset: two 16-byte stores or one of 32 bytes a cycle
 _WINOGRAD_WEIGHT_BYTES = 2  # int16, transformed
-_ADDED_BYTES_PER_CYCLE = 16  # channel sums: widen and add, two instructions for 16 bytes
-_GATE_PRODUCTS_PER_CYCLE = 2
 _CALL_CYCLES = 20  # the few instructions of runtime/workspace.c behind an indirect call
-
-
-@dataclass(frozen=True)
-class Cycles:
-    """Core cycles of one layer, over all cores.
-
-    products: rounds of the inner loops with dot products. tiles: what is around them in the same loop nest, that is the
-    sums' first values, requantisation, stores and counting. copies: the rest, that is input copied into the padded tile
-    and Winograd's input transform, and a gate's sums. branches: ends of loops that were not foreseen. memory: waiting
-    for data beyond what the arithmetic hides. idle: waiting for the last task of the layer, and for the hand-over to
-    the next one.
-    """
-
-    products: float
-    tiles: float
-    copies: float
-    branches: float
-    memory: float
-    idle: float
-
-    @property
-    def total(self) -> float:
-        return self.products + self.tiles + self.copies + self.branches + self.memory + self.idle
-
-
-@dataclass(frozen=True)
-class InnerLoop:
-    """The loop with most of a kernel's dot products. Of one round: dots, instructions, cycles by llvm-mca.
-    macs_per_dot: the layer's multiply-accumulates for each dot product that it takes, so that padded channels count
-    for nothing, and Winograd's method for more than it multiplies."""
-
-    dots: int
-    instructions: int
-    cycles: float
-    macs_per_dot: float
-
-    @property
-    def mac_per_cycle(self) -> float:
-        return self.dots * self.macs_per_dot / self.cycles
-
-
-@dataclass(frozen=True)
-class KernelCost:
-    """The estimate of one layer. dots: dot products executed for one image."""
-
-    layer: str
-    ms: float
-    macs: int
-    dots: int
-    cycles: Cycles
-    inner_loop: InnerLoop
 
 
 @dataclass(frozen=True)
@@ -123,19 +71,21 @@ def inner_loops(kernels: Sequence[LayerKernel], code: Sequence[list[str]], proce
 
 
 def kernel_costs(
-    kernels: Sequence[LayerKernel], code: Sequence[list[str]], machine: Machine, footprint: int
+    kernels: Sequence[AnyKernel], code: Sequence[list[str]], machine: Machine, footprint: int
 ) -> list[KernelCost]:
     """The estimate of each kernel.
 
     Args:
-        code: each kernel's lines of assembly, as `assembly.kernel_bodies` gives them.
+        code: each convolution's lines of assembly, as `assembly.kernel_bodies` gives them.
         footprint: bytes that the whole network reads and writes for an image: what has been through the caches before
             a layer's weights are read again.
 
     Raises:
         UserError: llvm-mca is missing or does not know the processor, or a kernel whose loops are not understood.
     """
-    return [_cost(parts, machine, footprint) for parts in _take_all_apart(kernels, code, machine.processor)]
+    convolutions = [kernel for kernel in kernels if isinstance(kernel, LayerKernel)]
+    costs = iter([_cost(parts, machine, footprint) for parts in _take_all_apart(convolutions, code, machine.processor)])
+    return [next(costs) if isinstance(kernel, LayerKernel) else pass_cost(kernel, machine) for kernel in kernels]
 
 
 def _take_all_apart(kernels: Sequence[LayerKernel], code: Sequence[list[str]], processor: Processor) -> list[_Parts]:
@@ -181,7 +131,7 @@ def _cost(parts: _Parts, machine: Machine, footprint: int) -> KernelCost:
         waited += (elapsed - arithmetic) * ghz[core]
     handoffs = 2 * machine.core.handoff_ns if machine.threads > 1 else 0.0  # to start the others, and from the last one
     first_read = weight_bytes(kernel) / machine.bytes_per_ns(footprint)
-    gating = _gate_ns(kernel, machine)
+    gating = gate_ns(kernel, machine)
     elapsed = max(free) + handoffs + first_read + gating
     waited += first_read * sum(ghz)
     cycles = Cycles(
@@ -194,18 +144,6 @@ def _cost(parts: _Parts, machine: Machine, footprint: int) -> KernelCost:
     )
     dots = sum(task.dots for task in tasks)
     return KernelCost(kernel.layer.name, elapsed * 1e-6, kernel.layer.macs, dots, cycles, _inner_loop(parts, dots))
-
-
-def _gate_ns(kernel: LayerKernel, machine: Machine) -> float:
-    """Time of a gate's kernel: the tensor is read once more by all threads, right after it was stored, and one thread
-    multiplies the matrix. Not taken from its machine code, since it is less than a hundredth of the layers'."""
-    if kernel.gate is None:
-        return 0.0
-    gate, ghz = kernel.gate.gate, sum(machine.clocks_ghz) / machine.threads
-    size = prod(gate.source)
-    reading = max(size / machine.bytes_per_ns(size), size / (_ADDED_BYTES_PER_CYCLE * ghz)) / machine.threads
-    handoffs = 2 * machine.core.handoff_ns if machine.threads > 1 and gate.parts > 1 else 0.0
-    return reading + handoffs + gate.out_channels * gate.source[2] / (_GATE_PRODUCTS_PER_CYCLE * ghz)
 
 
 def _dots(parts: _Parts, processor: Processor) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from edgedeblur.artefact.cpu import runs_here
 from edgedeblur.artefact.folder import ArtefactInfo
+from edgedeblur.artefact.manifest import PASS
 from edgedeblur.artefact.names import MANIFEST
 from edgedeblur.estimate.host_machine import HostMachine
 from edgedeblur.estimate.machine import Machine, target_machine
@@ -98,11 +99,13 @@ def artefact_loops(artefact: ArtefactInfo) -> tuple[str, list[LoopRow]]:
     Raises:
         UserError: llvm-mca is missing, or does not know the processor.
     """
+    from edgedeblur.compile.lower import LayerKernel
     from edgedeblur.estimate.kernel_cost import inner_loops
 
     target = artefact.target
     name = target.estimate.cpu if target.estimate else host_cpu() if runs_here(target.isa) else target.cpu
     kernels, code = _kernels(artefact)
+    kernels = [kernel for kernel in kernels if isinstance(kernel, LayerKernel)]
     loops = inner_loops(kernels, code, Processor(target.triple, name, target.features))
     operations = {layer["name"]: layer["op"] for layer in artefact.manifest["layers"]}
     return name, [LoopRow(k.layer.name, operations[k.layer.name], loop) for k, loop in zip(kernels, loops, strict=True)]
@@ -117,7 +120,7 @@ def loops_json(processor: str, rows: list[LoopRow]) -> dict:
 
 
 def _kernels(artefact: ArtefactInfo) -> tuple:
-    """The artefact's kernels and their assembly, compiled again with the schedules of its manifest."""
+    """The artefact's kernels and its convolutions' assembly, compiled again with the schedules of its manifest."""
     from edgedeblur.compile.build import layer_kernels  # loads TVM, which whoever only runs artefacts does without
     from edgedeblur.compile.schedules.schedule import Schedule
     from edgedeblur.estimate.candidates import kernel_code
@@ -127,14 +130,16 @@ def _kernels(artefact: ArtefactInfo) -> tuple:
     schedules = {
         layer["name"]: read_record(Schedule, layer["schedule"], origin, f"{layer['name']}.schedule")
         for layer in artefact.manifest["layers"]
+        if layer["schedule"]["method"] != PASS
     }
     kernels = layer_kernels(artefact.network(), artefact.height, artefact.width, artefact.target, schedules)
     return kernels, kernel_code(kernels, artefact.target)
 
 
 def _layer(cost: "KernelCost", total_ms: float) -> EstimatedLayer:
+    loop = cost.inner_loop
     shares = {part: cycles / cost.cycles.total for part, cycles in asdict(cost.cycles).items()}
-    return EstimatedLayer(cost.layer, cost.ms, cost.ms / total_ms, cost.inner_loop.mac_per_cycle, **shares)
+    return EstimatedLayer(cost.layer, cost.ms, cost.ms / total_ms, loop.mac_per_cycle if loop else 0.0, **shares)
 
 
 def outcome(low_ms: float, high_ms: float, budget_ms: float) -> Outcome:

@@ -60,6 +60,7 @@ def onnx_model(network: QuantisedNetwork, height: int, width: int, form: Form = 
     if form not in FORMS:
         raise UserError(f"no ONNX form {form!r}; there are {', '.join(FORMS)}", exit_code=2)
     check_sides(height, width, network.spec.multiple)
+    require_convolutions(network)
     graph = Graph(network.spec.sizes(height, width))
     names = {IMAGE: graph.add("Transpose", [IMAGE], "image.nchw", perm=[0, 3, 1, 2])}
     if form == "float":
@@ -85,6 +86,16 @@ def onnx_model(network: QuantisedNetwork, height: int, width: int, form: Form = 
     )
     helper.set_model_props(model, description(network, (height, width), form))
     return model
+
+
+def require_convolutions(network: QuantisedNetwork) -> None:
+    """Raises UserError where a layer has no weights: such layers are not exported yet."""
+    operations = [layer.name for layer in network.spec.operations]
+    if operations:
+        raise UserError(
+            f"{network.spec.name} has layers without weights, which are not exported yet: {', '.join(operations[:5])}",
+            "run it as an artefact: edgedeblur compile",
+        )
 
 
 def _qdq_layer(graph: Graph, network: QuantisedNetwork, layer: QuantisedConv, names: dict[str, str]) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 
 from edgedeblur.errors import UserError
 from edgedeblur.export.description import description
-from edgedeblur.export.onnx import RESTORED, convolved_scale
+from edgedeblur.export.onnx import RESTORED, convolved_scale, require_convolutions
 from edgedeblur.export.tflite_gate import bent_convolution, convolution_operator, depthwise, gated_convolution
 from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork, TensorScale, image_scale
 from edgedeblur.sizes import check_sides
@@ -48,6 +48,7 @@ def tflite_model(network: QuantisedNetwork, height: int, width: int) -> bytes:
     if schema is None:
         raise UserError("TFLite export needs the package ai-edge-litert", 'pip install "edgedeblur[peers]"')
     check_sides(height, width, network.spec.multiple)
+    require_convolutions(network)
     graph = Graph(network.spec.sizes(height, width))
     pixels = TensorScale(image_scale().scale, 0)
     image = graph.tensor(IMAGE, (height, width, 3), pixels, "UINT8")

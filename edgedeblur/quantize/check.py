@@ -9,14 +9,18 @@ from edgedeblur.quantize.network import (
     MAX_FACTOR,
     MAX_MEAN,
     QuantisedConv,
+    QuantisedLayer,
     QuantisedNetwork,
+    QuantisedOp,
     TensorScale,
+    fold_operation,
     image_scale,
 )
-from edgedeblur.student import IMAGE, ConvSpec, StudentSpec
+from edgedeblur.student import IMAGE, Layer, OpSpec, StudentSpec
 from edgedeblur.student.check import check_graph
 
 MAX_WEIGHTS = 64_000_000
+MAX_OPERATION_SCALE = 2.0**13  # of a layer without weights: times the largest product, 255 * 255, it fits int32
 MAX_RESULT = 2**30  # of the requantised convolution and residual, so that their sum stays in int32
 _SCALE_TOLERANCE = 1e-5  # relative; stored scales are float32 products
 
@@ -33,6 +37,9 @@ def check_network(network: QuantisedNetwork) -> None:
         [layer.spec for layer in network.layers] == list(network.spec.layers), "the layers do not match the student"
     )
     for layer in network.layers:
+        if isinstance(layer, QuantisedOp):
+            check_operation(layer, network.tensors)
+            continue
         check_arrays(layer, network.spec.gate_channels(layer.spec))
         check_scales(layer, network.tensors)
         check_bounds(layer, network.tensors)
@@ -85,12 +92,35 @@ def check_arrays(layer: QuantisedConv, gate_channels: int = 0) -> None:
         _require(bad == 0, f"layer {spec.name!r}: {kind} of {bad} channels is not a positive number")
 
 
-def array_forms(spec: ConvSpec, gate_channels: int = 0) -> dict[str, tuple[str, tuple[int, ...]]]:
+def check_operation(layer: QuantisedOp, tensors: dict[str, TensorScale]) -> None:
+    """A layer without weights: its arrays' forms, and scales that follow from its tensors'."""
+    spec, name = layer.spec, layer.spec.name
+    for kind, (dtype, shape) in array_forms(spec).items():
+        array = array_of(layer, kind)
+        found = "missing" if array is None else f"{array.dtype} {list(array.shape)}"
+        _require(
+            found == f"{dtype} {list(shape)}", f"layer {name!r}: {kind} is {found}; it must be {dtype} {list(shape)}"
+        )
+    if spec.operation.keeps_scale:
+        _require(tensors[name] == tensors[spec.source], f"layer {name!r} must have the scale of {spec.source!r}")
+    elif layer.scales is not None:
+        expected = fold_operation(spec, tensors).scales
+        agree = np.allclose(layer.scales, expected, rtol=_SCALE_TOLERANCE, atol=0)
+        _require(agree, f"layer {name!r}: scales do not follow from its tensors'")
+        _require(
+            float(layer.scales.max()) < MAX_OPERATION_SCALE,
+            f"layer {name!r}: scale {layer.scales.max():g} is too large",
+        )
+
+
+def array_forms(spec: Layer, gate_channels: int = 0) -> dict[str, tuple[str, tuple[int, ...]]]:
     """(dtype, shape) of each array of a layer, by the field's name; those of a gate are `gate.weight` and so on.
 
     Args:
         gate_channels: of the tensor that gates it (`StudentSpec.gate_channels`).
     """
+    if isinstance(spec, OpSpec):
+        return _operation_forms(spec)
     per_channel = (spec.out_channels,)
     gate = {
         "gate.weight": ("int8", (spec.out_channels, gate_channels)),
@@ -107,7 +137,16 @@ def array_forms(spec: ConvSpec, gate_channels: int = 0) -> dict[str, tuple[str, 
     }
 
 
-def array_of(layer: QuantisedConv, kind: str) -> np.ndarray:
+def _operation_forms(spec: OpSpec) -> dict[str, tuple[str, tuple[int, ...]]]:
+    operation = spec.operation
+    if operation.combine == "table":
+        return {"table": ("int8", (256,))}
+    if operation.keeps_scale:
+        return {}
+    return {"scales": ("float32", (1 if operation.combine == "multiply" else len(spec.sources),))}
+
+
+def array_of(layer: QuantisedLayer, kind: str) -> np.ndarray | None:
     """The array of a layer that `array_forms` names so."""
     part, _, name = kind.rpartition(".")
     return getattr(layer.gate if part else layer, name)

@@ -12,7 +12,7 @@ import numpy as np
 from edgedeblur.progress import Progress, silent
 from edgedeblur.quantize.fold import fold_layer
 from edgedeblur.quantize.interpreter import from_image, run_layer, source_integers
-from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork, TensorScale
+from edgedeblur.quantize.network import QuantisedConv, QuantisedLayer, QuantisedNetwork, TensorScale
 from edgedeblur.quantize.observe import TensorStatistics
 from edgedeblur.student import IMAGE, Student, StudentSpec
 
@@ -38,12 +38,14 @@ def fold_network_corrected(
     """
     network = QuantisedNetwork(student.spec, (), tensors)
     values = [{IMAGE: from_image(image)} for image in images]
-    layers: list[QuantisedConv] = []
+    layers: list[QuantisedLayer] = []
     last_use = _last_uses(student.spec)
     for index, spec in enumerate(student.spec.layers):
-        plain = fold_layer(student, spec, tensors)
-        shift = _conv_mean(network, plain, values) - statistics[spec.name].conv_mean
-        layers.append(fold_layer(student, spec, tensors, extra_bias=-shift))
+        layer = fold_layer(student, spec, tensors)
+        if isinstance(layer, QuantisedConv):
+            shift = _conv_mean(network, layer, values) - statistics[spec.name].conv_mean
+            layer = fold_layer(student, spec, tensors, extra_bias=-shift)
+        layers.append(layer)
         for known in values:
             known[spec.name] = run_layer(network, layers[-1], known)
             for name in [name for name in known if last_use[name] <= index]:

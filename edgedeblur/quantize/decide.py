@@ -14,7 +14,7 @@ import numpy as np
 from edgedeblur.errors import UserError
 from edgedeblur.quantize.network import TensorScale, image_scale, is_image
 from edgedeblur.quantize.observe import TensorStatistics
-from edgedeblur.student import IMAGE, StudentSpec
+from edgedeblur.student import IMAGE, OpSpec, StudentSpec
 
 Observer = Literal["mse", "min-max", "percentile"]
 OBSERVERS: tuple[str, ...] = get_args(Observer)
@@ -55,6 +55,9 @@ def decide_tensors(
     for layer in spec.layers:
         if is_image(layer.name, spec):
             tensors[layer.name] = image_scale()
+            continue
+        if isinstance(layer, OpSpec) and layer.operation.keeps_scale:
+            tensors[layer.name] = tensors[layer.source]
             continue
         if layer.name not in statistics:
             raise UserError(f"the calibration statistics have no tensor {layer.name!r}", "edgedeblur quantize")

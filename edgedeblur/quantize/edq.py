@@ -14,15 +14,22 @@ import numpy as np
 
 from edgedeblur.errors import UserError
 from edgedeblur.quantize.check import array_forms, array_of, check_network, check_spec
-from edgedeblur.quantize.network import QuantisedConv, QuantisedGate, QuantisedNetwork, TensorScale
+from edgedeblur.quantize.network import (
+    QuantisedConv,
+    QuantisedGate,
+    QuantisedLayer,
+    QuantisedNetwork,
+    QuantisedOp,
+    TensorScale,
+)
 from edgedeblur.storage.archive import Archive, open_archive
 from edgedeblur.storage.arrays import NPY_HEADER, parse_npy
 from edgedeblur.storage.contents import Origin, require_regular
 from edgedeblur.storage.documents import parse_json, shown
 from edgedeblur.storage.files import atomic_path
 from edgedeblur.storage.records import Rules, read_record
-from edgedeblur.student import ConvSpec, StudentSpec, layer_record
-from edgedeblur.student.spec import LATER_FIELDS
+from edgedeblur.student import Layer, OpSpec, StudentSpec, layer_record
+from edgedeblur.student.spec import LATER_FIELDS, LAYER_READERS
 
 FORMAT = "edgedeblur-quantised-network"
 VERSION = 1
@@ -121,7 +128,9 @@ def _read(archive: Archive) -> QuantisedNetwork:
         raise UserError("two members of the archive have the same name")
     document = _member_json(archive, "network.json", MAX_NETWORK_JSON)
     _check_version(document)
-    found = read_record(_NetworkJson, _with_later_fields(document), Rules(_NETWORK_JSON, complete=True))
+    found = read_record(
+        _NetworkJson, _with_later_fields(document), Rules(_NETWORK_JSON, complete=True, readers=LAYER_READERS)
+    )
     read_record(_Provenance, found.provenance, Rules(_NETWORK_JSON, further_keys=True), "provenance")
     spec = found.student
     check_spec(spec)
@@ -182,7 +191,7 @@ def _to_npy(array: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-def _array_member(layer: ConvSpec, kind: str) -> str:
+def _array_member(layer: Layer, kind: str) -> str:
     return f"arrays/{layer.name}.{kind}.npy"
 
 
@@ -190,12 +199,14 @@ def _member_json(archive: Archive, name: str, limit: int) -> dict[str, Any]:
     return parse_json(archive.read(name, limit), Origin(name))
 
 
-def _layer(archive: Archive, spec: ConvSpec, residual_scales: dict[str, float], gate_channels: int) -> QuantisedConv:
+def _layer(archive: Archive, spec: Layer, residual_scales: dict[str, float], gate_channels: int) -> QuantisedLayer:
     arrays = {}
     for kind, (dtype, shape) in array_forms(spec, gate_channels).items():
         member, stored = _array_member(spec, kind), np.dtype(dtype).newbyteorder("<")
         data = archive.read(member, math.prod(shape) * stored.itemsize + NPY_HEADER)
         arrays[kind] = parse_npy(data, stored, shape, Origin(member))
+    if isinstance(spec, OpSpec):
+        return QuantisedOp(spec, **arrays)
     residual = residual_scales.get(spec.name)
     of_gate = {kind.partition(".")[2]: arrays.pop(kind) for kind in list(arrays) if kind.startswith("gate.")}
     gate = QuantisedGate(**of_gate) if of_gate else None
@@ -207,6 +218,6 @@ def _with_later_fields(document: dict[str, Any]) -> dict[str, Any]:
     student = document.get("student")
     layers = student.get("layers") if isinstance(student, dict) else None
     for layer in layers if isinstance(layers, list) else ():
-        if isinstance(layer, dict):
+        if isinstance(layer, dict) and "op" not in layer:
             layer.update({key: value for key, value in LATER_FIELDS.items() if key not in layer})
     return document

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from edgedeblur.quantize.observe import convolution_outputs, crop_images, float_activations
-from edgedeblur.student import IMAGE, ConvSpec, Student, StudentSpec
+from edgedeblur.student import IMAGE, ConvSpec, OpSpec, Student, StudentSpec
 
 MAX_FACTOR = 1000.0  # of a channel that is (almost) never used
 
@@ -31,7 +31,7 @@ def collect_channel_maxima(student: Student, images: Iterable[np.ndarray]) -> di
         UserError: an image of another type, or too small.
     """
     maxima: dict[str, np.ndarray] = {}
-    fused = {layer.name: layer.depth_to_space for layer in student.spec.layers if layer.residual is not None}
+    fused = {layer.name: layer.depth_to_space for layer in student.spec.convolutions if layer.residual is not None}
     with convolution_outputs(student) as convolved:
         for image in crop_images(images, student.spec.multiple):
             for name, tensor in float_activations(student, image).items():
@@ -59,7 +59,7 @@ def scale_channels(student: Student, factors: dict[str, np.ndarray]) -> Student:
     """
     equalised = copy.deepcopy(student)
     with torch.no_grad():
-        for layer in student.spec.layers:
+        for layer in student.spec.convolutions:
             conv = equalised.conv(layer.name)
             made = np.tile(factors[layer.name], layer.depth_to_space**2)  # channels in (dy, dx, c) order
             read = read_by_outputs(layer, np.tile(factors[layer.source], layer.space_to_depth**2))
@@ -92,9 +92,18 @@ def read_by_outputs(layer: ConvSpec, read: np.ndarray) -> np.ndarray:
 
 
 def fixed_groups(spec: StudentSpec, groups: dict[str, str]) -> set[str]:
-    """The groups whose channels keep their scale: images, and what is clamped to a limit in real units."""
+    """The groups whose channels keep their scale: images, what is clamped to a limit in real units, and what layers
+    without weights read and make that are no linear function of each channel alone."""
     names = [IMAGE, spec.layers[-1].name, *(layer.name for layer in spec.layers if layer.limit is not None)]
+    for layer in spec.operations:
+        if not _by_channel(layer):
+            names += [layer.name, *layer.sources]
     return {groups[name] for name in names}
+
+
+def _by_channel(layer: OpSpec) -> bool:
+    """Whether a layer without weights multiplies its output by what each channel of its sources is multiplied by."""
+    return layer.operation.combine in ("add", "maximum", "weigh", "mean") and not layer.starts
 
 
 def tensor_groups(spec: StudentSpec) -> dict[str, str]:
@@ -104,4 +113,7 @@ def tensor_groups(spec: StudentSpec) -> dict[str, str]:
         if layer.residual is not None:
             joined, into = groups[layer.name], groups[layer.residual]
             groups = {name: into if group == joined else group for name, group in groups.items()}
+        elif isinstance(layer, OpSpec) and _by_channel(layer):
+            joined = {groups[name] for name in layer.sources} | {layer.name}
+            groups = {name: groups[layer.source] if group in joined else group for name, group in groups.items()}
     return groups

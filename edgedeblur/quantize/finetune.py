@@ -25,7 +25,17 @@ from edgedeblur.quantize.equalise import fixed_groups, scale_channels, tensor_gr
 from edgedeblur.quantize.fold import weight_scales
 from edgedeblur.quantize.network import QuantisedNetwork, TensorScale, is_image, limit_step
 from edgedeblur.quantize.observe import crop_images
-from edgedeblur.student import IMAGE, ConvSpec, Student, depth_to_space, space_to_depth
+from edgedeblur.student import (
+    IMAGE,
+    ConvSpec,
+    Layer,
+    OpSpec,
+    Student,
+    StudentSpec,
+    depth_to_space,
+    space_to_depth,
+)
+from edgedeblur.student.module import operation_output
 from edgedeblur.training.schedule import rate_factor
 
 _BATCH, _SIDE = 4, 128
@@ -104,15 +114,17 @@ class SimulatedNetwork:
         self.factors: dict[str, Tensor] = {}
         self._groups, self._channels = tensor_groups(student.spec), student.spec.channels()
         fixed = fixed_groups(student.spec, self._groups)
-        for layer in network.layers:
+        self._roots = scale_roots(student.spec)
+        for layer in network.spec.layers:
+            if self._roots[layer.name] == layer.name and not is_image(layer.name, student.spec):
+                self.scales[layer.name] = torch.zeros((), requires_grad=True)
+        for layer in network.convolutions:
             name, steps = layer.spec.name, torch.from_numpy(layer.weight_scale)
             real_bias = layer.bias * layer.weight_scale.astype(np.float64) * network.tensors[layer.spec.source].scale
             weight, bias = student.conv(name).weight.detach(), torch.from_numpy(real_bias).float()
             self._layers[name] = weight, steps[:, None, None, None], bias
             self.weights[name] = torch.zeros_like(weight, requires_grad=True)
             self.biases[name] = torch.zeros_like(bias, requires_grad=True)
-            if not is_image(name, student.spec):
-                self.scales[name] = torch.zeros((), requires_grad=True)
             if layer.gate is not None:
                 gate = self._student.gate(name)
                 self.gate_weights[name] = torch.zeros_like(gate.weight, requires_grad=True)
@@ -127,8 +139,10 @@ class SimulatedNetwork:
             tensors[layer.name] = self.run_layer(layer, tensors)
         return tensors[self.spec.layers[-1].name]
 
-    def run_layer(self, layer: ConvSpec, tensors: dict[str, Tensor]) -> Tensor:
+    def run_layer(self, layer: Layer, tensors: dict[str, Tensor]) -> Tensor:
         """One layer's output [N, C, H, W] from the tensors that it reads."""
+        if isinstance(layer, OpSpec):
+            return self._run_operation(layer, operation_output(layer, tensors))
         ratio, bias = self._ratio(layer), self._bias(layer.name)
         scaled = self._weight(layer.name) * ratio
         steps = self._steps(layer, scaled)
@@ -149,6 +163,14 @@ class SimulatedNetwork:
         low = max(-128, zero_point) if layer.relu else -128
         high = limit_step(layer, TensorScale(float(torch.as_tensor(self._scale(layer.name)).detach()), zero_point))
         return result.clamp(low - zero_point, high - zero_point) * scale
+
+    def _run_operation(self, layer: OpSpec, real: Tensor) -> Tensor:
+        """The output of a layer without weights, rounded unless its integers are some of its source's."""
+        if layer.operation.keeps_scale:
+            return real
+        zero_point = self._tensors[layer.name].zero_point
+        scale = self._scale(layer.name) / self._factor(layer.name)[:, None, None]
+        return _rounded(real / scale).clamp(-128 - zero_point, 127 - zero_point) * scale
 
     def _gate(self, name: str, gating: Tensor) -> Tensor:
         """What a layer's channels are multiplied by, [N, C, 1, 1]."""
@@ -190,6 +212,7 @@ class SimulatedNetwork:
         return torch.from_numpy(found)[:, None, None, None]
 
     def _scale(self, name: str) -> Tensor | float:
+        name = self._roots[name]
         first = self._tensors[name].scale
         return first * self.scales[name].exp() if name in self.scales else first
 
@@ -216,6 +239,15 @@ class SimulatedNetwork:
     def tensors(self) -> dict[str, TensorScale]:
         """Scales with what was learnt."""
         return {name: TensorScale(float(self._scale(name)), old.zero_point) for name, old in self._tensors.items()}
+
+
+def scale_roots(spec: StudentSpec) -> dict[str, str]:
+    """The tensor whose scale each tensor has: its own, or where integers are only picked, that of what it reads."""
+    roots = {IMAGE: IMAGE}
+    for layer in spec.layers:
+        keeps = isinstance(layer, OpSpec) and layer.operation.keeps_scale
+        roots[layer.name] = roots[layer.source] if keeps else layer.name
+    return roots
 
 
 def _crops(images: Sequence[np.ndarray], multiple: int, seed: int) -> Iterator[Tensor]:

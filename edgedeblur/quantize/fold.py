@@ -2,22 +2,32 @@
 
 import numpy as np
 
-from edgedeblur.quantize.network import GATE_STEPS, MEAN_STEPS, QuantisedConv, QuantisedGate, TensorScale
-from edgedeblur.student import ConvSpec, Student
+from edgedeblur.quantize.network import (
+    GATE_STEPS,
+    MEAN_STEPS,
+    QuantisedConv,
+    QuantisedGate,
+    QuantisedLayer,
+    TensorScale,
+    fold_operation,
+)
+from edgedeblur.student import ConvSpec, Layer, OpSpec, Student
 
 _MAX_BIAS = 2**24  # steps; float32 holds them exactly, and int32 has room for the products beside them
 _MIN_WEIGHT_SCALE = 1e-6  # for a dead channel; much smaller ones are refused by XNNPACK
 
 
 def fold_layer(
-    student: Student, layer: ConvSpec, tensors: dict[str, TensorScale], extra_bias: np.ndarray | None = None
-) -> QuantisedConv:
+    student: Student, layer: Layer, tensors: dict[str, TensorScale], extra_bias: np.ndarray | None = None
+) -> QuantisedLayer:
     """One layer's integers.
 
     Args:
         tensors: scale and zero point of every tensor.
         extra_bias: float [out], added to the student's bias (bias correction).
     """
+    if isinstance(layer, OpSpec):
+        return fold_operation(layer, tensors)
     conv = student.conv(layer.name)
     weight = conv.weight.detach().numpy().astype(np.float64).transpose(0, 2, 3, 1)  # to [out, kernel, kernel, in]
     bias = conv.bias.detach().numpy().astype(np.float64)

@@ -17,9 +17,13 @@ from edgedeblur.quantize.network import (
     MEAN_STEPS,
     QuantisedConv,
     QuantisedGate,
+    QuantisedLayer,
     QuantisedNetwork,
+    QuantisedOp,
+    TensorScale,
 )
 from edgedeblur.student import IMAGE, ConvSpec
+from edgedeblur.student.operations import Tap
 
 _BAND_VALUES = 1 << 22  # values of unfolded input held at once: 16 MB of float32
 _LARGEST_INPUT = 255  # magnitude of an int8 value less its zero point
@@ -65,9 +69,11 @@ def iterate_tensors(network: QuantisedNetwork, image: np.ndarray) -> Iterator[tu
         yield layer.spec.name, tensors[layer.spec.name]
 
 
-def run_layer(network: QuantisedNetwork, layer: QuantisedConv, tensors: dict[str, np.ndarray]) -> np.ndarray:
+def run_layer(network: QuantisedNetwork, layer: QuantisedLayer, tensors: dict[str, np.ndarray]) -> np.ndarray:
     """One layer's output, int8 [H, W, C], from the int8 [H, W, C] tensors it reads."""
     spec = layer.spec
+    if isinstance(layer, QuantisedOp):
+        return run_operation(layer, tensors, network.tensors, network.tensors[spec.name])
     accumulator = convolve(source_integers(network, spec, tensors), layer)
     scale = layer.scale
     if layer.gate is not None:
@@ -80,6 +86,62 @@ def run_layer(network: QuantisedNetwork, layer: QuantisedConv, tensors: dict[str
         result = result + requantise(residual, layer.residual_scale)
     zero_point = network.tensors[spec.name].zero_point
     return np.clip(result + zero_point, network.low(layer), network.high(layer)).astype(np.int8)
+
+
+def run_operation(
+    layer: QuantisedOp, tensors: dict[str, np.ndarray], scales: dict[str, TensorScale], scale: TensorScale
+) -> np.ndarray:
+    """The layer's output, int8 [H, W, C], from int8 [H, W, C] tensors.
+
+    Args:
+        scales: of the tensors that it reads. scale: of its output.
+    """
+    spec, combine = layer.spec, layer.spec.operation.combine
+    read = []
+    for index, source in enumerate(spec.sources):
+        tensor, start = tensors[source], spec.start(index)
+        count = tensor.shape[2] - start if combine == "concatenate" else spec.out_channels
+        read.append(tensor[:, :, start : start + count].astype(np.int32) - scales[source].zero_point)
+    if combine == "table":
+        return layer.table[read[0] + scales[spec.source].zero_point + 128]
+    if combine == "mean":
+        pixels = read[0].shape[0] * read[0].shape[1]
+        total = read[0].sum(axis=(0, 1), dtype=np.int64, keepdims=True)
+        value = requantise((MEAN_STEPS * total + pixels // 2) // pixels, layer.scales[0])
+    elif combine == "add":
+        value = requantise(read[0], layer.scales[0]) + requantise(read[1], layer.scales[1])
+    elif combine == "multiply":
+        value = requantise(read[0] * read[1], layer.scales[0])
+    elif combine == "concatenate":
+        value = np.concatenate([requantise(*each) for each in zip(read, layer.scales, strict=True)], axis=2)
+    else:
+        value = _windows(layer, read[0])
+    return np.clip(value + scale.zero_point, -128, 127).astype(np.int8)
+
+
+def _windows(layer: QuantisedOp, source: np.ndarray) -> np.ndarray:
+    """What a layer makes of every window of centred integers [H, W, C]."""
+    operation, (height, width, channels) = layer.spec.operation, source.shape
+    grow, rows, columns = operation.grow, height // operation.shrink, width // operation.shrink
+    out = np.empty((rows, grow, columns, grow, channels), np.int32)
+    for phase, taps in enumerate(operation.taps):
+        values = [_shifted(source, tap, operation.shrink) for tap in taps]
+        if operation.combine == "maximum":
+            made = np.max(values, axis=0)
+        else:
+            weights = [tap.weight for tap in taps]
+            made = requantise(sum(w * value for w, value in zip(weights, values, strict=True)), layer.scales[0])
+        out[:, phase // grow, :, phase % grow] = made
+    return out.reshape(rows * grow, columns * grow, channels)
+
+
+def _shifted(source: np.ndarray, tap: Tap, shrink: int) -> np.ndarray:
+    """The pixel that each window reads at a tap."""
+    rows, columns = (
+        np.clip(np.arange(side // shrink) * shrink + shift, 0, side - 1)
+        for side, shift in zip(source.shape[:2], (tap.dy, tap.dx), strict=True)
+    )
+    return source[rows[:, None], columns[None, :]]
 
 
 def gate_factors(gate: QuantisedGate, tensor: np.ndarray, zero_point: int) -> np.ndarray:

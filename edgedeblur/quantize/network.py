@@ -25,13 +25,27 @@ A layer with a gate has another scale for every image, from the mean of an earli
 
 and its products are requantised by scale' in place of scale. GATE_TABLE[k + 2048] is 2 / (1 + exp(-k / 256)), rounded
 to 1/16384, which float32 holds exactly.
+
+Layers without weights (student/operations.py): with the integer c(source) = q - zero_point(source),
+and r(x, scale) = rint(float32(x) * scale), half to even:
+
+    table          q = table[q_source + 128]
+    add            v = r(c(a), scales[0]) + r(c(b), scales[1])
+    multiply       v = r(c(a) * c(b), scales[0])
+    concatenate    v = r(c(source), scales[number of the source])
+    weigh          v = r(sum over taps of weight * c(source), scales[0])
+    mean           v = r(floor((128 * sum over all pixels of c(source) + floor(pixels / 2)) / pixels), scales[0])
+    maximum        v = max over taps of c(source)
+
+and but for the table q = clamp(v + zero_point(out), -128, 127). Every sum is an integer below 2^24 in magnitude, which
+float32 holds exactly. Beyond the border of a source its nearest pixel counts.
 """
 
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from edgedeblur.student import IMAGE, ConvSpec, StudentSpec
+from edgedeblur.student import IMAGE, ConvSpec, OpSpec, StudentSpec
 
 IMAGE_SCALE = 1.0 / 255.0
 IMAGE_ZERO_POINT = -128
@@ -40,6 +54,7 @@ MAX_MEAN = 255 * MEAN_STEPS
 MAX_GATE_INDEX = 2048
 GATE_STEPS = 256  # of the table, to one unit of the sigmoid's argument
 MAX_FACTOR = 2.0  # of a gate
+_VALUES = np.arange(-128, 128)
 _INDICES = np.arange(-MAX_GATE_INDEX, MAX_GATE_INDEX + 1)
 GATE_TABLE = (np.rint((1 << 15) / (1 + np.exp(-_INDICES / GATE_STEPS))) / (1 << 14)).astype(np.float32)
 
@@ -91,6 +106,23 @@ class QuantisedConv:
 
 
 @dataclass(frozen=True)
+class QuantisedOp:
+    """A layer without weights.
+
+    scales: float32 [1, or one for each source]. table: int8 [256], by q + 128. None where it needs none.
+    """
+
+    spec: OpSpec
+    scales: np.ndarray | None = None
+    table: np.ndarray | None = None
+
+    gate = residual_scale = None  # what walks over layers asks of any
+
+
+QuantisedLayer = QuantisedConv | QuantisedOp
+
+
+@dataclass(frozen=True)
 class QuantisedNetwork:
     """The whole network. `tensors` has the scale and zero point of every layer's output and of the image.
 
@@ -99,10 +131,15 @@ class QuantisedNetwork:
     """
 
     spec: StudentSpec
-    layers: tuple[QuantisedConv, ...]
+    layers: tuple[QuantisedLayer, ...]
     tensors: dict[str, TensorScale]
     recipe: dict = field(default_factory=dict)
     provenance: dict = field(default_factory=dict)
+
+    @property
+    def convolutions(self) -> tuple[QuantisedConv, ...]:
+        """The layers that have weights."""
+        return tuple(layer for layer in self.layers if isinstance(layer, QuantisedConv))
 
     def low(self, layer: QuantisedConv) -> int:
         """The lower clamp of a layer's output: its zero point with ReLU, else -128."""
@@ -118,6 +155,23 @@ def limit_step(spec: ConvSpec, out: TensorScale) -> int:
     if spec.limit is None:
         return 127
     return int(min(127, out.zero_point + np.rint(np.float32(spec.limit) / np.float32(out.scale))))
+
+
+def fold_operation(spec: OpSpec, tensors: dict[str, TensorScale]) -> QuantisedOp:
+    """A layer's scales or table from the tensors' scales."""
+    operation, out = spec.operation, tensors[spec.name]
+    scales = [np.float32(tensors[source].scale) for source in spec.sources]
+    if operation.combine == "table":
+        read = tensors[spec.source]
+        made = operation.function(read.scale * (_VALUES - read.zero_point).astype(np.float64), spec.parameter)
+        table = np.clip(np.rint(made / out.scale) + out.zero_point, -128, 127)
+        return QuantisedOp(spec, table=table.astype(np.int8))
+    if operation.keeps_scale:
+        return QuantisedOp(spec)
+    if operation.combine == "multiply":
+        scales = [scales[0] * scales[1]]
+    divisor = MEAN_STEPS if operation.combine == "mean" else operation.divisor
+    return QuantisedOp(spec, np.array([scale / np.float32(divisor * out.scale) for scale in scales], np.float32))
 
 
 def without_gates(network: QuantisedNetwork) -> QuantisedNetwork:

@@ -97,7 +97,7 @@ def collect_statistics(student: Student, images: Iterable[np.ndarray]) -> dict[s
         UserError: no images, one of another type or too small, or a student whose activations are not finite.
     """
     histograms: dict[str, _Histogram] = {}
-    totals = {layer.name: _ConvTotals() for layer in student.spec.layers}
+    totals = {layer.name: _ConvTotals() for layer in student.spec.convolutions}
     with convolution_outputs(student) as convolved:
         for image in crop_images(images, student.spec.multiple):
             for name, tensor in float_activations(student, image).items():
@@ -120,7 +120,7 @@ def convolution_outputs(student: Student) -> Iterator[dict[str, torch.Tensor]]:
     def keep(name: str):
         return lambda _module, _inputs, output: outputs.__setitem__(name, output)
 
-    hooks = [student.conv(layer.name).register_forward_hook(keep(layer.name)) for layer in student.spec.layers]
+    hooks = [student.conv(layer.name).register_forward_hook(keep(layer.name)) for layer in student.spec.convolutions]
     try:
         yield outputs
     finally:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from edgedeblur.quantize.interpreter import check_image, gate_factors
-from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork
+from edgedeblur.quantize.interpreter import check_image, gate_factors, run_operation
+from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork, QuantisedOp
 from edgedeblur.student import IMAGE, depth_to_space, space_to_depth
 
 
@@ -25,7 +25,8 @@ def run_simulated(network: QuantisedNetwork, image: np.ndarray) -> np.ndarray:
     steps = {IMAGE: image_steps(image)}
     with torch.inference_mode():
         for layer in network.layers:
-            steps[layer.spec.name] = simulate_layer(network, layer, steps)
+            simulate = simulate_operation if isinstance(layer, QuantisedOp) else simulate_layer
+            steps[layer.spec.name] = simulate(network, layer, steps)
     return pixels(steps[network.spec.layers[-1].name])
 
 
@@ -35,6 +36,20 @@ def simulate_layer(network: QuantisedNetwork, layer: QuantisedConv, steps: dict[
     if layer.gate is not None:
         scale = scale * simulate_gate(network, layer, steps[layer.spec.gate])
     return requantise(network, layer, scaled(layer, convolve(layer, steps[layer.spec.source]), scale), steps)
+
+
+def simulate_operation(network: QuantisedNetwork, layer: QuantisedOp, steps: dict[str, Tensor]) -> Tensor:
+    """As `simulate_layer`, of a layer without weights, by the interpreter: whole steps."""
+    tensors = {name: _integers(network, name, steps[name]) for name in layer.spec.sources}
+    output = run_operation(layer, tensors, network.tensors, network.tensors[layer.spec.name])
+    centred = output.astype(np.float32) - network.tensors[layer.spec.name].zero_point
+    return torch.from_numpy(centred).permute(2, 0, 1)[None]
+
+
+def _integers(network: QuantisedNetwork, name: str, steps: Tensor) -> np.ndarray:
+    """A tensor as int8 [H, W, C]."""
+    integers = (steps.round() + network.tensors[name].zero_point).clamp(-128, 127)
+    return integers[0].permute(1, 2, 0).numpy().astype(np.int8)
 
 
 def convolve(layer: QuantisedConv, source: Tensor) -> Tensor:
@@ -57,7 +72,7 @@ def scaled(layer: QuantisedConv, accumulators: Tensor, scale: Tensor) -> Tensor:
 def simulate_gate(network: QuantisedNetwork, layer: QuantisedConv, gating: Tensor) -> Tensor:
     """What a layer's gate multiplies its channels by, [1, out, 1, 1], for the tensor that gates it."""
     zero_point = network.tensors[layer.spec.gate].zero_point
-    integers = (gating.round() + zero_point).clamp(-128, 127)[0].permute(1, 2, 0).numpy().astype(np.int8)
+    integers = _integers(network, layer.spec.gate, gating)
     return torch.from_numpy(gate_factors(layer.gate, integers, zero_point))[None, :, None, None]
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedeblur.artefact.int8_proof import why_not_int8
-from edgedeblur.artefact.manifest import count_sources, describe_op
+from edgedeblur.artefact.manifest import PASS, count_sources, describe_op
 from edgedeblur.errors import UserError
-from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork
+from edgedeblur.quantize.network import QuantisedConv, QuantisedLayer, QuantisedNetwork
 from edgedeblur.restore.kinds import Kind, model_kind
 from edgedeblur.restore.readable import readable, readable_rows
 from edgedeblur.student import StudentSpec
@@ -18,13 +18,17 @@ if TYPE_CHECKING:
     from edgedeblur.generators.generator import Generator
 
 
+_NONE = "-"
+
+
 @dataclass(frozen=True)
 class LayerFacts:
-    """One convolution as stored.
+    """One layer as stored.
 
-    weight, bias, activation: dtypes. Of its compiled kernel: dot_instructions; input_passes, how often it reads its
-    input from memory (it writes its output once); where its schedule is from (schedules/choose.py), what measured
-    it; int8, what its machine code multiplies for one image (artefact/int8_proof.py).
+    weight, bias, activation: dtypes; "-" of a layer without weights. Of its compiled kernel: dot_instructions;
+    input_passes, how often it reads its input from memory (it writes its output once); where its schedule is from
+    (schedules/choose.py), what measured it; int8, what its machine code multiplies for one image
+    (artefact/int8_proof.py).
     """
 
     name: str
@@ -142,9 +146,10 @@ def _describe_student(path: Path) -> tuple:
     spec = student.spec
     known = [*_spec_facts(spec), Fact("", {"metadata": metadata})]
     layers = [
-        LayerFacts(layer.name, describe_op(layer), count, macs, "float32", "float32", "float32")
+        LayerFacts(layer.name, describe_op(layer), count, macs, weights, weights, "float32")
         for layer, macs in zip(spec.layers, layer_macs(spec, 512, 512), strict=True)
         for count in [layer.parameters + spec.gate_parameters(layer)]
+        for weights in ["float32" if count else _NONE]
     ]
     return known, layers, ["float32 throughout"]
 
@@ -225,6 +230,7 @@ def _compiled_layer(stored: LayerFacts, entry: dict) -> LayerFacts:
 
 def machine_code_proof(isa: str, layers: list[dict]) -> list[str]:
     """Whether one set of kernels is int8, from the numbers of each of its layers in the manifest."""
+    layers = [layer for layer in layers if layer["schedule"]["method"] != PASS]
     if not all("int8" in layer for layer in layers):
         return [f"{isa}: compiled before edgedeblur counted what machine code multiplies; compile again for the proof"]
     reasons = [why_not_int8(layer["name"], layer["int8"]) for layer in layers]
@@ -246,16 +252,18 @@ def _winograd_proof(layers: list[dict]) -> list[str]:
     return [f"{count} of them by Winograd's method: int16 products of transformed int8 values, exact in int32"]
 
 
-def _quantised_layer(network: QuantisedNetwork, layer: QuantisedConv, macs: int) -> LayerFacts:
+def _quantised_layer(network: QuantisedNetwork, layer: QuantisedLayer, macs: int) -> LayerFacts:
     spec = layer.spec
     scales = [network.tensors[name] for name in (spec.source, spec.name)]
     activation = "int8" if all(-128 <= scale.zero_point <= 127 for scale in scales) else "unknown"
     parameters = spec.parameters + network.spec.gate_parameters(spec)
-    weight, bias = layer.weight.dtype.name, layer.bias.dtype.name
+    stored = isinstance(layer, QuantisedConv)
+    weight, bias = (layer.weight.dtype.name, layer.bias.dtype.name) if stored else (_NONE, _NONE)
     return LayerFacts(spec.name, describe_op(spec), parameters, macs, weight, bias, activation)
 
 
 def _stored_proof(layers: list[LayerFacts]) -> str:
+    layers = [layer for layer in layers if layer.weight != _NONE]
     int8 = sum((layer.weight, layer.bias, layer.activation) == ("int8", "int32", "int8") for layer in layers)
     return f"{int8} of {len(layers)} convolutions have int8 weights and int8 activations in the file"
 

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from edgedeblur.student.spec import IMAGE, MAX_PARAMETERS, ConvSpec, StudentSpec, layer_record
+from edgedeblur.student.operations import OpSpec
+from edgedeblur.student.spec import IMAGE, MAX_PARAMETERS, ConvSpec, Layer, StudentSpec, layer_record
 from edgedeblur.student.table import TIERS, student_spec
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ __all__ = [
     "MAX_PARAMETERS",
     "TIERS",
     "ConvSpec",
+    "Layer",
+    "OpSpec",
     "Student",
     "StudentSpec",
     "build_student",

@@ -4,10 +4,12 @@ import re
 from collections.abc import Sequence
 
 from edgedeblur.storage.documents import shown
-from edgedeblur.student.spec import IMAGE, ConvSpec, StudentSpec
+from edgedeblur.student.operations import OPERATIONS, PARAMETERS, OpSpec
+from edgedeblur.student.spec import IMAGE, ConvSpec, Layer, StudentSpec
 
 MAX_LAYERS = 256
 MAX_CHANNELS = 4096
+MAX_SOURCES = 8
 MAX_MULTIPLE = 256
 ALLOWED = {
     "kernel": (1, 3, 5, 7),
@@ -33,10 +35,11 @@ def check_graph(spec: StudentSpec) -> None:
     channels = {IMAGE: 3}
     sizes = {IMAGE: (spec.multiple, spec.multiple)}
     for layer in spec.layers:
-        _check_layer(layer, channels, sizes)
+        (_check_operation if isinstance(layer, OpSpec) else _check_layer)(layer, channels, sizes)
         channels[layer.name] = layer.out_channels // layer.depth_to_space**2
         sizes[layer.name] = layer.output_size(*sizes[layer.source])
     last = spec.layers[-1].name
+    _require(isinstance(spec.layers[-1], ConvSpec), f"the last layer, {last!r}, must be a convolution")
     _require(
         channels[last] == 3 and sizes[last] == sizes[IMAGE],
         f"the last layer, {last!r}, must give an image of the input's size; it gives {channels[last]} channels "
@@ -51,12 +54,7 @@ def check_graph(spec: StudentSpec) -> None:
 
 def _check_layer(layer: ConvSpec, channels: dict[str, int], sizes: dict[str, tuple[int, int]]) -> None:
     name = layer.name
-    _require(_NAME.fullmatch(name) is not None, f"bad layer name {shown(name)}")
-    _require(name not in channels, f"two tensors are named {name!r}")
-    for reads in (layer.source, layer.residual):
-        _require(
-            reads is None or reads in channels, f"layer {name!r} reads {shown(reads)}, which no earlier layer makes"
-        )
+    _check_names(layer, [reads for reads in (layer.source, layer.residual) if reads is not None], channels)
     for what, allowed in ALLOWED.items():
         value = getattr(layer, what)
         _require(value in allowed, f"layer {name!r}: {what} is {value}; allowed are {', '.join(map(str, allowed))}")
@@ -79,6 +77,44 @@ def _check_layer(layer: ConvSpec, channels: dict[str, int], sizes: dict[str, tup
         _require(out == other, f"layer {name!r} adds {layer.residual!r} of another shape")
 
 
+def _check_names(layer: Layer, reads: Sequence[str], channels: dict[str, int]) -> None:
+    name = layer.name
+    _require(_NAME.fullmatch(name) is not None, f"bad layer name {shown(name)}")
+    _require(name not in channels, f"two tensors are named {name!r}")
+    for read in reads:
+        _require(read in channels, f"layer {name!r} reads {shown(read)}, which no earlier layer makes")
+
+
+def _check_operation(layer: OpSpec, channels: dict[str, int], sizes: dict[str, tuple[int, int]]) -> None:
+    """The operation is one that there is, its sources are as many and as large as it takes."""
+    name = layer.name
+    _check_names(layer, layer.sources, channels)
+    _require(layer.op in OPERATIONS, f"layer {name!r}: op is {shown(layer.op)}; there are {', '.join(OPERATIONS)}")
+    operation, count = layer.operation, len(layer.sources)
+    low, high = {"add": (2, 2), "multiply": (2, 2), "concatenate": (2, MAX_SOURCES)}.get(operation.combine, (1, 1))
+    _require(low <= count <= high, f"layer {name!r}: {count} sources; {layer.op} takes {low} to {high}")
+    _require(len(layer.starts) in (0, count), f"layer {name!r}: {len(layer.starts)} starts for {count} sources")
+    _require(
+        (layer.parameter is not None) == (layer.op in PARAMETERS), f"layer {name!r}: parameter is for {PARAMETERS} only"
+    )
+    _require(abs(layer.parameter or 0) <= MAX_LIMIT, f"layer {name!r}: parameter is {layer.parameter}")
+    given = [channels[source] - layer.start(index) for index, source in enumerate(layer.sources)]
+    joined = operation.combine == "concatenate"
+    fits = sum(given) == layer.out_channels if joined else min(given) >= layer.out_channels
+    fits = fits and (not joined or not layer.starts) and all(layer.start(index) >= 0 for index in range(count))
+    _require(
+        0 < layer.out_channels <= MAX_CHANNELS
+        and fits
+        and (layer.starts != () or joined or set(given) == {layer.out_channels}),
+        f"layer {name!r}: {layer.op} cannot make {layer.out_channels} channels of {given}",
+    )
+    size = sizes[layer.source]
+    _require(size[0] % operation.shrink == 0, f"layer {name!r} cannot divide a size of {size[0]} by {operation.shrink}")
+    for index, source in enumerate(layer.sources):
+        one_pixel = operation.combine == "multiply" and index == 1 and sizes[source] == (1, 1)
+        _require(sizes[source] == size or one_pixel, f"layer {name!r} reads {source!r} of another size")
+
+
 def _check_fusions(layer: ConvSpec) -> None:
     """Groups divide the channels; activations are of one kind, where `ConvSpec` allows them."""
     name, groups = layer.name, layer.groups
@@ -98,7 +134,7 @@ def _check_fusions(layer: ConvSpec) -> None:
         )
 
 
-def _check_gates(layers: Sequence[ConvSpec]) -> None:
+def _check_gates(layers: Sequence[Layer]) -> None:
     """Every gate is one that `ConvSpec` allows."""
     rectified: set[str] = set()
     for layer in layers:

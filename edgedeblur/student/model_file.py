@@ -23,8 +23,9 @@ from edgedeblur.storage.files import write_bytes
 from edgedeblur.storage.records import Rules, read_record
 from edgedeblur.storage.safetensors_header import read_metadata
 from edgedeblur.storage.tensor_files import load_safetensors
-from edgedeblur.student import ConvSpec, Student, StudentSpec, layer_record
+from edgedeblur.student import Layer, Student, StudentSpec, layer_record
 from edgedeblur.student.check import check_graph
+from edgedeblur.student.spec import LAYER_READERS
 from edgedeblur.student.table import require_small
 
 METADATA_KEY = "edgedeblur"
@@ -49,7 +50,7 @@ class _StudentConfig:
     tier: str
     bottleneck: str
     multiple: int
-    layers: tuple[ConvSpec, ...]
+    layers: tuple[Layer, ...]
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ def spec_from_config(path: str | Path, config: dict) -> StudentSpec:
         UserError: what does not fit, by layer.
     """
     origin = Origin(f"{path} does not describe a student", _MEND_STUDENT)
-    found = read_record(_StudentConfig, config, Rules(origin))
+    found = read_record(_StudentConfig, config, Rules(origin, readers=LAYER_READERS))
     spec = StudentSpec(found.tier, found.layers, found.bottleneck, found.multiple)
     try:
         check_graph(spec)

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgedeblur.student.spec import IMAGE, ConvSpec, StudentSpec
+from edgedeblur.student.operations import OpSpec
+from edgedeblur.student.spec import IMAGE, ConvSpec, Layer, StudentSpec
 from edgedeblur.student.table import student_spec
 
 
@@ -22,6 +23,14 @@ def depth_to_space(x: Tensor, factor: int) -> Tensor:
     return x.permute(0, 1, 3, 2, 4, 5).reshape(n, h * factor, w * factor, c // factor**2).permute(0, 3, 1, 2)
 
 
+def operation_output(layer: OpSpec, tensors: dict[str, Tensor]) -> Tensor:
+    """The output of a layer without weights, [N, C, H, W], from those before it."""
+    read = [tensors[source] for source in layer.sources]
+    if layer.starts:
+        read = [x[:, start : start + layer.out_channels] for x, start in zip(read, layer.starts, strict=True)]
+    return layer.operation.real(read, layer.parameter)
+
+
 class Student(nn.Module):
     """The float student: [N, 3, H, W] RGB in [0, 1] -> the same shape, not clamped. H and W in multiples of 16."""
 
@@ -29,10 +38,12 @@ class Student(nn.Module):
         super().__init__()
         self.spec = spec
         self._keys = _module_keys([layer.name for layer in spec.layers])
-        self.convs = nn.ModuleDict({self._keys[layer.name]: _conv(layer) for layer in spec.layers})
+        self.convs = nn.ModuleDict({self._keys[layer.name]: _conv(layer) for layer in spec.convolutions})
         self._initialise()
         gated = {
-            layer.name: nn.Linear(spec.gate_channels(layer), layer.out_channels) for layer in spec.layers if layer.gate
+            layer.name: nn.Linear(spec.gate_channels(layer), layer.out_channels)
+            for layer in spec.convolutions
+            if layer.gate
         }
         self.gates = nn.ModuleDict({self._keys[name]: gate for name, gate in gated.items()})
         bent = [layer for layer in spec.layers if layer.prelu]
@@ -41,7 +52,7 @@ class Student(nn.Module):
             nn.init.zeros_(parameter)  # every factor is one: with gates a network starts as the same without them
 
     def _initialise(self) -> None:
-        for layer in self.spec.layers:
+        for layer in self.spec.convolutions:
             conv = self.conv(layer.name)
             nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
             nn.init.zeros_(conv.bias)
@@ -75,8 +86,10 @@ class Student(nn.Module):
             tensors[layer.name] = self.layer_output(layer, tensors)
         return tensors
 
-    def layer_output(self, layer: ConvSpec, tensors: dict[str, Tensor]) -> Tensor:
+    def layer_output(self, layer: Layer, tensors: dict[str, Tensor]) -> Tensor:
         """One layer's tensor from those before it."""
+        if isinstance(layer, OpSpec):
+            return operation_output(layer, tensors)
         x = tensors[layer.source]
         if layer.space_to_depth > 1:
             x = space_to_depth(x, layer.space_to_depth)

@@ -18,6 +18,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
+from typing import Any
+
+from edgedeblur.storage.records import Rules, read_record
+from edgedeblur.student.operations import OpSpec
 
 IMAGE = "image"
 MAX_PARAMETERS = 5_000_000
@@ -99,12 +103,15 @@ LATER_FIELDS = {"gate": None, "groups": 1, "dilation": 1, "prelu": False, "limit
 """Fields of `ConvSpec` that came after the first version of files, with what a file without them means."""
 
 
+Layer = ConvSpec | OpSpec
+
+
 @dataclass(frozen=True)
 class StudentSpec:
     """A whole student. `bottleneck` names the deepest layer, for feature losses."""
 
     name: str
-    layers: tuple[ConvSpec, ...]
+    layers: tuple[Layer, ...]
     bottleneck: str
     multiple: int = 16
 
@@ -112,6 +119,16 @@ class StudentSpec:
     def parameters(self) -> int:
         gates = sum(self.gate_parameters(layer) for layer in self.layers)
         return sum(layer.parameters for layer in self.layers) + gates
+
+    @property
+    def convolutions(self) -> tuple[ConvSpec, ...]:
+        """The layers that have weights."""
+        return tuple(layer for layer in self.layers if isinstance(layer, ConvSpec))
+
+    @property
+    def operations(self) -> tuple[OpSpec, ...]:
+        """The layers that have none."""
+        return tuple(layer for layer in self.layers if isinstance(layer, OpSpec))
 
     @property
     def gated(self) -> bool:
@@ -142,39 +159,61 @@ class StudentSpec:
         return sum(layer.macs(*sizes[layer.source]) for layer in self.layers)
 
 
-def deepest_layer(layers: Sequence[ConvSpec]) -> str:
+def deepest_layer(layers: Sequence[Layer]) -> str:
     """The name of the last layer with the smallest output, the final one aside: where features are the most abstract.
 
     Raises:
         ValueError: a layer reads what no earlier one makes.
     """
     shrunk = _shrunk(layers)
-    candidates = [layer.name for layer in layers[:-1]] or [layers[-1].name]
+    candidates = [layer.name for layer in layers[:-1] if layer.name in shrunk] or [layers[-1].name]
     return max(reversed(candidates), key=shrunk.__getitem__)
 
 
-def smallest_multiple(layers: Sequence[ConvSpec]) -> int:
+def smallest_multiple(layers: Sequence[Layer]) -> int:
     """The smallest number of which height and width must be multiples so that every stride and fold divides.
 
     Raises:
         ValueError: a layer reads what no earlier one makes.
     """
     shrunk = _shrunk(layers)
-    inside = [shrunk[layer.source] * layer.space_to_depth * layer.stride for layer in layers]  # before depth-to-space
+    read = [(shrunk[layer.source], layer) for layer in layers if layer.source in shrunk]
+    inside = [shrink * _divides(layer) for shrink, layer in read]  # before depth-to-space
     return math.lcm(*(shrink.numerator for shrink in inside))
 
 
-def _shrunk(layers: Sequence[ConvSpec]) -> dict[str, Fraction]:
-    """By which factor every tensor's sides are smaller than the image's."""
-    shrunk = {IMAGE: Fraction(1)}
+def _divides(layer: Layer) -> int:
+    """What the source's sides are divided by."""
+    return layer.operation.shrink if isinstance(layer, OpSpec) else layer.space_to_depth * layer.stride
+
+
+def _shrunk(layers: Sequence[Layer]) -> dict[str, Fraction]:
+    """By which factor tensors' sides are smaller than the image's; of those that are one pixel for any image, none."""
+    shrunk, pixels = {IMAGE: Fraction(1)}, set()
     for layer in layers:
+        if layer.source in pixels or (isinstance(layer, OpSpec) and layer.operation.combine == "mean"):
+            pixels.add(layer.name)
+            continue
         if layer.source not in shrunk:
             raise ValueError(f"layer {layer.name!r} reads {layer.source!r}, which no earlier layer makes")
-        factor = Fraction(layer.space_to_depth * layer.stride, layer.depth_to_space)
-        shrunk[layer.name] = shrunk[layer.source] * factor
+        grown = layer.operation.grow if isinstance(layer, OpSpec) else layer.depth_to_space
+        shrunk[layer.name] = shrunk[layer.source] * Fraction(_divides(layer), grown)
     return shrunk
 
 
-def layer_record(layer: ConvSpec) -> dict:
+def layer_record(layer: Layer) -> dict:
     """A layer as JSON values, for files. What it does not have of LATER_FIELDS has no key, as in older files."""
     return {key: value for key, value in asdict(layer).items() if key not in LATER_FIELDS or value != LATER_FIELDS[key]}
+
+
+def read_layer(value: Any, key: str, rules: Rules) -> Layer:
+    """A layer of a file: a record with `op` is one without weights. For `Rules.readers`.
+
+    Raises:
+        UserError: as `read_record`.
+    """
+    kind = OpSpec if isinstance(value, dict) and "op" in value else ConvSpec
+    return read_record(kind, value, rules, key)
+
+
+LAYER_READERS = {Layer: read_layer}

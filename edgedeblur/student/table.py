@@ -3,13 +3,23 @@
 import functools
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from edgedeblur.errors import UserError
 from edgedeblur.storage.contents import Origin
 from edgedeblur.storage.documents import read_toml
-from edgedeblur.storage.records import read_record
+from edgedeblur.storage.records import Rules, read_record
 from edgedeblur.student.check import ALLOWED, MAX_CHANNELS, MAX_LAYERS, check_graph
-from edgedeblur.student.spec import IMAGE, MAX_PARAMETERS, ConvSpec, StudentSpec, deepest_layer, smallest_multiple
+from edgedeblur.student.operations import OPERATIONS, OpSpec
+from edgedeblur.student.spec import (
+    IMAGE,
+    MAX_PARAMETERS,
+    ConvSpec,
+    Layer,
+    StudentSpec,
+    deepest_layer,
+    smallest_multiple,
+)
 
 BUDGET_GMAC = 6.0
 """At 512x512, of a network that names no budget: what fits in 35 ms on a Snapdragon 865 (docs/student.md)."""
@@ -53,9 +63,29 @@ class _Layer:
 
 
 @dataclass(frozen=True)
+class _Operation:
+    """A table of `layers` with `op`: as `OpSpec`, without the channels where they follow from the sources."""
+
+    name: str
+    op: str
+    sources: tuple[str, ...] = ()
+    out_channels: int | None = None
+    starts: tuple[int, ...] = ()
+    parameter: float | None = None
+
+    def __post_init__(self):
+        if self.op not in OPERATIONS:
+            raise ValueError(f"op is {self.op[:80]!r}; there are {', '.join(OPERATIONS)}")
+
+
+def _read_layer(value: Any, key: str, rules: Rules) -> _Layer | _Operation:
+    return read_record(_Operation if isinstance(value, dict) and "op" in value else _Layer, value, rules, key)
+
+
+@dataclass(frozen=True)
 class _File:
     name: str
-    layers: tuple[_Layer, ...]
+    layers: tuple[_Layer | _Operation, ...]
     bottleneck: str | None = None
     multiple: int | None = None
     budget_gmac: float = BUDGET_GMAC
@@ -75,7 +105,8 @@ def read_student_table(path: str | Path) -> StudentTable:
             or more. The message names the layer, the value and what is allowed.
     """
     origin = Origin(str(path), "docs/own-student.md has the keys of such a file")
-    found = read_record(_File, read_toml(Path(path), origin), origin)
+    rules = Rules(origin, readers={_Layer | _Operation: _read_layer})
+    found = read_record(_File, read_toml(Path(path), origin), rules)
     try:
         layers = _with_sources(found.layers)
         bottleneck = found.bottleneck or deepest_layer(layers)
@@ -124,7 +155,7 @@ def student_spec(tier: str, gates: bool = False) -> StudentSpec:
     spec = tier_table(tier).spec
     if gates:
         return spec
-    return replace(spec, layers=tuple(replace(layer, gate=None) for layer in spec.layers))
+    return replace(spec, layers=tuple(replace(layer, gate=None) for layer in spec.convolutions))
 
 
 def is_tier(spec: StudentSpec) -> bool:
@@ -144,10 +175,14 @@ def _shipped(tier: str) -> StudentTable:
     return table
 
 
-def _with_sources(tables: tuple[_Layer, ...]) -> tuple[ConvSpec, ...]:
+def _with_sources(tables: tuple[_Layer | _Operation, ...]) -> tuple[Layer, ...]:
     """Layers with what their source gives them; a layer that names none reads the one before it."""
     channels, before, layers = {IMAGE: 3}, IMAGE, []
     for table in tables:
+        if isinstance(table, _Operation):
+            layers.append(_operation(table, channels, before))
+            channels[table.name], before = layers[-1].out_channels, table.name
+            continue
         source = table.source or before
         if source not in channels:
             raise ValueError(f"layer {table.name[:80]!r} reads {source[:80]!r}, which no earlier layer makes")
@@ -155,3 +190,13 @@ def _with_sources(tables: tuple[_Layer, ...]) -> tuple[ConvSpec, ...]:
         layers.append(ConvSpec(**asdict(table) | {"source": source, "in_channels": given}))
         channels[table.name], before = table.out_channels // table.depth_to_space**2, table.name
     return tuple(layers)
+
+
+def _operation(table: _Operation, channels: dict[str, int], before: str) -> OpSpec:
+    sources = table.sources or (before,)
+    for source in sources:
+        if source not in channels:
+            raise ValueError(f"layer {table.name[:80]!r} reads {source[:80]!r}, which no earlier layer makes")
+    given = [channels[source] for source in sources]
+    follow = sum(given) if OPERATIONS[table.op].combine == "concatenate" else given[0]
+    return OpSpec(table.name, table.op, sources, table.out_channels or follow, table.starts, table.parameter)

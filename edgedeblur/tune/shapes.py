@@ -36,13 +36,13 @@ def distinct_shapes(
     Raises:
         UserError: no layer has such a name.
     """
-    every = [layer.spec.name for layer in network.layers]
+    every = [layer.spec.name for layer in network.convolutions]
     for pattern in patterns:
         if not fnmatch.filter(every, pattern):
             raise UserError(f"no layer {pattern!r}; there are {', '.join(every)}", exit_code=2)
     wanted = {name for pattern in patterns or ("*",) for name in fnmatch.filter(every, pattern)}
     groups: dict[LayerShape, list[tuple[QuantisedConv, ConvLayer]]] = {}
-    for conv, layer in zip(network.layers, conv_layers(network, height, width), strict=True):
+    for conv, layer in zip(network.convolutions, conv_layers(network, height, width), strict=True):
         groups.setdefault(layer_shape(layer), []).append((conv, layer))
     shapes = [
         ShapeOfLayers(shape, tuple(layer.name for _, layer in group), *group[0]) for shape, group in groups.items()

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork
+from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork, QuantisedOp
 
 
 def literal_layer(network: QuantisedNetwork, layer: QuantisedConv, tensors: dict[str, np.ndarray]) -> np.ndarray:
@@ -73,3 +73,62 @@ def _accumulate(layer: QuantisedConv, source: np.ndarray, zero: int, y: int, x: 
                 q = int(source[sy * fold + dy, sx * fold + dx, c])
                 acc += (q - zero) * int(layer.weight[o, ky, kx, i - first])
     return acc
+
+
+def literal_operation(network: QuantisedNetwork, layer: QuantisedOp, tensors: dict[str, np.ndarray]) -> np.ndarray:
+    """As `literal_layer`, of a layer without weights: pixel by pixel."""
+    spec, zero = layer.spec, network.tensors[layer.spec.name].zero_point
+    zeros = [network.tensors[name].zero_point for name in spec.sources]
+    source = tensors[spec.sources[0]]
+    height, width = source.shape[:2]
+
+    def at(index: int, y: int, x: int, c: int) -> int:
+        tensor = tensors[spec.sources[index]]
+        y, x = min(max(y, 0), tensor.shape[0] - 1), min(max(x, 0), tensor.shape[1] - 1)
+        return int(tensor[y, x, c + (spec.starts[index] if spec.starts else 0)]) - zeros[index]
+
+    def rounded(value: int, index: int = 0) -> int:
+        return round(float(np.float32(value) * layer.scales[index]))
+
+    def bilinear(y: int, x: int, c: int) -> int:
+        total = 0
+        for j in (0, 1):  # the 2x2 pixels around (y - 0.5) / 2, (x - 0.5) / 2, in quarters
+            for i in (0, 1):
+                top, left = (y - 1) // 2 + j, (x - 1) // 2 + i
+                total += (3 if top == y // 2 else 1) * (3 if left == x // 2 else 1) * at(0, top, left, c)
+        return rounded(total)
+
+    def joined(y: int, x: int, c: int) -> int:
+        for index, name in enumerate(spec.sources):
+            if c < tensors[name].shape[2]:
+                return rounded(at(index, y, x, c), index)
+            c -= tensors[name].shape[2]
+        raise IndexError
+
+    def mean(y: int, x: int, c: int) -> int:
+        total = sum(at(0, j, i, c) for j in range(height) for i in range(width))
+        return rounded((128 * total + height * width // 2) // (height * width))
+
+    def window(y: int, x: int, c: int, first: int, side: int) -> list[int]:
+        return [at(0, 2 * y + j, 2 * x + i, c) for j in range(first, first + side) for i in range(first, first + side)]
+
+    ways = {
+        "add": lambda y, x, c: rounded(at(0, y, x, c), 0) + rounded(at(1, y, x, c), 1),
+        "multiply": lambda y, x, c: rounded(at(0, y, x, c) * at(1, y, x, c)),
+        "concatenate": joined,
+        "part": lambda y, x, c: at(0, y, x, c),
+        "max_pool2": lambda y, x, c: max(window(y, x, c, 0, 2)),
+        "max_pool3": lambda y, x, c: max(window(y, x, c, -1, 3)),
+        "average_pool2": lambda y, x, c: rounded(sum(window(y, x, c, 0, 2))),
+        "nearest2": lambda y, x, c: at(0, y // 2, x // 2, c),
+        "bilinear2": bilinear,
+        "global_average": mean,
+    }
+    rows, columns = network.spec.sizes(*tensors["image"].shape[:2])[spec.name]
+    out = np.zeros((rows, columns, spec.out_channels), np.int8)
+    for y, x, c in np.ndindex(*out.shape):
+        if spec.op in ways:
+            out[y, x, c] = min(max(ways[spec.op](y, x, c) + zero, -128), 127)
+        else:
+            out[y, x, c] = layer.table[at(0, y, x, c) + zeros[0] + 128]
+    return out

@@ -7,10 +7,11 @@ from edgedeblur.quantize.network import (
     QuantisedGate,
     QuantisedNetwork,
     TensorScale,
+    fold_operation,
     image_scale,
     is_image,
 )
-from edgedeblur.student import IMAGE, ConvSpec, StudentSpec
+from edgedeblur.student import IMAGE, ConvSpec, OpSpec, StudentSpec
 
 
 def tiny_spec() -> StudentSpec:
@@ -65,6 +66,35 @@ def mobile_spec() -> StudentSpec:
     return StudentSpec("mobile", layers, "b.stride", multiple=8)
 
 
+def pieces_spec() -> StudentSpec:
+    """A student with a layer of every kind that has no weights but other tables."""
+    layers = (
+        ConvSpec("stem", IMAGE, 12, 16, space_to_depth=2, relu=True),
+        OpSpec("act", "hardswish", ("stem",), 16),
+        OpSpec("pool", "max_pool2", ("act",), 16),
+        OpSpec("pool3", "max_pool3", ("act",), 16),
+        OpSpec("average", "average_pool2", ("act",), 16),
+        OpSpec("joined", "concatenate", ("pool", "pool3", "average"), 48),
+        ConvSpec("mid", "joined", 48, 40, kernel=1),
+        OpSpec("gated", "multiply", ("mid", "mid"), 16, starts=(0, 21)),
+        OpSpec("both", "add", ("gated", "pool"), 16),
+        OpSpec("mean", "global_average", ("both",), 16),
+        ConvSpec("squeeze", "mean", 16, 5, kernel=1, relu=True),
+        ConvSpec("excite", "squeeze", 5, 16, kernel=1),
+        OpSpec("factors", "sigmoid", ("excite",), 16),
+        OpSpec("scaled", "multiply", ("both", "factors"), 16),
+        OpSpec("near", "nearest2", ("scaled",), 16),
+        OpSpec("linear", "bilinear2", ("scaled",), 16),
+        OpSpec("piece", "part", ("linear",), 8, starts=(3,)),
+        OpSpec("wide", "concatenate", ("near", "piece"), 24),
+        OpSpec("bent", "leaky_relu", ("wide",), 24, parameter=0.1),
+        OpSpec("little", "average_pool2", (IMAGE,), 3),
+        ConvSpec("skip", "little", 3, 24, residual="bent"),
+        ConvSpec("head", "skip", 24, 12, depth_to_space=2, residual=IMAGE),
+    )
+    return StudentSpec("pieces", layers, "mid", multiple=4)
+
+
 def single_layer_spec(kernel: int = 3, **fused) -> StudentSpec:
     """A network of one convolution on the image; `fused` as ConvSpec's fields."""
     fold = fused.pop("fold", 1)
@@ -83,8 +113,16 @@ def random_network(spec: StudentSpec, seed: int = 0) -> QuantisedNetwork:
     for layer in spec.layers:
         zero_point = -128 if layer.relu else int(generator.integers(-20, 21))
         scale = float(generator.uniform(0.02, 0.035))
+        if isinstance(layer, OpSpec) and layer.operation.keeps_scale:
+            tensors[layer.name] = tensors[layer.source]
+            continue
         tensors[layer.name] = image_scale() if is_image(layer.name, spec) else TensorScale(scale, zero_point)
-    layers = tuple(_random_layer(generator, layer, tensors, spec.gate_channels(layer)) for layer in spec.layers)
+    layers = tuple(
+        fold_operation(layer, tensors)
+        if isinstance(layer, OpSpec)
+        else _random_layer(generator, layer, tensors, spec.gate_channels(layer))
+        for layer in spec.layers
+    )
     return QuantisedNetwork(spec, layers, tensors, {"observer": "random", "seed": seed}, {"made_by": "a test"})
 
 

@@ -26,6 +26,7 @@ from edgedeblur.compile.gpu.schedule import GpuSchedule, check_schedule, default
 from edgedeblur.compile.gpu.tensor import LANES
 from edgedeblur.compile.kernels.layer import ConvLayer, conv_layers
 from edgedeblur.compile.lower import ENTRY
+from edgedeblur.errors import UserError
 from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork
 from edgedeblur.student import IMAGE
 
@@ -59,8 +60,14 @@ def gpu_kernels(
         schedules: by layer, instead of the default schedule.
 
     Raises:
-        UserError: a gate over more pixels than its sums can hold.
+        UserError: a gate over more pixels than its sums can hold; a layer without weights, for which there are no kernels.
     """
+    if network.spec.operations:
+        first = network.spec.operations[0]
+        raise UserError(
+            f"layer {first.name} has no weights ({first.op}); there are no GPU kernels for such layers yet",
+            "compile for a target without a GPU",
+        )
     layers = conv_layers(network, height, width)
     functions, kernels = _Functions({}), []
     for conv, layer in zip(network.layers, layers, strict=True):

@@ -113,7 +113,7 @@ def largest_sums(conv: QuantisedConv) -> np.ndarray:
 
 
 def conv_layers(network: QuantisedNetwork, height: int, width: int) -> tuple[ConvLayer, ...]:
-    """Every layer of the network for an image of height x width, in order."""
+    """Every convolution of the network for an image of height x width, in order."""
     spec = network.spec
     sizes = spec.sizes(height, width)
     channels = spec.channels()
@@ -138,7 +138,7 @@ def conv_layers(network: QuantisedNetwork, height: int, width: int) -> tuple[Con
             dilation=layer.spec.dilation,
             prelu=layer.spec.prelu,
         )
-        for layer in network.layers
+        for layer in network.convolutions
     )
 
 

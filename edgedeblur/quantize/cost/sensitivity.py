@@ -71,7 +71,9 @@ def rank_layers(
         raise UserError("there are no held-back pictures to rank layers on")
     images = list(crop_images(blurred, network.spec.multiple))
     targets = [None] * len(images) if sharp is None else list(crop_images(sharp, network.spec.multiple))
-    parts = [(layer, part) for layer in network.layers for part in ("layer", "gate")[: 1 + (layer.gate is not None)]]
+    parts = [
+        (layer, part) for layer in network.convolutions for part in ("layer", "gate")[: 1 + (layer.gate is not None)]
+    ]
     measured: list[list[PartCost]] = [[] for _ in parts]
     for number, (image, target) in enumerate(zip(images, targets, strict=True)):
         picture = _Picture(student, network, image, target)

@@ -90,7 +90,7 @@ def facts_table(facts: Facts) -> Table:
 
 
 def layer_facts_table(facts: Facts) -> Table:
-    """Each convolution as stored, with its dtypes in the file; of its kernel the dot-product instructions, the products
+    """Each layer as stored, with its dtypes in the file; of its kernel the dot-product instructions, the products
     that they make of those that int8 needs, the floats multiplied of those that requantising takes, how often it reads
     and writes a tensor in memory ("1 + 1": all is done in one pass), and its schedule's source."""
     table = Table("layer", "operation", title="convolutions", title_justify="left")
@@ -109,7 +109,8 @@ def layer_facts_table(facts: Facts) -> Table:
         passes = "-" if layer.input_passes is None else f"{layer.input_passes} + 1"
         products = (_millions(layer.int8, "products", "products_needed"),)
         products += (_millions(layer.int8, "float_products", "float_products_allowed"),)
-        kernel = (str(layer.dot_instructions), *products, passes, layer.schedule_source) if compiled else ()
+        source = layer.schedule_source if layer.int8 or layer.macs else "-"
+        kernel = (str(layer.dot_instructions), *products, passes, source) if compiled else ()
         cells = (f"{layer.parameters:,}", macs, layer.weight, layer.bias, layer.activation, *kernel)
         table.add_row(layer.name, layer.op, *cells)
     return table

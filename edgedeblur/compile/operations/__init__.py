@@ -1,0 +1,1 @@
+"""Kernels of layers without weights: one pass over memory each, the same TIR for every instruction set."""
