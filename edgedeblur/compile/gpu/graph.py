@@ -60,7 +60,7 @@ def gpu_kernels(
         schedules: by layer, instead of the default schedule.
 
     Raises:
-        UserError: a gate over more pixels than its sums can hold; a layer without weights, for which there are no kernels.
+        UserError: a gate over more pixels than its sums can hold, or a layer without weights.
     """
     if network.spec.operations:
         first = network.spec.operations[0]
