@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgedeblur.artefact.folder import ArtefactInfo
+from edgedeblur.bench.gpu import unit_for
 from edgedeblur.bench.layers import layer_rows, unknown_layer_rows
 from edgedeblur.bench.measure import MAX_SECONDS, PROFILED_RUNS, BenchOptions, bench_image, check_output
 from edgedeblur.bench.phone_report import Findings, cycles_per_ms, phone_report
@@ -124,6 +125,7 @@ class _Work:
     def run(self, title: str, options: list[str]) -> RemoteRun:
         """The program on the phone, with its image, cores and threads; what it says of its network is checked."""
         common = ["--input", f"{self.folder}/{_INPUT}", "--threads", str(self.placement.threads)]
+        common += ["--unit", unit] if (unit := unit_for(self.artefact.target)) != "auto" else []
         run = run_program_on(
             self.phone,
             f"{self.folder}/{PROGRAM}",
@@ -184,10 +186,9 @@ def _timed(work: _Work, before: Condition) -> RemoteRun:
     else:
         if before.battery is not None and before.battery.charging:
             work.log("note: the phone is charging, which heats it")
-        work.log(
-            f"timing on cores {cores_text(placement.cores)} with {placement.threads} threads: {options.warmup} runs to "
-            f"warm up, then at least {options.runs} and {seconds:g} s"
-        )
+        where = f"on cores {cores_text(placement.cores)} with {placement.threads} threads"
+        where = "on the GPU" if work.artefact.target.gpu else where
+        work.log(f"timing {where}: {options.warmup} runs to warm up, then at least {options.runs} and {seconds:g} s")
     return work.run("timed runs", [*words, "--output", f"{work.folder}/{_OUTPUT}"])
 
 
@@ -228,7 +229,9 @@ def _layers(work: _Work) -> list[Layer]:
     )
     if profiled.failure is not None:
         raise profiled.failure
-    return layer_rows(work.artefact, profiled.result, cycles_per_ms(work.facts.cores, work.placement.cores))
+    on_cpu = work.artefact.target.gpu is None
+    cycles = cycles_per_ms(work.facts.cores, work.placement.cores) if on_cpu else None
+    return layer_rows(work.artefact, profiled.result, cycles)
 
 
 def _sustain(work: _Work, minutes: float) -> tuple[Sustained, ContactLost | None]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from edgedeblur.artefact.folder import ArtefactInfo
 from edgedeblur.bench.assemble import make_memory, make_report
 from edgedeblur.bench.environment import read_environment, version_of
+from edgedeblur.bench.gpu import gpu_facts
 from edgedeblur.bench.latency import MIN_RUNS, UNKNOWN, summarise
 from edgedeblur.device.condition import Battery, Condition
 from edgedeblur.device.connect import adb_version
@@ -43,7 +44,7 @@ def phone_report(artefact: ArtefactInfo, findings: Findings, quality: Quality, f
     report = make_report(
         artefact,
         "simulated" if findings.facts.is_emulator else "measured",
-        findings.placement.threads,
+        findings.placement.threads if result is None or result.gpu is None else result.threads,
         UNKNOWN if findings.facts.is_emulator else _latency(findings.timed),
         make_memory(artefact, None if result is None else result.peak_rss_kb),
         _environment(findings),
@@ -55,7 +56,8 @@ def phone_report(artefact: ArtefactInfo, findings: Findings, quality: Quality, f
     if failure is not None:
         report = replace(report, budget=replace(report.budget, latency="unknown", memory="unknown", verdict="unknown"))
     partial = None if failure is None else failure.message
-    return replace(report, device=_device(findings, partial), sustained=findings.sustained)
+    gpu = None if result is None else gpu_facts(result)
+    return replace(report, device=_device(findings, partial), sustained=findings.sustained, gpu=gpu)
 
 
 def cycles_per_ms(cores: Sequence[Core], used: Sequence[int]) -> float | None:

@@ -24,10 +24,14 @@ def unmeasured_report(
         missing: why it cannot run.
     """
     log(f"not running {artefact.path}: {missing.message}")
-    estimated, no_estimate = estimate_or_reason(artefact, threads, log)
+    if artefact.target.gpu is None:
+        estimated, no_estimate = estimate_or_reason(artefact, threads, log)
+    else:
+        estimated, no_estimate = None, "latency not estimated: there is no model of GPUs"
     parts = (UNKNOWN, make_memory(artefact, None), read_environment(), quality, unknown_layer_rows(artefact), [])
     report = make_report(artefact, "estimated", threads or artefact.target.threads, *parts)
-    unchecked = f"output not checked, peak memory unknown: {missing.message}; bench simulates the processor with it"
+    simulates = "" if artefact.target.gpu else "; bench simulates the processor with it"
+    unchecked = f"output not checked, peak memory unknown: {missing.message}{simulates}"
     return replace(
         report, estimate=estimated, unknown=[*filter(None, [_with_command(unchecked, missing.fix), no_estimate])]
     )

@@ -78,7 +78,7 @@ def compile_network(
         dump(names.MODEL_C, (folder / names.MODEL_C).read_text())
         save_edq(network, folder / names.NETWORK)
         log(f"linking {names.BENCH} (about a minute more the first time for a target, whose C library is built too)")
-        link.link_bench(folder, target)
+        _link_bench(folder, target)
         _link_library(folder, target, log)
         files = describe_files(folder)
         made = manifest.make_manifest(network, sets, chosen, target, files, gpu)
@@ -140,6 +140,13 @@ def _write_gpu_parts(folder: Path, plan: "GpuPlan", layers: Sequence[str]) -> No
     (folder / names.GPU_TEXT).write_text(plan.text, encoding="ascii")
     (folder / names.GPU_CONSTANTS).write_bytes(plan.constants)
     (folder / names.GPU_C).write_text(emit_gpu_c(plan, layers), encoding="ascii")
+
+
+def _link_bench(folder: Path, target: Target) -> None:
+    if target.is_android and target.gpu is not None:
+        android.link_android_bench(folder, target)
+    else:
+        link.link_bench(folder, target)
 
 
 def _link_library(folder: Path, target: Target, log: Callable[[str], None]) -> None:

@@ -145,6 +145,11 @@ def runner_for(info: ArtefactInfo) -> tuple[str, ...]:
 
 def target_runner(target: Target) -> tuple[str, ...]:
     """As `runner_for`, of all artefacts for a target."""
+    if target.is_android and target.gpu is not None:
+        raise NoRunner(
+            f"target {target.name} is for the GPU of a phone, and nothing here has Android's loader and its driver",
+            "edgedeblur bench --adb, with a phone; its kernels' bytes on this machine: --target opencl",
+        )
     if target.architecture == cpu.architecture():
         return ()
     if not target.runner:

@@ -8,6 +8,7 @@ There are two plans. In the checking one a second kernel compares each candidate
 and then spoils it, and the program's output image tells which candidates differ. The timing one only runs candidates.
 """
 
+import dataclasses
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -81,7 +82,8 @@ def link_program(batch: Batch, indices: Sequence[int], target: Target, folder: P
     (place / names.OBJECT).write_bytes(batch.object_code)
     (place / CONSTANTS).write_bytes(plan.constants)
     (place / MODEL_C).write_text(emit_model_c(plan, ModelFacts("tune", __version__, target.isa, target.threads)))
-    link.link_bench(place, target, cache=folder / "zig")
+    on_cpu = dataclasses.replace(target, gpu=None)  # candidates are kernels for the CPU
+    link.link_bench(place, on_cpu, cache=folder / "zig")
     return place / names.BENCH
 
 

@@ -34,6 +34,7 @@ def cpuinfo(folder: Path, *flags: str) -> Path:
 
 def test_the_shipped_targets_are_these_and_all_but_the_hosts_load_anywhere():
     names = [
+        "adreno",
         "android",
         "android-arm64",
         "host",
@@ -71,10 +72,10 @@ def test_a_users_own_name_for_a_shipped_target_is_read_as_strictly(tmp_path):
     path.write_text('description = "the lab\'s phones"\nsame_as = "android-arm64"\n')
     assert (load_target(path).name, load_target(path).isa) == ("ours", "i8mm")
     path.write_text(f'description = "itself"\nsame_as = "{path}"\n')
-    with pytest.raises(UserError, match=r"ours\.toml: same_as names '.*; there are android"):
+    with pytest.raises(UserError, match=r"ours\.toml: same_as names '.*; there are adreno, android"):
         load_target(path)
     path.write_text('description = "first of two"\ndetect = ["x"]\n')
-    with pytest.raises(UserError, match=r"ours\.toml: detect names 'x'; there are android"):
+    with pytest.raises(UserError, match=r"ours\.toml: detect names 'x'; there are adreno, android"):
         load_target(path)
     path.write_text('description = "two"\nsame_as = "android"\nthreads = 2\n')
     with pytest.raises(UserError, match="unknown key threads; allowed are description, same_as"):
@@ -90,7 +91,7 @@ def test_an_arm64_artefact_holds_kernels_for_every_processor_the_best_first(name
     assert "+dotprod" not in sets[2].features and "+i8mm" not in sets[1].features
 
 
-@pytest.mark.parametrize("name", ["android", "android-arm64", "linux-arm64", "x86-64-v3", "x86-64-v4-vnni"])
+@pytest.mark.parametrize("name", ["adreno", "android", "android-arm64", "linux-arm64", "x86-64-v3", "x86-64-v4-vnni"])
 def test_a_target_survives_as_a_table(name):
     target = load_target(name)
     assert parse_target(name, target_table(target), Path("manifest.json")) == target
@@ -104,7 +105,7 @@ def test_a_users_own_file_is_loaded_by_path_and_named_after_it(tmp_path):
 
 
 def test_an_unknown_name_lists_the_targets():
-    with pytest.raises(UserError, match="no target 'iphone'; there are android, android-arm64, host") as caught:
+    with pytest.raises(UserError, match="no target 'iphone'; there are adreno, android, android-arm64, host") as caught:
         load_target("iphone")
     assert caught.value.exit_code == 2
 

@@ -2,7 +2,8 @@
  * an image with it. musl's functions stand in for bionic's (their layouts are compared when the library is compiled), and
  * __errno for what musl names otherwise. It is no bionic: it shows that the library loads and computes, not more.
  *
- * bionic_double LIBRARY THREADS < image.rgb > restored.rgb */
+ * bionic_double LIBRARY THREADS < image.rgb > restored.rgb
+ * bionic_double --program PROGRAM WORDS...      begins a program where the kernel and the loader would */
 #include <elf.h>
 #include <errno.h>
 #include <stdio.h>
@@ -17,6 +18,13 @@ enum { PAGE = 16384, MAX_BYTES = 64 << 20 };
 extern const struct { const char *name; void *address; } double_symbols[]; /* what this bionic exports; made by the test */
 
 int *__errno(void) { return &errno; }
+
+_Noreturn void __libc_init(void *arguments, void (*unused)(void), int (*program)(int, char **, char **), void *structors) {
+  (void)unused, (void)structors;
+  const long count = *(long *)arguments;
+  char **words = (char **)arguments + 1;
+  exit(program((int)count, words, words + count + 1));
+}
 
 static _Noreturn void fail(const char *what, unsigned long number) {
   fprintf(stderr, "bionic_double: %s %lu\n", what, number);
@@ -86,7 +94,8 @@ static void protect(const Elf64_Phdr *relro) {
   if (mprotect(base + start, end - start, PROT_READ) != 0) fail("mprotect", start); /* whole pages, as bionic */
 }
 
-static void load(const char *path) {
+/* The library's or program's entry point. */
+static void *load(const char *path) {
   FILE *stream = fopen(path, "rb");
   if (stream == NULL || fread(file, 1, MAX_BYTES, stream) < sizeof(Elf64_Ehdr)) fail("no library", 0);
   fclose(stream);
@@ -115,9 +124,22 @@ static void load(const char *path) {
   protect(relro);
   void (**start)(void) = (void (**)(void))(base + value[DT_INIT_ARRAY]);
   for (size_t i = 0; i < value[DT_INIT_ARRAYSZ] / sizeof *start; i++) start[i]();
+  return base + header->e_entry;
+}
+
+/* As the kernel begins a program: the stack pointer at the number of words, then the words, NULL, the environment, NULL. */
+static _Noreturn void begin(void *entry, int count, char **words) {
+  static _Alignas(16) uintptr_t stack[(1 << 20) / sizeof(uintptr_t)];
+  uintptr_t *top = stack + sizeof stack / sizeof *stack - 512;
+  if (count > 400) fail("arguments", count);
+  top[0] = (uintptr_t)count;
+  for (int i = 0; i < count; i++) top[1 + i] = (uintptr_t)words[i];
+  __asm__ volatile("mov sp, %0\nbr %1" ::"r"(top), "r"(entry) : "memory");
+  __builtin_unreachable();
 }
 
 int main(int count, char **words) {
+  if (count > 2 && strcmp(words[1], "--program") == 0) begin(load(words[2]), count - 2, words + 2);
   if (count != 3) fail("arguments", count);
   load(words[1]);
   ed_model *(*create)(const ed_options *) = of_library("ed_create");

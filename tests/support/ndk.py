@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from edgedeblur.artefact.names import RUNTIME_FOLDER
 from edgedeblur.compile.linking import android, link
 from edgedeblur.compile.linking.elf import read_library
 from edgedeblur.storage.resources import resource_folder
@@ -28,9 +29,11 @@ def fake_ndk(folder: Path, script: str = _AS_CLANG) -> Path:
     return folder / "ndk"
 
 
-def build_double(folder: Path, artefact: Path, library: Path) -> Path:
-    """A static AArch64 program that loads an app library as Android's loader does; see bionic_double.c. It has what the
-    library takes from bionic, and nothing else."""
+def build_double(folder: Path, artefact: Path, library: Path, gpu: bool = False) -> Path:
+    """A static AArch64 program that loads an app library, or a program, as Android's loader does: bionic_double.c.
+
+    It has what that takes from bionic, and nothing else. gpu: it also has OpenCL's library, that of opencl_double.c.
+    """
     names = read_library(library).undefined
     declared = "".join(f'extern char s{i}[] __asm__("{name}");\n' for i, name in enumerate(names))
     listed = "".join(f'{{"{name}", s{i}}}, ' for i, name in enumerate(names))
@@ -40,6 +43,8 @@ def build_double(folder: Path, artefact: Path, library: Path) -> Path:
     )
     flags = ["-O2", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-static", f"-I{artefact}"]
     command = [*link.zig_cc("aarch64-linux-musl"), *flags, str(DOUBLE), "symbols.c", "-o", "bionic_double"]
+    driver = [str(DOUBLE.with_name(name)) for name in ("opencl_on_phone.c", "opencl_double.c")]
+    command += [f"-I{artefact / RUNTIME_FOLDER}", *driver] if gpu else []
     link.run_compiler(command, folder)
     return folder / "bionic_double"
 

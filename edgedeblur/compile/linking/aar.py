@@ -15,7 +15,12 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # zip's first date: the same content gives the s
 _MANIFEST = """<?xml version="1.0" encoding="utf-8"?>
 <manifest xmlns:android="http://schemas.android.com/apk/res/android" package="io.edgedeblur">
     <uses-sdk android:minSdkVersion="{api}" />
-</manifest>
+{more}</manifest>
+"""
+# From Android 12 on the system hides a vendor's library from apps that do not name it.
+_DRIVER = """    <application>
+        <uses-native-library android:name="libOpenCL.so" android:required="false" />
+    </application>
 """
 _KEEP = "-keep class io.edgedeblur.** { *; }\n"  # the library finds the class and its methods by name
 _METADATA = "aarFormatVersion=1.0\naarMetadataVersion=1.0\n"  # no least compileSdk or Gradle plugin
@@ -25,7 +30,7 @@ def write_aar(folder: Path, target: Target) -> None:
     """Writes AAR into the folder, whose ANDROID_LIBRARY is there. Its parts are stored, not compressed: the app's own
     package compresses them."""
     parts = {
-        "AndroidManifest.xml": _MANIFEST.format(api=target.android_api).encode(),
+        "AndroidManifest.xml": _MANIFEST.format(api=target.android_api, more=_DRIVER if target.gpu else "").encode(),
         "META-INF/com/android/build/gradle/aar-metadata.properties": _METADATA.encode(),
         "R.txt": b"",
         "classes.jar": (resource_folder("runtime") / "android" / _CLASSES).read_bytes(),

@@ -1,4 +1,5 @@
-"""The library for apps: linked against bionic by zig alone, or by an NDK's clang where ANDROID_NDK_HOME names one.
+"""The library for apps, and programs that load other libraries: linked against bionic by zig alone, the library by an
+NDK's clang where ANDROID_NDK_HOME names one.
 
 zig has no bionic, so it compiles with musl's headers, whose layouts bionic_layout.c compares with bionic's, and links
 against stub libraries that have bionic's names only. What the two C libraries do not share is refused
@@ -11,7 +12,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from edgedeblur.artefact.names import ANDROID_FOLDER, ANDROID_LIBRARY
+from edgedeblur.artefact.names import ANDROID_FOLDER, ANDROID_LIBRARY, BENCH
 from edgedeblur.artefact.target import Target
 from edgedeblur.compile.linking import link
 from edgedeblur.compile.linking.bionic import check_bionic, stub_sources
@@ -22,6 +23,8 @@ from edgedeblur.storage.resources import resource_folder
 JNI_SOURCE = "edgedeblur_jni.c"
 _APP_FILES = (JNI_SOURCE, "jni_table.h", "Deblurrer.kt", "README.md")
 _BARE_SOURCES = ("emutls.c", "bionic_layout.c")  # what an NDK brings, and a check that it makes needless
+_START = "crt0.c"  # of programs
+_LOADER = "/system/bin/linker64"
 _STUBS = "stubs"  # a folder that is there while zig links
 _HEADERS = ("aarch64-linux-musl", "generic-musl", "aarch64-linux-any", "any-linux-any")  # in zig's own order
 
@@ -64,18 +67,31 @@ def link_with_zig(folder: Path, target: Target, output: str) -> None:
     Raises:
         UserError: zig is missing or fails, the library would not load on phones.
     """
+    sources = [f"{ANDROID_FOLDER}/{JNI_SOURCE}", *(f"{_STUBS}/{name}" for name in _BARE_SOURCES)]
+    _link_bare(folder, target, output, link.library_arguments(output, *sources, gpu=target.gpu is not None))
+
+
+def link_android_bench(folder: Path, target: Target) -> None:
+    """Builds the BENCH program in the folder against bionic, for phones' GPUs: a static program could not load their
+    driver's library. zig does it, where there is an NDK too.
+
+    Raises:
+        UserError: zig is missing or fails, the program would not start on phones.
+    """
+    sources = [f"{_STUBS}/{name}" for name in (_START, *_BARE_SOURCES)]
+    arguments = link.program_arguments(BENCH, *sources, gpu=target.gpu is not None)
+    api = f'-DED_ANDROID_API="{target.android_api}"'
+    _link_bare(folder, target, BENCH, [*arguments, api, "-fPIE", "-pie", f"-Wl,-dynamic-linker,{_LOADER}"])
+
+
+def _link_bare(folder: Path, target: Target, output: str, arguments: list[str]) -> None:
+    """Symbols that the stubs lack are left to check_bionic, which names the level that has them."""
     stubs = folder / _STUBS
     stubs.mkdir()
     try:
         _write_stubs(stubs, target.android_api)
-        sources = [f"{ANDROID_FOLDER}/{JNI_SOURCE}", *(f"{_STUBS}/{name}" for name in _BARE_SOURCES)]
-        libraries = ["-Wl,--as-needed", *(f"{_STUBS}/{library}" for library in stub_sources(target.android_api))]
-        command = [
-            *_bare_zig(),
-            *bare_flags(),
-            *link.library_arguments(output, *sources, gpu=target.gpu is not None),
-            *libraries,
-        ]
+        libraries = [f"{_STUBS}/{library}" for library in stub_sources(target.android_api)]
+        command = [*_bare_zig(), *bare_flags(), *arguments, "-Wl,-z,undefs", "-Wl,--as-needed", *libraries]
         link.run_compiler(command, folder)
     finally:
         shutil.rmtree(stubs)
@@ -83,13 +99,13 @@ def link_with_zig(folder: Path, target: Target, output: str) -> None:
 
 
 def _write_stubs(stubs: Path, api: int) -> None:
-    """What link_with_zig needs besides the artefact's own sources: bionic's libraries in name, and _BARE_SOURCES."""
+    """What zig needs besides the artefact's own sources: bionic's libraries in name, and the package's own sources."""
     for library, source in stub_sources(api).items():
         assembly = stubs / f"{library}.S"
         assembly.write_text(source)
         flags = ["-nostdlib", "-shared", f"-Wl,-soname,{library}", assembly.name, "-o", library]
         link.run_compiler([*_bare_zig(), *flags], stubs)
-    for name in _BARE_SOURCES:
+    for name in (_START, *_BARE_SOURCES):
         shutil.copyfile(resource_folder("runtime") / "android" / name, stubs / name)
 
 

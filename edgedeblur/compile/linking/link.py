@@ -110,7 +110,7 @@ def join_objects(folder: Path, objects: Sequence[bytes]) -> None:
 
 def link_bench(folder: Path, target: Target, cache: Path | None = None) -> None:
     """Builds the BENCH program in the folder: static, so that it runs anywhere, but for GPUs, whose driver's library it
-    loads, for the GNU C library.
+    loads, for the GNU C library. (For GPUs of phones: android.py.)
 
     Args:
         cache: where zig keeps its objects of these sources, for programs that are soon thrown away; None: for good.
@@ -122,8 +122,7 @@ def link_bench(folder: Path, target: Target, cache: Path | None = None) -> None:
         how = [*zig_cc(target.zig_target), "-static"]
     else:
         how = [*zig_cc(f"{target.architecture}-linux-gnu.{_GLIBC}"), "-ldl"]
-    sources = _sources(bench=True, gpu=target.gpu is not None)
-    run_compiler([*how, *_COMPILE_FLAGS, *_LINK_FLAGS, *sources, "-o", BENCH], folder, cache)
+    run_compiler([*how, *program_arguments(BENCH, gpu=target.gpu is not None)], folder, cache)
 
 
 def link_library(folder: Path, target: Target) -> None:
@@ -134,6 +133,11 @@ def link_library(folder: Path, target: Target) -> None:
     """
     compiler, gpu = zig_cc(f"{target.architecture}-linux-gnu.{_GLIBC}"), target.gpu is not None
     run_compiler([*compiler, *library_arguments(LIBRARY, gpu=gpu), *(["-ldl"] if gpu else [])], folder)
+
+
+def program_arguments(output: str, *more_sources: str, gpu: bool = False) -> list[str]:
+    """What a compiler is told to make the bench program `output` of the sources in a folder, and of more."""
+    return [*_COMPILE_FLAGS, *_LINK_FLAGS, *more_sources, *_sources(bench=True, gpu=gpu), "-o", output]
 
 
 def library_arguments(output: str, *more_sources: str, gpu: bool = False) -> list[str]:

@@ -7,13 +7,16 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <getopt.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -62,6 +65,16 @@ LAYOUT(off_t, 8, 8);
 LAYOUT(mode_t, 4, 4);
 SAME(offsetof(struct dirent, d_name), 19);
 
+/* getopt.h */
+LAYOUT(struct option, 32, 8);
+SAME(offsetof(struct option, val), 24);
+SAME(no_argument, 0);
+SAME(required_argument, 1);
+
+/* linux/resource.h: musl's has room for more behind it */
+SAME(offsetof(struct rusage, ru_maxrss), 32);
+SAME(RUSAGE_SELF, 0);
+
 /* dlfcn.h */
 LAYOUT(Dl_info, 32, 8);
 SAME(RTLD_LOCAL, 0);
@@ -95,3 +108,5 @@ SAME(MAP_ANONYMOUS, 0x20);
 SAME(AT_HWCAP, 16);
 SAME(AT_HWCAP2, 26);
 SAME(PR_SET_NAME, 15);
+SAME(SIGINT, 2);
+SAME(SIGTERM, 15);

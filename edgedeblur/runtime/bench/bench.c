@@ -24,11 +24,8 @@ static void interrupt(int signal) {
 }
 
 static void catch_signals(void) {
-  struct sigaction action;
-  memset(&action, 0, sizeof action);
-  action.sa_handler = interrupt;
-  sigaction(SIGINT, &action, NULL);
-  sigaction(SIGTERM, &action, NULL);
+  signal(SIGINT, interrupt);
+  signal(SIGTERM, interrupt);
 }
 
 static double milliseconds(clockid_t clock) {

@@ -39,7 +39,7 @@ static long resident_pages(uintptr_t start, uintptr_t end, uintptr_t page) {
  * For a simulator that shows the program its own mappings in /proc/self/maps, as QEMU does, but in /proc/self/status the
  * simulator's memory. */
 static long own_resident_kb(void) {
-  const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  const uintptr_t page = (uintptr_t)getpagesize();
   char line[512];
   long pages = 0;
   FILE *maps = fopen("/proc/self/maps", "r");
