@@ -68,7 +68,7 @@ $(INSTALLED): setup.cfg constraints.txt
 		{ echo "edgedeblur needs Python 3.11 or newer: make PYTHON=python3.11 ..."; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || \
 		{ echo "Python's venv module is missing: apt-get install python3-venv"; exit 1; }
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[peers,training,adb,heic,test]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[peers,training,adb,heic,video,test]'
 	@touch $@
 
 test-tools:

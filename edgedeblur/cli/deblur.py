@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgedeblur.cli import options
+from edgedeblur.cli.interruption import goes_on_where
 from edgedeblur.cli.output import tell, warn
 from edgedeblur.cli.progress import Progress, say
 from edgedeblur.workflow.workdir import WorkDir
@@ -56,6 +57,7 @@ class Box(click.ParamType):
     show_default=True,
     help="Share of a restoration at half the scale, which reaches blur twice as long; try 0.3.",
 )
+@click.option("--realtime", is_flag=True, help="Take a video's frames at their times, as a camera's; drop late ones.")
 @click.pass_context
 def command(
     context: click.Context,
@@ -71,13 +73,17 @@ def command(
     roi: "tuple[int, int, int, int] | str | None",
     roi_file: Path | None,
     half_scale: float,
+    realtime: bool,
 ) -> None:
     """Restore an image, a folder of images or a video, of any size, with any model.
 
     OUTPUT is a file, or a folder for outputs of the inputs' names; default: deblurred/ in the work directory. The
     input is never overwritten. EXIF, GPS, colour profile, XMP and resolution are kept, grey stays grey, alpha and 16
     bits stay; what a format cannot hold is reported. Every file that was not restored is listed at the end with
-    the reason; the exit code is then 1. A video keeps its size and frame rate and loses its audio.
+    the reason; the exit code is then 1.
+
+    A video keeps its timestamps, sound, subtitles, rotation and colour tags (with PyAV, the extra `video`; else its
+    size and frame rate alone). Interrupted, the same command goes on from the finished parts beside OUTPUT.
 
     With --gate, frames that are sharp, blank, dark, overexposed, torn or damaged pass as they are, and a frozen one
     gets the output of the frame before it.
@@ -87,16 +93,18 @@ def command(
     Without --model: the work directory's artefact for this machine, else its int8 network, else its student, else the
     shipped int8 network, run by the integer interpreter: slow; compile makes it fast.
     """
-    from edgedeblur.restore.deblur import DeblurOptions, deblur, grouped, region_sentence, speed_sentence
+    from edgedeblur.restore.deblur import DeblurOptions, deblur, grouped, kept_parts, region_sentence, speed_sentence
     from edgedeblur.restore.open import open_model
     from edgedeblur.workflow.choose_model import default_model
 
-    chosen = DeblurOptions(gate_limits(gate, gate_log, gate_blur), gate_log, region_of(roi, roi_file), half_scale)
+    limits = gate_limits(gate, gate_log, gate_blur)
+    chosen = DeblurOptions(limits, gate_log, region_of(roi, roi_file), half_scale, realtime)
     restorer = open_model(model or default_model(workdir), threads=threads, **teacher_options)
     say(f"model: {restorer.path} ({restorer.kind}), in {restorer.runs_in}")
     for note in restorer.notes:
         say(f"note: {note}")
     destination = output or workdir.root / "deblurred"
+    goes_on_where(lambda: not realtime and kept_parts(source, destination))
     with Progress("deblur") as progress:
         result = deblur(source, destination, restorer, progress, chosen)
     for note in grouped(result.notes):
@@ -104,6 +112,8 @@ def command(
     tell(result.written[0] if len(result.written) == 1 else f"{len(result.written)} images in {destination}")
     if result.images:
         say(speed_sentence(result, restorer))
+    if result.video:
+        say(result.video)
     if chosen.region and result.images:
         say(region_sentence(result))
     if result.gate:
@@ -136,7 +146,7 @@ def region_of(box: "tuple[int, int, int, int] | str | None", file: Path | None) 
     Raises:
         click.UsageError: two of them.
     """
-    from edgedeblur.restore.regions.automatic import automatic, finds_faces
+    from edgedeblur.restore.regions.automatic import AUTOMATIC, finds_faces
     from edgedeblur.restore.regions.region import mask_file, rectangle
 
     if box is not None and file is not None:
@@ -144,7 +154,7 @@ def region_of(box: "tuple[int, int, int, int] | str | None", file: Path | None) 
     if box == "auto":
         if not finds_faces():
             say("note: --roi auto looks for blur and detail only; the installed OpenCV has no detector of faces")
-        return automatic
+        return AUTOMATIC
     if box is not None:
         return rectangle(*box)
     return None if file is None else mask_file(file)

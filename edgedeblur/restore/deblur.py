@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+import edgedeblur
 from edgedeblur.errors import UserError
 from edgedeblur.progress import Progress
 from edgedeblur.restore.each_frame import FrameRestorer, gate_with_log
@@ -18,7 +19,9 @@ from edgedeblur.restore.gate.gate import GateLimits
 from edgedeblur.restore.open import Restorer
 from edgedeblur.restore.photograph import in_kind, read_photograph
 from edgedeblur.restore.regions.region import Region
-from edgedeblur.restore.video.frames import deblur_video, is_video
+from edgedeblur.restore.video.frames import VideoOptions, deblur_video, is_video
+from edgedeblur.restore.video.parts import has_parts
+from edgedeblur.restore.video.stream import VideoResult
 from edgedeblur.storage.contents import Origin, require_regular
 from edgedeblur.storage.files import write_bytes
 
@@ -32,12 +35,14 @@ class _NothingCanBeWritten(UserError):
 @dataclass(frozen=True)
 class DeblurOptions:
     """gate: None restores every frame. gate_log: the gate's lines; None for a name beside the output. region: what of
-    each frame is restored; None: all of it. half_scale: share of a restoration at half the scale, 0 to 1."""
+    each frame is restored; None: all of it. half_scale: share of a restoration at half the scale, 0 to 1.
+    realtime: a video's frames come at their times."""
 
     gate: GateLimits | None = None
     gate_log: Path | None = None
     region: Region | None = None
     half_scale: float = 0.0
+    realtime: bool = False
 
 
 @dataclass
@@ -45,7 +50,7 @@ class DeblurResult:
     """written: output files. failed: (input, why). left_out: files that are no pictures by their names, and why. notes:
     (input, what of it is not kept). images, pixels, seconds: restored images or frames, and the time in the model.
     marked: how many of the pixels were in the region. gate, gate_log: what the gate found, in a sentence, and where its
-    lines are; None without one."""
+    lines are; None without one. video: how fast a video was, in a sentence."""
 
     written: list[Path] = field(default_factory=list)
     failed: list[tuple[Path, str]] = field(default_factory=list)
@@ -57,6 +62,7 @@ class DeblurResult:
     marked: int = 0
     gate: str | None = None
     gate_log: Path | None = None
+    video: str | None = None
 
     def timed(self, restore: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
         """`restore`, counted in images, pixels and seconds."""
@@ -89,22 +95,21 @@ def deblur(
     Raises:
         UserError: no such input, an output that is the input, no image in the folder, a single file that is unreadable.
     """
+    options = options or DeblurOptions()
     if not source.exists():
         raise UserError(f"no image, folder or video {source}", "check the path")
+    if options.realtime and (source.is_dir() or not is_video(source)):
+        raise UserError(f"--realtime is for videos; {source} has no times", "leave it out", exit_code=2)
     if not source.is_dir():
         require_regular(source, Origin(str(source)))
-        if destination.is_dir() or not destination.suffix:
-            destination = destination / (source.name if is_video(source) else output_name(source.name))
+        destination = _output_file(source, destination)
     _refuse_same(source, destination)
     result = DeblurResult()
-    with _frame_restorer(source, destination, restorer, options or DeblurOptions(), result) as restore:
+    with _frame_restorer(source, destination, restorer, options, result) as restore:
         if source.is_dir():
             _deblur_folder(source, destination, restore, progress, result)
         elif is_video(source):
-            notes, failure = deblur_video(source, destination, restore, lambda done: progress(source.name, done, None))
-            result.notes += [(source, note) for note in notes]
-            result.failed += [(source, failure)] if failure else []
-            result.written.append(destination)
+            _deblur_video(source, destination, restore, progress, options, restorer, result)
         else:
             check_writable(destination)
             _deblur_image(source, destination, restore, 0, result)
@@ -119,7 +124,7 @@ def _frame_restorer(
     """What the options ask for; the result learns what the gate found."""
 
     def restore_region(frame: np.ndarray) -> np.ndarray:
-        mask = options.region(frame) if options.region else None
+        mask = options.region.mask_of(frame) if options.region else None
         result.marked += 0 if mask is None else np.count_nonzero(mask)
         return restorer.restore_region(frame, mask, options.half_scale)
 
@@ -154,6 +159,50 @@ def speed_sentence(result: DeblurResult, restorer: Restorer) -> str:
         f"{megapixels / seconds:,.2f} megapixels/s, {1e3 * seconds / images:,.0f} ms per image "
         f"(reading and writing not counted); {restorer.name} in {restorer.runs_in}"
     )
+
+
+def kept_parts(source: Path, destination: Path) -> bool:
+    """Whether an interrupted restoration of a video left parts from which the same command goes on."""
+    return source.is_file() and is_video(source) and has_parts(_output_file(source, destination))
+
+
+def _output_file(source: Path, destination: Path) -> Path:
+    if destination.is_dir() or not destination.suffix:
+        return destination / (source.name if is_video(source) else output_name(source.name))
+    return destination
+
+
+def _deblur_video(
+    source: Path,
+    destination: Path,
+    restore: FrameRestorer,
+    progress: Progress,
+    options: DeblurOptions,
+    restorer: Restorer,
+    result: DeblurResult,
+) -> None:
+    start = time.perf_counter()
+    chosen = VideoOptions(_made_with(restorer, options), options.realtime)
+    video = deblur_video(source, destination, restore, lambda done, total: progress(source.name, done, total), chosen)
+    result.notes += [(source, note) for note in video.notes]
+    result.failed += [(source, video.failure)] if video.failure else []
+    result.written.append(destination)
+    result.video = video_sentence(video, time.perf_counter() - start)
+
+
+def video_sentence(video: VideoResult, seconds: float) -> str:
+    """How fast a video was with decoding and encoding, and what was not restored in this run."""
+    resumed = f"; {video.resumed} more were restored before" if video.resumed else ""
+    late = f"; {video.dropped} of {video.dropped + video.frames} were late and dropped" if video.dropped else ""
+    rate = video.frames / max(seconds, 1e-9)
+    return f"{video.frames} frames, {rate:,.2f} frames a second with decoding and encoding{resumed}{late}"
+
+
+def _made_with(restorer: Restorer, options: DeblurOptions) -> str:
+    """What a video's pixels depend on, beside the video."""
+    model = (restorer.kind, restorer.sha256, restorer.multiple, restorer.fixed_size, restorer.notes)
+    region = options.region and options.region.name
+    return repr((edgedeblur.__version__, model, options.gate, region, options.half_scale))
 
 
 def region_sentence(result: DeblurResult) -> str:

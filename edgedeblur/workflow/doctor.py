@@ -28,6 +28,7 @@ EXTRAS = {
     "training": "only for TensorBoard logs of train",
     "adb": "only for phones",
     "heic": "only for HEIC photographs",
+    "video": "only for videos' sound, subtitles and time stamps",
     "test": "only for the tests",
 }
 

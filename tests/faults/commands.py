@@ -182,6 +182,7 @@ def damaged(work: Path) -> list[str]:
         ".jsonl": lambda path: [json.loads(line) for line in path.read_text().splitlines()],
         ".toml": read_database,
         ".mp4": film_frames,
+        ".nut": film_frames,
         ".tflite": read_tflite,
     }
     found = []

@@ -16,6 +16,7 @@ from photographs import exif, photo, profile
 from PIL import Image
 
 from edgedeblur.data.images import read_image
+from edgedeblur.restore.each_frame import FrameRestorer
 from edgedeblur.restore.encode import write_photograph
 from edgedeblur.restore.photograph import in_kind, read_photograph
 from edgedeblur.restore.video.frames import deblur_video
@@ -115,7 +116,7 @@ def _photograph(path: Path) -> None:
 
 
 def _video(path: Path) -> None:
-    deblur_video(path, path.with_name("out.avi"), lambda image, place: (image, None), lambda frames: None)
+    deblur_video(path, path.with_name("out.avi"), FrameRestorer(lambda image: image), lambda *done: None)
 
 
 PICTURES: dict[str, Loader] = {

@@ -85,12 +85,12 @@ def test_a_mask_blends_by_its_formula_and_keeps_every_byte_outside():
 
 def test_a_rectangle_fades_in_inside_of_itself_and_not_at_the_edges_of_the_picture():
     picture = np.zeros((60, 80, 3), np.uint8)
-    mask = rectangle(20, 10, 40, 50)(picture)
+    mask = rectangle(20, 10, 40, 50).mask_of(picture)
     assert mask[:10].max() == mask[:, :20].max() == mask[:, 60:].max() == 0
     assert (mask[30, 20:28] > 0).all() and list(mask[30, 28:52]) == [255] * 24 and mask[59, 40] == 255
-    assert (rectangle(-5, -5, 200, 200)(picture) == 255).all()
+    assert (rectangle(-5, -5, 200, 200).mask_of(picture) == 255).all()
     with pytest.raises(UserError, match="lies outside of the picture, which has 80x60"):
-        rectangle(80, 0, 10, 10)(picture)
+        rectangle(80, 0, 10, 10).mask_of(picture)
 
 
 def test_a_mask_file_of_any_size_lies_over_the_whole_picture(tmp_path):
@@ -98,10 +98,10 @@ def test_a_mask_file_of_any_size_lies_over_the_whole_picture(tmp_path):
     small = np.zeros((15, 20, 3), np.uint8)
     small[:, 10:] = 255
     write_image(tmp_path / "mask.png", small)
-    mask = mask_file(tmp_path / "mask.png")(picture)
+    mask = mask_file(tmp_path / "mask.png").mask_of(picture)
     assert mask.shape == (60, 80) and mask[:, :38].max() == 0 and mask[:, 42:].min() == 255
     with pytest.raises(UserError, match=r"of 20x15 pixels does not have the proportions of the picture, 80x30"):
-        mask_file(tmp_path / "mask.png")(picture[:30])
+        mask_file(tmp_path / "mask.png").mask_of(picture[:30])
 
 
 def blurred_beside_sharp_and_even():

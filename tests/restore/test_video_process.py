@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from edgedeblur.errors import UserError
+from edgedeblur.restore.each_frame import FrameRestorer
 from edgedeblur.restore.video import process as video_process
 from edgedeblur.restore.video.decoder import decoding
 from edgedeblur.restore.video.frames import deblur_video
@@ -28,7 +29,7 @@ def write_video(path, height=48, width=64, frames=5):
 
 
 def restore_video(source, destination):
-    return deblur_video(source, destination, lambda image, place: (image, None), lambda frames: None)
+    return deblur_video(source, destination, FrameRestorer(lambda image: image), lambda *done: None)
 
 
 class Crashing:
@@ -45,6 +46,11 @@ class Crashing:
         self._left -= 1
         if self._left == 0:
             os.abort()
+
+
+@pytest.fixture(autouse=True)
+def without_pyav(monkeypatch):
+    monkeypatch.setattr("edgedeblur.restore.video.pyav_encoder.can_encode", lambda: False)
 
 
 @pytest.fixture
@@ -118,7 +124,7 @@ def of_size(height, width):
 
 def test_an_odd_row_and_column_that_are_not_written_are_told(source, tmp_path, monkeypatch):
     monkeypatch.setattr(cv2, "VideoCapture", of_size(49, 65))
-    notes, _ = restore_video(source, tmp_path / "out.mp4")
+    notes = restore_video(source, tmp_path / "out.mp4").notes
     assert notes[0] == "of its 65x49 pixels 64x48 are written: the codec takes even sides"
     assert CAPTURE(str(tmp_path / "out.mp4")).read()[1].shape == (48, 64, 3)
 

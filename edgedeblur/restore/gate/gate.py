@@ -89,6 +89,7 @@ class Gate:
         self._output: np.ndarray | None = None
         self.actions: Counter[str] = Counter()
         self.flags: Counter[str] = Counter()
+        self.part_lines: list[dict] = []
 
     def judge(self, frame: np.ndarray, place: dict) -> Judgement:
         """What to do with a frame.
@@ -106,9 +107,9 @@ class Gate:
             action = "repeated"
         elif _NOT_RESTORED & set(flags):
             action = "passed"
-        self.actions[action] += 1
-        self.flags.update(flags)
-        self._log({**place, "action": action, "flags": list(flags), **_rounded(measures)})
+        line = {**place, "action": action, "flags": list(flags), **_rounded(measures)}
+        self._note(line)
+        self.part_lines.append(line)
         return Judgement(measures, flags, action)
 
     def apply(self, frame: np.ndarray, action: Action, restore: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
@@ -116,6 +117,26 @@ class Gate:
         if action != "repeated":
             self._output = frame if action == "passed" else restore(frame)
         return self._output
+
+    def begin_part(self) -> None:
+        """From here on the judgements depend on the frame before alone, and `part_lines` are those from here on: what a
+        run that is resumed here does too."""
+        self._output = None
+        self.part_lines = []
+
+    def resume(self, lines: list[dict]) -> None:
+        """Counts and logs the lines of an earlier run."""
+        for line in lines:
+            self._note(line)
+
+    def look_at(self, frame: np.ndarray) -> None:
+        """The frame before the next, uint8 [H, W, 3] RGB, where an earlier run has judged it."""
+        self._before = grey(frame)
+
+    def _note(self, line: dict) -> None:
+        self.actions[line["action"]] += 1
+        self.flags.update(line["flags"])
+        self._log(line)
 
     def sentence(self) -> str:
         """How many frames of which kind there were."""

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from edgedeblur.restore.gate.measures import blur_parts, grey
+from edgedeblur.restore.regions.region import Region
 
 _BLOCK = 32
 _DETAIL = 2.0  # mean difference of neighbours in grey levels, in the direction with more of it
@@ -81,3 +82,6 @@ def _block_means(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     rows, columns = shape
     whole = np.ascontiguousarray(values[: rows * _BLOCK, : columns * _BLOCK]).astype(np.float32)
     return cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)
+
+
+AUTOMATIC = Region("auto", automatic)

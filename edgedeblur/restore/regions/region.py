@@ -1,6 +1,8 @@
 """Regions of interest: from a picture to a mask, uint8 [H, W]. 255 is restored, 0 stays, between is blended."""
 
+import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -10,11 +12,17 @@ from edgedeblur.data.images import read_image
 from edgedeblur.errors import UserError
 from edgedeblur.restore.photograph import luminance
 
-Region = Callable[[np.ndarray], np.ndarray]
-"""Of uint8 [H, W, 3] RGB, upright; may raise UserError where it does not fit the picture."""
-
 _FADE = 8  # pixels inside a rectangle over which it fades in
 _SHAPE_TOLERANCE = 0.02  # of a mask's proportions
+
+
+@dataclass(frozen=True)
+class Region:
+    """name: tells it from every other region. mask_of: of uint8 [H, W, 3] RGB, upright, the mask, uint8 [H, W]; raises
+    UserError where the region does not fit the picture."""
+
+    name: str
+    mask_of: Callable[[np.ndarray], np.ndarray]
 
 
 def rectangle(x: int, y: int, width: int, height: int) -> Region:
@@ -32,7 +40,7 @@ def rectangle(x: int, y: int, width: int, height: int) -> Region:
         sides = (_fade(y, y + height, rows), _fade(x, x + width, columns))
         return np.rint(255 * np.minimum(sides[0][:, None], sides[1])).astype(np.uint8)
 
-    return region
+    return Region(f"{x},{y},{width},{height}", region)
 
 
 def mask_file(path: Path) -> Region:
@@ -54,7 +62,7 @@ def mask_file(path: Path) -> Region:
             )
         return mask if mask.shape == (rows, columns) else cv2.resize(mask, (columns, rows))
 
-    return region
+    return Region(f"mask {mask.shape} {hashlib.sha256(mask.tobytes()).hexdigest()}", region)
 
 
 def blend(picture: np.ndarray, restored: np.ndarray, mask: np.ndarray) -> np.ndarray:

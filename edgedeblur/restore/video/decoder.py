@@ -20,10 +20,10 @@ READABLE = (".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".
 _COUNTED = (".mp4", ".m4v", ".mov", ".3gp", ".avi")  # containers whose header counts the frames; others are estimates
 _TEXT_BYTES = 1 << 14
 
-# A record: its kind and three numbers. Opened: frames declared, 0, frames per second. Frame: height, width, seconds.
-# Failed: bytes of the text that follows.
+# A record: its kind and three numbers. Opened, by OpenCV: frames declared, 0, frames per second; by PyAV: bytes of the
+# JSON that follows. Frame: height, width, seconds or ticks. Failed: bytes of the text that follows.
 _RECORD = struct.Struct("<cqqd")
-_OPENED, _FRAME, _END, _NO_VIDEO, _FAILED = b"O", b"F", b"E", b"N", b"X"
+OPENED, FRAME, END, NO_VIDEO, _FAILED = b"O", b"F", b"E", b"N", b"X"
 
 Send = Callable[..., None]
 
@@ -32,7 +32,7 @@ class Video:
     """An opened video. rate: frames per second, None where none is recorded. declared: frames by the header, 0 where it
     does not count them."""
 
-    def __init__(self, records: "_Records", rate: float | None, declared: int):
+    def __init__(self, records: "Records", rate: float | None, declared: int):
         self.rate, self.declared, self._records = rate, declared, records
 
     def frames(self) -> Iterator[tuple[np.ndarray, float]]:
@@ -43,11 +43,9 @@ class Video:
         """
         while True:
             kind, height, width, seconds = self._records.next()
-            if kind != _FRAME:
+            if kind != FRAME:
                 return
-            frame = np.empty((height, width, 3), np.uint8)
-            self._records.read_into(memoryview(frame).cast("B"))
-            yield frame, seconds
+            yield self._records.frame(height, width), seconds
 
 
 @contextlib.contextmanager
@@ -57,46 +55,62 @@ def decoding(source: Path) -> Iterator[Video]:
     Raises:
         UserError: not a video, frames of more than 178,956,970 pixels, or a decoder that failed or crashed.
     """
-    if content_name(read_start(source, 64, Origin(str(source)))) == "text":
-        raise _not_a_video(source, "is text, not a video")  # FFmpeg takes it for a playlist, and opens what it names
-    with forked(lambda pipe: _send_all(source, pipe), sends=True) as child:
-        records = _Records(source, child)
+    refuse_text(source)
+    with forked(lambda pipe: send_records(source, pipe, _send_frames), sends=True) as child:
+        records = Records(source, child, "OpenCV's FFmpeg")
         _, declared, _, rate = records.next()
         counted = source.suffix.lower() in _COUNTED
         yield Video(records, rate if 0 < rate < 1000 else None, declared if counted else 0)
 
 
-class _Records:
-    """What a decoder sends."""
+class Records:
+    """What a decoder sends. library: which decoder it is, for messages."""
 
-    def __init__(self, source: Path, child: Child):
-        self._source, self._child = source, child
+    def __init__(self, source: Path, child: Child, library: str):
+        self._source, self._child, self._library = source, child, library
 
     def next(self) -> tuple[bytes, int, int, float]:
         """Kind and numbers of the next record: of the opened video, a frame whose pixels follow, or the end."""
         record = bytearray(_RECORD.size)
         self.read_into(memoryview(record))
         kind, first, second, third = _RECORD.unpack(record)
-        if kind == _NO_VIDEO:
-            raise _not_a_video(self._source, "is not a video that OpenCV can read")
+        if kind == NO_VIDEO:
+            raise not_a_video(self._source, f"is not a video that {self._library} can read")
         if kind == _FAILED:
-            text = bytearray(min(first, _TEXT_BYTES))
-            self.read_into(memoryview(text))
-            raise UserError(text.decode(errors="replace"))
-        if kind == _FRAME:
-            _check_size(self._source, second, first)
+            raise UserError(self.text(first))
+        if kind == FRAME:
+            check_size(self._source, second, first)
         return kind, first, second, third
+
+    def frame(self, height: int, width: int) -> np.ndarray:
+        """The pixels that follow a frame's record, uint8 [height, width, 3]."""
+        frame = np.empty((height, width, 3), np.uint8)
+        self.read_into(memoryview(frame).cast("B"))
+        return frame
+
+    def text(self, size: int) -> str:
+        """The text of that many bytes that follows a record."""
+        data = bytearray(min(size, _TEXT_BYTES))
+        self.read_into(memoryview(data))
+        return data.decode(errors="replace")
 
     def read_into(self, part: memoryview) -> None:
         try:
             self._child.read_into(part)
         except ChildFailed as failure:
-            message = f"{self._source} cannot be read as a video: its decoder, OpenCV's FFmpeg, {failure}"
+            message = f"{self._source} cannot be read as a video: its decoder, {self._library}, {failure}"
             raise UserError(message, "make or copy the file again") from None
 
 
-def _send_all(source: Path, pipe: int) -> int:
-    """The child's life; what goes wrong in it is sent as text."""
+def refuse_text(source: Path) -> None:
+    """Raises UserError for text: FFmpeg takes it for a playlist, and opens what it names."""
+    if content_name(read_start(source, 64, Origin(str(source)))) == "text":
+        raise not_a_video(source, "is text, not a video")
+
+
+def send_records(source: Path, pipe: int, work: Callable[[Path, Send], None]) -> int:
+    """A child's life: `work` gets the source and what sends a record (kind, three numbers, data); what goes wrong in it
+    is sent as text."""
     with open(pipe, "wb", buffering=0) as output:
 
         def send(kind: bytes, first: float = 0, second: int = 0, third: float = 0, data: bytes | memoryview = b""):
@@ -106,7 +120,7 @@ def _send_all(source: Path, pipe: int) -> int:
                 rest = rest[output.write(rest) :]
 
         try:
-            _send_frames(source, send)
+            work(source, send)
         except UserError as error:
             _send_text(send, error.message)
         except Exception as error:  # whatever damaged bytes lead to
@@ -125,22 +139,22 @@ def _send_frames(source: Path, send: Send) -> None:
 
     capture = cv2.VideoCapture(str(source))
     if not capture.isOpened():
-        send(_NO_VIDEO)
+        send(NO_VIDEO)
         return
     declared = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-    send(_OPENED, declared if 0 < declared < 2**62 else 0, 0, capture.get(cv2.CAP_PROP_FPS))
-    _check_size(source, *(int(capture.get(each)) for each in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)))
+    send(OPENED, declared if 0 < declared < 2**62 else 0, 0, capture.get(cv2.CAP_PROP_FPS))
+    check_size(source, *(int(capture.get(each)) for each in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)))
     while (read := capture.read())[0]:
         frame = np.ascontiguousarray(read[1])
         seconds = capture.get(cv2.CAP_PROP_POS_MSEC) / 1e3
-        send(_FRAME, *frame.shape[:2], seconds, data=memoryview(frame).cast("B"))
-    send(_END)
+        send(FRAME, *frame.shape[:2], seconds, data=memoryview(frame).cast("B"))
+    send(END)
 
 
-def _check_size(source: Path, width: int, height: int) -> None:
+def check_size(source: Path, width: int, height: int) -> None:
     if min(width, height) < 0 or width * height > MAX_PIXELS:
         raise UserError(f"{source} has frames of {width}x{height} pixels; allowed are at most {MAX_PIXELS:,} pixels")
 
 
-def _not_a_video(source: Path, what: str) -> UserError:
+def not_a_video(source: Path, what: str) -> UserError:
     return UserError(f"{source} {what}", f"readable are {', '.join(READABLE)}")

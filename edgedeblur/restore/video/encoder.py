@@ -58,7 +58,7 @@ def _encode(path: Path, rate: float, height: int, width: int, pipe: int) -> int:
     if not writer.isOpened():
         return _NOT_OPENED
     frame, given = np.empty((height, width, 3), np.uint8), 0
-    while _fill(memoryview(frame).cast("B"), pipe) == frame.size:
+    while fill(memoryview(frame).cast("B"), pipe) == frame.size:
         writer.write(frame)
         given += 1
     writer.release()
@@ -68,7 +68,7 @@ def _encode(path: Path, rate: float, height: int, width: int, pipe: int) -> int:
     return _NOT_WHOLE if found < given else 0
 
 
-def _fill(part: memoryview, pipe: int) -> int:
+def fill(part: memoryview, pipe: int) -> int:
     """How many bytes came before the part was full or the pipe ended."""
     filled = 0
     while filled < len(part) and (size := os.readv(pipe, [part[filled:]])):

@@ -1,22 +1,34 @@
-"""Video frame by frame through OpenCV: frame rate and even sizes are kept, audio is not; what is missing is told."""
+"""A video restored: through PyAV with everything that it holds, else through OpenCV; what is missing is told."""
 
 import itertools
 import mmap
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from edgedeblur.errors import UserError
+from edgedeblur.restore.each_frame import FrameRestorer
+from edgedeblur.restore.video import pyav_encoder
 from edgedeblur.restore.video.decoder import READABLE, decoding
 from edgedeblur.restore.video.encoder import CODECS, encoding
+from edgedeblur.restore.video.pace import Pace
+from edgedeblur.restore.video.stream import SUFFIXES, VideoResult, cut_note, missing_frames, restore_stream
 from edgedeblur.storage.files import atomic_path
 
 # A sound track's declaration in MP4/MOV (ISO 14496-12, hdlr box), AVI (strh chunk) and Matroska (CodecID element).
 _AUDIO = re.compile(rb"hdlr.{8}soun|strh.{4}auds|\x86.A_[A-Z]", re.DOTALL)
 
-Restore = Callable[[np.ndarray, dict], tuple[np.ndarray, object]]
+
+@dataclass(frozen=True)
+class VideoOptions:
+    """made_with: everything beside the source that the pixels depend on. realtime: frames are dropped when they are
+    late."""
+
+    made_with: str = ""
+    realtime: bool = False
 
 
 def is_video(path: Path) -> bool:
@@ -24,69 +36,85 @@ def is_video(path: Path) -> bool:
     return path.suffix.lower() in READABLE
 
 
+def through_pyav(destination: Path) -> bool:
+    """Whether PyAV writes this output: it is there, and the container is one that keeps what it reads."""
+    return destination.suffix.lower() in SUFFIXES and pyav_encoder.can_encode()
+
+
 def deblur_video(
-    source: Path, destination: Path, restore: Restore, frame_done: Callable[[int], None]
-) -> tuple[list[str], str | None]:
+    source: Path,
+    destination: Path,
+    restore: FrameRestorer,
+    frame_done: Callable[[int, int | None], None],
+    options: VideoOptions | None = None,
+) -> VideoResult:
     """Restore every frame.
 
     Args:
-        source: a video that OpenCV's FFmpeg reads.
-        destination: .mp4, .m4v, .mov, .mkv (MPEG-4) or .avi (Motion JPEG).
-        restore: uint8 [H, W, 3] RGB, and its source, frame number and seconds, to the same shape and anything else.
-        frame_done: called with the number of finished frames.
-
-    Returns:
-        Notes for the user (dropped audio, an odd row or column, no frame rate or a changing one), and which frames are
-        not in the output.
+        source: a video that FFmpeg reads.
+        destination: .mp4, .m4v, .mov, .mkv (H.264 or HEVC with PyAV, else MPEG-4) or .avi (Motion JPEG, by OpenCV).
+        restore: what is done with a frame.
+        frame_done: called with the number of finished frames, and of all where it is known.
+        options: None for the defaults.
 
     Raises:
         UserError: not a video, one that crashes its decoder, a container or size that cannot be written, no frame in
             it, or a disk that is full.
     """
+    options = options or VideoOptions()
     if destination.suffix.lower() not in CODECS:
         raise UserError(f"cannot write video {destination}: its suffix must be one of {', '.join(CODECS)}", exit_code=2)
+    if through_pyav(destination):
+        return restore_stream(source, destination, restore, frame_done, options.made_with, options.realtime)
+    return _through_opencv(source, destination, restore, frame_done, Pace() if options.realtime else None)
+
+
+def _through_opencv(
+    source: Path,
+    destination: Path,
+    restore: FrameRestorer,
+    frame_done: Callable[[int, int | None], None],
+    pace: Pace | None,
+) -> VideoResult:
+    result = VideoResult()
     with decoding(source) as video, atomic_path(destination) as temporary:
         frames = video.frames()
-        first = next(frames, None)
+        if pace:
+            frames = pace.live(frames, lambda timed: timed[1])
+        first = next(iter(frames), None)
         if first is None:
             raise UserError(f"{source} has no frame that can be read")
         rate, shape = video.rate or 30.0, first[0].shape
-        good, odd, seconds = 0, 0, 0.0
+        odd, seconds = 0, 0.0
         with encoding(source, temporary, rate, *shape[:2]) as write:
             for frame, at in itertools.chain([first], frames):
                 seconds = at
                 if frame.shape != shape:  # of another size than the file's
                     odd += 1
                     continue
-                place = {"source": source.name, "frame": good + odd, "seconds": round(at, 6)}
+                place = {"source": source.name, "frame": result.frames + odd, "seconds": round(at, 6)}
                 write(restore(np.ascontiguousarray(frame[:, :, ::-1]), place)[0][:, :, ::-1])
-                good += 1
-                frame_done(good)
-    steady = abs(seconds - (good + odd - 1) / rate) <= 2 / rate
-    return _notes(source, video.rate, shape, steady), _missing(video.declared, good, odd)
+                result.frames += 1
+                frame_done(result.frames, video.declared or None)
+    result.dropped = pace.dropped if pace else 0
+    steady = abs(seconds - (result.frames + odd - 1) / rate) <= 2 / rate
+    result.notes = _notes(source, destination, video.rate, shape, steady)
+    result.failure = missing_frames(video.declared, result.frames + result.dropped, odd)
+    return result
 
 
-def _notes(source: Path, rate: float | None, shape: tuple[int, ...], steady: bool) -> list[str]:
+def _notes(source: Path, destination: Path, rate: float | None, shape: tuple[int, ...], steady: bool) -> list[str]:
     """What of the video is not kept. rate: None for none. steady: whether its frames are evenly spaced."""
-    notes = ["the audio track is not copied"] if has_audio(source) else []
+    notes = []
+    if has_audio(source):
+        keeps = "an .mp4 or .mkv file keeps it" if destination.suffix.lower() not in SUFFIXES else ""
+        notes.append(f"the audio track is not copied; {keeps or 'PyAV does it: pip install edgedeblur[video]'}")
     if rate is None:
         notes.append("no frame rate recorded, 30 taken")
-    height, width = shape[:2]
-    if height % 2 or width % 2:
-        kept = f"{width // 2 * 2}x{height // 2 * 2}"
-        notes.append(f"of its {width}x{height} pixels {kept} are written: the codec takes even sides")
+    notes += cut_note(*shape[:2])
     if not steady:
         notes.append(f"its frames are not evenly spaced in time; in the output they are, {rate or 30.0:g} a second")
     return notes
-
-
-def _missing(declared: int, good: int, odd: int) -> str | None:
-    reasons = []
-    if declared > good + odd:
-        reasons.append(f"{declared - good - odd} of {declared} frames cannot be read")
-    if odd:
-        reasons.append(f"{odd} frames have another size than the first")
-    return f"{' and '.join(reasons)}; they are missing in the output" if reasons else None
 
 
 def has_audio(path: Path) -> bool:
