@@ -138,6 +138,7 @@ def compile_network(
     *,
     target: str = "host",
     size: tuple[int, int] = (512, 512),
+    more_sizes: Sequence[tuple[int, int]] = (),
     threads: int | None = None,
     tuned: bool = True,
     database: PathLike | None = None,
@@ -151,6 +152,7 @@ def compile_network(
         output: the artefact's folder; one that is there is replaced. None: artefact-<target> in the work directory.
         target: "host", "android", another name from `edgedeblur targets`, or a TOML file.
         size: (height, width) of the images in pixels, multiples of 16.
+        more_sizes: of camera frames that the artefact restores in one piece too, with the same weights.
         threads: 1 to 64, for callers of the artefact that name no number; None: the target's.
         tuned: use tuned schedules where there are any.
         database: of tuned schedules; None: the work directory's, then the shipped one.
@@ -177,7 +179,7 @@ def compile_network(
     place, folder = WorkDir(Path(workdir)), _path(output)
     source = place.need_quantised(_path(network))
     with place.lock(folder):
-        return compile_step(source, target, size, place, log, _path(database), tuned, threads, folder)
+        return compile_step(source, target, size, place, log, _path(database), tuned, threads, folder, None, more_sizes)
 
 
 def bench_artefact(

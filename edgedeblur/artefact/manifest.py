@@ -69,6 +69,17 @@ class _Fallback:
 
 
 @dataclass(frozen=True)
+class _FurtherSize:
+    isa: str
+    input_shape: tuple[int, int, int]
+    macs: int
+    arena_bytes: int
+    workspace_bytes: int
+    int8: _Int8
+    layers: list[_Layer]
+
+
+@dataclass(frozen=True)
 class _Manifest:
     """What whoever reads a manifest relies on; it may hold more. docs/artefact.md explains the keys."""
 
@@ -92,6 +103,7 @@ class _Manifest:
     network_sha256: str
     files: dict[str, _File]
     fallbacks: list[_Fallback]
+    more_sizes: list[_FurtherSize] | None = None
 
 
 def read_manifest(folder: Path) -> dict:

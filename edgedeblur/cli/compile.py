@@ -13,7 +13,16 @@ from edgedeblur.workflow.workdir import WorkDir
 @click.command("compile", short_help="Artefact for a target from the quantised network.")
 @click.argument("network", type=options.PATH, required=False)
 @options.target
-@options.size
+@click.option(
+    "--size",
+    "sizes",
+    type=options.Size(),
+    multiple=True,
+    default=["512x512"],
+    show_default=True,
+    help="Height x width, multiples of 16. May be repeated: the first is what bench and deblur use, and camera frames "
+    "(ed_run_frame) of any of them are restored in one piece.",
+)
 @options.threads
 @options.database
 @click.option("--tuned/--no-tuned", default=True, show_default=True, help="Use tuned schedules where available.")
@@ -24,7 +33,7 @@ from edgedeblur.workflow.workdir import WorkDir
 def command(
     network: Path | None,
     target: str,
-    size: tuple[int, int],
+    sizes: tuple[tuple[int, int], ...],
     threads: int | None,
     database: Path | None,
     tuned: bool,
@@ -40,9 +49,10 @@ def command(
     from edgedeblur.artefact.manifest import count_sources
     from edgedeblur.workflow.compile import compile_step
 
+    size, *more = sizes
     source = workdir.need_quantised(network)
     with workdir.lock():
-        artefact = compile_step(source, target, size, workdir, say, database, tuned, threads, dump=dump)
+        artefact = compile_step(source, target, size, workdir, say, database, tuned, threads, None, dump, more)
     int8 = artefact.manifest["int8"]
     sources = count_sources(layer["schedule_source"] for layer in artefact.manifest["layers"])
     tell(

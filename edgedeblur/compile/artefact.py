@@ -19,11 +19,11 @@ from edgedeblur.compile import manifest
 from edgedeblur.compile.dump import Dump, below, nowhere
 from edgedeblur.compile.emit import ModelFacts, emit_model_c, join_constants
 from edgedeblur.compile.linking import aar, android, link
+from edgedeblur.compile.manifest import KernelSet
 from edgedeblur.errors import UserError
 from edgedeblur.storage.files import atomic_folder, require_writable
 
 if TYPE_CHECKING:
-    from edgedeblur.compile.build import CompiledKernels
     from edgedeblur.compile.gpu.build import GpuPlan
     from edgedeblur.compile.schedules.choose import Chosen
     from edgedeblur.compile.schedules.tuned import Database
@@ -39,6 +39,7 @@ def compile_network(
     log: Callable[[str], None] = lambda line: None,
     databases: "Callable[[Target], Sequence[Database]] | None" = None,
     dump: Dump = nowhere,
+    more_sizes: Sequence[tuple[int, int]] = (),
 ) -> ArtefactInfo:
     """Compiles the network for height x width images into the folder `output`; an artefact there is replaced.
 
@@ -49,6 +50,7 @@ def compile_network(
         log: told each step, one line at a time.
         databases: of tuned schedules, the one to ask first first; None for those that ship.
         dump: gets what each stage of the compiler made, as text, below the name of the instruction set.
+        more_sizes: heights and widths that `ed_run_frame` takes in one piece too, with the same weights.
 
     Raises:
         UserError: a size that the network cannot take, a folder in the way, a tool that is missing or fails.
@@ -60,19 +62,26 @@ def compile_network(
     output = Path(output)
     _check_output(output)
     require_writable(output)
-    sets, chosen = [], {}
+    sizes = list(dict.fromkeys([(height, width), *more_sizes]))
+    sets: list[KernelSet] = []
     for one in target.kernel_sets:
-        log(f"compiling {len(network.layers)} kernels for {target.name} ({one.cpu}, {one.isa})")
-        chosen[one.isa] = _choose_schedules(network, height, width, one, databases, log)
-        schedules = {name: choice.schedule for name, choice in chosen[one.isa].items()}
-        sets.append((one.isa, build_plan(network, height, width, one, schedules, below(dump, one.isa))))
-    gpu = _build_gpu(network, height, width, target, dump, log)
+        for index, size in enumerate(sizes):
+            log(
+                f"compiling {len(network.layers)} kernels for {target.name} ({one.cpu}, {one.isa}, {size[0]}x{size[1]})"
+            )
+            first = sets[-index].schedules if index else None
+            chosen = _choose_schedules(network, *size, one, databases, log, first)
+            schedules = {name: choice.schedule for name, choice in chosen.items()}
+            suffix, place = (f"_size{index}", f"{one.isa}-{size[0]}x{size[1]}") if index else ("", one.isa)
+            compiled = build_plan(network, *size, one, schedules, below(dump, place), suffix)
+            sets.append(KernelSet(one.isa, compiled, chosen))
+    gpu = _build_gpu(network, sizes, target, dump, log)
     with atomic_folder(output) as folder:
         name = manifest.artefact_name(network, height, width)
         log("restoring the self-test's image with the integer interpreter")
         proof = make_self_test(network, height, width)
         facts = ModelFacts(name, __version__, target.isa, target.threads, network.spec.multiple, proof, gpu is not None)
-        _write_parts(folder, sets, facts)
+        _write_parts(folder, sets, facts, len(sizes))
         if gpu is not None:
             _write_gpu_parts(folder, gpu, [layer.spec.name for layer in network.layers])
         dump(names.MODEL_C, (folder / names.MODEL_C).read_text())
@@ -81,8 +90,9 @@ def compile_network(
         _link_bench(folder, target)
         _link_library(folder, target, log)
         files = describe_files(folder)
-        made = manifest.make_manifest(network, sets, chosen, target, files, gpu)
-        for reason in (reason for entry in (made, *made["fallbacks"]) for reason in entry["int8"]["reasons"]):
+        made = manifest.make_manifest(network, sets, len(sizes), target, files, gpu)
+        entries = (made, *made["fallbacks"], *made.get("more_sizes", ()))
+        for reason in (reason for entry in entries for reason in entry["int8"]["reasons"]):
             log(f"note: not int8: {reason}")
         manifest.write_manifest(folder, made)
     return load_artefact(output)
@@ -95,16 +105,19 @@ def _choose_schedules(
     target: Target,
     databases: "Callable[[Target], Sequence[Database]] | None",
     log: Callable[[str], None],
+    first: "dict[str, Chosen] | None" = None,
 ) -> "dict[str, Chosen]":
+    """For another size than the first: those that read the same weights."""
     from edgedeblur.compile.build import check_size
     from edgedeblur.compile.kernels import instruction_set
     from edgedeblur.compile.kernels.layer import conv_layers
-    from edgedeblur.compile.schedules.choose import choose_schedules, databases_for
+    from edgedeblur.compile.schedules.choose import choose_schedules, choose_sharing, databases_for
 
     check_size(network, height, width)
     asked = (databases or databases_for)(target)
     layers = conv_layers(network, height, width)
-    chosen = choose_schedules(layers, instruction_set(target.isa), target.threads, asked)
+    given = (layers, instruction_set(target.isa), target.threads, asked)
+    chosen = choose_schedules(*given) if first is None else choose_sharing(*given, first)
     log(f"schedules: {count_sources([choice.source for choice in chosen.values()])}")
     notes = [f"{name}: {choice.note}" for name, choice in chosen.items() if choice.source == "fallback"]
     for note in (*(note for database in asked for note in database.notes), *notes):
@@ -112,26 +125,33 @@ def _choose_schedules(
     return chosen
 
 
-def _write_parts(folder: Path, sets: "list[tuple[str, CompiledKernels]]", facts: ModelFacts) -> None:
+def _write_parts(folder: Path, sets: Sequence[KernelSet], facts: ModelFacts, sizes: int) -> None:
     """The sources, the kernels of all sets in one object, the constants and the tables."""
     link.copy_sources(folder, facts.gpu)
-    link.join_objects(folder, [compiled.object_code for _, compiled in sets])
-    plans = [(isa, compiled.plan) for isa, compiled in sets]
+    link.join_objects(folder, [one.compiled.object_code for one in sets])
+    plans = [(one.isa, one.compiled.plan) for one in sets]
     constants, _ = join_constants([plan for _, plan in plans])
     (folder / names.CONSTANTS).write_bytes(constants)
-    (folder / names.MODEL_C).write_text(emit_model_c(plans[0][1], facts, plans[1:]), encoding="ascii")
+    (folder / names.MODEL_C).write_text(emit_model_c(plans[0][1], facts, plans[1:], sizes), encoding="ascii")
 
 
 def _build_gpu(
-    network: "QuantisedNetwork", height: int, width: int, target: Target, dump: Dump, log: Callable[[str], None]
+    network: "QuantisedNetwork",
+    sizes: Sequence[tuple[int, int]],
+    target: Target,
+    dump: Dump,
+    log: Callable[[str], None],
 ) -> "GpuPlan | None":
-    """The kernels for the target's GPU, None where it has none."""
+    """The kernels for the target's GPU, None where it has none, or where there are several sizes."""
     if target.gpu is None:
+        return None
+    if len(sizes) > 1:
+        log("note: an artefact of several sizes has no kernels for a GPU")
         return None
     from edgedeblur.compile.gpu.build import build_gpu_plan
 
     log(f"writing {target.gpu} kernels for a GPU")
-    return build_gpu_plan(network, height, width, target.gpu, dump=below(dump, target.gpu))
+    return build_gpu_plan(network, *sizes[0], target.gpu, dump=below(dump, target.gpu))
 
 
 def _write_gpu_parts(folder: Path, plan: "GpuPlan", layers: Sequence[str]) -> None:

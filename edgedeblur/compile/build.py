@@ -5,7 +5,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tvm
@@ -103,12 +103,14 @@ def build_plan(
     target: Target,
     schedules: Mapping[str, Schedule] | None = None,
     dump: Dump = nowhere,
+    suffix: str = "",
 ) -> CompiledKernels:
     """Compiles the network for images of height x width.
 
     Args:
         schedules: by layer name, instead of the default schedule, for layers that were tuned.
         dump: gets what each stage made, as text.
+        suffix: of the kernels' names, for an object with kernels for several sizes.
 
     Raises:
         UserError: a size that the network cannot take, numbers that leave the integer ranges, a target whose
@@ -119,7 +121,7 @@ def build_plan(
     check_ranges(network)
     described = llvm_target(target)
     # 2. Every layer's numbers at this size, and its schedule (kernels/layer.py, schedules/).
-    kernels = layer_kernels(network, height, width, target, schedules or {})
+    kernels = _renamed(layer_kernels(network, height, width, target, schedules or {}), suffix)
     dump("1-layers.txt", layers_text(kernels))
     # 3. The graph: one call for each layer, its kernel as TIR (lower.py, kernels/).
     module = lower(kernels)
@@ -191,6 +193,15 @@ def layer_kernels(
         gate = None if conv.gate is None else _layer_gate(conv, layers, index, isa)
         kernels.append(LayerKernel(layer, schedule, isa, symbol, conv.source, conv.residual, gate))
     return tuple(kernels)
+
+
+def _renamed(kernels: tuple[AnyKernel, ...], suffix: str) -> tuple[AnyKernel, ...]:
+    def renamed(kernel: AnyKernel) -> AnyKernel:
+        if kernel.gate is not None:
+            kernel = replace(kernel, gate=replace(kernel.gate, symbol=kernel.gate.symbol + suffix))
+        return replace(kernel, symbol=kernel.symbol + suffix)
+
+    return tuple(map(renamed, kernels))
 
 
 def _layer_gate(conv: ConvSpec, layers: Mapping[str, ConvLayer], index: int, isa: InstructionSet) -> LayerGate:

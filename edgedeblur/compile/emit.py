@@ -69,11 +69,12 @@ def join_constants(plans: Sequence[Plan]) -> tuple[bytes, list[int]]:
     return bytes(blob), [starts[plan.constants] for plan in plans]
 
 
-def emit_model_c(plan: Plan, facts: ModelFacts, fallbacks: Sequence[tuple[str, Plan]] = ()) -> str:
+def emit_model_c(plan: Plan, facts: ModelFacts, fallbacks: Sequence[tuple[str, Plan]] = (), sizes: int = 1) -> str:
     """The text of model.c; CONSTANTS (`join_constants`) must lie on the include path when it is compiled.
 
     Args:
         fallbacks: (isa, plan) of further kernels for the same network, the better first.
+        sizes: each isa comes with so many plans, one after the other, for as many sizes of image.
 
     Raises:
         ValueError: a plan breaks its own contract (a place, type, symbol or offset that the runtime cannot serve).
@@ -86,12 +87,13 @@ def emit_model_c(plan: Plan, facts: ModelFacts, fallbacks: Sequence[tuple[str, P
         included_file("ed_constants", CONSTANTS),
     ]
     entries = []
-    for (isa, plan), start in zip(sets, starts, strict=True):
-        parts += _arrays(plan, f"_{isa}")
-        entries.append(_model_tables(plan, dataclasses.replace(facts, isa=isa), start))
+    for index, ((isa, plan), start) in enumerate(zip(sets, starts, strict=True)):
+        suffix = f"_{isa}" + (f"_{index % sizes}" if index % sizes else "")
+        parts += _arrays(plan, suffix)
+        entries.append(_model_tables(plan, dataclasses.replace(facts, isa=isa), start, suffix))
     parts.append("const ed_tables ed_model_tables[] = {\n" + "".join(entries) + "};")
     parts.append("const uint32_t ed_model_tables_count = sizeof ed_model_tables / sizeof ed_model_tables[0];")
-    parts.append("const uint32_t ed_model_sizes = 1;\n")
+    parts.append(f"const uint32_t ed_model_sizes = {sizes};\n")
     parts.append(_proof(facts.self_test))
     parts.append(_OPENCL if facts.gpu else "const struct ed_gpu_driver *const ed_model_gpu = NULL;\n")
     return "\n".join(parts)
@@ -144,7 +146,7 @@ def _operand_row(operand: Operand, shape: int) -> str:
     return f"{{{_PLACES[operand.place]}, {code}, {bits}, {len(operand.shape)}, {shape}, {operand.offset}u}}"
 
 
-def _model_tables(plan: Plan, facts: ModelFacts, constants_start: int) -> str:
+def _model_tables(plan: Plan, facts: ModelFacts, constants_start: int, suffix: str) -> str:
     fields = {
         "name": _c_string(facts.name),
         "version": _c_string(facts.version),
@@ -159,9 +161,9 @@ def _model_tables(plan: Plan, facts: ModelFacts, constants_start: int) -> str:
         "constants": f"ed_constants + {constants_start}",
     }
     lines = [f"    .{key} = {value}," for key, value in fields.items()]
-    lines.append(f"    .shapes = shapes_{facts.isa},")
+    lines.append(f"    .shapes = shapes{suffix},")
     for name in ("operand", "call", "layer"):
-        array = f"{name}s_{facts.isa}"
+        array = f"{name}s{suffix}"
         lines.append(f"    .{name}s = {array},\n    .{name}_count = sizeof {array} / sizeof {array}[0],")
     return "  {\n" + "\n".join(lines) + "\n  },\n"
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,22 +23,32 @@ if TYPE_CHECKING:
 _TOOLS = ("apache-tvm", "apache-tvm-ffi", "ziglang")
 
 
+@dataclass(frozen=True)
+class KernelSet:
+    """The kernels of one instruction set for one size, and the schedules of their layers."""
+
+    isa: str
+    compiled: "CompiledKernels"
+    schedules: "dict[str, Chosen]"
+
+
 def make_manifest(
     network: "QuantisedNetwork",
-    sets: "list[tuple[str, CompiledKernels]]",
-    schedules: "dict[str, dict[str, Chosen]]",
+    sets: Sequence[KernelSet],
+    sizes: int,
     target: Target,
     files: dict,
     gpu: "GpuPlan | None" = None,
 ) -> dict:
-    """The manifest of an artefact; `sets` by isa, the target's own first; `schedules` by isa and layer; `files` as
-    `describe_files` gives them; `gpu`: the kernels for a GPU, where the artefact has some.
+    """The manifest of an artefact; `sets` by isa, the target's own first, each once for each of `sizes` sizes; `files`
+    as `describe_files` gives them; `gpu`: the kernels for a GPU, where the artefact has some.
 
     name: of the network, its size and target. network_sha256: of the artefact's .edq file, which `save_edq` writes the
     same for the same network, so that an artefact can be held against the file that it was made from.
     """
-    compiled, spec = sets[0][1], network.spec
-    plan, layers = compiled.plan, _layer_entries(network, compiled, schedules[target.isa])
+    plan, spec, layers = sets[0].compiled.plan, network.spec, _layer_entries(network, sets[0])
+    own = [one.compiled.plan for one in sets[:sizes]]
+    others = [one for at, one in enumerate(sets) if at % sizes]
     made = {
         "schema_version": SCHEMA_VERSION,
         "name": artefact_name(network, plan.height, plan.width),
@@ -48,8 +60,8 @@ def make_manifest(
         "target": {"name": target.name, **target_table(target)},
         "layers": layers,
         "int8": _int8_proof(layers),
-        "arena_bytes": plan.arena_bytes,
-        "workspace_bytes": plan.workspace_bytes,
+        "arena_bytes": max(one.arena_bytes for one in own),
+        "workspace_bytes": max(one.workspace_bytes for one in own),
         "weights_bytes": len(plan.constants),
         "tensors": {name: dataclasses.asdict(scale) for name, scale in network.tensors.items()},
         "recipe": network.recipe,
@@ -57,7 +69,8 @@ def make_manifest(
         "tool_versions": _tool_versions(),
         "network_sha256": files["network.edq"]["sha256"],
         "files": files,
-        "fallbacks": [_fallback_entry(network, isa, compiled, schedules[isa]) for isa, compiled in sets[1:]],
+        "fallbacks": [_fallback_entry(network, sets[at : at + sizes]) for at in range(sizes, len(sets), sizes)],
+        **({"more_sizes": [_size_entry(network, one) for one in others]} if others else {}),
     }
     return made if gpu is None else made | {"gpu": _gpu_entry(gpu, target)}
 
@@ -82,27 +95,37 @@ def _tool_versions() -> dict[str, str]:
     return {tool: metadata.version(tool) for tool in _TOOLS}
 
 
-def _fallback_entry(
-    network: "QuantisedNetwork", isa: str, compiled: "CompiledKernels", schedules: "dict[str, Chosen]"
-) -> dict:
-    """What differs from the target's own kernels, under the same names."""
-    layers = _layer_entries(network, compiled, schedules)
+def _fallback_entry(network: "QuantisedNetwork", sets: Sequence[KernelSet]) -> dict:
+    """What differs from the target's own kernels, under the same names; `sets` of all sizes, the first size first."""
+    layers = _layer_entries(network, sets[0])
     return {
-        "isa": isa,
-        "workspace_bytes": compiled.plan.workspace_bytes,
+        "isa": sets[0].isa,
+        "workspace_bytes": max(one.compiled.plan.workspace_bytes for one in sets),
         "int8": _int8_proof(layers),
         "layers": layers,
     }
 
 
-def _layer_entries(
-    network: "QuantisedNetwork", compiled: "CompiledKernels", schedules: "dict[str, Chosen]"
-) -> list[dict]:
-    symbols = {call.layer: call.symbol for call in compiled.plan.calls}
-    kernels = {kernel.layer: kernel for kernel in (*compiled.kernels, *compiled.passes)}
+def _size_entry(network: "QuantisedNetwork", one: KernelSet) -> dict:
+    """What differs from the first size, under the same names."""
+    layers, plan = _layer_entries(network, one), one.compiled.plan
+    return {
+        "isa": one.isa,
+        "input_shape": [plan.height, plan.width, 3],
+        "macs": sum(layer["macs"] for layer in layers),
+        "arena_bytes": plan.arena_bytes,
+        "workspace_bytes": plan.workspace_bytes,
+        "int8": _int8_proof(layers),
+        "layers": layers,
+    }
+
+
+def _layer_entries(network: "QuantisedNetwork", one: KernelSet) -> list[dict]:
+    symbols = {call.layer: call.symbol for call in one.compiled.plan.calls}
+    kernels = {kernel.layer: kernel for kernel in (*one.compiled.kernels, *one.compiled.passes)}
     return [
-        _layer_entry(layer.spec, kernels[name], symbols[name], schedules[name])
-        if name in schedules
+        _layer_entry(layer.spec, kernels[name], symbols[name], one.schedules[name])
+        if name in one.schedules
         else _pass_entry(layer.spec, kernels[name], symbols[name])
         for layer in network.layers
         for name in [layer.spec.name]

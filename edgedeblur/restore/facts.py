@@ -191,12 +191,14 @@ def _artefact_facts(artefact: "ArtefactInfo") -> list[Fact]:
     model = {"name": manifest["name"], "parameters": manifest["parameters"], "gmac": manifest["macs"] / 1e9}
     names = ("name", "triple", "cpu", "features", "isa", "threads")
     size = {"height_px": artefact.height, "width_px": artefact.width}
+    more = [entry["input_shape"][:2] for entry in manifest.get("more_sizes") or () if entry["isa"] == target.isa]
+    also = "; frames also " + ", ".join(f"{height}x{width}" for height, width in more) if more else ""
     library = artefact.library.name if artefact.library else None
     sources = count_sources([layer.get("schedule_source", "default") for layer in manifest["layers"]])
     files = {"files": len(manifest["files"]), "files_bytes": artefact.bytes}
     return [
         Fact("model", model, f"{model['name']}: {model['parameters']:,} parameters, {model['gmac']:.3f} GMAC"),
-        Fact("input", size, f"RGB, {artefact.height}x{artefact.width} (height x width)"),
+        Fact("input", size, f"RGB, {artefact.height}x{artefact.width} (height x width){also}"),
         Fact("target", {"target": {name: getattr(target, name) for name in names}}, f"{target.name}: {described}"),
         Fact("library", {"library": library}, library or "none: compiled for Android without an NDK"),
         Fact("arena / weights", sizes, f"{sizes['arena_bytes']:,} / {sizes['weights_bytes']:,} bytes"),

@@ -14,22 +14,10 @@ from edgedeblur.artefact.folder import ArtefactInfo, load_artefact
 from edgedeblur.artefact.manifest import damaged
 from edgedeblur.artefact.names import MANIFEST
 from edgedeblur.errors import UserError
+from edgedeblur.runtime.bindings import Options, frame_options, frame_struct, open_library
 from edgedeblur.runtime.frame import Frame, empty_frame
-from edgedeblur.runtime.frame_arguments import FrameOptions, FrameStruct, frame_options, frame_struct
 
 _SHOWN_CHARACTERS = 200
-
-
-class _Options(ctypes.Structure):
-    """`ed_options` of edgedeblur.h."""
-
-    _fields_ = [
-        ("threads", ctypes.c_int),
-        ("cores", ctypes.c_uint64),
-        ("unit", ctypes.c_int),
-        ("canary", ctypes.c_uint32),
-        ("gpu_library", ctypes.c_char_p),
-    ]
 
 
 UNITS = ("auto", "cpu", "gpu")  # in the order of ed_processor
@@ -67,9 +55,9 @@ class Session:
             raise UserError(f"{threads} threads; at least one is needed", exit_code=2)
         if unit not in UNITS:
             raise UserError(f"unit {unit!r}; there are {', '.join(UNITS)}", exit_code=2)
-        self._library = _open_library(self.artefact.library)
+        self._library = open_library(self.artefact.library)
         check_library(self.artefact, library_facts(self._library))
-        self._model = self._library.ed_create(ctypes.byref(_Options(threads or 0, 0, UNITS.index(unit), 0)))
+        self._model = self._library.ed_create(ctypes.byref(Options(threads or 0, 0, UNITS.index(unit), 0)))
         if not self._model:
             raise UserError(f"cannot start {self.artefact.path}: {self._last_error()}")
 
@@ -84,6 +72,16 @@ class Session:
         return self._library.ed_width()
 
     @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """Heights and widths of the frames that are restored in one piece; the first is that of `run`."""
+        sides = (ctypes.c_int(), ctypes.c_int())
+        found = []
+        for index in range(self._library.ed_sizes()):
+            self._library.ed_size(index, *map(ctypes.byref, sides))
+            found.append((sides[0].value, sides[1].value))
+        return found
+
+    @property
     def threads(self) -> int:
         return self._library.ed_threads(self._open_model())
 
@@ -91,7 +89,7 @@ class Session:
     def unit(self) -> str:
         """What computes now: "cpu" or "gpu"."""
         model = self._open_model()
-        return UNITS[self._library.ed_unit(model)] if hasattr(self._library, _SINCE_UNITS) else "cpu"
+        return UNITS[self._library.ed_unit(model)] if hasattr(self._library, "ed_unit") else "cpu"
 
     def run(self, image: Any) -> np.ndarray:
         """The restored image, in a new array. Waits while another thread runs this session.
@@ -147,6 +145,8 @@ class Session:
                 take.
             ValueError: the session is closed.
         """
+        if not hasattr(self._library, "ed_run_frame"):
+            raise UserError(f"{self.artefact.path} is from before camera frames", "edgedeblur compile")
         out = out or empty_frame(frame, rotation)
         if overlap < 1:
             raise UserError(f"an overlap of {overlap} pixels; at least 1 is needed", exit_code=2)
@@ -260,37 +260,3 @@ def _check_machine(artefact: ArtefactInfo) -> None:
         )
     if artefact.library is None or target.is_android:
         raise UserError(f"{artefact.path} has no library for this system", "edgedeblur compile --target host")
-
-
-_SINCE_UNITS = "ed_unit"  # which libraries from before there were units lack
-_FUNCTIONS = {  # of edgedeblur.h: result, arguments
-    "ed_create": (ctypes.c_void_p, ctypes.POINTER(_Options)),
-    "ed_run": (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p),
-    "ed_run_frame": (ctypes.c_int, ctypes.c_void_p, *map(ctypes.POINTER, (FrameStruct, FrameStruct, FrameOptions))),
-    "ed_frame_tiles": (ctypes.c_int, ctypes.c_void_p),
-    "ed_destroy": (None, ctypes.c_void_p),
-    "ed_threads": (ctypes.c_int, ctypes.c_void_p),
-    "ed_unit": (ctypes.c_int, ctypes.c_void_p),
-    "ed_last_error": (ctypes.c_char_p,),
-    "ed_name": (ctypes.c_char_p,),
-    "ed_version": (ctypes.c_char_p,),
-    "ed_height": (ctypes.c_int,),
-    "ed_width": (ctypes.c_int,),
-    "ed_arena_bytes": (ctypes.c_size_t,),
-    "ed_layer_count": (ctypes.c_int,),
-    "ed_layer_name": (ctypes.c_char_p, ctypes.c_int),
-    "ed_layer_macs": (ctypes.c_uint64, ctypes.c_int),
-}
-
-
-def _open_library(path: Path) -> ctypes.CDLL:
-    try:
-        library = ctypes.CDLL(str(path.resolve()))
-    except OSError as error:
-        raise UserError(f"cannot load {path}: {error}", "edgedeblur compile --target host") from None
-    for name, (result, *arguments) in _FUNCTIONS.items():
-        if name == _SINCE_UNITS and not hasattr(library, name):
-            continue
-        function = getattr(library, name)
-        function.restype, function.argtypes = result, arguments
-    return library

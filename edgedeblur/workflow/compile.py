@@ -1,5 +1,6 @@
 """An `.edq` file to an artefact."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ def compile_step(
     threads: int | None = None,
     output: Path | None = None,
     dump: Path | None = None,
+    more_sizes: Sequence[tuple[int, int]] = (),
 ) -> ArtefactInfo:
     """`.edq` to `artefact-<target>/` in the work directory, or to another folder.
 
@@ -36,6 +38,7 @@ def compile_step(
         tuned: whether to use any.
         threads: where the artefact's caller does not say; None for the target's. output: None for the work directory's.
         dump: a folder for what each stage of the compiler made.
+        more_sizes: that the artefact holds too.
 
     Raises:
         UserError: no network or target, a size that does not fit, a missing or failing tool, a missing or bad database.
@@ -51,4 +54,4 @@ def compile_step(
         return databases_for(one, database or workdir.tuned(database_name(one))) if tuned else []
 
     place, texts = output or workdir.artefact(described.name), nowhere if dump is None else into_folder(dump)
-    return compile_network(loaded, described, *size, place, log, databases, texts)
+    return compile_network(loaded, described, *size, place, log, databases, texts, more_sizes)

@@ -1,5 +1,6 @@
 """ed_run_frame against its definition in NumPy: formats, strides, sizes, rotations, masks, here and under qemu."""
 
+import functools
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,14 +10,18 @@ import pytest
 from artefacts import HEIGHT, WIDTH, compiled
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import random_network, tiny_spec
+from networks import gated_spec, random_network, single_layer_spec, tiny_spec
 from PIL import Image
 
 from edgedeblur.artefact.folder import ArtefactInfo
+from edgedeblur.artefact.names import CONSTANTS
+from edgedeblur.artefact.target import load_target
+from edgedeblur.compile.artefact import compile_network
 from edgedeblur.compile.linking import link
 from edgedeblur.errors import UserError
 from edgedeblur.quantize import interpreter
 from edgedeblur.restore.frames import restore_frame, spread_mask
+from edgedeblur.restore.tiling import restore_any_size
 from edgedeblur.runtime.frame import (
     FORMATS,
     MATRICES,
@@ -30,6 +35,7 @@ from edgedeblur.runtime.frame import (
     write_rgb,
 )
 from edgedeblur.runtime.session import Session
+from edgedeblur.tiles import choose_tile, tile_starts
 
 MULTIPLE, PAD = tiny_spec().multiple, 0xA5
 KR_KB = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}
@@ -198,6 +204,59 @@ def test_frames_that_cannot_be_are_refused(session):
         session.run_frame(Frame("rgb", (image,)), out=Frame("rgb", (image,)))
 
 
+SIZES = ((64, 96), (40, 200))
+
+
+@pytest.fixture(scope="module")
+def several_sizes(tmp_path_factory):
+    """A network with gates compiled for two sizes."""
+    folder = tmp_path_factory.mktemp("sizes") / "artefact"
+    network = random_network(gated_spec())
+    return network, compile_network(network, load_target("host"), *SIZES[0], folder, more_sizes=SIZES[1:])
+
+
+def test_an_artefact_of_several_sizes_restores_each_in_one_piece_with_one_set_of_weights(several_sizes):
+    network, artefact = several_sizes
+    assert (artefact.path / CONSTANTS).stat().st_size == artefact.manifest["weights_bytes"]
+    shapes = [tuple(entry["input_shape"]) for entry in artefact.manifest["more_sizes"]]
+    assert shapes == [(*size, 3) for size in SIZES[1:]]
+    for entry in artefact.manifest["more_sizes"]:
+        assert entry["int8"]["int8_convolutions"] == entry["int8"]["convolutions"] == len(network.layers)
+    with Session(artefact, 2) as opened:
+        assert opened.sizes == list(SIZES)
+        for size in (*SIZES, SIZES[0]):
+            image = np.random.default_rng(8).integers(0, 256, (*size, 3), np.uint8)
+            done = opened.run_frame(Frame("rgb", (image,)))
+            assert opened.frame_tiles == 1
+            np.testing.assert_array_equal(done.planes[0], interpreter.run(network, image))
+
+
+@pytest.mark.parametrize("size", [(128, 130), (100, 60), (90, 500), (200, 200)])
+def test_other_sizes_are_cut_into_tiles_of_the_size_with_the_least_work(several_sizes, size):
+    network, artefact = several_sizes
+    image = np.random.default_rng(9).integers(0, 256, (*size, 3), np.uint8)
+    with Session(artefact, 2) as opened:
+        done = opened.run_frame(Frame("rgb", (image,)), overlap=24)
+        tiles = opened.frame_tiles
+    multiple = network.spec.multiple
+    tile = choose_tile(SIZES, *size, 24, multiple)
+    sides = [-(-side // multiple) * multiple for side in size]
+    counts = [len(tile_starts(side, of, 24, multiple)) for side, of in zip(sides, tile, strict=True)]
+    assert tiles == counts[0] * counts[1]
+    run = functools.partial(interpreter.run, network)
+    np.testing.assert_array_equal(done.planes[0], restore_any_size(image, run, multiple, tile, overlap=24))
+
+
+def test_tiles_give_the_whole_images_bytes_where_their_overlap_covers_what_the_network_sees():
+    """One 3x3 convolution sees one pixel around; a quarter of the overlap is left out at either end."""
+    network = random_network(single_layer_spec())
+    image = np.random.default_rng(10).integers(0, 256, (32 + 2 * 31, 48 + 2 * 47, 3), np.uint8)
+    run = functools.partial(interpreter.run, network)
+    for overlap, same in ((4, True), (1, False)):
+        tiled = restore_any_size(image, run, 1, (32, 48), overlap)
+        assert np.array_equal(tiled, interpreter.run(network, image)) == same
+
+
 def build_program(artefact: ArtefactInfo, output: Path) -> Path:
     """frames.c with an artefact's sources, as a static program for its target."""
     source = Path(__file__).parents[1] / "support/frames.c"
@@ -223,6 +282,14 @@ def run_program(program: Path, frame: Frame, rotation: int, mask: np.ndarray | N
         plane[...] = np.frombuffer(data[: plane.size], np.uint8).reshape(plane.shape)
         data = data[plane.size :]
     return done
+
+
+def test_the_example_of_the_page_compiles(tmp_path):
+    page = (Path(__file__).parents[2] / "docs/camera.md").read_text()
+    (tmp_path / "example.c").write_text(page.split("```c\n")[1].split("```")[0])
+    header = compiled("host").path
+    command = [*link.zig_cc("aarch64-linux-musl"), "-Wall", "-Wextra", "-Werror", f"-I{header}", "-c", "example.c"]
+    link.run_compiler(command, tmp_path)
 
 
 @pytest.mark.skipif(shutil.which("qemu-aarch64") is None, reason="qemu-user is not installed")

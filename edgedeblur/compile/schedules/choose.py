@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,7 +10,17 @@ from typing import Literal
 from edgedeblur.artefact.target import Target, shipped_database
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer
-from edgedeblur.compile.schedules.schedule import PATCH, Schedule, check_schedule, default_schedule
+from edgedeblur.compile.kernels.signature import weight_dtype, weight_shape
+from edgedeblur.compile.schedules.schedule import (
+    CACHE_SHARE,
+    PATCH,
+    WINOGRAD_CACHE_SHARE,
+    Schedule,
+    check_schedule,
+    default_schedule,
+    scratch_bytes,
+    tile_columns,
+)
 from edgedeblur.compile.schedules.tuned import Database, TunedLayer, layer_shape, read_database
 from edgedeblur.errors import UserError
 
@@ -22,8 +32,9 @@ class Chosen:
     """A layer's schedule and where it is from.
 
     source: "tuned": a database's, for this shape, instruction set and number of threads. "adapted": tuned for another
-        number of threads; its inner loops, and the default strips. "default": no database has the shape. "fallback":
-        the default, as the one in the database does not fit. A tuned schedule is the default one where none was faster.
+        number of threads or chosen for another size; its inner loops, and other strips. "default": no database has the
+        shape. "fallback": the default, as the one in the database does not fit. A tuned schedule is the default one
+        where none was faster.
     note: what measured it, or why it does not fit; empty for "default".
     """
 
@@ -47,6 +58,43 @@ def choose_schedules(
 ) -> dict[str, Chosen]:
     """A schedule for each layer, by name."""
     return {layer.name: _choose(layer, isa, threads, databases) for layer in layers}
+
+
+def choose_sharing(
+    layers: Sequence[ConvLayer],
+    isa: InstructionSet,
+    threads: int,
+    databases: Sequence[Database],
+    first: Mapping[str, Chosen],
+) -> dict[str, Chosen]:
+    """A schedule for each layer at another size, whose kernels read the weights in the order of the first size's.
+
+    It is the size's own where that reads them in this order; else the first size's inner loops, in strips that are low
+    enough for the scratch to stay in its share of the cache.
+    """
+    return {layer.name: _follow(layer, isa, threads, databases, first[layer.name].schedule) for layer in layers}
+
+
+def _follow(
+    layer: ConvLayer, isa: InstructionSet, threads: int, databases: Sequence[Database], first: Schedule
+) -> Chosen:
+    own = _choose(layer, isa, threads, databases)
+    if _weight_order(layer, own.schedule, isa) == _weight_order(layer, first, isa):
+        return own
+    step, share = (PATCH, WINOGRAD_CACHE_SHARE) if first.method == "winograd" else (1, CACHE_SHARE)
+    strip_rows = min(first.strip_rows, -(-layer.out_size[0] // step) * step)
+    while strip_rows > step:
+        if scratch_bytes(layer, isa, dataclasses.replace(first, strip_rows=strip_rows)) <= share * isa.cache_bytes:
+            break
+        strip_rows -= step
+    width = min(first.tile_width, tile_columns(layer, isa, first.method, strip_rows))
+    followed = dataclasses.replace(first, strip_rows=strip_rows, tile_width=width)
+    check_fit(layer, isa, followed)
+    return Chosen(followed, "adapted", "reads the weights as the first size's kernel does")
+
+
+def _weight_order(layer: ConvLayer, schedule: Schedule, isa: InstructionSet) -> tuple:
+    return schedule.method, weight_shape(layer, schedule, isa), weight_dtype(schedule, isa)
 
 
 def check_fit(layer: ConvLayer, isa: InstructionSet, schedule: Schedule) -> None:

@@ -1,11 +1,24 @@
-"""The arguments of `ed_run_frame` for ctypes: frames and options as edgedeblur.h lays them out."""
+"""edgedeblur.h for ctypes: its functions, and its structures as it lays them out."""
 
 import ctypes
+from pathlib import Path
 
 import numpy as np
 
 from edgedeblur.errors import UserError
 from edgedeblur.runtime.frame import FORMATS, MATRICES, RANGES, Frame
+
+
+class Options(ctypes.Structure):
+    """`ed_options` of edgedeblur.h."""
+
+    _fields_ = [
+        ("threads", ctypes.c_int),
+        ("cores", ctypes.c_uint64),
+        ("unit", ctypes.c_int),
+        ("canary", ctypes.c_uint32),
+        ("gpu_library", ctypes.c_char_p),
+    ]
 
 
 class FrameStruct(ctypes.Structure):
@@ -74,3 +87,44 @@ def frame_options(rotation: int, overlap: int, mask: np.ndarray | None) -> Frame
             raise UserError(f"a mask is uint8 [h, w], not {mask.dtype} {list(mask.shape)}")
         options.mask, (options.mask_height, options.mask_width) = mask.ctypes.data, mask.shape
     return options
+
+
+_LATER = {"ed_unit", "ed_run_frame", "ed_frame_tiles", "ed_sizes", "ed_size"}  # older artefacts lack them
+_FUNCTIONS = {  # of edgedeblur.h: result, arguments
+    "ed_create": (ctypes.c_void_p, ctypes.POINTER(Options)),
+    "ed_run": (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p),
+    "ed_run_frame": (ctypes.c_int, ctypes.c_void_p, *map(ctypes.POINTER, (FrameStruct, FrameStruct, FrameOptions))),
+    "ed_sizes": (ctypes.c_int,),
+    "ed_size": (ctypes.c_int, ctypes.c_int, ctypes.POINTER(ctypes.c_int), ctypes.POINTER(ctypes.c_int)),
+    "ed_frame_tiles": (ctypes.c_int, ctypes.c_void_p),
+    "ed_destroy": (None, ctypes.c_void_p),
+    "ed_threads": (ctypes.c_int, ctypes.c_void_p),
+    "ed_unit": (ctypes.c_int, ctypes.c_void_p),
+    "ed_last_error": (ctypes.c_char_p,),
+    "ed_name": (ctypes.c_char_p,),
+    "ed_version": (ctypes.c_char_p,),
+    "ed_height": (ctypes.c_int,),
+    "ed_width": (ctypes.c_int,),
+    "ed_arena_bytes": (ctypes.c_size_t,),
+    "ed_layer_count": (ctypes.c_int,),
+    "ed_layer_name": (ctypes.c_char_p, ctypes.c_int),
+    "ed_layer_macs": (ctypes.c_uint64, ctypes.c_int),
+}
+
+
+def open_library(path: Path) -> ctypes.CDLL:
+    """The library of an artefact, its functions with their types.
+
+    Raises:
+        UserError: it cannot be loaded here.
+    """
+    try:
+        library = ctypes.CDLL(str(path.resolve()))
+    except OSError as error:
+        raise UserError(f"cannot load {path}: {error}", "edgedeblur compile --target host") from None
+    for name, (result, *arguments) in _FUNCTIONS.items():
+        if name in _LATER and not hasattr(library, name):
+            continue
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
