@@ -56,25 +56,13 @@ def compile_network(
         UserError: a size that the network cannot take, a folder in the way, a tool that is missing or fails.
     """
     from edgedeblur.artefact.self_test import make_self_test
-    from edgedeblur.compile.build import build_plan  # loads TVM and torch, which running an artefact does without
     from edgedeblur.quantize.edq import save_edq
 
     output = Path(output)
     _check_output(output)
     require_writable(output)
     sizes = list(dict.fromkeys([(height, width), *more_sizes]))
-    sets: list[KernelSet] = []
-    for one in target.kernel_sets:
-        for index, size in enumerate(sizes):
-            log(
-                f"compiling {len(network.layers)} kernels for {target.name} ({one.cpu}, {one.isa}, {size[0]}x{size[1]})"
-            )
-            first = sets[-index].schedules if index else None
-            chosen = _choose_schedules(network, *size, one, databases, log, first)
-            schedules = {name: choice.schedule for name, choice in chosen.items()}
-            suffix, place = (f"_size{index}", f"{one.isa}-{size[0]}x{size[1]}") if index else ("", one.isa)
-            compiled = build_plan(network, *size, one, schedules, below(dump, place), suffix)
-            sets.append(KernelSet(one.isa, compiled, chosen))
+    sets = _build_sets(network, sizes, target, databases, dump, log)
     gpu = _build_gpu(network, sizes, target, dump, log)
     with atomic_folder(output) as folder:
         name = manifest.artefact_name(network, height, width)
@@ -96,6 +84,32 @@ def compile_network(
             log(f"note: not int8: {reason}")
         manifest.write_manifest(folder, made)
     return load_artefact(output)
+
+
+def _build_sets(
+    network: "QuantisedNetwork",
+    sizes: Sequence[tuple[int, int]],
+    target: Target,
+    databases: "Callable[[Target], Sequence[Database]] | None",
+    dump: Dump,
+    log: Callable[[str], None],
+) -> list[KernelSet]:
+    """The kernels of every instruction set, each once for every size, which read the first size's weights."""
+    from edgedeblur.compile.build import build_plan  # loads TVM and torch, which running an artefact does without
+
+    sets: list[KernelSet] = []
+    for one in target.kernel_sets:
+        for index, size in enumerate(sizes):
+            log(
+                f"compiling {len(network.layers)} kernels for {target.name} ({one.cpu}, {one.isa}, {size[0]}x{size[1]})"
+            )
+            first = sets[-index].schedules if index else None
+            chosen = _choose_schedules(network, *size, one, databases, log, first)
+            schedules = {name: choice.schedule for name, choice in chosen.items()}
+            suffix, place = (f"_size{index}", f"{one.isa}-{size[0]}x{size[1]}") if index else ("", one.isa)
+            compiled = build_plan(network, *size, one, schedules, below(dump, place), suffix)
+            sets.append(KernelSet(one.isa, compiled, chosen))
+    return sets
 
 
 def _choose_schedules(
