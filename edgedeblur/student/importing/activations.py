@@ -13,7 +13,7 @@ from edgedeblur.student.importing.values import Value
 
 
 def relu(layers: Layers, node: Node, input) -> Value:
-    value = unfinished(layers, feature_map(input))
+    value = unfinished(layers, feature_map(layers, input))
     return replace(value, relu=True) if value.linear else value
 
 
@@ -22,7 +22,7 @@ def clamp(layers: Layers, node: Node, input, min=None, max=None, min_val=None, m
     low, high = (None if end is None else float(end) for end in (low, high))
     if (low, high) == (0.0, None):
         return relu(layers, node, input)
-    value = feature_map(input)
+    value = feature_map(layers, input)
     from_zero = low == 0.0 or (value.relu and (low is None or low < 0))
     if not from_zero or high is None or not MIN_LIMIT <= high <= MAX_LIMIT:
         raise NotTakenError(f"a clamp to {low}, {high}", "nn.ReLU() or nn.ReLU6(); a clamp to [0, 1] at the very end")
@@ -42,7 +42,7 @@ def leaky_relu(layers: Layers, node: Node, input, negative_slope=0.01) -> Value:
 
 def prelu(layers: Layers, node: Node, input, weight) -> Value:
     """By one slope for all channels or one for each."""
-    value = unfinished(layers, feature_map(input))
+    value = unfinished(layers, feature_map(layers, input))
     channels = value.shape[1]
     if np.size(weight) not in (1, channels):
         raise NotTakenError(f"slopes of shape {list(np.shape(weight))}", "a slope, or one for each channel")

@@ -24,6 +24,7 @@ from edgedeblur.student.importing.refusals import NotTakenError, not_known, refu
 from edgedeblur.student.importing.torch_graph import trace_module
 from edgedeblur.student.importing.values import Gate, Value
 from edgedeblur.student.module import Student
+from edgedeblur.student.operations import OpSpec
 from edgedeblur.student.spec import StudentSpec, deepest_layer, smallest_multiple
 from edgedeblur.student.table import require_small
 
@@ -51,11 +52,11 @@ def import_module(module: nn.Module, name: str) -> Student:
 def import_graph(graph: Graph, name: str) -> Student:
     """A graph as a student; errors as `import_module`."""
     layers = Layers(*graph.sides)
-    output = layers.store(_unclamped(_read(graph, layers)))
+    output = layers.finish(_unclamped(_read(graph, layers)))
     if layers.rows:
         raise refusal_error(name, layers.rows)
     (term,) = output.terms
-    if not layers.specs or layers.specs[-1].name != term.source:
+    if not layers.specs or layers.specs[-1].name != term.source or isinstance(layers.specs[-1], OpSpec):
         raise UserError(f"{name} ends in no convolution of its own", exit_code=2)
     spec = StudentSpec(
         _student_name(name), tuple(layers.specs), deepest_layer(layers.specs), smallest_multiple(layers.specs)
@@ -114,6 +115,8 @@ def _read_node(node: Node, values: dict[str, Value | Gate], layers: Layers) -> V
 
 
 def _resolved(value: Any, values: dict[str, Value | Gate]) -> Any:
+    if isinstance(value, list | tuple) and any(isinstance(each, Ref) for each in value):
+        return [_resolved(each, values) for each in value]
     return values[value.node] if isinstance(value, Ref) else value
 
 
@@ -121,7 +124,7 @@ def _with_weights(spec: StudentSpec, layers: Layers, name: str) -> Student:
     with torch.random.fork_rng(devices=[]):  # building draws initial weights
         student = Student(spec)
     with torch.no_grad():
-        for layer in spec.layers:
+        for layer in spec.convolutions:
             _copy(student.conv(layer.name), layers.weights[layer.name], f"{name}: {layer.name}")
             if layer.prelu:
                 _copy_one(student.slope(layer.name), layers.slopes[layer.name], f"{name}: the slopes of {layer.name}")

@@ -9,8 +9,20 @@ import numpy as np
 from edgedeblur.student.check import ALLOWED
 from edgedeblur.student.importing.graph import Node
 from edgedeblur.student.importing.refusals import NotTakenError, Refusal
-from edgedeblur.student.importing.values import Kernel, Term, Value, depth_to_space_of, tensor, ungrouped
-from edgedeblur.student.spec import IMAGE, ConvSpec
+from edgedeblur.student.importing.values import (
+    Gate,
+    Kernel,
+    Term,
+    Value,
+    channel_slice,
+    convolved,
+    depth_to_space_of,
+    scaled,
+    tensor,
+    ungrouped,
+)
+from edgedeblur.student.operations import OPERATIONS, OpSpec
+from edgedeblur.student.spec import IMAGE, ConvSpec, Layer
 
 _UNKNOWN = " not taken: "  # begins the name of what a node that is not taken would have made; no layer's name does
 _LONGEST_NAME = 56  # of 64, so that a number has room behind it
@@ -28,7 +40,7 @@ class Layers:
     """
 
     def __init__(self, height: int, width: int):
-        self.specs: list[ConvSpec] = []
+        self.specs: list[Layer] = []
         self.weights: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self.gates: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self.slopes: dict[str, np.ndarray] = {}
@@ -47,6 +59,16 @@ class Layers:
         """Note a row; reading goes on with a tensor of the node's shape, so that all rows are found at once."""
         self.rows.append(Refusal(node, error.why, error.instead))
         return self._unknown(node)
+
+    def finish(self, value: Value) -> Value:
+        """The network's output, by a convolution of its own: where it ends in none, by one that multiplies by one."""
+        if value.linear and not any(term.kernel is not None for term in value.terms):
+            terms = list(value.terms)
+            at = next((i for i, term in enumerate(terms) if term.source != IMAGE and term.in_place), None)
+            if at is not None:
+                terms[at] = _as_convolution(terms[at], "output")
+                value = replace(value, terms=tuple(terms))
+        return self.store(value)
 
     def _unknown(self, node: Node) -> Value:
         shape = (node.shape[1], *node.shape[2:]) if len(node.shape) == 4 else (int(np.prod(node.shape)), 1, 1)
@@ -70,27 +92,93 @@ class Layers:
         convolutions = [term for term in value.terms if term.kernel is not None]
         tensors = [term for term in value.terms if term.kernel is None]
         merged, rest = _merge(convolutions, tensors)
-        for term in rest:
-            if not term.is_tensor:
-                raise NotTakenError(
-                    "a tensor that exists is scaled, shifted or rearranged, with no convolution to fold that into",
-                    "a 1x1 convolution",
-                )
-        if value.slope is not None and (rest or len(merged) > 1):
-            raise NotTakenError(
-                "a leaky ReLU of a sum has no kernel", "ReLU, or the leaky ReLU before the addition: of one convolution"
-            )
-        if not merged or len(rest) > 1:
-            what = "ReLU" if not value.linear and len(value.terms) == 1 else "this addition"
-            raise NotTakenError(
-                f"{what} is fused into the convolution before it, and here there is none that nothing else reads",
-                "a 1x1 convolution before it, or another order",
-            )
-        base = rest[0].source if rest else None
+        place = value.node.place if value.node is not None else "sum"
+        sources = [self._as_tensor(term, place) for term in rest]
+        base = sources[0] if sources else None
+        for source in sources[1:]:
+            base = self._operation("add", place, (base, source))
+        if not merged or (value.slope is not None and (base is not None or len(merged) > 1)):
+            for term in merged:
+                base = self._layer(term, base, Value((term,)))
+            return self._activated(value, base, place)
         for number, term in enumerate(merged):
             final = number == len(merged) - 1
             base = self._layer(term, base, value if final else Value((term,)))
         return base
+
+    def _as_tensor(self, term: Term, place: str) -> str:
+        """A tensor that exists, or a layer that makes the term of it: some of its channels, scaled or shifted."""
+        if term.is_tensor:
+            return term.source
+        if (start := channel_slice(term)) is not None:
+            return self._operation("part", place, (term.source,), None, (start,), term.at.shape[1])
+        channels = term.shape[0]
+        if not term.in_place or channels < 2:
+            raise NotTakenError(
+                "a tensor that exists is rearranged, with no convolution to fold that into", "a 1x1 convolution"
+            )
+        kernel = Kernel(f"{place}.scaled", term.scale[:, None, None, None].copy(), 1, 1, groups=channels)
+        return self._layer(replace(term, scale=np.ones(channels), kernel=kernel), None, Value((term,)))
+
+    def _activated(self, value: Value, name: str, place: str) -> str:
+        """The activation of a tensor that exists, as a layer."""
+        if value.gate is not None:
+            raise NotTakenError("a gate on a tensor that exists", "the gate on the ReLU of a convolution")
+        if value.relu:
+            if value.limit not in (None, 6.0):
+                raise NotTakenError(f"a clamp to {value.limit:g} of a tensor that exists", "nn.ReLU6()")
+            return self._operation("relu" if value.limit is None else "relu6", place, (name,))
+        if value.slope is None:
+            return name
+        if np.ptp(value.slope):
+            raise NotTakenError(
+                "a PReLU with slopes by channel of a sum or of what several read", "PReLU right after its convolution"
+            )
+        return self._operation("leaky_relu", place, (name,), float(value.slope[0]))
+
+    def operate(
+        self,
+        op: str,
+        name: str,
+        sources: list[Value],
+        parameter: float | None = None,
+        starts: tuple[int, ...] = (),
+        channels: int | None = None,
+    ) -> Value:
+        """A layer without weights, of stored tensors."""
+        names = tuple(value.terms[0].source for value in sources)
+        return self.tensor(self._operation(op, name, names, parameter, starts, channels))
+
+    def _operation(
+        self,
+        op: str,
+        name: str,
+        sources: tuple[str, ...],
+        parameter: float | None = None,
+        starts: tuple[int, ...] = (),
+        channels: int | None = None,
+    ) -> str:
+        given = [self._shapes[source] for source in sources]
+        joined = OPERATIONS[op].combine == "concatenate"
+        made = channels or (sum(shape[0] for shape in given) if joined else given[0][0])
+        spec = OpSpec(self._name(name), op, sources, made, starts, parameter)
+        self._shapes[spec.name] = (made, *spec.output_size(*given[0][1:]))
+        self.specs.append(spec)
+        return spec.name
+
+    def materialised(self, gate: Gate) -> Value:
+        """What a gate is so far, as layers: a tensor of one pixel."""
+        value = self.operate("global_average", f"{gate.source}.mean", [self.tensor(gate.source)])
+        if gate.stage == "mean":
+            return value
+        kernel = Kernel(f"{gate.source}.linear", gate.weight[:, :, None, None], 1, 1)
+        value = convolved(value, gate.bias, kernel)
+        if gate.stage == "linear":
+            return value
+        value = self.operate("sigmoid", f"{gate.source}.sigmoid", [self.store(value)])
+        return (
+            value if gate.factor == 1 else scaled(value, np.full(value.shape[1], gate.factor), np.zeros(value.shape[1]))
+        )
 
     def _layer(self, term: Term, residual: str | None, fused: Value) -> str:
         """A layer; fused: the value whose activation and gate it takes."""
@@ -98,10 +186,6 @@ class Layers:
         for what, value in (("space_to_depth", kernel.space_to_depth), ("depth_to_space", unfold)):
             if value not in ALLOWED[what]:
                 raise NotTakenError(f"pixels are folded by {value}", f"a factor of {ALLOWED[what][1:]}")
-        if gate is not None and (residual is not None or unfold > 1):
-            raise NotTakenError(
-                "a gate after an addition or PixelShuffle", "the gate on the ReLU of a convolution without either"
-            )
         written = order.transpose(1, 2, 0).ravel()  # our channels are in (dy, dx, c) order
         if kernel.groups > 1 and np.any(written != np.arange(len(written))):
             kernel = replace(kernel, weight=ungrouped(kernel), groups=1)

@@ -1,7 +1,6 @@
 """A float ONNX file's graph, its operators as ATen's: what a network is exported to by torch, TensorFlow and others."""
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from edgedeblur.errors import UserError
 from edgedeblur.storage.contents import Origin, read_contents
 from edgedeblur.student.importing.graph import SIDES, Graph, Node, Ref
 from edgedeblur.student.importing.importer import import_graph, require_equal
+from edgedeblur.student.importing.onnx_operators import translated
 from edgedeblur.student.module import Student
 from edgedeblur.student.user_module import first_line
 
@@ -93,11 +93,30 @@ def _graph(graph: onnx.GraphProto, image: str, output: str, origin: Origin) -> G
         else:
             inputs = [_argument(name, constants) for name in node.input]
             shape = shapes.get(node.output[0], ())
-            operator, arguments = _translated(node.op_type, inputs, attributes, shape)
+            if node.op_type == "Split":
+                nodes += _parts(node, inputs, attributes, [shapes.get(name, ()) for name in node.output])
+                continue
+            operator, arguments = translated(node.op_type, inputs, attributes, shape)
             nodes.append(Node(node.output[0], operator, _place(node, number), arguments, shape))
     if shapes.get(output) not in (shapes[image], ()):
         raise origin.error(f"its output is {list(shapes[output])} for an image {list(shapes[image])}")
     return Graph(tuple(nodes), image, output, shapes[image][2:])
+
+
+def _parts(
+    node: onnx.NodeProto, inputs: list[Any], attributes: dict[str, Any], shapes: list[tuple[int, ...]]
+) -> list[Node]:
+    """A Split and a node for each of its outputs, as torch has them."""
+    axis, whole, place = attributes.get("axis", 0), f"{node.output[0]} and others", _place(node, 0)
+    sizes = [shape[axis] if len(shape) > axis else 0 for shape in shapes]
+    arguments = {"input": inputs[0], "split_sizes": sizes, "dim": axis}
+    return [
+        Node(whole, "split_with_sizes", place, arguments, ()),
+        *(
+            Node(name, "getitem", place, {"argument0": Ref(whole), "argument1": number}, shape)
+            for number, (name, shape) in enumerate(zip(node.output, shapes, strict=True))
+        ),
+    ]
 
 
 def _place(node: onnx.NodeProto, number: int) -> str:
@@ -124,133 +143,3 @@ def _constant(attributes: dict[str, Any]) -> np.ndarray:
 
 def _shape(info: onnx.ValueInfoProto) -> tuple[int, ...]:
     return tuple(dim.dim_value for dim in info.type.tensor_type.shape.dim)
-
-
-def _translated(
-    kind: str, inputs: list[Any], attributes: dict[str, Any], shape: tuple[int, ...]
-) -> tuple[str, dict[str, Any]]:
-    """An ONNX operator as ATen's with its arguments by name; one that is not in the table under its own name."""
-    if kind in _RESHAPES and shape and all(shape):  # however the shape is computed, it is known by now
-        return "reshape", {"input": inputs[0], "shape": list(shape)}
-    translate = _TRANSLATIONS.get(kind)
-    if translate is None:
-        return _NAMES.get(kind, kind), {f"argument{number}": value for number, value in enumerate(inputs)}
-    return translate(inputs, attributes)
-
-
-def _conv(inputs: list[Any], attributes: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    pads = attributes.get("pads", [0, 0, 0, 0])
-    padding: Any = list(pads[:2]) if list(pads[:2]) == list(pads[2:]) else str(pads)
-    if attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b""):
-        padding = attributes["auto_pad"].decode()
-        padding = "same" if padding.startswith("SAME") else padding
-    names = ("input", "weight", "bias")
-    return "conv2d", dict(zip(names, inputs, strict=False)) | {
-        "stride": list(attributes.get("strides", [1, 1])),
-        "padding": padding,
-        "dilation": list(attributes.get("dilations", [1, 1])),
-        "groups": attributes.get("group", 1),
-    }
-
-
-def _batch_norm(inputs: list[Any], attributes: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    names = ("input", "weight", "bias", "running_mean", "running_var")
-    training = bool(attributes.get("training_mode", 0))
-    return "batch_norm", dict(zip(names, inputs, strict=True)) | {
-        "eps": attributes.get("epsilon", 1e-5),
-        "training": training,
-    }
-
-
-def _gemm(inputs: list[Any], attributes: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    weight = inputs[1] if attributes.get("transB", 0) or isinstance(inputs[1], Ref) else inputs[1].T
-    bias = inputs[2] if len(inputs) > 2 else None
-    plain = attributes.get("alpha", 1.0) == attributes.get("beta", 1.0) == 1 and not attributes.get("transA", 0)
-    return ("linear" if plain else "Gemm"), {"input": inputs[0], "weight": weight, "bias": bias}
-
-
-def _clip(inputs: list[Any], attributes: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    ends = [*inputs[1:], None, None][:2]
-    low = attributes.get("min") if ends[0] is None else ends[0]
-    high = attributes.get("max") if ends[1] is None else ends[1]
-    high = None if high is not None and not isinstance(high, Ref) and not math.isfinite(float(high)) else high
-    return "clamp", {"input": inputs[0], "min": low, "max": high}
-
-
-def _axes(inputs: list[Any], attributes: dict[str, Any]) -> list[int]:
-    given = inputs[1] if len(inputs) > 1 and inputs[1] is not None else attributes.get("axes", [])
-    return [int(axis) for axis in np.ravel(given)]
-
-
-def _one(name: str) -> Callable[[list[Any], dict[str, Any]], tuple[str, dict[str, Any]]]:
-    return lambda inputs, attributes: (name, {"input": inputs[0]})
-
-
-def _two(name: str) -> Callable[[list[Any], dict[str, Any]], tuple[str, dict[str, Any]]]:
-    return lambda inputs, attributes: (name, {"input": inputs[0], "other": inputs[1]})
-
-
-_TRANSLATIONS: dict[str, Callable[[list[Any], dict[str, Any]], tuple[str, dict[str, Any]]]] = {
-    "Conv": _conv,
-    "BatchNormalization": _batch_norm,
-    "Gemm": _gemm,
-    "Clip": _clip,
-    "Cast": lambda inputs, attributes: (
-        "to_float" if attributes.get("to") == TensorProto.FLOAT else "Cast",
-        {"input": inputs[0]},
-    ),
-    "Relu": _one("relu"),
-    "LeakyRelu": lambda inputs, attributes: (
-        "leaky_relu",
-        {"input": inputs[0], "negative_slope": attributes.get("alpha", 0.01)},
-    ),
-    "PRelu": lambda inputs, attributes: ("prelu", {"input": inputs[0], "weight": inputs[1]}),
-    "Sigmoid": _one("sigmoid"),
-    "Neg": _one("neg"),
-    "Identity": _one("identity"),
-    "Dropout": _one("dropout"),
-    "Add": _two("add"),
-    "Sub": _two("sub"),
-    "Mul": _two("mul"),
-    "Div": _two("div"),
-    "GlobalAveragePool": lambda inputs, attributes: (
-        "adaptive_avg_pool2d",
-        {"input": inputs[0], "output_size": [1, 1]},
-    ),
-    "ReduceMean": lambda inputs, attributes: ("mean", {"input": inputs[0], "dim": _axes(inputs, attributes)}),
-    "Transpose": lambda inputs, attributes: ("permute", {"input": inputs[0], "dims": list(attributes["perm"])}),
-    "DepthToSpace": lambda inputs, attributes: (
-        "depth_to_space",
-        {
-            "input": inputs[0],
-            "blocksize": attributes["blocksize"],
-            "mode": attributes.get("mode", b"DCR").decode(),
-        },
-    ),
-    "SpaceToDepth": lambda inputs, attributes: (
-        "space_to_depth",
-        {"input": inputs[0], "blocksize": attributes["blocksize"]},
-    ),
-}
-_RESHAPES = {"Reshape", "Flatten", "Squeeze", "Unsqueeze"}
-_NAMES = {  # what has a reason to be refused, under ATen's name
-    "Elu": "elu",
-    "Gelu": "gelu",
-    "HardSwish": "hardswish",
-    "HardSigmoid": "hardsigmoid",
-    "Tanh": "tanh",
-    "Softmax": "softmax",
-    "LayerNormalization": "layer_norm",
-    "GroupNormalization": "group_norm",
-    "InstanceNormalization": "instance_norm",
-    "Concat": "cat",
-    "Resize": "interpolate",
-    "Upsample": "interpolate",
-    "MaxPool": "max_pool2d",
-    "AveragePool": "avg_pool2d",
-    "ConvTranspose": "conv_transpose2d",
-    "Pad": "pad",
-    "Split": "getitem",
-    "Slice": "getitem",
-    "MatMul": "matmul",
-}

@@ -4,7 +4,6 @@ A reader gets the layers so far, the node, and ATen's arguments by name: values,
 numbers. It returns a `Value`, or a `Gate` on its way, or raises `NotTakenError` where this use is not taken.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,21 +12,41 @@ import torch
 
 from edgedeblur.student.check import ALLOWED
 from edgedeblur.student.importing.activations import clamp, leaky_relu, prelu, relu, relu6
+from edgedeblur.student.importing.compositions import (
+    average_pool,
+    chunk,
+    concatenate,
+    elu_parameter,
+    gelu_parameter,
+    hardsigmoid_parameter,
+    max_pool,
+    product,
+    resize,
+    slice_channels,
+    softplus_parameter,
+    split,
+    table,
+    take,
+    transposed_convolution,
+)
 from edgedeblur.student.importing.graph import Node
 from edgedeblur.student.importing.layers import Layers
-from edgedeblur.student.importing.reading import GATE, Reader, feature_map, pair, unfinished
-from edgedeblur.student.importing.refusals import NotTakenError
-from edgedeblur.student.importing.values import Gate, Kernel, Value, convolved, scaled
+from edgedeblur.student.importing.reading import Reader, feature_map, pair, unfinished
+from edgedeblur.student.importing.rearrangements import depth_to_space, rearranged, space_to_depth
+from edgedeblur.student.importing.refusals import NotTakenError, not_known
+from edgedeblur.student.importing.values import Gate, Kernel, Value, channel_slice, convolved, depth_to_space_of, scaled
 
 
 def _conv2d(
     layers: Layers, node: Node, input, weight, bias=None, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1
 ) -> Value | Gate:
-    if isinstance(input, Gate):
-        if weight.shape[2:] != (1, 1):
-            raise NotTakenError("a convolution of means that is not 1x1", GATE)
+    if isinstance(input, Gate) and input.stage == "mean" and weight.shape[2:] == (1, 1) and groups == 1:
         return _linear(layers, node, input, weight[:, :, 0, 0], bias)
+    input = feature_map(layers, input)
     kernel, strides = weight.shape[2], pair(stride)
+    if weight.shape[2:] == strides == (kernel, kernel) and kernel in (2, 4) and pair(padding) == (0, 0) and groups == 1:
+        input, strides = _folded(layers, node, input, kernel), (1, 1)
+        weight, kernel = weight.reshape(len(weight), -1, 1, 1), 1
     if weight.shape[2] != weight.shape[3] or kernel not in ALLOWED["kernel"]:
         raise NotTakenError(f"a kernel of {weight.shape[2]}x{weight.shape[3]}", "3x3 or 1x1; 5x5 and 7x7 work too")
     if strides[0] != strides[1] or strides[0] not in ALLOWED["stride"]:
@@ -41,14 +60,25 @@ def _conv2d(
         raise NotTakenError(f"a padding of {found}", f"padding={half}, half of what the kernel reaches over")
     if input.shape[2] % strides[0] or input.shape[3] % strides[0]:
         raise NotTakenError(f"a stride of {strides[0]} that does not divide {input.shape[2]}x{input.shape[3]}")
-    source = input if _can_be_read(input) else layers.store(input)
+    source = input if _can_be_read(input, kernel) else layers.store(input)
     bias = np.zeros(len(weight)) if bias is None else bias
     return convolved(source, bias, Kernel(node.place, weight, strides[0], 1, groups, steps[0]))
 
 
-def _can_be_read(value: Value) -> bool:
+def _can_be_read(value: Value, kernel: int) -> bool:
     """Whether a convolution reads it as it is: a stored tensor, perhaps rearranged, scaled or shifted."""
-    return value.linear and len(value.terms) == 1 and value.terms[0].kernel is None
+    if not value.linear or len(value.terms) != 1 or value.terms[0].kernel is not None:
+        return False
+    term = value.terms[0]
+    if term.shift.any() and kernel > 1 and term.in_place:
+        return False  # padding would be shifted too
+    return channel_slice(term) is None or term.in_place  # some of a tensor's channels become a tensor of their own
+
+
+def _folded(layers: Layers, node: Node, input: Value, factor: int) -> Value:
+    """Pixels as channels: a convolution whose windows do not overlap is one by one on them."""
+    value = input if _can_be_read(input, 1) else layers.store(input)
+    return OPERATORS["pixel_unshuffle"](layers, node, value, downscale_factor=factor)
 
 
 def _batch_norm(
@@ -70,7 +100,25 @@ def _batch_norm(
         )
     scale = (1.0 if weight is None else weight) / np.sqrt(running_var + eps)
     shift = (0.0 if bias is None else bias) - running_mean * scale
-    return scaled(unfinished(layers, feature_map(input)), scale, shift)
+    return scaled(unfinished(layers, feature_map(layers, input)), scale, shift)
+
+
+def _instance_norm(
+    layers: Layers,
+    node: Node,
+    input,
+    weight=None,
+    bias=None,
+    running_mean=None,
+    running_var=None,
+    use_input_stats=True,
+    momentum=0.1,
+    eps=1e-5,
+    cudnn_enabled=True,
+) -> Value:
+    if use_input_stats:
+        raise not_known(node)
+    return _batch_norm(layers, node, input, weight, bias, running_mean, running_var, eps=eps)
 
 
 def _add(layers: Layers, node: Node, input, other, alpha=1) -> Value:
@@ -78,7 +126,7 @@ def _add(layers: Layers, node: Node, input, other, alpha=1) -> Value:
     if not isinstance(input, Value):
         input, other = other, _times(layers, input, alpha) if isinstance(input, Value) else input
     if not isinstance(other, Value):
-        value = unfinished(layers, feature_map(input))
+        value = unfinished(layers, feature_map(layers, input))
         channels = value.shape[1]
         return scaled(value, np.ones(channels), _by_channel(other, channels) * alpha)
     if alpha != 1:
@@ -91,35 +139,35 @@ def _add(layers: Layers, node: Node, input, other, alpha=1) -> Value:
 
 def _sub(layers: Layers, node: Node, input, other, alpha=1) -> Value:
     if not isinstance(input, Value):  # a constant less a tensor
-        return _add(layers, node, _times(layers, feature_map(other), -alpha), input)
+        return _add(layers, node, _times(layers, feature_map(layers, other), -alpha), input)
     return _add(layers, node, input, other, -alpha)
 
 
 def _rsub(layers: Layers, node: Node, input, other, alpha=1) -> Value:
-    return _add(layers, node, _times(layers, feature_map(input), -alpha), other)
+    return _add(layers, node, _times(layers, feature_map(layers, input), -alpha), other)
 
 
 def _mul(layers: Layers, node: Node, input, other) -> Value | Gate:
     """By a constant or one by channel, or by a gate's factors."""
     if not isinstance(input, Value | Gate) or (isinstance(input, Gate) and isinstance(other, Value)):
         input, other = other, input
-    if isinstance(input, Gate):
-        if isinstance(other, Value | Gate) or np.size(other) != 1 or input.stage != "sigmoid" or float(other) <= 0:
-            raise NotTakenError("a product of means", GATE)
-        return replace(input, factor=input.factor * float(other))
-    if isinstance(other, Gate):
-        return _gated(layers, input, other)
-    if isinstance(other, Value):
-        raise NotTakenError("it multiplies two activations; int8 kernels multiply one by weights", GATE)
+    if isinstance(input, Gate) and not isinstance(other, Value | Gate):
+        if np.size(other) == 1 and input.stage == "sigmoid" and float(other) > 0:
+            return replace(input, factor=input.factor * float(other))
+        input = feature_map(layers, input)
+    if isinstance(other, Gate) and isinstance(input, Value) and _can_gate(layers, input, other):
+        return replace(input, gate=other)
+    if isinstance(other, Value | Gate):
+        return product(layers, node, input, other)
     return _times(layers, input, other)
 
 
-def _gated(layers: Layers, value: Value, gate: Gate) -> Value:
+def _can_gate(layers: Layers, value: Value, gate: Gate) -> bool:
+    """Whether the factors can be a layer's gate, which costs next to nothing: else they are layers of their own."""
     if gate.stage != "sigmoid" or not layers.rectified(gate.source):
-        raise NotTakenError("a gate is sigmoid(linear(mean)) of an earlier layer that ends with ReLU", GATE)
-    if not value.relu or value.gate is not None or value.limit is not None:
-        raise NotTakenError("what a gate multiplies must be the ReLU of a convolution that nothing else reads", GATE)
-    return replace(value, gate=gate)
+        return False
+    plain = value.relu and value.gate is None and value.limit is None and len(value.terms) == 1
+    return plain and value.terms[0].kernel is not None and depth_to_space_of(value.terms[0])[0] == 1
 
 
 def _div(layers: Layers, node: Node, input, other) -> Value | Gate:
@@ -129,11 +177,11 @@ def _div(layers: Layers, node: Node, input, other) -> Value | Gate:
 
 
 def _neg(layers: Layers, node: Node, input) -> Value:
-    return _times(layers, feature_map(input), -1.0)
+    return _times(layers, feature_map(layers, input), -1.0)
 
 
 def _mean(layers: Layers, node: Node, input, dim=None, keepdim=False, dtype=None) -> Gate:
-    value = feature_map(input)
+    value = feature_map(layers, input)
     if dim is None or sorted(axis % len(value.shape) for axis in dim) != [2, 3] or len(value.shape) != 4:
         raise NotTakenError(f"a mean over dimensions {dim}", "the mean over height and width, for a gate")
     stored = layers.store(value)
@@ -148,50 +196,21 @@ def _pool_to_one(layers: Layers, node: Node, input, output_size) -> Gate:
 
 def _linear(layers: Layers, node: Node, input, weight, bias=None) -> Gate:
     if not isinstance(input, Gate) or input.stage != "mean":
-        raise NotTakenError("a matrix product that is not of a mean, for a gate", "a 1x1 convolution")
+        value = feature_map(layers, input)
+        if value.shape[2:] != (1, 1):
+            raise NotTakenError("a matrix product that is not of means", "a 1x1 convolution")
+        return _conv2d(layers, node, value, weight[:, :, None, None], bias)
     return replace(input, stage="linear", weight=weight, bias=np.zeros(len(weight)) if bias is None else bias)
 
 
 def _sigmoid(layers: Layers, node: Node, input) -> Gate:
-    if not isinstance(input, Gate) or input.stage != "linear":
-        raise NotTakenError("a sigmoid that is not of a gate has no int8 kernel", "ReLU: nn.ReLU()")
-    return replace(input, stage="sigmoid")
+    if isinstance(input, Gate) and input.stage == "linear":
+        return replace(input, stage="sigmoid")
+    return table("sigmoid")(layers, node, input)
 
 
 def _as_it_is(layers: Layers, node: Node, input, **ignored) -> Value | Gate:
     return input
-
-
-def _rearranged(rearrange: Callable[..., torch.Tensor]) -> Reader:
-    """A reader for what moves elements only. Layers see in the end whether it was space-to-depth, depth-to-space or
-    nothing; which of torch's ways there it came by makes no difference."""
-
-    def read(layers: Layers, node: Node, input, **arguments) -> Value | Gate:
-        if isinstance(input, Gate):
-            return input  # factors by channel, however they are shaped
-        value = input if input.gate is None else layers.store(input)
-        terms = tuple(
-            replace(term, at=rearrange(torch.from_numpy(term.at), **arguments).contiguous().numpy())
-            for term in value.terms
-        )
-        return replace(value, terms=terms)
-
-    return read
-
-
-def _depth_to_space(x: torch.Tensor, blocksize: int, mode: str = "DCR") -> torch.Tensor:
-    """ONNX's operator: channels in (dy, dx, c) order, or in (c, dy, dx) order as torch's PixelShuffle."""
-    if mode == "CRD":
-        return torch.pixel_shuffle(x, blocksize)
-    n, c, h, w = x.shape
-    x = x.reshape(n, blocksize, blocksize, c // blocksize**2, h, w).permute(0, 3, 4, 1, 5, 2)
-    return x.reshape(n, c // blocksize**2, h * blocksize, w * blocksize)
-
-
-def _space_to_depth(x: torch.Tensor, blocksize: int) -> torch.Tensor:
-    n, c, h, w = x.shape
-    x = x.reshape(n, c, h // blocksize, blocksize, w // blocksize, blocksize).permute(0, 3, 5, 1, 2, 4)
-    return x.reshape(n, c * blocksize**2, h // blocksize, w // blocksize)
 
 
 OPERATORS: dict[str, Reader] = {
@@ -204,6 +223,7 @@ OPERATORS: dict[str, Reader] = {
     "div": _div,
     "neg": _neg,
     "batch_norm": _batch_norm,
+    "instance_norm": _instance_norm,
     "clamp": clamp,
     "clamp_min": clamp,
     "hardtanh": clamp,
@@ -214,27 +234,46 @@ OPERATORS: dict[str, Reader] = {
     "adaptive_avg_pool2d": _pool_to_one,
     "linear": _linear,
     "sigmoid": _sigmoid,
+    "hardswish": table("hardswish"),
+    "hardsigmoid": table("hardsigmoid", hardsigmoid_parameter),
+    "tanh": table("tanh"),
+    "silu": table("silu"),
+    "gelu": table("gelu", gelu_parameter),
+    "elu": table("elu", elu_parameter),
+    "softplus": table("softplus", softplus_parameter),
+    "mish": table("mish"),
+    "max_pool2d": max_pool,
+    "avg_pool2d": average_pool,
+    "upsample_nearest2d": resize("nearest2"),
+    "upsample_bilinear2d": resize("bilinear2"),
+    "cat": concatenate,
+    "chunk": chunk,
+    "split": split,
+    "split_with_sizes": split,
+    "getitem": take,
+    "slice": slice_channels,
+    "conv_transpose2d": transposed_convolution,
     **dict.fromkeys(
         ("alias", "clone", "contiguous", "detach", "dropout", "feature_dropout", "identity", "to_float"), _as_it_is
     ),
-    "pixel_shuffle": _rearranged(lambda x, upscale_factor: torch.pixel_shuffle(x, upscale_factor)),
-    "pixel_unshuffle": _rearranged(lambda x, downscale_factor: torch.pixel_unshuffle(x, downscale_factor)),
-    "permute": _rearranged(lambda x, dims: x.permute(dims)),
-    "transpose": _rearranged(lambda x, dim0, dim1: x.transpose(dim0, dim1)),
-    "reshape": _rearranged(lambda x, shape: x.reshape(shape)),
-    "view": _rearranged(lambda x, size: x.reshape(size)),
-    "flatten": _rearranged(lambda x, start_dim=0, end_dim=-1: x.flatten(start_dim, end_dim)),
-    "unflatten": _rearranged(lambda x, dim, sizes: x.unflatten(dim, sizes)),
-    "unsqueeze": _rearranged(lambda x, dim: x.unsqueeze(dim)),
-    "squeeze": _rearranged(lambda x, dim=None: x.squeeze() if dim is None else x.squeeze(dim)),
-    "channel_shuffle": _rearranged(lambda x, groups: torch.channel_shuffle(x, groups)),
-    "depth_to_space": _rearranged(_depth_to_space),
-    "space_to_depth": _rearranged(_space_to_depth),
+    "pixel_shuffle": rearranged(lambda x, upscale_factor: torch.pixel_shuffle(x, upscale_factor)),
+    "pixel_unshuffle": rearranged(lambda x, downscale_factor: torch.pixel_unshuffle(x, downscale_factor)),
+    "permute": rearranged(lambda x, dims: x.permute(dims)),
+    "transpose": rearranged(lambda x, dim0, dim1: x.transpose(dim0, dim1)),
+    "reshape": rearranged(lambda x, shape: x.reshape(shape)),
+    "view": rearranged(lambda x, size: x.reshape(size)),
+    "flatten": rearranged(lambda x, start_dim=0, end_dim=-1: x.flatten(start_dim, end_dim)),
+    "unflatten": rearranged(lambda x, dim, sizes: x.unflatten(dim, sizes)),
+    "unsqueeze": rearranged(lambda x, dim: x.unsqueeze(dim)),
+    "squeeze": rearranged(lambda x, dim=None: x.squeeze() if dim is None else x.squeeze(dim)),
+    "channel_shuffle": rearranged(lambda x, groups: torch.channel_shuffle(x, groups)),
+    "depth_to_space": rearranged(depth_to_space),
+    "space_to_depth": rearranged(space_to_depth),
 }
 
 
 def _times(layers: Layers, input: Any, factor: Any) -> Value:
-    value = unfinished(layers, feature_map(input))
+    value = unfinished(layers, feature_map(layers, input))
     channels = value.shape[1]
     return scaled(value, _by_channel(factor, channels), np.zeros(channels))
 

@@ -6,35 +6,20 @@ from dataclasses import dataclass
 from edgedeblur.errors import UserError
 from edgedeblur.student.importing.graph import Node
 
-_ONLY = "convolutions (3x3, 1x1), ReLU, additions, PixelShuffle: docs/own-student.md"
-_RELU = "ReLU: nn.ReLU()"
+_ONLY = "convolutions, activations, additions, products, PixelShuffle: docs/own-student.md"
 _SHUFFLE = "a 1x1 convolution to four times the channels, then nn.PixelShuffle(2)"
-_POOL = "a convolution with stride 2, or nn.PixelUnshuffle(2) before a convolution"
 _BATCH_NORM = "nn.BatchNorm2d after the convolution, which is folded into it"
 _STATISTICS = "its statistics are of each image, which needs a pass over the whole tensor in between"
-_ATTENTION = "it multiplies two activations; int8 kernels multiply an activation by weights"
-_TABLE = "an activation other than ReLU has no int8 kernel"
-_RESAMPLE = "resampling has no int8 kernel"
+_ATTENTION = "it multiplies matrices of activations; int8 kernels multiply an activation by weights"
+_RESAMPLE = "this resampling has no int8 kernel"
 
 ADVICE = {
-    **dict.fromkeys(
-        ("gelu", "silu", "hardswish", "hardsigmoid", "elu", "tanh", "mish", "softplus"),
-        (_TABLE, _RELU),
-    ),
     **dict.fromkeys(("layer_norm", "group_norm", "instance_norm"), (_STATISTICS, _BATCH_NORM)),
-    **dict.fromkeys(("max_pool2d", "avg_pool2d", "adaptive_max_pool2d"), ("pooling has no int8 kernel", _POOL)),
-    **dict.fromkeys(
-        ("upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d", "interpolate"), (_RESAMPLE, _SHUFFLE)
-    ),
+    "adaptive_max_pool2d": ("the largest value of a whole channel has no int8 kernel", "nn.AdaptiveAvgPool2d(1)"),
+    "upsample_bicubic2d": (_RESAMPLE, _SHUFFLE),
+    "interpolate": (_RESAMPLE, _SHUFFLE),
     **dict.fromkeys(("matmul", "bmm", "softmax", "scaled_dot_product_attention", "einsum"), (_ATTENTION, _ONLY)),
-    "conv_transpose2d": ("a transposed convolution has no int8 kernel", _SHUFFLE),
-    "cat": (
-        "concatenated tensors would need one scale",
-        "an addition: a 1x1 convolution of each tensor, and their sum",
-    ),
     "pad": ("padding is part of a convolution here", "padding=kernel // 2 in the convolution"),
-    "getitem": ("parts of a tensor cannot be read", "a convolution for each part"),
-    "mul": ("it multiplies two activations", "a gate from the mean of an earlier layer: docs/own-student.md"),
 }
 _UNKNOWN = ("there is no int8 kernel for it", _ONLY)
 _HEADINGS = ("node", "operator", "shape", "why", "in its place")

@@ -107,6 +107,16 @@ def tensor(name: str, shape: tuple[int, int, int]) -> Value:
     return Value((Term(name, shape, positions(shape), np.ones(shape[0]), np.zeros(shape[0])),))
 
 
+def channel_slice(term: Term) -> int | None:
+    """The first channel of a stored tensor, where the value is some of its neighbouring channels as they are."""
+    _, height, width = term.shape
+    if term.kernel is not None or term.at.ndim != 4 or not (np.all(term.scale == 1) and not term.shift.any()):
+        return None
+    start, channels = int(term.at[0, 0, 0, 0]) // (height * width), term.at.shape[1]
+    same = np.array_equal(term.at, positions(term.shape)[:, start : start + channels])
+    return start if same else None
+
+
 def depth_to_space_of(term: Term) -> tuple[int, np.ndarray]:
     """By which factor the elements of a term are moved from channels to pixels, and which channel is where.
 
