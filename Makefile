@@ -13,7 +13,7 @@ WORKDIR ?= edgedeblur-work
 TEST_TOOLS := qemu-aarch64:qemu-user adb:adb llvm-mca-22:llvm-22 exiftool:libimage-exiftool-perl \
 	chromium:chromium chromedriver:chromium-driver /etc/OpenCL/vendors/pocl.icd:pocl-opencl-icd
 
-.PHONY: demo test fuzz sanitize android-classes benchmarks faults docs lint setup test-tools clean
+.PHONY: demo test gpu fuzz sanitize android-classes benchmarks faults docs lint setup test-tools clean
 
 demo: setup
 	@$(BIN)/edgedeblur run --workdir $(WORKDIR); status=$$?; \
@@ -43,6 +43,11 @@ fuzz: setup
 
 benchmarks: setup
 	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only -s
+
+# The shipped networks at 512x512 and drawn layers on every OpenCL of this machine: docs/gpu.md.
+SHAPES ?= 200
+gpu: setup test-tools
+	$(BIN)/python tests/compile/long_gpu.py --shapes $(SHAPES)
 
 # Commands that are killed at many moments, run out of disk, or meet another of their kind; KILLS of each by each signal.
 KILLS ?= 10

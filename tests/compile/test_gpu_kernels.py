@@ -35,11 +35,6 @@ def check(network: QuantisedNetwork, height: int, width: int, schedules=None, op
 
 
 @needs_opencl
-def test_a_network_with_one_of_everything_as_the_driver_optimises_it():
-    check(random_network(tiny_spec()), 24, 40, options=("-DED_PLAIN_DOT",))
-
-
-@needs_opencl
 def test_gates_over_many_parts_and_channels_that_fill_no_word():
     check(random_network(gated_spec()), 64, 96)
 
@@ -47,12 +42,6 @@ def test_gates_over_many_parts_and_channels_that_fill_no_word():
 @needs_opencl
 def test_what_mobile_nets_have():
     check(random_network(mobile_spec()), 16, 24)
-
-
-@needs_opencl
-def test_the_shipped_network_with_gates():
-    network = load_edq(shipped_network("small"))
-    check(network, network.spec.multiple, network.spec.multiple)
 
 
 @needs_opencl
@@ -79,9 +68,13 @@ def layers(draw):
 
 
 @needs_opencl
-@settings(max_examples=4, deadline=None, derandomize=True)
+@settings(max_examples=3, deadline=None, derandomize=True)
 @given(layers())
 def test_layers_of_any_shape_with_any_schedule(drawn):
+    check_layer(drawn)
+
+
+def check_layer(drawn) -> None:
     source, layer, height, width, (pixels, choice, group) = drawn
     network = random_network(one_layer_between(source, layer))
     (described,) = (one for one in conv_layers(network, height, width) if one.name == "layer")
