@@ -20,6 +20,7 @@ from edgedeblur.restore.video import stream as video_stream  # noqa: E402
 from edgedeblur.restore.video.frames import VideoOptions  # noqa: E402
 from edgedeblur.restore.video.pace import Pace  # noqa: E402
 from edgedeblur.restore.video.parts import parts_folder  # noqa: E402
+from edgedeblur.restore.video.subtitles import converted  # noqa: E402
 
 COUNT = 20
 
@@ -104,18 +105,34 @@ def test_hevc_stays_hevc_and_other_codecs_become_h264(tmp_path):
         assert facts["codec"] == written and len(facts["subtitles"]) == 1
 
 
-def test_what_the_container_does_not_hold_is_told(clip, tmp_path):
-    result = restore(clip, tmp_path / "out.mkv")
-    assert result.notes == ["the output's format holds no subtitle track of the kind mov_text: left out"]
+def test_subtitles_become_those_of_the_other_container_and_back(clip, tmp_path):
+    assert restore(clip, tmp_path / "out.mkv").notes == []
     before, after = read_clip(clip)[0], read_clip(tmp_path / "out.mkv")[0]
     assert after["audio"] == before["audio"] and after["rotation"] == before["rotation"]
+    assert after["subtitles"] == [b"Hello"]
     spaces = [np.diff(each["times"]) for each in (before, after)]
     assert np.abs(spaces[0] - spaces[1]).max() < 1.1e-3  # Matroska counts in milliseconds
+    restore(tmp_path / "out.mkv", tmp_path / "back.mp4")
+    assert b"\0\5Hello" in read_clip(tmp_path / "back.mp4")[0]["subtitles"]
+
+
+def test_subtitles_are_converted_without_what_the_other_kind_does_not_know():
+    assert converted(b"<i>Good</i> {\\an8}day<br>", "mov_text") == b"\0\x0cGood day<br>"
+    assert converted(b"\0\4Good\0\0\0\x0cstyl....", "subrip") == b"Good"
+    assert converted(b"\0", "subrip") == b"" and len(converted(b"x" * 70000, "mov_text")) == 65537
+
+
+def test_a_track_that_the_container_does_not_hold_is_told(tmp_path):
+    with av.open(str(tmp_path / "in.mkv"), "w") as output:
+        stream, sound = output.add_stream("libx264", rate=25), output.add_stream("tta", rate=44100)
+        stream.width, stream.height, stream.pix_fmt, sound.layout = 64, 48, "yuv420p", "mono"
+        output.mux(stream.encode(av.VideoFrame.from_ndarray(picture(0, 48, 64), format="rgb24")))
+        output.mux(stream.encode(None))
+    notes = restore(tmp_path / "in.mkv", tmp_path / "out.mp4").notes
+    assert notes == ["the output's format holds no audio track of the kind tta: left out"]
 
 
 def test_an_odd_row_and_column_are_left_out_and_told(tmp_path):
-    frames = [picture(index, 96, 160) for index in range(2)]
-    write_clip(tmp_path / "in.mkv", frames, codec="ffv1", sound=False)
     with av.open(str(tmp_path / "odd.mkv"), "w") as output:
         stream = output.add_stream("ffv1", rate=25)
         stream.width, stream.height, stream.pix_fmt = 65, 49, "yuv444p"

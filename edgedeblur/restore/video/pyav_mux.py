@@ -5,17 +5,29 @@ import errno
 import heapq
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from edgedeblur.restore.video.decoder import END, OPENED, Records, Send, send_records
 from edgedeblur.restore.video.description import Description
 from edgedeblur.restore.video.process import forked
 from edgedeblur.restore.video.pyav_decoder import OPEN, first_pictures
+from edgedeblur.restore.video.subtitles import OTHER_KIND, converted
 from edgedeblur.storage.contents import Origin
 from edgedeblur.storage.documents import parse_json
 
 _COPIED = ("audio", "subtitle", "attachment")
+_APPLE = ("mp4", "mov", "ipod")  # FFmpeg's names of formats in which Apple's players take HEVC as hvc1 only
+
+
+@dataclass(frozen=True)
+class _Track:
+    """stream: PyAV's, of the output. converted_to: the kind of subtitles that its packets become; None: they stay."""
+
+    stream: Any
+    converted_to: str | None = None
 
 
 def join(source: Path, parts: Sequence[Path], destination: Path, description: Description) -> list[str]:
@@ -85,6 +97,8 @@ def _add_pictures(output, parts: list, source, description: Description):
     stream.time_base = description.seconds_per_tick
     if description.rate:
         stream.codec_context.framerate = Fraction(*description.rate)
+    if first.codec_context.name == "hevc" and output.format.name in _APPLE:
+        stream.codec_context.codec_tag = "hvc1"
     if description.display:
         stream.set_display_matrix(description.display)
     _copy_words(source, stream)
@@ -98,8 +112,8 @@ def _copy_words(source, stream) -> None:
     stream.disposition = source.disposition
 
 
-def _add_others(output, container, notes: list[str]) -> dict:
-    """Output streams by the source's index."""
+def _add_others(output, container, notes: list[str]) -> dict[int, _Track]:
+    """The output's tracks by the source's index."""
     pictures, added = first_pictures(container), {}
     for stream in container.streams:
         if stream.index == pictures.index:
@@ -108,14 +122,40 @@ def _add_others(output, container, notes: list[str]) -> dict:
         if stream.type not in _COPIED:
             notes.append(f"a {stream.type} track ({name}) is not copied")
             continue
-        try:
-            if stream.type != "attachment" and stream.codec_context.codec.canonical_name not in output.supported_codecs:
-                raise ValueError
-            added[stream.index] = output.add_stream_from_template(stream)
-            _copy_words(stream, added[stream.index])
-        except (ValueError, AttributeError):  # attachments too, where the container has none
+        track = _add_other(output, stream, name)
+        if track is None:
             notes.append(f"the output's format holds no {stream.type} track of the kind {name}: left out")
+            continue
+        added[stream.index] = track
+        _copy_words(stream, track.stream)
     return added
+
+
+def _add_other(output, stream, name: str) -> _Track | None:
+    """The output's track for one of the source, as the other kind of subtitles where its own cannot be held."""
+    if stream.type == "attachment" or stream.codec_context.codec.canonical_name in output.supported_codecs:
+        try:
+            return _Track(output.add_stream_from_template(stream))
+        except ValueError:  # attachments, where the container has none
+            return None
+    other = OTHER_KIND.get(name)
+    return _Track(output.add_mux_stream(other), other) if other in output.supported_codecs else None
+
+
+def _moved(packet, track: _Track):
+    """The packet as one of the output's track; None for a subtitle without text."""
+    import av
+
+    if track.converted_to is None:
+        packet.stream = track.stream
+        return packet
+    text = converted(bytes(packet), track.converted_to)
+    if not text.strip(b"\0"):
+        return None
+    made = av.Packet(text)
+    made.stream, made.time_base = track.stream, packet.time_base
+    made.pts, made.dts, made.duration = packet.pts, packet.dts, packet.duration
+    return made
 
 
 def _pictures_of(parts: list, stream) -> Iterator[tuple]:
@@ -127,10 +167,10 @@ def _pictures_of(parts: list, stream) -> Iterator[tuple]:
                 yield packet.dts * packet.time_base, packet
 
 
-def _others_of(container, streams: dict, notes: list[str]) -> Iterator[tuple]:
+def _others_of(container, tracks: dict[int, _Track], notes: list[str]) -> Iterator[tuple]:
     import av
 
-    chosen = [container.streams[index] for index in streams]
+    chosen = [container.streams[index] for index in tracks]
     if not chosen:
         return
     packets, last = container.demux(chosen), 0
@@ -144,5 +184,6 @@ def _others_of(container, streams: dict, notes: list[str]) -> Iterator[tuple]:
             return
         if packet.dts is not None:
             last = max(last, packet.dts * packet.time_base)
-            packet.stream = streams[packet.stream.index]
-            yield last, packet
+            moved = _moved(packet, tracks[packet.stream.index])
+            if moved is not None:
+                yield last, moved
