@@ -35,6 +35,7 @@ def test_the_manifest_names_the_package_and_the_targets_api_level(parts):
     assert (root.tag, root.get("package")) == ("manifest", "io.edgedeblur")
     least = root.find("uses-sdk").get("{http://schemas.android.com/apk/res/android}minSdkVersion")
     assert int(least) == compiled("android-arm64").target.android_api
+    assert root.find("application") is None, "no driver's library to name without kernels for a GPU"
 
 
 def test_the_classes_are_those_of_the_kotlin_source_that_ships(parts):
