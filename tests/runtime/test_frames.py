@@ -261,7 +261,7 @@ def build_program(artefact: ArtefactInfo, output: Path) -> Path:
     """frames.c with an artefact's sources, as a static program for its target."""
     source = Path(__file__).parents[1] / "support/frames.c"
     compiler = link.zig_cc(artefact.target.zig_target)
-    sources = [str(source), *link._sources(bench=False)]
+    sources = [str(source), *link._sources(bench=False, gpu=False)]
     link.run_compiler(
         [*compiler, *link._COMPILE_FLAGS, "-Werror", "-static", *sources, "-o", str(output)], artefact.path
     )
@@ -284,9 +284,18 @@ def run_program(program: Path, frame: Frame, rotation: int, mask: np.ndarray | N
     return done
 
 
-def test_the_example_of_the_page_compiles(tmp_path):
-    page = (Path(__file__).parents[2] / "docs/camera.md").read_text()
-    (tmp_path / "example.c").write_text(page.split("```c\n")[1].split("```")[0])
+FOR_GOVERNOR = """#include "edgedeblur.h"
+enum { SMALL, NANO };
+double headroom(void);
+void run_at(const ed_level *level);
+void every_second(double now, double p90_ms);
+"""
+
+
+@pytest.mark.parametrize(("name", "before"), [("camera", ""), ("governor", FOR_GOVERNOR)])
+def test_the_example_of_a_page_compiles(tmp_path, name, before):
+    page = (Path(__file__).parents[2] / f"docs/{name}.md").read_text()
+    (tmp_path / "example.c").write_text(before + page.split("```c\n")[1].split("```")[0])
     header = compiled("host").path
     command = [*link.zig_cc("aarch64-linux-musl"), "-Wall", "-Wextra", "-Werror", f"-I{header}", "-c", "example.c"]
     link.run_compiler(command, tmp_path)

@@ -142,6 +142,15 @@ static void frames(int threads) {
   ed_destroy(model);
 }
 
+static void governs(void) {
+  ed_governor governor = {0};
+  check(ed_govern(&governor, 2, 35, &(ed_reading){9, 60, 0.1}) == 1, "a late level is left");
+  check(ed_govern(&governor, 2, 35, &(ed_reading){90, 60, 2}) == 1, "the last level stays");
+  check(ed_govern(&governor, 2, 35, &(ed_reading){8, 20, 0.1}) == -1, "a clock that goes back is refused");
+  check(ed_govern(&governor, 1, 35, &(ed_reading){99, 20, 0.1}) == -1, "a level beyond the last is refused");
+  check(ed_govern(NULL, 1, 35, NULL) == -1, "NULL is no governor");
+}
+
 static uint8_t *read_image(const char *file) {
   uint8_t *image = malloc(bytes());
   FILE *stream = fopen(file, "rb");
@@ -159,6 +168,7 @@ int main(int count, char **words) {
   misuse();
   frames(1);
   frames(3);
+  governs();
   free(input);
   free(due);
   printf("%d %d\n", atomic_load(&checks), atomic_load(&failures));

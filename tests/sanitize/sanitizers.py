@@ -40,6 +40,7 @@ LIBRARY_SOURCES = (
     "cpu.c",
     "cpu_unit.c",
     "error.c",
+    "governor.c",
     "instance.c",
     "mask.c",
     "pixels.c",

@@ -97,6 +97,37 @@ ED_API int ed_run_frame(ed_model *model, const ed_frame *in, const ed_frame *out
 /* How many tiles the last ed_run_frame computed. */
 ED_API int ed_frame_tiles(const ed_model *model);
 
+/* One way to run, of those that a governor may choose: which of the program's networks, on what, with how many threads,
+ * and how often. */
+typedef struct {
+  int model;                /* the program's own number: a tier, for instance */
+  ed_processor unit;
+  int threads;
+  double frames_per_second; /* at most; 0: as they come */
+} ed_level;
+
+/* What was measured since the last call. */
+typedef struct {
+  double seconds;  /* when, on a clock that does not go back */
+  double p90_ms;   /* of the frames since then; NAN where there were none */
+  double headroom; /* Android's thermal headroom, forecast for some seconds: 1 is where it throttles. NAN: unknown */
+} ed_reading;
+
+/* What a governor remembers; all zero at first. */
+typedef struct {
+  int level;
+  double changed;  /* seconds, of the last change of level */
+  double uneasy;   /* seconds, of the last reading that was late or warm */
+  double patience; /* seconds without such a reading, after which a better level is tried; 0: not begun */
+  int raised;      /* whether the last change was to a better level */
+} ed_governor;
+
+/* Chooses a level so that 90 % of the frames take no longer than `budget_ms`, although the phone heats up. The levels
+ * are in the order of what is preferred, each heats less than the one before. Returns the index of the level to run
+ * now, or -1 with an error: no levels, a budget that is no positive number, a clock that goes back. Call it once a
+ * second or so. It reads and writes nothing but its arguments. docs/governor.md has the rule. */
+ED_API int ed_govern(ed_governor *governor, int level_count, double budget_ms, const ed_reading *reading);
+
 /* Ends the threads and frees the memory. `model` may be NULL. */
 ED_API void ed_destroy(ed_model *model);
 
