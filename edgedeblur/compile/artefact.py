@@ -62,8 +62,8 @@ def compile_network(
     _check_output(output)
     require_writable(output)
     sizes = list(dict.fromkeys([(height, width), *more_sizes]))
-    sets = _build_sets(network, sizes, target, databases, dump, log)
     gpu = _build_gpu(network, sizes, target, dump, log)
+    sets = _build_sets(network, sizes, target, databases, dump, log)
     with atomic_folder(output) as folder:
         name = manifest.artefact_name(network, height, width)
         log("restoring the self-test's image with the integer interpreter")
@@ -156,12 +156,19 @@ def _build_gpu(
     dump: Dump,
     log: Callable[[str], None],
 ) -> "GpuPlan | None":
-    """The kernels for the target's GPU, None where it has none, or where there are several sizes."""
+    """The kernels for the target's GPU, None where it has none.
+
+    Raises:
+        UserError: several sizes.
+    """
     if target.gpu is None:
         return None
     if len(sizes) > 1:
-        log("note: an artefact of several sizes has no kernels for a GPU")
-        return None
+        raise UserError(
+            f"{len(sizes)} sizes for target {target.name}, whose kernels for a GPU are for one size",
+            "compile one size, or for a target without gpu",
+            exit_code=2,
+        )
     from edgedeblur.compile.gpu.build import build_gpu_plan
 
     log(f"writing {target.gpu} kernels for a GPU")

@@ -1,7 +1,9 @@
 """An artefact with kernels for OpenCL, run by its own program and library on software that simulates a GPU."""
 
 import numpy as np
+import pytest
 from artefacts import HEIGHT, WIDTH, compiled, expected, noise
+from networks import random_network, tiny_spec
 from opencl import needs_opencl
 
 from edgedeblur.artefact import names
@@ -9,6 +11,8 @@ from edgedeblur.artefact.target import load_target
 from edgedeblur.bench.measure import BenchOptions, bench
 from edgedeblur.bench.opencl_devices import opencl_devices
 from edgedeblur.bench.quality import UNKNOWN
+from edgedeblur.compile.artefact import compile_network
+from edgedeblur.errors import UserError
 from edgedeblur.report.tables import report_tables
 from edgedeblur.runtime.session import Session
 
@@ -47,6 +51,14 @@ def test_the_artefact_has_the_kernels_as_text_and_those_for_the_cpu():
     text = (artefact.path / names.GPU_TEXT).read_text()
     assert all(f"__kernel void {kernel['kernel']}(" in text for kernel in kernels)
     assert len({kernel["kernel"] for kernel in kernels}) <= len(kernels)
+
+
+def test_a_gpu_takes_one_size(tmp_path):
+    with pytest.raises(UserError, match="2 sizes for target opencl, whose kernels for a GPU are for one size"):
+        compile_network(
+            random_network(tiny_spec()), load_target("opencl"), 64, 96, tmp_path / "a", more_sizes=[(32, 32)]
+        )
+    assert not (tmp_path / "a").exists()
 
 
 def test_other_targets_have_no_gpu():
