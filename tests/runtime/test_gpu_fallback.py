@@ -147,3 +147,44 @@ def test_a_driver_that_is_missing_or_is_none_leaves_it_to_the_cpu(double, librar
     check_cpu(bench(double, "--gpu-library", library), message)
     asked = bench(double, "--unit", "gpu", "--gpu-library", library)
     assert asked.result is None and message in asked.said
+
+
+def on_gpu(double: Path, folder: Path, *options: str, **environment: str) -> bool:
+    """Whether the GPU computes, with this folder for what the driver has compiled."""
+    answer = str(double / "answer.rgb")
+    return bench(double, "--cache", str(folder), *options, answer=answer, **environment).result["unit"] == "gpu"
+
+
+NO_TEXT = {"fail": "clCreateProgramWithSource"}  # a driver that cannot compile has to find what it compiled before
+
+
+def test_what_the_driver_compiled_is_found_again_by_its_version(double, tmp_path):
+    assert not on_gpu(double, tmp_path, **NO_TEXT)
+    assert on_gpu(double, tmp_path) and on_gpu(double, tmp_path, **NO_TEXT)
+    (kept,) = tmp_path.iterdir()
+    assert re.fullmatch(r"edgedeblur-[0-9a-f]{32}\.cl-binary", kept.name)
+    assert not on_gpu(double, tmp_path, driver="1.1", **NO_TEXT)
+    assert on_gpu(double, tmp_path, driver="1.1") and on_gpu(double, tmp_path, driver="1.1", **NO_TEXT)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-1], lambda data: data[:-1] + b"?", lambda data: b"", lambda data: b"x" * 99]
+)
+def test_a_damaged_file_of_the_cache_is_compiled_again(double, tmp_path, damage):
+    assert on_gpu(double, tmp_path)
+    (kept,) = tmp_path.iterdir()
+    whole = kept.read_bytes()
+    kept.write_bytes(damage(whole))
+    assert not on_gpu(double, tmp_path, **NO_TEXT)
+    assert on_gpu(double, tmp_path) and kept.read_bytes() == whole
+
+
+def test_what_the_driver_no_longer_takes_is_compiled_again(double, tmp_path):
+    assert on_gpu(double, tmp_path)
+    assert on_gpu(double, tmp_path, fail="clCreateProgramWithBinary")
+
+
+def test_a_cache_that_cannot_be_written_or_asked_for_stops_nothing(double, tmp_path):
+    assert on_gpu(double, tmp_path / "none") and on_gpu(double, tmp_path, fail="clGetProgramInfo")
+    assert on_gpu(double, Path("/" + "x" * 2000)) and not list(tmp_path.iterdir())

@@ -18,6 +18,7 @@ class Options(ctypes.Structure):
         ("unit", ctypes.c_int),
         ("canary", ctypes.c_uint32),
         ("gpu_library", ctypes.c_char_p),
+        ("cache_folder", ctypes.c_char_p),
     ]
 
 

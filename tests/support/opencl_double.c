@@ -1,6 +1,6 @@
 /* opencl_double.c: a library that looks like OpenCL's, whose kernels do nothing. Its output images are those of the file
  * ED_DOUBLE_ANSWER (RGB bytes) in turn, the last one again and again, or zeros; from the read number ED_DOUBLE_WRONG_FROM on it is spoilt. The function that
- * ED_DOUBLE_FAIL names fails, from its call number ED_DOUBLE_AT (counted from 0) on. */
+ * ED_DOUBLE_FAIL names fails, from its call number ED_DOUBLE_AT (counted from 0) on. ED_DOUBLE_DRIVER: its version. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +37,8 @@ API cl_status clGetDeviceIDs(cl_handle platform, uint64_t type, uint32_t most, c
 API cl_status clGetDeviceInfo(cl_handle device, uint32_t what, size_t size, void *value, size_t *length) {
   (void)device;
   const uint64_t gpu = CL_DEVICE_TYPE_GPU;
-  const char *text = what == CL_DEVICE_VERSION ? "OpenCL 2.0" : what == CL_DEVICE_NAME ? "a double" : "1.0";
+  const char *driver = getenv("ED_DOUBLE_DRIVER") != NULL ? getenv("ED_DOUBLE_DRIVER") : "1.0";
+  const char *text = what == CL_DEVICE_VERSION ? "OpenCL 2.0" : what == CL_DEVICE_NAME ? "a double" : driver;
   const size_t bytes = what == CL_DEVICE_TYPE ? sizeof gpu : strlen(text) + 1;
   if (bytes > size) return -30;
   memcpy(value, what == CL_DEVICE_TYPE ? (const void *)&gpu : text, bytes);
@@ -60,6 +61,23 @@ API cl_handle clCreateProgramWithSource(cl_handle context, uint32_t count, const
                                         cl_status *error) {
   (void)context, (void)count, (void)texts, (void)lengths;
   return HANDLE(error);
+}
+
+/* A binary of the double's is "built". */
+API cl_handle clCreateProgramWithBinary(cl_handle context, uint32_t count, const cl_handle *devices,
+                                        const size_t *lengths, const uint8_t **binaries, cl_status *of_binary,
+                                        cl_status *error) {
+  (void)context, (void)count, (void)devices;
+  *of_binary = lengths[0] == 5 && memcmp(binaries[0], "built", 5) == 0 ? CL_SUCCESS : -42;
+  return HANDLE(error);
+}
+
+API cl_status clGetProgramInfo(cl_handle program, uint32_t what, size_t size, void *value, size_t *length) {
+  (void)program, (void)size, (void)length;
+  const size_t bytes = 5;
+  if (what == 0x1165) memcpy(value, &bytes, sizeof bytes);
+  if (what == 0x1166) memcpy(*(char **)value, "built", bytes);
+  return FAILS;
 }
 
 API cl_status clBuildProgram(cl_handle program, uint32_t count, const cl_handle *devices, const char *options,

@@ -155,7 +155,7 @@ static int measure(ed_model *model, const bench_options *options, const uint8_t 
 
 static ed_model *create(const bench_options *options, double *load_ms) {
   const ed_options asked = {options->threads, options->cores, options->unit, (uint32_t)options->canary,
-                            options->gpu_library};
+                            options->gpu_library, options->cache};
   const double start = milliseconds(CLOCK_MONOTONIC);
   ed_model *model = ed_create(&asked);
   *load_ms = milliseconds(CLOCK_MONOTONIC) - start;

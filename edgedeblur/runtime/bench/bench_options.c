@@ -22,6 +22,7 @@ void bench_print_help(void) {
       "  --cores LIST      run on these cores only, such as 4-7 or 0,2\n"
       "  --unit U          cpu, gpu, or auto: the GPU where there are kernels for it that work, else the CPU (auto)\n"
       "  --gpu-library F   the GPU driver's library (OpenCL) instead of the system's\n"
+      "  --cache FOLDER    keep what the GPU's driver makes of the kernels there, and take it from there\n"
       "  --canary N        repeat the self-test after every N images; 0 for never (0)\n"
       "  --profile         the median milliseconds of every layer (adds a clock reading per layer)\n"
       "  --stream          tell the measured runs on stderr meanwhile: \"run\", seconds since boot, milliseconds\n"
@@ -96,6 +97,7 @@ static int set_option(int letter, const char *text, bench_options *options) {
     case 'c': status = parse_cores(text, &options->cores); break;
     case 'u': status = parse_unit(text, &options->unit); break;
     case 'g': options->gpu_library = text; break;
+    case 'a': options->cache = text; break;
     case 'n': status = parse_long("canary", text, 0, MAX_RUNS, &options->canary); break;
     case 'p': options->profile = true; break;
     case 'e': options->stream = true; break;
@@ -113,6 +115,7 @@ int bench_parse(int count, char **words, bench_options *options) {
       {"cores", required_argument, NULL, 'c'},       {"profile", no_argument, NULL, 'p'},
       {"stream", no_argument, NULL, 'e'},            {"unit", required_argument, NULL, 'u'},
       {"canary", required_argument, NULL, 'n'},      {"gpu-library", required_argument, NULL, 'g'},
+      {"cache", required_argument, NULL, 'a'},
       {"help", no_argument, NULL, 'h'},              {NULL, 0, NULL, 0}};
   *options = (bench_options){.runs = 50, .warmup = 10};
   int letter;

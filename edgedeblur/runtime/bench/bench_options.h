@@ -18,6 +18,7 @@ typedef struct {
   ed_processor unit;
   long canary;             /* images; 0: never */
   const char *gpu_library; /* NULL: the system's */
+  const char *cache;       /* NULL: none */
   bool profile;
   bool stream;
   bool help;

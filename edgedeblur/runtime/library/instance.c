@@ -34,7 +34,7 @@ static int start_cpu(ed_model *model) {
 
 static int start_gpu(ed_model *model) {
   if (ed_model_gpu == NULL) return ed_fail("this artefact has no kernels for a GPU");
-  model->gpu = ed_model_gpu->create(model->options.gpu_library, model->options.unit == ED_GPU);
+  model->gpu = ed_model_gpu->create(&model->options);
   if (model->gpu == NULL) return -1;
   if (test_gpu(model) == 0) return 0;
   leave_gpu(model);

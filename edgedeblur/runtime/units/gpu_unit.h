@@ -39,9 +39,9 @@ typedef struct ed_gpu_unit ed_gpu_unit;
 
 /* One interface to GPUs. */
 typedef struct ed_gpu_driver {
-  /* An instance with its kernels built and the weights in device memory; NULL with an error. library: as
-   * ed_options.gpu_library. any: also a device that is no GPU. */
-  ed_gpu_unit *(*create)(const char *library, int any);
+  /* An instance with its kernels built and the weights in device memory; NULL with an error. With ED_GPU also on a
+   * device that is no GPU. */
+  ed_gpu_unit *(*create)(const ed_options *options);
   /* Restores one image; adds to layer_ms where it is not NULL, and waits for each kernel then. */
   int (*run)(ed_gpu_unit *unit, const uint8_t *rgb_in, uint8_t *rgb_out, double *layer_ms);
   const ed_device *(*device)(const ed_gpu_unit *unit);

@@ -8,6 +8,7 @@
 #include "error.h"
 #include "gpu_unit.h"
 #include "opencl_api.h"
+#include "opencl_cache.h"
 #include "tables.h"
 
 enum { MOST_PLATFORMS = 8, MOST_DEVICES = 16, LOG_BYTES = 300 };
@@ -63,12 +64,7 @@ static int read_text(ed_gpu_unit *unit, uint32_t what, const char *name, char *t
 }
 
 static int build(ed_gpu_unit *unit, const char *options) {
-  cl_status status;
-  const char *text = TABLES.text;
-  const size_t bytes = TABLES.text_bytes;
-  unit->program = unit->cl.clCreateProgramWithSource(unit->context, 1, &text, &bytes, &status);
-  if (unit->program == NULL) return failed("clCreateProgramWithSource", status);
-  status = unit->cl.clBuildProgram(unit->program, 1, &unit->device, options, NULL, NULL);
+  const cl_status status = unit->cl.clBuildProgram(unit->program, 1, &unit->device, options, NULL, NULL);
   if (status == CL_SUCCESS) return 0;
   char log[LOG_BYTES] = "";
   unit->cl.clGetProgramBuildInfo(unit->program, unit->device, CL_PROGRAM_BUILD_LOG, sizeof log - 1, log, NULL);
@@ -77,13 +73,30 @@ static int build(ed_gpu_unit *unit, const char *options) {
   return ed_fail("OpenCL: clBuildProgram failed with %d %s", (int)status, log);
 }
 
+/* From the folder of ed_options.cache_folder, else from text, and then into the folder. */
+static int make_program(ed_gpu_unit *unit, const char *folder, const char *options) {
+  const char *const described[] = {TABLES.text, options, unit->facts.name, unit->facts.driver};
+  char path[ED_CACHE_PATH_BYTES];
+  const bool cached = folder != NULL && ed_cache_path(folder, described, 4, path) == 0;
+  if (cached) unit->program = ed_cache_load(&unit->cl, unit->context, unit->device, path);
+  if (unit->program != NULL && build(unit, options) == 0) return 0;
+  cl_status status = CL_SUCCESS;
+  const char *text = TABLES.text;
+  const size_t bytes = TABLES.text_bytes;
+  unit->program = unit->cl.clCreateProgramWithSource(unit->context, 1, &text, &bytes, &status);
+  if (unit->program == NULL) return failed("clCreateProgramWithSource", status);
+  if (build(unit, options) != 0) return -1;
+  if (cached) ed_cache_store(&unit->cl, unit->program, path);
+  return 0;
+}
+
 /* With the dot-product instruction where OpenCL 3.0 has it; an older compiler, or one that fails, by plain products. */
-static int build_program(ed_gpu_unit *unit) {
+static int build_program(ed_gpu_unit *unit, const char *folder) {
   char version[64]; /* "OpenCL 3.0 ..." */
   if (read_text(unit, CL_DEVICE_VERSION, "clGetDeviceInfo", version, sizeof version) != 0) return -1;
   const bool new_enough = strncmp(version, "OpenCL ", 7) == 0 && version[7] >= '3';
-  if (build(unit, new_enough ? "-cl-std=CL3.0" : "") == 0) return 0;
-  return build(unit, "-DED_PLAIN_DOT");
+  if (make_program(unit, folder, new_enough ? "-cl-std=CL3.0" : "") == 0) return 0;
+  return make_program(unit, folder, "-DED_PLAIN_DOT");
 }
 
 static int create_buffer(ed_gpu_unit *unit, uint32_t index) {
@@ -119,8 +132,9 @@ static int create_kernel(ed_gpu_unit *unit, uint32_t index) {
   return 0;
 }
 
-static int start(ed_gpu_unit *unit, const char *library, bool any) {
-  if (ed_opencl_load(library, &unit->cl) != 0 || choose_device(unit, any) != 0) return -1;
+static int start(ed_gpu_unit *unit, const ed_options *options) {
+  if (ed_opencl_load(options->gpu_library, &unit->cl) != 0) return -1;
+  if (choose_device(unit, options->unit == ED_GPU) != 0) return -1;
   if (read_text(unit, CL_DEVICE_NAME, "clGetDeviceInfo", unit->facts.name, sizeof unit->facts.name) != 0) return -1;
   if (read_text(unit, CL_DRIVER_VERSION, "clGetDeviceInfo", unit->facts.driver, sizeof unit->facts.driver) != 0) return -1;
   cl_status status = CL_SUCCESS;
@@ -128,7 +142,7 @@ static int start(ed_gpu_unit *unit, const char *library, bool any) {
   if (unit->context == NULL) return failed("clCreateContext", status);
   unit->queue = unit->cl.clCreateCommandQueue(unit->context, unit->device, 0, &status);
   if (unit->queue == NULL) return failed("clCreateCommandQueue", status);
-  if (build_program(unit) != 0) return -1;
+  if (build_program(unit, options->cache_folder) != 0) return -1;
   unit->buffers = calloc(TABLES.buffer_count, sizeof *unit->buffers);
   unit->kernels = calloc(TABLES.call_count, sizeof *unit->kernels);
   if (unit->buffers == NULL || unit->kernels == NULL) return ed_fail("no memory");
@@ -159,10 +173,10 @@ static void destroy(ed_gpu_unit *unit) {
   free(unit);
 }
 
-static ed_gpu_unit *create(const char *library, int any) {
+static ed_gpu_unit *create(const ed_options *options) {
   ed_gpu_unit *unit = calloc(1, sizeof *unit);
   if (unit == NULL) return ed_fail("no memory"), NULL;
-  if (start(unit, library, any) == 0) return unit;
+  if (start(unit, options) == 0) return unit;
   destroy(unit);
   return NULL;
 }

@@ -25,6 +25,9 @@ enum { CL_PROGRAM_BUILD_LOG = 0x1183 };
   X(cl_handle, clCreateContext, (const intptr_t *, uint32_t, const cl_handle *, void *, void *, cl_status *))          \
   X(cl_handle, clCreateCommandQueue, (cl_handle, cl_handle, uint64_t, cl_status *))                                    \
   X(cl_handle, clCreateProgramWithSource, (cl_handle, uint32_t, const char **, const size_t *, cl_status *))           \
+  X(cl_handle, clCreateProgramWithBinary, (cl_handle, uint32_t, const cl_handle *, const size_t *, const uint8_t **,   \
+                                           cl_status *, cl_status *))                                                  \
+  X(cl_status, clGetProgramInfo, (cl_handle, uint32_t, size_t, void *, size_t *))                                      \
   X(cl_status, clBuildProgram, (cl_handle, uint32_t, const cl_handle *, const char *, void *, void *))                 \
   X(cl_status, clGetProgramBuildInfo, (cl_handle, cl_handle, uint32_t, size_t, void *, size_t *))                      \
   X(cl_handle, clCreateKernel, (cl_handle, const char *, cl_status *))                                                 \
