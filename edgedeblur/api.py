@@ -86,6 +86,7 @@ def quantize_student(
     percentile: float = 99.99,
     bias_correction: bool = True,
     finetune_steps: int = 200,
+    winograd_form: bool = True,
     seed: int = 0,
     workdir: PathLike = DEFAULT,
     log: Log = unheard,
@@ -102,6 +103,7 @@ def quantize_student(
         percentile: in percent, for the observer of that name.
         bias_correction: take the mean error of each channel out through its bias.
         finetune_steps: updates of weights and scales with their rounding in place; 0: none.
+        winograd_form: let layers read their input in 7 bits where that adds little noise, for a third fewer products.
         seed: the same seed gives the same bytes.
         workdir: where other commands leave their files.
         log: called with a line about each decision.
@@ -124,7 +126,12 @@ def quantize_student(
 
     place = WorkDir(Path(workdir))
     recipe = QuantiseOptions(
-        observer, percentile, bias_correction=bias_correction, finetune_steps=finetune_steps, seed=seed
+        observer,
+        percentile,
+        bias_correction=bias_correction,
+        finetune_steps=finetune_steps,
+        seed=seed,
+        winograd_form=winograd_form,
     )
     named, destination = _path(student) or place.need_student(None), _path(output) or place.quantised
     source = trained_student(named, _path(weights))

@@ -19,7 +19,7 @@ from edgedeblur.bench.environment import version_of
 from edgedeblur.bench.latency import percentile
 from edgedeblur.errors import UserError
 from edgedeblur.export.runtimes import open_litert, open_onnx
-from edgedeblur.quantize.network import QuantisedNetwork, without_gates
+from edgedeblur.quantize.network import QuantisedNetwork, in_plain_form, without_gates
 from edgedeblur.report.schema import Peer
 from edgedeblur.storage.temporary import scratch_folder
 
@@ -55,7 +55,7 @@ def compare(network: QuantisedNetwork, ours: Run, names: Sequence[str], image: n
         UserError: no such peer, or its package is not installed.
     """
     check_names(names)
-    plain, said = (without_gates(network), ", without gates") if network.spec.gated else (network, "")
+    plain, said = in_plain_form(without_gates(network)), ", without gates" if network.spec.gated else ""
     with scratch_folder() as folder:
         peers = [PEERS[name](plain, image.shape[:2], threads, folder) for name in names]
         times = take_turns([ours, *(peer.run for peer in peers)], image)

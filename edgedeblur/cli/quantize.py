@@ -39,6 +39,13 @@ _BOUND_NOT_KEPT = 3  # as a failed verdict of `bench`
     help="Leave room in int8 for what other runtimes round before they add; without it int8 costs less, and exported "
     "networks differ from edgedeblur's where that room is missing.",
 )
+@click.option(
+    "--winograd-form/--no-winograd-form",
+    default=True,
+    show_default=True,
+    help="Let layers read their input in 7 bits where that adds little noise: on ARM they then take a third fewer "
+    "products.",
+)
 @options.finetune_steps
 @click.option("--sensitivity", is_flag=True, help="Rank the layers by the dB lost when only that one is int8.")
 @click.option(
@@ -69,6 +76,7 @@ def command(
     percentile: float,
     bias_correction: bool,
     export_room: bool,
+    winograd_form: bool,
     finetune_steps: int,
     sensitivity: bool,
     halves: int,
@@ -103,6 +111,7 @@ def command(
         finetune_steps=finetune_steps,
         export_room=export_room,
         seed=seed,
+        winograd_form=winograd_form,
     )
     asked = Asked(sensitivity, halves, max_drop)
     plot = destination.with_name(workdir.sensitivity.name)

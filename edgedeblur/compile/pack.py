@@ -6,8 +6,9 @@ import numpy as np
 
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer
-from edgedeblur.compile.kernels.signature import weight_dtype, weight_shape
-from edgedeblur.compile.schedules.schedule import Schedule, channel_vectors
+from edgedeblur.compile.kernels.signature import bias_vectors, weight_dtype, weight_shape
+from edgedeblur.compile.kernels.tile import line_isa
+from edgedeblur.compile.schedules.schedule import ROW_POSITIONS, Schedule, channel_vectors
 from edgedeblur.quantize.network import GATE_TABLE, QuantisedConv, QuantisedGate
 
 
@@ -34,6 +35,8 @@ def pack_constants(conv: QuantisedConv, layer: ConvLayer, schedule: Schedule, is
     sum((q - z) * w) = sum((q + b) * w) - (z + b) * sum(w), and the last term is known now, so it moves to the bias.
     Both may wrap modulo 2^32; the wraps cancel.
     """
+    if schedule.method == "rows":
+        return _pack_rows(conv, layer, schedule, isa)
     products = isa.products(schedule.method)
     outputs = channel_vectors(layer, isa) * isa.lanes
     surplus = (0, outputs - layer.out_channels)
@@ -63,6 +66,27 @@ def without_groups(conv: QuantisedConv) -> np.ndarray:
         out, read = (slice(group * each, (group + 1) * each) for each in (each_out, each_in))
         whole[out, ..., read] = conv.weight[out]
     return whole
+
+
+def _pack_rows(conv: QuantisedConv, layer: ConvLayer, schedule: Schedule, isa: InstructionSet) -> PackedConstants:
+    """The same for kernels/winograd/rows.py: weights transformed along rows, and the bias doubled, as half of what
+    position 1 sums up counts. The tile holds t + b at each position, t of values that are not centred at position 1."""
+    outputs = channel_vectors(layer, isa) * isa.lanes
+    surplus, offset = (0, outputs - layer.out_channels), isa.tile_bias or 0
+    weight = np.pad(conv.weight.astype(np.int64), (surplus, (0, 0), (0, 0), (0, 0)))
+    first, middle, last = (weight[:, :, column] for column in range(3))
+    transformed = np.stack([first, first + middle + last, first - middle + last, last], axis=1)
+    sums = transformed.sum(axis=(2, 3))
+    zero = line_isa(isa).tile_zero(layer.source_zero_point)
+    begun = 2 * np.pad(conv.bias, surplus).astype(np.int64) - (2 * zero + offset) * sums[:, 1]
+    bias = [begun, *(-offset * sums[:, position] for position in (0, 2, 3))][: bias_vectors(schedule, isa)]
+    rows = transformed.reshape(outputs, ROW_POSITIONS * layer.kernel, 1, layer.in_channels)
+    packed = _inner_loop_order(rows, weight_shape(layer, schedule, isa))
+    return PackedConstants(
+        weight=np.ascontiguousarray(packed, weight_dtype(schedule, isa)).reshape(-1),
+        bias=np.concatenate(bias).astype(np.int32),
+        scale=np.pad(conv.scale, surplus).astype(np.float32),
+    )
 
 
 def pack_gate(gate: QuantisedGate) -> dict[str, np.ndarray]:

@@ -22,9 +22,9 @@ from onnx import TensorProto, helper, numpy_helper
 from edgedeblur.errors import UserError
 from edgedeblur.export.description import description
 from edgedeblur.export.onnx_gate import float_factors
-from edgedeblur.export.onnx_graph import Graph, folded, limited, oihw, unfolded, window
+from edgedeblur.export.onnx_graph import Graph, folded, limited, oihw, read_source, unfolded, window
 from edgedeblur.export.onnx_integer import integer_layer
-from edgedeblur.quantize.network import IMAGE_SCALE, QuantisedConv, QuantisedNetwork, TensorScale
+from edgedeblur.quantize.network import IMAGE_SCALE, QuantisedConv, QuantisedNetwork, TensorScale, read_scale
 from edgedeblur.sizes import check_sides
 from edgedeblur.storage.files import atomic_path
 from edgedeblur.student import IMAGE
@@ -101,13 +101,13 @@ def require_convolutions(network: QuantisedNetwork) -> None:
 def _qdq_layer(graph: Graph, network: QuantisedNetwork, layer: QuantisedConv, names: dict[str, str]) -> str:
     """Dequantise, convolve, quantise; then dequantise, add, quantise. Rearrangements move integers."""
     spec, name = layer.spec, layer.spec.name
-    source = folded(graph, layer, names)
-    x = graph.add("DequantizeLinear", [source, *graph.scale(spec.source, network.tensors[spec.source])], f"{name}.x")
+    source, read = read_source(graph, network, layer, names)
+    x = graph.add("DequantizeLinear", [source, *read], f"{name}.x")
     weight_scale = graph.constant(f"{name}.weight_scale", layer.weight_scale)
     weight = graph.constant(f"{name}.weight", oihw(layer.weight))
     weight_zero = graph.constant(f"{name}.weight_zero", np.zeros(len(layer.weight), np.int8))
     w = graph.add("DequantizeLinear", [weight, weight_scale, weight_zero], f"{name}.w", axis=0)
-    bias_scale = np.float32(network.tensors[spec.source].scale) * layer.weight_scale
+    bias_scale = np.float32(read_scale(layer.winograd, network.tensors[spec.source])) * layer.weight_scale
     bias = graph.constant(f"{name}.bias", layer.bias)
     bias_scale = graph.constant(f"{name}.bias_scale", bias_scale)
     bias_zero = graph.constant(f"{name}.bias_zero", np.zeros(len(layer.bias), np.int32))
@@ -132,9 +132,10 @@ def _qlinear_layer(graph: Graph, network: QuantisedNetwork, layer: QuantisedConv
     """QLinearConv; then com.microsoft's QLinearAdd."""
     spec, name = layer.spec, layer.spec.name
     result = convolved_scale(network, layer)
+    source, read = read_source(graph, network, layer, names)
     inputs = [
-        folded(graph, layer, names),
-        *graph.scale(spec.source, network.tensors[spec.source]),
+        source,
+        *read,
         graph.constant(f"{name}.weight", oihw(layer.weight)),
         graph.constant(f"{name}.weight_scale", layer.weight_scale),
         graph.constant(f"{name}.weight_zero", np.zeros(len(layer.weight), np.int8)),
@@ -161,7 +162,7 @@ def _float_layer(graph: Graph, network: QuantisedNetwork, layer: QuantisedConv, 
     """Convolve, add, rectify in float32."""
     spec, name = layer.spec, layer.spec.name
     weight = layer.weight * layer.weight_scale[:, None, None, None]
-    bias = layer.bias * (np.float32(network.tensors[spec.source].scale) * layer.weight_scale)
+    bias = layer.bias * (np.float32(read_scale(layer.winograd, network.tensors[spec.source])) * layer.weight_scale)
     inputs = [
         folded(graph, layer, names),
         graph.constant(f"{name}.weight", oihw(weight.astype(np.float32))),

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork, TensorScale
+from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork, TensorScale, read_tensor
 
 UNSIGNED = 128  # what is added to int8
 
@@ -51,6 +51,23 @@ def window(layer: QuantisedConv) -> dict:
         for key, value in (("group", spec.groups), ("dilations", [spec.dilation] * 2))
         if value not in (1, [1, 1])
     }
+
+
+def read_source(
+    graph: Graph, network: QuantisedNetwork, layer: QuantisedConv, names: dict[str, str]
+) -> tuple[str, list[str]]:
+    """What a layer's convolution reads, folded, and the names of its scale and zero point.
+
+    In Winograd form half steps: a quarter of one is added before rounding to the nearest, so that halves go up.
+    """
+    name, source, stored = layer.spec.name, layer.spec.source, network.tensors[layer.spec.source]
+    if not layer.winograd:
+        return folded(graph, layer, names), graph.scale(source, stored)
+    x = graph.add("DequantizeLinear", [names[source], *graph.scale(source, stored)], f"{name}.whole")
+    x = graph.add("Add", [x, graph.constant(f"{name}.quarter", np.float32(stored.scale / 2))], f"{name}.up")
+    halved = graph.scale(f"{name}.halved", read_tensor(stored))
+    x = graph.add("QuantizeLinear", [x, *halved], f"{name}.half")
+    return folded(graph, layer, {source: x}), halved
 
 
 def folded(graph: Graph, layer: QuantisedConv, names: dict[str, str]) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from onnx import TensorProto
 
 from edgedeblur.export.onnx_gate import gate_scales
-from edgedeblur.export.onnx_graph import UNSIGNED, Graph, folded, limited, oihw, unfolded, window
+from edgedeblur.export.onnx_graph import UNSIGNED, Graph, limited, oihw, read_source, unfolded, window
 from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork
 
 
@@ -39,11 +39,11 @@ def integer_layer(graph: Graph, network: QuantisedNetwork, layer: QuantisedConv,
 
 def _sums(graph: Graph, network: QuantisedNetwork, layer: QuantisedConv, names: dict[str, str]) -> str:
     """The int32 accumulators with their bias, as float32 [1, out, H, W]."""
-    spec, name = layer.spec, layer.spec.name
-    zero_point = graph.zero_point(spec.source, network.tensors[spec.source])
+    name = layer.spec.name
+    source, read = read_source(graph, network, layer, names)
     weight = graph.constant(f"{name}.weight", oihw(layer.weight))
     weight_zero = graph.constant(f"{name}.weight_zero", np.int8(0))
-    inputs = [folded(graph, layer, names), weight, zero_point, weight_zero]
+    inputs = [source, weight, read[1], weight_zero]
     y = graph.add("ConvInteger", inputs, f"{name}.products", **window(layer))
     bias = graph.constant(f"{name}.bias", layer.bias.reshape(1, -1, 1, 1))
     return graph.add("Cast", [graph.add("Add", [y, bias], f"{name}.sums")], f"{name}.float", to=TensorProto.FLOAT)

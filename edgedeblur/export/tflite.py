@@ -16,7 +16,14 @@ from edgedeblur.errors import UserError
 from edgedeblur.export.description import description
 from edgedeblur.export.onnx import RESTORED, convolved_scale, require_convolutions
 from edgedeblur.export.tflite_gate import bent_convolution, convolution_operator, depthwise, gated_convolution
-from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork, TensorScale, image_scale
+from edgedeblur.quantize.network import (
+    QuantisedConv,
+    QuantisedNetwork,
+    TensorScale,
+    image_scale,
+    read_scale,
+    read_tensor,
+)
 from edgedeblur.sizes import check_sides
 from edgedeblur.storage.files import write_bytes
 from edgedeblur.student import IMAGE
@@ -67,6 +74,9 @@ def _layer(graph: "Graph", network: QuantisedNetwork, layer: QuantisedConv, name
     spec = layer.spec
     height, width = graph.sizes[spec.source]
     x, source = names[spec.source], network.tensors[spec.source]
+    if layer.winograd:  # QUANTIZE rounds halves up, as the form does
+        shape, source = tuple(graph.tensors[x].shape[1:]), read_tensor(source)
+        x = graph.convert(x, f"{spec.name}.half", shape, source, "INT8")
     if spec.space_to_depth > 1:
         height, width = height // spec.space_to_depth, width // spec.space_to_depth
         folded = graph.tensor(f"{spec.name}.folded", (height, width, spec.in_channels), source)
@@ -139,7 +149,7 @@ def _convolve(
     graph: "Graph", network: QuantisedNetwork, layer: QuantisedConv, x: int, options: Any, size: tuple[int, int]
 ) -> int:
     spec = layer.spec
-    source_scale = np.float32(network.tensors[spec.source].scale)
+    source_scale = np.float32(read_scale(layer.winograd, network.tensors[spec.source]))
     kind, values, axis = convolution_operator(spec, layer.weight)
     weight = graph.constant(f"{spec.name}.weight", values, layer.weight_scale, axis)
     bias = graph.constant(f"{spec.name}.bias", layer.bias, source_scale * layer.weight_scale)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgedeblur.quantize.network import GATE_STEPS, MEAN_STEPS, QuantisedConv, QuantisedNetwork
+from edgedeblur.quantize.network import GATE_STEPS, MEAN_STEPS, QuantisedConv, QuantisedNetwork, read_scale
 from edgedeblur.student import ConvSpec
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ def gated_convolution(
         window: the convolution's options, and the output's (height, width).
     """
     spec, (_, size) = layer.spec, window
-    name, source = spec.name, network.tensors[spec.source]
-    y = _float_convolution(graph, layer, x, source.scale, window, factor=2)  # 2: the factor is twice the sigmoid
+    name, read = spec.name, read_scale(layer.winograd, network.tensors[spec.source])
+    y = _float_convolution(graph, layer, x, read, window, factor=2)  # 2: the factor is twice the sigmoid
     gate = _sigmoid(graph, network, layer, gating)
     y = graph.add("MUL", [y, gate], graph.floats(f"{name}.gated", (*size, spec.out_channels)), graph.options("Mul"))
     return graph.convert(y, f"{name}.out", (*size, spec.out_channels), network.tensors[name], "INT8")

@@ -8,6 +8,7 @@ from edgedeblur.errors import UserError
 from edgedeblur.quantize.network import (
     MAX_FACTOR,
     MAX_MEAN,
+    MAX_TRANSFORMED,
     QuantisedConv,
     QuantisedLayer,
     QuantisedNetwork,
@@ -15,6 +16,9 @@ from edgedeblur.quantize.network import (
     TensorScale,
     fold_operation,
     image_scale,
+    may_take_winograd_form,
+    read_scale,
+    transformed_size,
 )
 from edgedeblur.student import IMAGE, Layer, OpSpec, StudentSpec
 from edgedeblur.student.check import check_graph
@@ -41,6 +45,7 @@ def check_network(network: QuantisedNetwork) -> None:
             check_operation(layer, network.tensors)
             continue
         check_arrays(layer, network.spec.gate_channels(layer.spec))
+        check_winograd_form(layer, network.tensors)
         check_scales(layer, network.tensors)
         check_bounds(layer, network.tensors)
 
@@ -152,10 +157,27 @@ def array_of(layer: QuantisedLayer, kind: str) -> np.ndarray | None:
     return getattr(layer.gate if part else layer, name)
 
 
+def check_winograd_form(layer: QuantisedConv, tensors: dict[str, TensorScale]) -> None:
+    """A layer in Winograd form may be in it: its convolution, its source's zero point, its weights transformed."""
+    if not layer.winograd:
+        return
+    spec, zero_point = layer.spec, tensors[layer.spec.source].zero_point
+    _require(may_take_winograd_form(spec), f"layer {spec.name!r}: only 3x3 of stride 1 have a Winograd form")
+    _require(zero_point % 2 == 1, f"layer {spec.name!r}: in Winograd form, but its source's zero point is {zero_point}")
+    bias = int(np.abs(layer.bias.astype(np.int64)).max())
+    _require(bias <= MAX_RESULT // 2, f"layer {spec.name!r}: a bias in Winograd form is {bias:,}; int32 holds it twice")
+    largest = int(transformed_size(layer.weight.astype(np.int64)).max())
+    _require(
+        largest <= MAX_TRANSFORMED,
+        f"layer {spec.name!r}: a weight in Winograd form is {largest}; allowed are up to {MAX_TRANSFORMED}",
+    )
+
+
 def check_scales(layer: QuantisedConv, tensors: dict[str, TensorScale]) -> None:
     """The folded scales agree with the scales of the tensors that they were folded from."""
     spec, out = layer.spec, tensors[layer.spec.name].scale
-    expected = tensors[spec.source].scale * layer.weight_scale.astype(np.float64) / out
+    read = read_scale(layer.winograd, tensors[spec.source])
+    expected = read * layer.weight_scale.astype(np.float64) / out
     agree = np.allclose(layer.scale, expected, rtol=_SCALE_TOLERANCE, atol=0)
     _require(agree, f"layer {spec.name!r}: scale is not source scale * weight scale / output scale")
     _require(
@@ -170,6 +192,7 @@ def check_scales(layer: QuantisedConv, tensors: dict[str, TensorScale]) -> None:
 def accumulator_bound(layer: QuantisedConv, source_zero_point: int) -> np.ndarray:
     """int64 [out]: no input can make an accumulator of that channel larger than this in magnitude."""
     farthest = max(127 - source_zero_point, source_zero_point + 128)
+    farthest = (farthest + 1) // 2 if layer.winograd else farthest
     weight = np.abs(layer.weight.astype(np.int64)).reshape(len(layer.weight), -1)
     return weight.sum(axis=1) * farthest + np.abs(layer.bias.astype(np.int64))
 

@@ -5,21 +5,21 @@ measured with the integer interpreter on the calibration images, on inputs that 
 and taken out through the bias, which costs nothing when the network runs.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 
 from edgedeblur.progress import Progress, silent
 from edgedeblur.quantize.fold import fold_layer
 from edgedeblur.quantize.interpreter import from_image, run_layer, source_integers
-from edgedeblur.quantize.network import QuantisedConv, QuantisedLayer, QuantisedNetwork, TensorScale
+from edgedeblur.quantize.network import QuantisedConv, QuantisedLayer, QuantisedNetwork, TensorScale, read_scale
 from edgedeblur.quantize.observe import TensorStatistics
 from edgedeblur.student import IMAGE, Student, StudentSpec
 
 
-def fold_network(student: Student, tensors: dict[str, TensorScale]) -> QuantisedNetwork:
-    """All layers folded, biases as the student has them."""
-    layers = tuple(fold_layer(student, layer, tensors) for layer in student.spec.layers)
+def fold_network(student: Student, tensors: dict[str, TensorScale], winograd: Collection[str] = ()) -> QuantisedNetwork:
+    """All layers folded, biases as the student has them; those that `winograd` names in that form."""
+    layers = tuple(fold_layer(student, one, tensors, winograd=one.name in winograd) for one in student.spec.layers)
     return QuantisedNetwork(student.spec, layers, tensors)
 
 
@@ -29,22 +29,25 @@ def fold_network_corrected(
     statistics: dict[str, TensorStatistics],
     images: Iterable[np.ndarray],
     progress: Progress = silent,
+    winograd: Collection[str] = (),
 ) -> QuantisedNetwork:
     """All layers folded, with the mean shift of every convolution's channels taken out of its bias.
 
     Args:
         statistics: of the float student on the same images; `conv_mean` is what the means should be.
         images: uint8 [H, W, 3], sides in multiples of `spec.multiple`.
+        winograd: names of layers to fold in that form.
     """
     network = QuantisedNetwork(student.spec, (), tensors)
     values = [{IMAGE: from_image(image)} for image in images]
     layers: list[QuantisedLayer] = []
     last_use = _last_uses(student.spec)
     for index, spec in enumerate(student.spec.layers):
-        layer = fold_layer(student, spec, tensors)
+        form = spec.name in winograd
+        layer = fold_layer(student, spec, tensors, winograd=form)
         if isinstance(layer, QuantisedConv):
             shift = _conv_mean(network, layer, values) - statistics[spec.name].conv_mean
-            layer = fold_layer(student, spec, tensors, extra_bias=-shift)
+            layer = fold_layer(student, spec, tensors, extra_bias=-shift, winograd=form)
         layers.append(layer)
         for known in values:
             known[spec.name] = run_layer(network, layers[-1], known)
@@ -62,7 +65,7 @@ def _conv_mean(network: QuantisedNetwork, layer: QuantisedConv, values: list[dic
     spec = layer.spec
     total, pixels = np.zeros((spec.kernel, spec.kernel, spec.in_channels)), 0
     for known in values:
-        source = source_integers(network, spec, known)
+        source = source_integers(network, layer, known)
         height, width = source.shape[0] // spec.stride, source.shape[1] // spec.stride
         pad, step = spec.padding, spec.dilation
         padded = np.pad(source, ((pad, pad), (pad, pad), (0, 0)))
@@ -73,7 +76,7 @@ def _conv_mean(network: QuantisedNetwork, layer: QuantisedConv, values: list[dic
     weight = layer.weight.reshape(spec.groups, -1, *layer.weight.shape[1:]).astype(np.float64)
     means = (total / pixels).reshape(spec.kernel, spec.kernel, spec.groups, -1)
     mean = np.einsum("goyxc,yxgc->go", weight, means).ravel() + layer.bias
-    return mean * network.tensors[spec.source].scale * layer.weight_scale
+    return mean * read_scale(layer.winograd, network.tensors[spec.source]) * layer.weight_scale
 
 
 def _last_uses(spec: StudentSpec) -> dict[str, int]:

@@ -57,6 +57,7 @@ class _NetworkJson:
     student: StudentSpec
     tensors: dict[str, TensorScale]
     residual_scales: dict[str, float]
+    winograd: list[str]
     recipe: dict
     provenance: dict
 
@@ -134,6 +135,7 @@ def _read(archive: Archive) -> QuantisedNetwork:
     read_record(_Provenance, found.provenance, Rules(_NETWORK_JSON, further_keys=True), "provenance")
     spec = found.student
     check_spec(spec)
+    _check_winograd_names(found)
     expected = {"network.json"} | {_array_member(layer, kind) for layer in spec.layers for kind in array_forms(layer)}
     different = sorted((set(archive.names) ^ expected) - {_STATISTICS})
     if different:
@@ -142,7 +144,7 @@ def _read(archive: Archive) -> QuantisedNetwork:
         )
     network = QuantisedNetwork(
         spec=spec,
-        layers=tuple(_layer(archive, layer, found.residual_scales, spec.gate_channels(layer)) for layer in spec.layers),
+        layers=tuple(_layer(archive, layer, found, spec.gate_channels(layer)) for layer in spec.layers),
         tensors=found.tensors,
         recipe=found.recipe,
         provenance=found.provenance,
@@ -162,7 +164,14 @@ def _check_version(document: dict) -> None:
         )
 
 
+def _check_winograd_names(found: _NetworkJson) -> None:
+    unknown = sorted(set(found.winograd) - {layer.name for layer in found.student.layers})
+    if unknown or len(set(found.winograd)) != len(found.winograd):
+        raise UserError(f"winograd names {shown(unknown[0])}, no layer" if unknown else "winograd names a layer twice")
+
+
 def _description(network: QuantisedNetwork) -> dict:
+    winograd = [layer.spec.name for layer in network.convolutions if layer.winograd]
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -175,6 +184,7 @@ def _description(network: QuantisedNetwork) -> dict:
         "residual_scales": {
             layer.spec.name: float(layer.residual_scale) for layer in network.layers if layer.residual_scale is not None
         },
+        **({"winograd": winograd} if winograd else {}),
         "recipe": network.recipe,
         "provenance": network.provenance,
     }
@@ -199,7 +209,7 @@ def _member_json(archive: Archive, name: str, limit: int) -> dict[str, Any]:
     return parse_json(archive.read(name, limit), Origin(name))
 
 
-def _layer(archive: Archive, spec: Layer, residual_scales: dict[str, float], gate_channels: int) -> QuantisedLayer:
+def _layer(archive: Archive, spec: Layer, found: _NetworkJson, gate_channels: int) -> QuantisedLayer:
     arrays = {}
     for kind, (dtype, shape) in array_forms(spec, gate_channels).items():
         member, stored = _array_member(spec, kind), np.dtype(dtype).newbyteorder("<")
@@ -207,14 +217,16 @@ def _layer(archive: Archive, spec: Layer, residual_scales: dict[str, float], gat
         arrays[kind] = parse_npy(data, stored, shape, Origin(member))
     if isinstance(spec, OpSpec):
         return QuantisedOp(spec, **arrays)
-    residual = residual_scales.get(spec.name)
+    residual = found.residual_scales.get(spec.name)
     of_gate = {kind.partition(".")[2]: arrays.pop(kind) for kind in list(arrays) if kind.startswith("gate.")}
     gate = QuantisedGate(**of_gate) if of_gate else None
-    return QuantisedConv(spec, residual_scale=None if residual is None else np.float32(residual), gate=gate, **arrays)
+    scale = None if residual is None else np.float32(residual)
+    return QuantisedConv(spec, residual_scale=scale, gate=gate, winograd=spec.name in found.winograd, **arrays)
 
 
 def _with_later_fields(document: dict[str, Any]) -> dict[str, Any]:
-    """The document with what its layers leave out since they do not have it."""
+    """The document with what it and its layers leave out since they do not have it."""
+    document.setdefault("winograd", [])
     student = document.get("student")
     layers = student.get("layers") if isinstance(student, dict) else None
     for layer in layers if isinstance(layers, list) else ():

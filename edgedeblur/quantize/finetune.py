@@ -22,8 +22,8 @@ from edgedeblur.data.sources import crop_at_random
 from edgedeblur.progress import Progress, silent
 from edgedeblur.quantize.correct import fold_network
 from edgedeblur.quantize.equalise import fixed_groups, scale_channels, tensor_groups
-from edgedeblur.quantize.fold import weight_scales
-from edgedeblur.quantize.network import QuantisedNetwork, TensorScale, is_image, limit_step
+from edgedeblur.quantize.fold import transformed_scales, weight_scales
+from edgedeblur.quantize.network import QuantisedNetwork, TensorScale, is_image, limit_step, read_scale
 from edgedeblur.quantize.observe import crop_images
 from edgedeblur.student import (
     IMAGE,
@@ -45,6 +45,7 @@ _GATE_RATE = 2e-3  # of gates: of weights in steps of the largest, of biases as 
 _FACTOR_RATE = 5e-3  # of the logarithm of channels' factors
 _BETAS = (0.9, 0.99)
 _MOST = 127
+_HALF_UP = 0.25  # of half steps: rounding to the nearest then rounds every half up
 
 
 def finetune_network(
@@ -87,7 +88,7 @@ def finetune_network(
         F.mse_loss(simulated.run(blurred), wanted).backward()
         optimiser.step()
         progress("fine-tuning", step + 1, steps)
-    tuned = fold_network(simulated.student(), simulated.tensors())
+    tuned = fold_network(simulated.student(), simulated.tensors(), simulated.winograd)
     scaled = scale_channels(student, simulated.channel_factors())
     return replace(network, layers=tuned.layers, tensors=tuned.tensors), scaled
 
@@ -112,6 +113,7 @@ class SimulatedNetwork:
         self.gate_weights: dict[str, Tensor] = {}
         self.gate_biases: dict[str, Tensor] = {}
         self.factors: dict[str, Tensor] = {}
+        self.winograd = frozenset(layer.spec.name for layer in network.convolutions if layer.winograd)
         self._groups, self._channels = tensor_groups(student.spec), student.spec.channels()
         fixed = fixed_groups(student.spec, self._groups)
         self._roots = scale_roots(student.spec)
@@ -120,7 +122,8 @@ class SimulatedNetwork:
                 self.scales[layer.name] = torch.zeros((), requires_grad=True)
         for layer in network.convolutions:
             name, steps = layer.spec.name, torch.from_numpy(layer.weight_scale)
-            real_bias = layer.bias * layer.weight_scale.astype(np.float64) * network.tensors[layer.spec.source].scale
+            read = read_scale(layer.winograd, network.tensors[layer.spec.source])
+            real_bias = layer.bias * layer.weight_scale.astype(np.float64) * read
             weight, bias = student.conv(name).weight.detach(), torch.from_numpy(real_bias).float()
             self._layers[name] = weight, steps[:, None, None, None], bias
             self.weights[name] = torch.zeros_like(weight, requires_grad=True)
@@ -149,7 +152,7 @@ class SimulatedNetwork:
         weight = _rounded(scaled / steps) * steps / ratio
         zero_point = self._tensors[layer.name].zero_point
         scale = self._scale(layer.name) / self._factor(layer.name)[:, None, None]
-        source = space_to_depth(tensors[layer.source], layer.space_to_depth)
+        source = space_to_depth(self._read(layer, tensors[layer.source]), layer.space_to_depth)
         convolved = F.conv2d(source, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
         if layer.prelu:
             convolved = F.prelu(convolved, self._student.slope(layer.name))
@@ -171,6 +174,13 @@ class SimulatedNetwork:
         zero_point = self._tensors[layer.name].zero_point
         scale = self._scale(layer.name) / self._factor(layer.name)[:, None, None]
         return _rounded(real / scale).clamp(-128 - zero_point, 127 - zero_point) * scale
+
+    def _read(self, layer: ConvSpec, source: Tensor) -> Tensor:
+        """What the layer's convolution reads: in Winograd form half steps, rounded up where half a step is left."""
+        if layer.name not in self.winograd:
+            return source
+        step = 2 * self._scale(layer.source) / self._factor(layer.source)[:, None, None]
+        return _rounded(source / step + _HALF_UP) * step
 
     def _gate(self, name: str, gating: Tensor) -> Tensor:
         """What a layer's channels are multiplied by, [N, C, 1, 1]."""
@@ -208,7 +218,11 @@ class SimulatedNetwork:
     def _steps(self, layer: ConvSpec, scaled: Tensor) -> Tensor:
         """Of the layer's scaled weights, as they will be folded: [out, 1, 1, 1]."""
         bias = self._bias(layer.name) * self._made(layer)
-        found = weight_scales(scaled.numpy(), bias.numpy(), float(self._scale(layer.source)))
+        winograd = layer.name in self.winograd
+        read = read_scale(winograd, TensorScale(float(self._scale(layer.source)), 0))
+        found = weight_scales(scaled.numpy(), bias.numpy(), read)
+        if winograd:
+            found = np.maximum(found, transformed_scales(scaled.permute(0, 2, 3, 1).numpy()))
         return torch.from_numpy(found)[:, None, None, None]
 
     def _scale(self, name: str) -> Tensor | float:

@@ -22,7 +22,7 @@ from edgedeblur.quantize.network import (
     QuantisedOp,
     TensorScale,
 )
-from edgedeblur.student import IMAGE, ConvSpec
+from edgedeblur.student import IMAGE
 from edgedeblur.student.operations import Tap
 
 _BAND_VALUES = 1 << 22  # values of unfolded input held at once: 16 MB of float32
@@ -74,7 +74,7 @@ def run_layer(network: QuantisedNetwork, layer: QuantisedLayer, tensors: dict[st
     spec = layer.spec
     if isinstance(layer, QuantisedOp):
         return run_operation(layer, tensors, network.tensors, network.tensors[spec.name])
-    accumulator = convolve(source_integers(network, spec, tensors), layer)
+    accumulator = convolve(source_integers(network, layer, tensors), layer)
     scale = layer.scale
     if layer.gate is not None:
         scale = scale * gate_factors(layer.gate, tensors[spec.gate], network.tensors[spec.gate].zero_point)
@@ -154,10 +154,12 @@ def gate_factors(gate: QuantisedGate, tensor: np.ndarray, zero_point: int) -> np
     return GATE_TABLE[index.astype(np.int64) + MAX_GATE_INDEX]
 
 
-def source_integers(network: QuantisedNetwork, spec: ConvSpec, tensors: dict[str, np.ndarray]) -> np.ndarray:
-    """What the convolution of a layer reads: int16 [H, W, in], zero point taken off, folded by space-to-depth."""
+def source_integers(network: QuantisedNetwork, layer: QuantisedConv, tensors: dict[str, np.ndarray]) -> np.ndarray:
+    """What the convolution of a layer reads: int16 [H, W, in], zero point taken off, halved in Winograd form, folded by
+    space-to-depth."""
+    spec = layer.spec
     source = tensors[spec.source].astype(np.int16) - np.int16(network.tensors[spec.source].zero_point)
-    return space_to_depth(source, spec.space_to_depth)
+    return space_to_depth((source + 1) >> 1 if layer.winograd else source, spec.space_to_depth)
 
 
 def convolve(source: np.ndarray, layer: QuantisedConv) -> np.ndarray:

@@ -26,6 +26,15 @@ A layer with a gate has another scale for every image, from the mean of an earli
 and its products are requantised by scale' in place of scale. GATE_TABLE[k + 2048] is 2 / (1 + exp(-k / 256)), rounded
 to 1/16384, which float32 holds exactly.
 
+A layer in Winograd form reads half steps of its source, so that sums and differences of two of them fit int8:
+
+    acc[y, x, o] = bias[o] + sum over taps floor((q_source - zero_point(source) + 1) / 2) * weight[o, ky, kx, i]
+
+zero_point(source) is odd, so that this is floor(q / 2) - floor(zero_point / 2), seven bits. Its weights keep
+|w[ky, 0] + w[ky, 2]| + |w[ky, 1]| <= 127, so that w0, w0 + w1 + w2, w0 - w1 + w2 and w2 fit int8 too. Then F(2, 3)
+along rows (Winograd, 1980; Lavin & Gray, CVPR 2016) computes the same sums with two thirds of the products in int8 dot
+products (compile/kernels/winograd/rows.py), and any other method computes them as it would those of a plain layer.
+
 Layers without weights (student/operations.py): with the integer c(source) = q - zero_point(source),
 and r(x, scale) = rint(float32(x) * scale), half to even:
 
@@ -54,6 +63,7 @@ MAX_MEAN = 255 * MEAN_STEPS
 MAX_GATE_INDEX = 2048
 GATE_STEPS = 256  # of the table, to one unit of the sigmoid's argument
 MAX_FACTOR = 2.0  # of a gate
+MAX_TRANSFORMED = 127  # of a weight in Winograd form
 _VALUES = np.arange(-128, 128)
 _INDICES = np.arange(-MAX_GATE_INDEX, MAX_GATE_INDEX + 1)
 GATE_TABLE = (np.rint((1 << 15) / (1 + np.exp(-_INDICES / GATE_STEPS))) / (1 << 14)).astype(np.float32)
@@ -87,12 +97,14 @@ class QuantisedConv:
 
     weight: int8 [out, kernel, kernel, in / groups], symmetric per output channel, in [-127, 127].
     bias: int32 [out], at scale source_scale * weight_scale[o].
-    scale: float32 [out], source_scale * weight_scale[o] / output_scale.
+    scale: float32 [out], source_scale * weight_scale[o] / output_scale. In Winograd form source_scale is twice that of
+        the tensor (`read_scale`).
     weight_scale: float32 [out]; not needed to run, kept for export and inspection.
     residual_scale: float32, the residual tensor's scale / output_scale; None without a residual; 1.0 where both share
         a scale.
     gate: of a layer that has one; `scale` is then what it is where every factor is one.
     negative_scale: float32 [out], in place of `scale` for sums below zero, of a layer with prelu.
+    winograd: whether it is in Winograd form. Only of a 3x3 convolution of stride 1 that does not read the image.
     """
 
     spec: ConvSpec
@@ -103,6 +115,7 @@ class QuantisedConv:
     residual_scale: np.float32 | None = None
     gate: QuantisedGate | None = None
     negative_scale: np.ndarray | None = None
+    winograd: bool = False
 
 
 @dataclass(frozen=True)
@@ -172,6 +185,47 @@ def fold_operation(spec: OpSpec, tensors: dict[str, TensorScale]) -> QuantisedOp
         scales = [scales[0] * scales[1]]
     divisor = MEAN_STEPS if operation.combine == "mean" else operation.divisor
     return QuantisedOp(spec, np.array([scale / np.float32(divisor * out.scale) for scale in scales], np.float32))
+
+
+def read_scale(winograd: bool, source: TensorScale) -> float:
+    """The real value of one step of what a layer's convolution reads."""
+    return 2 * source.scale if winograd else source.scale
+
+
+def read_tensor(source: TensorScale) -> TensorScale:
+    """How a layer in Winograd form reads its source: half steps, and the zero point in these."""
+    return TensorScale(2 * source.scale, source.zero_point >> 1)
+
+
+def may_take_winograd_form(spec: ConvSpec) -> bool:
+    """Whether a layer can be in Winograd form."""
+    plain = (spec.kernel, spec.stride, spec.groups, spec.dilation, spec.prelu) == (3, 1, 1, 1, False)
+    return plain and spec.source != IMAGE
+
+
+def transformed_size(weight: np.ndarray) -> np.ndarray:
+    """The larger of |w0 + w1 + w2| and |w0 - w1 + w2| of every row of a kernel, and at least |w0| and |w2|.
+
+    Args:
+        weight: [out, 3, 3, in].
+
+    Returns:
+        [out, 3, in].
+    """
+    first, middle, last = (weight[:, :, column] for column in range(3))
+    return np.maximum(np.abs(first + last) + np.abs(middle), np.maximum(np.abs(first), np.abs(last)))
+
+
+def in_plain_form(network: QuantisedNetwork) -> QuantisedNetwork:
+    """The same multiplications on whole steps: of layers in Winograd form, what a runtime without that form computes.
+    Nearly the same picture, at no less speed than with the halving."""
+    layers = tuple(
+        replace(one, winograd=False, bias=one.bias * 2, scale=one.scale / 2)
+        if isinstance(one, QuantisedConv) and one.winograd
+        else one
+        for one in network.layers
+    )
+    return replace(network, layers=layers)
 
 
 def without_gates(network: QuantisedNetwork) -> QuantisedNetwork:

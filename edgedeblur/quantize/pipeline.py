@@ -2,7 +2,7 @@
 folder's files; `quantise_student` calls them in order."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,10 +13,11 @@ from edgedeblur.errors import UserError
 from edgedeblur.progress import Log, Progress, silent, unheard, watched
 from edgedeblur.quantize.check import check_network
 from edgedeblur.quantize.correct import fold_network, fold_network_corrected
+from edgedeblur.quantize.cost.winograd_form import choose_winograd_form, log_forms, with_odd_zero_points
 from edgedeblur.quantize.decide import Observer, decide_tensors
 from edgedeblur.quantize.equalise import collect_channel_maxima, equalise_student
 from edgedeblur.quantize.finetune import finetune_network
-from edgedeblur.quantize.network import QuantisedNetwork
+from edgedeblur.quantize.network import QuantisedNetwork, TensorScale
 from edgedeblur.quantize.observe import TensorStatistics, collect_statistics, crop_images
 from edgedeblur.quantize.quality import measure_quality
 from edgedeblur.student import Student
@@ -24,6 +25,7 @@ from edgedeblur.student import Student
 AUTO = "auto"
 _TRIED_OBSERVERS: tuple[Observer, ...] = ("mse", "min-max")
 _JUDGED_IMAGES = 8
+_TRIED_IMAGES = 4  # with every layer in Winograd form
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class QuantiseOptions:
     export_room: where a residual is added, leave room in int8 for the convolution alone, so that exported networks give
         the same bytes; see decide.py. Without it int8 is nearer to float.
     seed: of what fine-tuning looks at, and of the blur of the default photographs.
+    winograd_form: let layers take Winograd form where that adds little noise; see cost/winograd_form.py.
     """
 
     observer: Observer | Literal["auto"] = AUTO
@@ -49,6 +52,7 @@ class QuantiseOptions:
     finetune_steps: int = 0
     export_room: bool = True
     seed: int = 0
+    winograd_form: bool = False
 
 
 def quantise_student(
@@ -93,6 +97,8 @@ def quantise(
     """
     work = _Work(student, images, progress, log)
     rounded = _nearest_to_float(work, options) if options.observer == AUTO else _rounded(work, options)
+    if options.winograd_form:
+        rounded = _in_winograd_form(work, rounded, options)
     made = Quantised(rounded.network, rounded.student)
     if options.finetune_steps:
         made = _finetuned(work, made, options)
@@ -113,6 +119,10 @@ class _Work:
     def seen(self, stage: str) -> Iterator[np.ndarray]:
         """The images, for a stage that takes one after the other."""
         return watched(self.images, f"{stage}, image", self.progress)
+
+    def judged(self, most: int) -> Sequence[np.ndarray]:
+        """At most so many of the images, from all over them."""
+        return self.images[:: -(-len(self.images) // most)]
 
 
 @dataclass(frozen=True)
@@ -139,14 +149,36 @@ def _rounded(work: _Work, options: QuantiseOptions, known: _Rounded | None = Non
             student = equalise_student(student, collect_channel_maxima(student, work.seen("equalise")))
         seen = collect_statistics(student, work.seen("observe"))
     tensors = decide_tensors(student.spec, seen, options.observer, options.percentile, options.export_room)
-    if options.bias_correction:
-        cropped = crop_images(work.images, student.spec.multiple)
-        network = fold_network_corrected(student, tensors, seen, cropped, work.progress)
-    else:
-        network = fold_network(student, tensors)
-    network = dataclasses.replace(network, recipe=_recipe(options))
+    network = dataclasses.replace(_folded(work, student, tensors, seen, options), recipe=_recipe(options))
     check_network(network)
     return _Rounded(network, student, seen)
+
+
+def _folded(
+    work: _Work,
+    student: Student,
+    tensors: dict[str, TensorScale],
+    seen: dict[str, TensorStatistics],
+    options: QuantiseOptions,
+    winograd: Collection[str] = (),
+) -> QuantisedNetwork:
+    if not options.bias_correction:
+        return fold_network(student, tensors, winograd)
+    cropped = crop_images(work.images, student.spec.multiple)
+    return fold_network_corrected(student, tensors, seen, cropped, work.progress, winograd)
+
+
+def _in_winograd_form(work: _Work, rounded: _Rounded, options: QuantiseOptions) -> _Rounded:
+    """The same network with the layers in Winograd form that are worth it."""
+    forms = choose_winograd_form(rounded.student, rounded.network, work.judged(_TRIED_IMAGES), work.progress)
+    log_forms(forms, work.log)
+    if not forms.taken:
+        return rounded
+    tensors = with_odd_zero_points(rounded.network, forms.taken)
+    network = _folded(work, rounded.student, tensors, rounded.seen, options, forms.taken)
+    network = dataclasses.replace(network, recipe={**rounded.network.recipe, "winograd_form": len(forms.taken)})
+    check_network(network)
+    return dataclasses.replace(rounded, network=network)
 
 
 def _nearest_to_float(work: _Work, options: QuantiseOptions) -> _Rounded:
@@ -197,7 +229,7 @@ def _finetuned(work: _Work, made: Quantised, options: QuantiseOptions) -> Quanti
 
 def _closeness(networks: Sequence[QuantisedNetwork], work: _Work) -> list[float]:
     """By how many dB each one's output is near the float student's, on a few of the images."""
-    judged = work.images[:: -(-len(work.images) // _JUDGED_IMAGES)]
+    judged = work.judged(_JUDGED_IMAGES)
     return [
         measure_quality(network, work.student, judged, progress=work.progress).int8_to_float_db for network in networks
     ]

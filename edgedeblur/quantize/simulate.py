@@ -57,6 +57,8 @@ def convolve(layer: QuantisedConv, source: Tensor) -> Tensor:
     spec = layer.spec
     weight = torch.from_numpy(layer.weight).permute(0, 3, 1, 2).float().contiguous()
     bias = torch.from_numpy(layer.bias).float()
+    if layer.winograd:
+        source = ((source.round() + 1) / 2).floor()
     folded = space_to_depth(source, spec.space_to_depth)
     return F.conv2d(folded, weight, bias, spec.stride, spec.padding, spec.dilation, spec.groups)
 

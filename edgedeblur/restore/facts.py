@@ -248,10 +248,13 @@ def machine_code_proof(isa: str, layers: list[dict]) -> list[str]:
 
 
 def _winograd_proof(layers: list[dict]) -> list[str]:
-    count = sum(layer["schedule"]["method"] == "winograd" for layer in layers)
-    if not count:
-        return []
-    return [f"{count} of them by Winograd's method: int16 products of transformed int8 values, exact in int32"]
+    methods = [layer["schedule"]["method"] for layer in layers]
+    said = {
+        "winograd": "int16 products of transformed int8 values, exact in int32",
+        "rows": "along rows: int8 products of sums and differences of 7-bit values, 12 for 18",
+    }
+    found = {name: methods.count(name) for name in said}
+    return [f"{found[name]} of them by Winograd's method, {what}" for name, what in said.items() if found[name]]
 
 
 def _quantised_layer(network: QuantisedNetwork, layer: QuantisedLayer, macs: int) -> LayerFacts:

@@ -14,6 +14,7 @@ from edgedeblur.compile.schedules.schedule import (
     loads_per_dot,
     register_tiles,
     scratch_bytes,
+    takes_rows,
     takes_winograd,
     tile_columns,
     tile_widths,
@@ -46,10 +47,11 @@ def schedule_space(layer: ConvLayer, isa: InstructionSet, threads: int) -> list[
     return list(space)
 
 
-def _methods(layer: ConvLayer, isa: InstructionSet) -> tuple[str, ...]:
+def _methods(layer: ConvLayer, isa: InstructionSet) -> list[str]:
     if layer.depthwise:
-        return ("depthwise",)
-    return ("direct", "winograd") if takes_winograd(layer, isa) else ("direct",)
+        return ["depthwise"]
+    allowed = {"direct": True, "winograd": takes_winograd(layer, isa), "rows": takes_rows(layer, isa)}
+    return [method for method, fits in allowed.items() if fits]
 
 
 def starts(layer: ConvLayer, isa: InstructionSet, space: list[Schedule]) -> list[Schedule]:

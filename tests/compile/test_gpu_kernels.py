@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernels import one_layer_between
-from networks import gated_spec, mobile_spec, random_network, single_layer_spec, tiny_spec
+from networks import gated_spec, in_winograd_form, mobile_spec, random_network, single_layer_spec, tiny_spec
 from opencl import QUICK, devices, needs_opencl, run_on
 
 from edgedeblur.compile.gpu.build import build_gpu_plan
@@ -35,8 +35,8 @@ def check(network: QuantisedNetwork, height: int, width: int, schedules=None, op
 
 
 @needs_opencl
-def test_gates_over_many_parts_and_channels_that_fill_no_word():
-    check(random_network(gated_spec()), 64, 96)
+def test_gates_over_many_parts_channels_that_fill_no_word_and_layers_in_winograd_form():
+    check(in_winograd_form(random_network(gated_spec())), 64, 96)
 
 
 @needs_opencl

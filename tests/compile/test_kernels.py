@@ -8,13 +8,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kernels import has_avx2, one_layer_between, run_kernel, with_portable_dot
-from networks import random_network, tiny_spec
+from networks import in_winograd_form, random_network, tiny_spec
 
 from edgedeblur.artefact.cpu import runs_here
 from edgedeblur.artefact.isa import ISAS
 from edgedeblur.compile.kernels import INSTRUCTION_SETS, instruction_set
 from edgedeblur.compile.kernels.layer import conv_layers
-from edgedeblur.compile.schedules.schedule import LARGEST_SUM, Schedule, check_schedule, default_schedule
+from edgedeblur.compile.schedules.schedule import (
+    LARGEST_SUM,
+    Schedule,
+    check_schedule,
+    default_schedule,
+    register_tiles,
+    row_columns,
+)
 from edgedeblur.errors import UserError
 from edgedeblur.quantize import interpreter
 from edgedeblur.quantize.network import TensorScale
@@ -141,6 +148,33 @@ def test_winograds_method_gives_the_interpreters_bytes_at_any_size(
     assert chosen.method == "winograd"
     schedule = dataclasses.replace(chosen, parallel=parallel)
     check_layer(spec, height, width, isa, seed=8, zero_points={"source": zero_point}, schedule=schedule)
+
+
+@settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    name=st.sampled_from(HERE),
+    height=st.integers(1, 9),
+    width=st.integers(1, 21),
+    channels=st.tuples(st.integers(1, 3).map(lambda n: 16 * n), st.integers(1, 40)),
+    method=st.sampled_from(["rows", "rows", "direct", "default"]),
+    chosen=st.integers(0, 10_000),
+)
+def test_layers_in_winograd_form_give_the_interpreters_bytes_by_every_method(
+    name, height, width, channels, method, chosen
+):
+    inputs, outputs = channels
+    residual = "source" if inputs == outputs else None
+    spec = one_layer_between(inputs, ConvSpec("probe", "source", inputs, outputs, residual=residual))
+    network, isa = in_winograd_form(random_network(spec, chosen), ["probe"]), runnable(name)
+    layer = conv_layers(network, height, width)[1]
+    schedule = default_schedule(layer, isa, 2)
+    if method != "default":
+        tiles = list(register_tiles(layer, isa, row_columns(layer, isa, method)))
+        parallel = ("rows", "channels")[chosen % 2]
+        schedule = Schedule(1 + chosen % height, *tiles[chosen % len(tiles)], 1, method, parallel)
+    source = np.random.default_rng(chosen).choice([-128, -1, 0, 1, 127, 64, -63], layer.source).astype(np.int8)
+    got = run_kernel(network, 1, layer, schedule, isa, {"source": source})
+    np.testing.assert_array_equal(got, interpreter.run_layer(network, network.layers[1], {"source": source}))
 
 
 @pytest.mark.parametrize("name", WIDE)

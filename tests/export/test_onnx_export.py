@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from networks import gated_spec, mobile_spec, random_network, single_layer_spec, tiny_spec
+from networks import gated_spec, in_winograd_form, mobile_spec, random_network, single_layer_spec, tiny_spec
 from students import drawn_pair, trained_student
 
 from edgedeblur import __version__
@@ -46,6 +46,12 @@ def assert_one_step_at_most(found: np.ndarray, expected: np.ndarray, fraction: f
 @pytest.mark.parametrize("seed", range(3))
 def test_the_bytes_are_the_interpreters_but_for_rare_ties(form, seed):
     network, image = random_network(tiny_spec(), seed), random_image(48, 64, seed)
+    assert_one_step_at_most(run_onnx(onnx_model(network, 48, 64, form), image), run(network, image), 1e-3)
+
+
+@pytest.mark.parametrize("form", INTEGER_FORMS)
+def test_layers_in_winograd_form_give_the_interpreters_bytes_too(form):
+    network, image = in_winograd_form(random_network(tiny_spec(), 4)), random_image(48, 64)
     assert_one_step_at_most(run_onnx(onnx_model(network, 48, 64, form), image), run(network, image), 1e-3)
 
 

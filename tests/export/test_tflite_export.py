@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from networks import random_network, single_layer_spec, tiny_spec
+from networks import in_winograd_form, random_network, single_layer_spec, tiny_spec
 
 from edgedeblur.errors import UserError
 from edgedeblur.export import tflite
@@ -34,6 +34,13 @@ def random_image(height: int, width: int, seed: int = 0) -> np.ndarray:
 )
 def test_the_bytes_are_the_interpreters_to_one_step_in_a_thousand(spec, seed):
     network, image = random_network(spec, seed), random_image(48, 64, seed)
+    difference = np.abs(run_tflite(tflite_model(network, 48, 64), image).astype(int) - run(network, image))
+    assert difference.max() <= 1
+    assert (difference > 0).mean() <= 1e-3
+
+
+def test_layers_in_winograd_form_give_them_too():
+    network, image = in_winograd_form(random_network(tiny_spec(), 4)), random_image(48, 64)
     difference = np.abs(run_tflite(tflite_model(network, 48, 64), image).astype(int) - run(network, image))
     assert difference.max() <= 1
     assert (difference > 0).mean() <= 1e-3

@@ -132,7 +132,7 @@ def test_the_mean_of_a_convolution_is_that_of_its_accumulators(name):
     network = fold_network(student, tensors)
     values = [run_tensors(network, image) for image in CALIBRATION[:2]]
     layer = next(layer for layer in network.layers if layer.spec.name == name)
-    accumulators = [convolve(source_integers(network, layer.spec, known), layer) for known in values]
+    accumulators = [convolve(source_integers(network, layer, known), layer) for known in values]
     expected = np.mean(accumulators, axis=(0, 1, 2)) * tensors[layer.spec.source].scale * layer.weight_scale
     np.testing.assert_allclose(_conv_mean(network, layer, values), expected, rtol=1e-9)
 

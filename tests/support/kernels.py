@@ -66,7 +66,9 @@ def with_portable_dot(isa: InstructionSet) -> InstructionSet:
     def to_int(values):
         return round_half_even(values, isa.lanes)
 
-    return dataclasses.replace(isa, dot=dot, tap=tap, to_int=to_int, wide=wide_products)
+    own = ("halve_sum", "halve_difference")
+    halves = {field.name: field.default for field in dataclasses.fields(isa) if field.name in own}
+    return dataclasses.replace(isa, dot=dot, tap=tap, to_int=to_int, wide=wide_products, **halves)
 
 
 def one_layer_between(source_channels: int, layer: ConvSpec) -> StudentSpec:

@@ -1,8 +1,12 @@
 """Quantised networks with random but plausible numbers, for tests that need no training."""
 
+import dataclasses
+from collections.abc import Sequence
+
 import numpy as np
 
 from edgedeblur.quantize.network import (
+    MAX_TRANSFORMED,
     QuantisedConv,
     QuantisedGate,
     QuantisedNetwork,
@@ -10,6 +14,8 @@ from edgedeblur.quantize.network import (
     fold_operation,
     image_scale,
     is_image,
+    may_take_winograd_form,
+    transformed_size,
 )
 from edgedeblur.student import IMAGE, ConvSpec, OpSpec, StudentSpec
 
@@ -124,6 +130,28 @@ def random_network(spec: StudentSpec, seed: int = 0) -> QuantisedNetwork:
         for layer in spec.layers
     )
     return QuantisedNetwork(spec, layers, tensors, {"observer": "random", "seed": seed}, {"made_by": "a test"})
+
+
+def in_winograd_form(network: QuantisedNetwork, names: Sequence[str] | None = None) -> QuantisedNetwork:
+    """The network with those layers in Winograd form (None: all that may be), with as large weights as these may have:
+    other numbers, so other pictures."""
+    possible = [one.spec for one in network.convolutions if may_take_winograd_form(one.spec)]
+    chosen = [spec for spec in possible if names is None or spec.name in names]
+    sources = {spec.source for spec in chosen}
+    tensors = {
+        name: dataclasses.replace(scale, zero_point=scale.zero_point + (scale.zero_point % 2 == 0))
+        if name in sources
+        else scale
+        for name, scale in network.tensors.items()
+    }
+    layers = tuple(_in_form(layer) if layer.spec in chosen else layer for layer in network.layers)
+    return dataclasses.replace(network, tensors=tensors, layers=layers)
+
+
+def _in_form(layer: QuantisedConv) -> QuantisedConv:
+    size = transformed_size(layer.weight.astype(np.float64))[:, :, None]
+    weight = np.trunc(layer.weight * np.minimum(1.0, MAX_TRANSFORMED / np.maximum(size, 1))).astype(np.int8)
+    return dataclasses.replace(layer, weight=weight, scale=layer.scale * 2, winograd=True)
 
 
 def _random_layer(

@@ -21,7 +21,7 @@ from tvm.tirx.script.builder import ir as T
 
 from edgedeblur.compile.gpu.launch import Argument, Launch, work_items
 from edgedeblur.compile.gpu.schedule import GpuSchedule, output_words
-from edgedeblur.compile.gpu.tensor import IMAGE_WORD, LANES, WordTensor, lane, pack, word, words_for
+from edgedeblur.compile.gpu.tensor import IMAGE_WORD, LANES, WordTensor, half_lanes, lane, pack, word, words_for
 from edgedeblur.compile.kernels.layer import IMAGE_OFFSET, ConvLayer
 
 
@@ -143,6 +143,7 @@ class _Item:
         column = self.x * layer.stride + (place - layer.pad)
         last = (-(-layer.out_size[1] // self.schedule.pixels) - 1) * self.schedule.pixels * layer.stride
         value = self.buffers["source"][source.at(plane, row, column)]
+        value = half_lanes(T.bind(value)) if layer.halved else value
         inside = []
         if place < layer.pad:
             inside.append(column >= 0)

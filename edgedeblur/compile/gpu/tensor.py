@@ -54,6 +54,12 @@ def lane(packed: Expr, index: int) -> Expr:
     return T.bitwise_xor(T.cast(byte, "int32"), 128) - 128
 
 
+def half_lanes(packed: Expr) -> Expr:
+    """Every byte q of a word as q >> 1."""
+    shifted = T.bitwise_and(T.shift_right(packed, word(1)), word(0x7F7F7F7F))
+    return T.bitwise_or(shifted, T.bitwise_and(packed, word(0x80808080)))
+
+
 def pack(values: Sequence[Expr]) -> Expr:
     """A word from up to four int32 from -128 to 127; missing ones are zero."""
     packed = None

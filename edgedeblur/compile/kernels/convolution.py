@@ -8,10 +8,16 @@ from edgedeblur.compile.kernels.direct import DirectConvolution
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer
 from edgedeblur.compile.kernels.signature import parameters
-from edgedeblur.compile.kernels.winograd import WinogradConvolution
+from edgedeblur.compile.kernels.winograd.rows import RowsConvolution
+from edgedeblur.compile.kernels.winograd.square import WinogradConvolution
 from edgedeblur.compile.schedules.schedule import Schedule
 
-_METHODS = {"direct": DirectConvolution, "winograd": WinogradConvolution, "depthwise": DirectConvolution}
+_METHODS = {
+    "direct": DirectConvolution,
+    "depthwise": DirectConvolution,
+    "winograd": WinogradConvolution,
+    "rows": RowsConvolution,
+}
 
 
 def conv_kernel(layer: ConvLayer, schedule: Schedule, isa: InstructionSet, symbol: str) -> PrimFunc:

@@ -8,7 +8,7 @@ input channels; `zip1` and `zip2` of two such groups make two right operands, wh
 from tvm.tirx.script.builder import ir as T
 
 from edgedeblur.compile.kernels.instruction_set import InstructionSet, SumLayout
-from edgedeblur.compile.kernels.sdot import AARCH64_WEIGHTS, TAP, to_int
+from edgedeblur.compile.kernels.sdot import AARCH64_WEIGHTS, TAP, halve_difference, halve_sum, to_int
 
 _LANES, _GROUP = 4, 8
 
@@ -52,6 +52,8 @@ I8MM = InstructionSet(
     mnemonic=r"smmla",
     sums=SumLayout(pixels=2, registers=2, weight_loads=2, operands=_operands, begin=_begin, totals=_totals),
     cache_bytes=128 << 10,  # Cortex-A510
+    halve_sum=halve_sum,
+    halve_difference=halve_difference,
     order=AARCH64_WEIGHTS,
     load_cost=1,
     weight_cost=4,

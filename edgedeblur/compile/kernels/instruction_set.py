@@ -17,6 +17,7 @@ class SumLayout:
     operands(weights): what each of the registers is multiplied with, from those loads.
     begin(bias): what each of them starts with, from one vector's bias (int32 x lanes).
     totals(sums): one vector of channels (int32 x lanes) for each pixel, from the registers at the end.
+    whole: whether each lane is the whole sum of a channel of a pixel.
     """
 
     pixels: int
@@ -25,9 +26,23 @@ class SumLayout:
     operands: Callable[[list[Expr]], tuple[Expr, ...]]
     begin: Callable[[Expr], tuple[Expr, ...]]
     totals: Callable[[list[Expr]], list[Expr]]
+    whole: bool = True
 
 
 CHANNEL_PER_LANE = SumLayout(1, 1, 1, tuple, lambda bias: (bias,), lambda sums: sums)
+
+
+def _halve_sum(a: Expr, b: Expr) -> Expr:
+    return _half(a + b)
+
+
+def _halve_difference(a: Expr, b: Expr) -> Expr:
+    return _half(a - b)
+
+
+def _half(values: Expr) -> Expr:
+    dtype, _, lanes = str(values.ty.dtype).partition("x")
+    return T.shift_right(values, splat(1, dtype, int(lanes or 1)))
 
 
 @dataclass(frozen=True)
@@ -61,6 +76,7 @@ class InstructionSet:
         convolutions; and tap_mnemonic, as `mnemonic`.
     wide: the same registers with int16 products, for Winograd's method; None where they are not worth it.
     sums: how sums lie in registers; `dot` adds to one register.
+    halve_sum(a, b), halve_difference(a, b): half of what is even, of int32 x lanes.
     order: the order of weights that it shares with others; None for its own, which follows the schedule.
     load_cost, weight_cost, dot_cost: instructions to have one activation load, one vector of weights and one vector's
         products of a column, as the rule for schedules weighs them.
@@ -84,20 +100,22 @@ class InstructionSet:
     tap_mnemonic: str
     wide: "InstructionSet | None" = None
     sums: SumLayout = CHANNEL_PER_LANE
+    halve_sum: Callable[[Expr, Expr], Expr] = _halve_sum
+    halve_difference: Callable[[Expr, Expr], Expr] = _halve_difference
     order: WeightOrder | None = None
     load_cost: int = 1
     weight_cost: int = 1
     dot_cost: int = 1
 
     def products(self, method: str) -> "InstructionSet":
-        """The products that a method of convolution uses: `direct` multiplies bytes, `winograd` and `depthwise` int16.
+        """The products that a method of convolution uses: `direct` and `rows` multiply bytes, the others int16.
 
         Raises:
             ValueError: there are none for it.
         """
         if method == "depthwise":
             return self._by_lanes()
-        found = self if method == "direct" else self.wide
+        found = self.wide if method == "winograd" else self
         if found is None:
             raise ValueError(f"{self.name} has no products for the method {method!r}")
         return found

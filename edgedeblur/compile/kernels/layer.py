@@ -9,6 +9,7 @@ from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork, is_imag
 
 IMAGE_OFFSET = 128  # pixel = q + 128
 LARGEST_ACTIVATION = 255  # |q - zero_point|
+LARGEST_HALF = 127  # what a layer in Winograd form reads
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class ConvLayer:
         by zeros between them (compile/pack.py). dilation: pixels from tap to tap.
     prelu: sums below zero have a scale of their own.
     largest_sum: no sum of products (q - zero_point) * weight is larger, whatever the image.
+    halved: in Winograd form, which reads q >> 1; source_zero_point is then the zero point of that.
     """
 
     name: str
@@ -52,6 +54,7 @@ class ConvLayer:
     groups: int = 1
     dilation: int = 1
     prelu: bool = False
+    halved: bool = False
 
     @property
     def depthwise(self) -> bool:
@@ -109,7 +112,9 @@ class ConvLayer:
 
 def largest_sums(conv: QuantisedConv) -> np.ndarray:
     """int64 [out]: a bound on the sum of each output channel's products, before the bias."""
-    return np.abs(conv.weight.astype(np.int64)).sum(axis=(1, 2, 3)) * LARGEST_ACTIVATION
+    return np.abs(conv.weight.astype(np.int64)).sum(axis=(1, 2, 3)) * (
+        LARGEST_HALF if conv.winograd else LARGEST_ACTIVATION
+    )
 
 
 def conv_layers(network: QuantisedNetwork, height: int, width: int) -> tuple[ConvLayer, ...]:
@@ -128,7 +133,7 @@ def conv_layers(network: QuantisedNetwork, height: int, width: int) -> tuple[Con
             depth_to_space=layer.spec.depth_to_space,
             image_source=is_image(layer.spec.source, spec),
             image_out=is_image(layer.spec.name, spec),
-            source_zero_point=network.tensors[layer.spec.source].zero_point,
+            source_zero_point=network.tensors[layer.spec.source].zero_point >> layer.winograd,
             out_zero_point=network.tensors[layer.spec.name].zero_point,
             low=network.low(layer),
             largest_sum=int(largest_sums(layer).max()),
@@ -137,6 +142,7 @@ def conv_layers(network: QuantisedNetwork, height: int, width: int) -> tuple[Con
             groups=layer.spec.groups,
             dilation=layer.spec.dilation,
             prelu=layer.spec.prelu,
+            halved=layer.winograd,
         )
         for layer in network.convolutions
     )

@@ -7,7 +7,7 @@ eight values: two output channels by four input channels. A lane of a sum is hal
 from tvm.tirx.script.builder import ir as T
 
 from edgedeblur.compile.kernels.instruction_set import InstructionSet, SumLayout
-from edgedeblur.compile.kernels.sdot import AARCH64_WEIGHTS, TAP, to_int
+from edgedeblur.compile.kernels.sdot import AARCH64_WEIGHTS, TAP, halve_difference, halve_sum, to_int
 
 _LANES, _GROUP = 4, 8
 
@@ -57,8 +57,12 @@ NEON = InstructionSet(
     load=_load,
     to_int=to_int,
     mnemonic=r"(smull|smlal)2?",
-    sums=SumLayout(pixels=1, registers=2, weight_loads=4, operands=_operands, begin=_begin, totals=_totals),
+    sums=SumLayout(
+        pixels=1, registers=2, weight_loads=4, operands=_operands, begin=_begin, totals=_totals, whole=False
+    ),
     cache_bytes=128 << 10,  # Cortex-A53
+    halve_sum=halve_sum,
+    halve_difference=halve_difference,
     order=AARCH64_WEIGHTS,
     load_cost=3,
     weight_cost=2,

@@ -33,6 +33,18 @@ def tap(sums, activation, weight):
 
 
 TAP = {"tap": tap, "tap_mnemonic": r"(smull|smlal)2?"}
+
+
+def halve_sum(a, b):
+    """(a + b) >> 1 of int32 x 4, without overflow."""
+    return T.call_llvm_pure_intrin("int32x4", "llvm.aarch64.neon.shadd.v4i32", a, b)
+
+
+def halve_difference(a, b):
+    """(a - b) >> 1."""
+    return T.call_llvm_pure_intrin("int32x4", "llvm.aarch64.neon.shsub.v4i32", a, b)
+
+
 SDOT = InstructionSet(
     name="sdot",
     lanes=_LANES,
@@ -48,6 +60,8 @@ SDOT = InstructionSet(
     to_int=to_int,
     mnemonic=r"sdot",
     cache_bytes=256 << 10,  # Cortex-A77
+    halve_sum=halve_sum,
+    halve_difference=halve_difference,
     order=AARCH64_WEIGHTS,
     **TAP,
 )

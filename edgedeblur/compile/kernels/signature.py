@@ -7,7 +7,7 @@ from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer
 from edgedeblur.compile.kernels.tile import window
 from edgedeblur.compile.plan import ALIGNMENT
-from edgedeblur.compile.schedules.schedule import Schedule, channel_vectors
+from edgedeblur.compile.schedules.schedule import ROW_POSITIONS, Schedule, channel_vectors
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,16 @@ def weight_shape(layer: ConvLayer, schedule: Schedule, isa: InstructionSet) -> t
     Direct: [blocks, kernel rows, groups of a row's window, vectors of the block, lanes, group], the inner loop's. In an
     order that instruction sets share, blocks are of one vector, so that it does not depend on the schedule.
     Winograd: [blocks, groups of input channels, vectors of the block, taps, lanes, group]: a kernel's taps are
-    transformed together.
+    transformed together. Rows: as direct, with the kernel rows of position after position for kernel rows.
     Depthwise: [taps, channels], which no schedule changes.
     """
     isa = isa.products(schedule.method)
     if schedule.method == "depthwise":
         return layer.kernel**2, isa.padded_channels(layer.in_channels)
+    if schedule.method == "rows":
+        rows, group = ROW_POSITIONS * layer.kernel, isa.group if isa.order is None else isa.order.group
+        vectors = schedule.block_vectors if isa.order is None else 1
+        return channel_vectors(layer, isa) // vectors, rows, layer.in_channels // group, vectors, isa.lanes, group
     if isa.order is not None:
         groups = window(layer, isa) // isa.order.group
         return channel_vectors(layer, isa), layer.kernel, groups, 1, isa.lanes, isa.order.group
@@ -46,16 +50,23 @@ def weight_dtype(schedule: Schedule, isa: InstructionSet) -> str:
     return "int8" if schedule.method == "winograd" else isa.products(schedule.method).weight_dtype
 
 
+def bias_vectors(schedule: Schedule, isa: InstructionSet) -> int:
+    """How many values of bias an output channel has: by the method `rows` one for each position, where tiles hold an
+    offset that each makes up for."""
+    return ROW_POSITIONS if schedule.method == "rows" and isa.tile_bias else 1
+
+
 def parameters(layer: ConvLayer, schedule: Schedule, isa: InstructionSet) -> tuple[Parameter, ...]:
     """source, weight (flat, in `weight_shape` order), bias, scale, negative_scale and residual where the layer has one,
     out."""
     outputs = (channel_vectors(layer, isa) * isa.lanes,)
     negative = (Parameter("negative_scale", outputs, "float32"),) if layer.prelu else ()
+    biases = (bias_vectors(schedule, isa) * outputs[0],)
     residual = () if layer.residual is None else (_activation("residual", layer.out, layer.residual.image),)
     return (
         _activation("source", layer.source, layer.image_source),
         Parameter("weight", (prod(weight_shape(layer, schedule, isa)),), weight_dtype(schedule, isa)),
-        Parameter("bias", outputs, "int32"),
+        Parameter("bias", biases, "int32"),
         Parameter("scale", outputs, "float32"),
         *negative,
         *residual,

@@ -5,6 +5,7 @@ is needed for them. Each input value is copied once per strip and then read kern
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from tvm.ir import Expr
@@ -40,9 +41,25 @@ def window(layer: ConvLayer, isa: InstructionSet) -> int:
     return layer.kernel * isa.padded_channels(layer.in_channels)
 
 
-def tile_bytes(layer: ConvLayer, isa: InstructionSet, strip_rows: int) -> int:
+def tile_bytes(layer: ConvLayer, isa: InstructionSet, strip_rows: int, method: str = "direct") -> int:
     """Bytes of the tile of a strip of that many output rows."""
-    return tile_rows(layer, strip_rows) * tile_pitch(layer, isa, layer.out_size[1]) * np.dtype(isa.tile_dtype).itemsize
+    pitch = pairs_pitch(layer, isa) if method == "rows" else tile_pitch(layer, isa, layer.out_size[1])
+    return tile_rows(layer, strip_rows) * pitch * np.dtype(isa.tile_dtype).itemsize
+
+
+def pairs_per_row(layer: ConvLayer, isa: InstructionSet) -> int:
+    """Pairs of output pixels in a row of the tile of kernels/winograd/rows.py, an even number."""
+    return -(-layer.out_size[1] // 4) * 2
+
+
+def pairs_pitch(layer: ConvLayer, isa: InstructionSet) -> int:
+    """Elements from one row of that tile to the next: four transformed values for each pair."""
+    return 4 * pairs_per_row(layer, isa) * layer.in_channels
+
+
+def line_isa(isa: InstructionSet) -> InstructionSet:
+    """How a row lies in memory before it is transformed there: signed."""
+    return isa if isa.tile_dtype != "uint8" else replace(isa, tile_dtype="int8", tile_bias=0)
 
 
 def fill_tile(
@@ -59,13 +76,13 @@ def fill_tile(
     with T.serial(rows) as row:
         start, y = T.bind(row * pitch), T.bind(first_row + row)
         if isa.sums.pixels == 1:
-            _fill_row(layer, isa, source, tile, pitch, start, y)
+            fill_row(layer, isa, source, tile, pitch, start, y)
         else:
-            _fill_row(layer, isa, source, line, length + second, 0, y)
+            fill_row(layer, isa, source, line, length + second, 0, y)
             _pair_row(line, tile, start, length, second)
 
 
-def _fill_row(layer: ConvLayer, isa: InstructionSet, source, tile, pitch: int, start: Expr | int, y: Expr) -> None:
+def fill_row(layer: ConvLayer, isa: InstructionSet, source, tile, pitch: int, start: Expr | int, y: Expr) -> None:
     """One row of `pitch` elements from `start` of `tile`: row `y` of the source, or padding where there is none."""
     with T.If(T.And(y >= 0, y < layer.in_size[0])):
         with T.Then():
@@ -117,7 +134,7 @@ def _copy_run(layer, isa, source, tile, row, column, start, length: int) -> None
 
     def copy(at, lanes: int) -> None:
         value = source.vload([row, span(column + at, lanes)])
-        T.buffer_store(tile, _tile_value(value, layer.image_source, isa, offset, lanes), [span(start + at, lanes)])
+        T.buffer_store(tile, _tile_value(value, layer, isa, offset, lanes), [span(start + at, lanes)])
 
     _by_vectors(length, copy)
 
@@ -144,9 +161,11 @@ def _by_vectors(length: int, emit: Callable[[Expr | int, int], None]) -> None:
             at += lanes
 
 
-def _tile_value(value: Expr, image: bool, isa: InstructionSet, offset: int, lanes: int) -> Expr:
-    """Stored activations (int8 q or uint8 q + 128) as the tile holds them: q + offset."""
-    added = offset - IMAGE_OFFSET if image else offset
+def _tile_value(value: Expr, layer: ConvLayer, isa: InstructionSet, offset: int, lanes: int) -> Expr:
+    """Stored activations (int8 q or uint8 q + 128) as the tile holds them: q + offset, or half of q + offset."""
+    if layer.halved:
+        value = T.shift_right(value, splat(1, "int8", lanes))
+    added = offset - IMAGE_OFFSET if layer.image_source else offset
     if added == 0:
         return T.cast(value, vector(isa.tile_dtype, lanes))
     wide = T.cast(value, vector("int16", lanes)) + splat(added, "int16", lanes)

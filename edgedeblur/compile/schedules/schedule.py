@@ -20,6 +20,7 @@ SECOND_CACHE_BYTES_PER_CYCLE = 32
 PATCH = 4  # Winograd's F(4x4, 3x3): a patch makes 4x4 outputs
 WINDOW = 6  # from 6x6 inputs
 POSITIONS = WINDOW * WINDOW
+ROW_POSITIONS = 4  # of F(2, 3) along rows
 LARGEST_SUM = (2**31 - 1) // 64  # 64 times a sum must fit int32 (kernels/winograd.py)
 TRANSFORM_LANES = 16  # input channels come in multiples of so many
 
@@ -30,10 +31,11 @@ class Schedule:
 
     strip_rows: output rows that are worked on together: the scratch holds their input.
     tile_width: most columns accumulated at once: output pixels of a row, or those that share registers
-        (SumLayout.pixels), or by Winograd patches of a strip.
+        (SumLayout.pixels), or by Winograd patches of a strip, or by rows as many pairs of output pixels.
     block_vectors: accumulator registers of output channels per pixel.
     unroll: activation loads per round of the inner loop; a divisor of `inner_loads`.
-    method: kernels/direct.py or kernels/winograd.py; "depthwise" is the direct method with a channel in each lane.
+    method: kernels/direct.py, or of kernels/winograd/ square.py ("winograd") or rows.py; "depthwise" is the direct
+        method with a channel in each lane.
     parallel: tasks are strips of rows, or blocks of output channels, each of which goes over all strips.
     """
 
@@ -41,7 +43,7 @@ class Schedule:
     tile_width: int
     block_vectors: int
     unroll: int
-    method: Literal["direct", "winograd", "depthwise"] = "direct"
+    method: Literal["direct", "winograd", "depthwise", "rows"] = "direct"
     parallel: Literal["rows", "channels"] = "rows"
 
 
@@ -79,6 +81,11 @@ def takes_winograd(layer: ConvLayer, isa: InstructionSet) -> bool:
     )
 
 
+def takes_rows(layer: ConvLayer, isa: InstructionSet) -> bool:
+    """Whether F(2, 3) along rows saves work: in Winograd form, whole loads of input channels."""
+    return layer.halved and layer.in_channels % max(TRANSFORM_LANES, isa.step) == 0
+
+
 def input_passes(layer: ConvLayer, isa: InstructionSet, schedule: Schedule) -> int:
     """How often the layer reads its input from memory; its output is written, and its residual read, once."""
     return 1 if schedule.parallel == "rows" else channel_vectors(layer, isa) // schedule.block_vectors
@@ -86,7 +93,7 @@ def input_passes(layer: ConvLayer, isa: InstructionSet, schedule: Schedule) -> i
 
 def scratch_bytes(layer: ConvLayer, isa: InstructionSet, schedule: Schedule) -> int:
     """Bytes that a task goes over again and again."""
-    tile = tile_bytes(layer, isa.products(schedule.method), schedule.strip_rows)
+    tile = tile_bytes(layer, isa.products(schedule.method), schedule.strip_rows, schedule.method)
     if schedule.method != "winograd":
         return tile
     patches = patches_per_strip(layer, schedule.strip_rows)
@@ -121,7 +128,7 @@ def inner_loads(layer: ConvLayer, isa: InstructionSet, method: str) -> int:
     isa = isa.products(method)
     if method == "depthwise":
         return 1  # a kernel row is unrolled whole
-    if method == "winograd":
+    if method in ("winograd", "rows"):
         return layer.in_channels // isa.step
     return (window(layer, isa) if layer.dilation == 1 else isa.padded_channels(layer.in_channels)) // isa.step
 
@@ -139,8 +146,8 @@ def loads_per_dot(layer: ConvLayer, isa: InstructionSet, method: str, columns: i
     meanwhile count as done.
     """
     tile_width, block_vectors = tile
-    loops = layer.kernel if layer.dilation == 1 else layer.kernel**2
-    loops = POSITIONS if method == "winograd" else loops
+    by_row = layer.kernel if layer.dilation == 1 else layer.kernel**2
+    loops = {"winograd": POSITIONS, "rows": ROW_POSITIONS * layer.kernel}.get(method, by_row)
     steps, isa = loops * inner_loads(layer, isa, method), isa.products(method)
     parts = isa.step // isa.group
     lost = LOADS_PER_LOOP_END * (loops + 1)
@@ -152,9 +159,10 @@ def loads_per_dot(layer: ConvLayer, isa: InstructionSet, method: str, columns: i
 
 
 def default_schedule(layer: ConvLayer, isa: InstructionSet, threads: int) -> Schedule:
-    """The schedule that the layer's shape and the instruction set suggest, Winograd's method wherever it is exact.
+    """The schedule that the layer's shape and the instruction set suggest: Winograd's square method where it is exact
+    and has int16 products, else rows where the layer is in Winograd form.
 
-    Direct: tasks are strips, as high as leaves every thread its tasks and the task's scratch its share of the
+    Direct and rows: tasks are strips, as high as leaves every thread its tasks and the task's scratch its share of the
     second-level cache: each strip copies kernel - stride rows again that its neighbour copies too. The register tile is
     the one with the fewest loads per dot product, the wider in channels where two are equal.
 
@@ -166,15 +174,16 @@ def default_schedule(layer: ConvLayer, isa: InstructionSet, threads: int) -> Sch
         return min(candidates, key=lambda chosen: (transform_cost(layer, isa, chosen, threads), chosen.strip_rows))
     if layer.depthwise:
         return _depthwise_schedule(layer, isa, threads)
-    strip_rows = _strip_rows(layer, isa, threads)
-    columns = row_columns(layer, isa)
+    method = "rows" if takes_rows(layer, isa) else "direct"
+    strip_rows = _strip_rows(layer, isa, threads, method)
+    columns = row_columns(layer, isa, method)
     tile = min(
         register_tiles(layer, isa, columns),
-        key=lambda tile: (loads_per_dot(layer, isa, "direct", columns, tile), -tile[1]),
+        key=lambda tile: (loads_per_dot(layer, isa, method, columns, tile), -tile[1]),
     )
     dots_per_load = tile[0] * tile[1] * isa.dot_cost * (isa.step // isa.group)
-    unroll = max(n for n in unrolls(layer, isa, "direct") if n == 1 or n * dots_per_load <= UNROLLED_DOTS)
-    return Schedule(strip_rows, *tile, unroll, "direct")
+    unroll = max(n for n in unrolls(layer, isa, method) if n == 1 or n * dots_per_load <= UNROLLED_DOTS)
+    return Schedule(strip_rows, *tile, unroll, method)
 
 
 def _depthwise_schedule(layer: ConvLayer, isa: InstructionSet, threads: int) -> Schedule:
@@ -236,16 +245,17 @@ def _winograd_cycles_per_dot(layer: ConvLayer, isa: InstructionSet, columns: int
     return loads_per_dot(layer, isa, "winograd", columns, tile) / 2 + weight_bytes / SECOND_CACHE_BYTES_PER_CYCLE
 
 
-def row_columns(layer: ConvLayer, isa: InstructionSet) -> int:
+def row_columns(layer: ConvLayer, isa: InstructionSet, method: str = "direct") -> int:
     """Columns of a row of output pixels, the last one reaching over a ragged width."""
-    return -(-layer.out_size[1] // isa.sums.pixels)
+    pixels = isa.sums.pixels * (2 if method == "rows" else 1)
+    return -(-layer.out_size[1] // pixels)
 
 
 def tile_columns(layer: ConvLayer, isa: InstructionSet, method: str, strip_rows: int) -> int:
     """What is cut into register tiles: the columns of a row, or the patches of a strip."""
     if method == "winograd":
         return patches_per_strip(layer, strip_rows)
-    return row_columns(layer, isa.products(method))
+    return row_columns(layer, isa.products(method), method)
 
 
 def check_schedule(layer: ConvLayer, isa: InstructionSet, schedule: Schedule) -> None:
@@ -256,6 +266,11 @@ def check_schedule(layer: ConvLayer, isa: InstructionSet, schedule: Schedule) ->
             f"stride 1 where there are int16 products, with input channels in multiples of {TRANSFORM_LANES}, output "
             f"channels in multiples of {isa.lanes}, no sum above {LARGEST_SUM:,} (here up to {layer.largest_sum:,}), "
             f"and strip_rows in multiples of {PATCH}"
+        )
+    if schedule.method == "rows" and not takes_rows(layer, isa):
+        raise UserError(
+            f"{schedule} does not fit layer {layer.name} on {isa.name}: the method rows takes layers in Winograd form "
+            f"with input channels in multiples of {max(TRANSFORM_LANES, isa.step)}"
         )
     tiles = register_tiles(layer, isa, tile_columns(layer, isa, schedule.method, schedule.strip_rows))
     fits = (
@@ -272,8 +287,8 @@ def check_schedule(layer: ConvLayer, isa: InstructionSet, schedule: Schedule) ->
         )
 
 
-def _strip_rows(layer: ConvLayer, isa: InstructionSet, threads: int) -> int:
+def _strip_rows(layer: ConvLayer, isa: InstructionSet, threads: int, method: str) -> int:
     rows = max(1, layer.out_size[0] // (threads * TASKS_PER_THREAD))
-    while rows > 1 and tile_bytes(layer, isa, rows) > CACHE_SHARE * isa.cache_bytes:
+    while rows > 1 and tile_bytes(layer, isa, rows, method) > CACHE_SHARE * isa.cache_bytes:
         rows -= 1
     return rows

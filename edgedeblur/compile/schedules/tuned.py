@@ -28,6 +28,7 @@ class LayerShape:
 
     small_sums: whether its weights allow Winograd's method (schedule.LARGEST_SUM).
     residual: "none", "tensor" (int8) or "image" (uint8).
+    halved: in Winograd form.
     """
 
     kernel: int
@@ -43,6 +44,7 @@ class LayerShape:
     groups: int = field(default=1, kw_only=True)
     dilation: int = field(default=1, kw_only=True)
     prelu: bool = field(default=False, kw_only=True)
+    halved: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True)
