@@ -24,7 +24,15 @@ from edgedeblur.export.description import description
 from edgedeblur.export.onnx_gate import float_factors
 from edgedeblur.export.onnx_graph import Graph, folded, limited, oihw, read_source, unfolded, window
 from edgedeblur.export.onnx_integer import integer_layer
-from edgedeblur.quantize.network import IMAGE_SCALE, QuantisedConv, QuantisedNetwork, TensorScale, read_scale
+from edgedeblur.export.onnx_operations import float_operation, integer_operation
+from edgedeblur.quantize.network import (
+    IMAGE_SCALE,
+    QuantisedConv,
+    QuantisedNetwork,
+    QuantisedOp,
+    TensorScale,
+    read_scale,
+)
 from edgedeblur.sizes import check_sides
 from edgedeblur.storage.files import atomic_path
 from edgedeblur.student import IMAGE
@@ -60,12 +68,15 @@ def onnx_model(network: QuantisedNetwork, height: int, width: int, form: Form = 
     if form not in FORMS:
         raise UserError(f"no ONNX form {form!r}; there are {', '.join(FORMS)}", exit_code=2)
     check_sides(height, width, network.spec.multiple)
-    require_convolutions(network)
     graph = Graph(network.spec.sizes(height, width))
     names = {IMAGE: graph.add("Transpose", [IMAGE], "image.nchw", perm=[0, 3, 1, 2])}
     if form == "float":
         names[IMAGE] = _pixels_to_real(graph, names[IMAGE])
     for layer in network.layers:
+        if isinstance(layer, QuantisedOp):
+            nodes = float_operation if form == "float" else integer_operation
+            names[layer.spec.name] = nodes(graph, network, layer, names)
+            continue
         spelt_out = (layer.gate is not None or layer.negative_scale is not None) and form != "float"
         nodes = integer_layer if spelt_out else _LAYER_NODES[form]
         names[layer.spec.name] = nodes(graph, network, layer, names)
@@ -86,16 +97,6 @@ def onnx_model(network: QuantisedNetwork, height: int, width: int, form: Form = 
     )
     helper.set_model_props(model, description(network, (height, width), form))
     return model
-
-
-def require_convolutions(network: QuantisedNetwork) -> None:
-    """Raises UserError where a layer has no weights: such layers are not exported yet."""
-    operations = [layer.name for layer in network.spec.operations]
-    if operations:
-        raise UserError(
-            f"{network.spec.name} has layers without weights, which are not exported yet: {', '.join(operations[:5])}",
-            "run it as an artefact: edgedeblur compile",
-        )
 
 
 def _qdq_layer(graph: Graph, network: QuantisedNetwork, layer: QuantisedConv, names: dict[str, str]) -> str:

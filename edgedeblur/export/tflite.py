@@ -14,11 +14,13 @@ import numpy as np
 
 from edgedeblur.errors import UserError
 from edgedeblur.export.description import description
-from edgedeblur.export.onnx import RESTORED, convolved_scale, require_convolutions
+from edgedeblur.export.onnx import RESTORED, convolved_scale
 from edgedeblur.export.tflite_gate import bent_convolution, convolution_operator, depthwise, gated_convolution
+from edgedeblur.export.tflite_operations import operation
 from edgedeblur.quantize.network import (
     QuantisedConv,
     QuantisedNetwork,
+    QuantisedOp,
     TensorScale,
     image_scale,
     read_scale,
@@ -55,13 +57,13 @@ def tflite_model(network: QuantisedNetwork, height: int, width: int) -> bytes:
     if schema is None:
         raise UserError("TFLite export needs the package ai-edge-litert", 'pip install "edgedeblur[peers]"')
     check_sides(height, width, network.spec.multiple)
-    require_convolutions(network)
     graph = Graph(network.spec.sizes(height, width))
     pixels = TensorScale(image_scale().scale, 0)
     image = graph.tensor(IMAGE, (height, width, 3), pixels, "UINT8")
     names = {IMAGE: graph.convert(image, "image.int8", (height, width, 3), image_scale(), "INT8")}
     for layer in network.layers:
-        names[layer.spec.name] = _layer(graph, network, layer, names)
+        emit = operation if isinstance(layer, QuantisedOp) else _layer
+        names[layer.spec.name] = emit(graph, network, layer, names)
     restored = graph.convert(names[network.spec.layers[-1].name], RESTORED, (height, width, 3), pixels, "UINT8")
     return graph.finish(network.spec.name, image, restored, description(network, (height, width), "int8"))
 
@@ -194,6 +196,10 @@ class Graph:
     def floats(self, name: str, shape: tuple[int, ...]) -> int:
         """An activation [1, *shape], float32."""
         return self._append(name, [1, *shape], "FLOAT32", 0, None)
+
+    def integers(self, name: str, shape: tuple[int, ...]) -> int:
+        """Values [1, *shape], int32."""
+        return self._append(name, [1, *shape], "INT32", 0, None)
 
     def dequantise(self, x: int, name: str) -> int:
         """DEQUANTIZE: an int8 activation's real values, float32."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -99,6 +100,19 @@ def pieces_spec() -> StudentSpec:
         ConvSpec("head", "skip", 24, 12, depth_to_space=2, residual=IMAGE),
     )
     return StudentSpec("pieces", layers, "mid", multiple=4)
+
+
+def everything_spec() -> StudentSpec:
+    """The layers of `mobile_spec`, but its head, and on them those of `pieces_spec`: one artefact shows all of them."""
+    first = mobile_spec().layers[:-1]
+    renamed = {"stem": "up0"}
+    rest = []
+    for layer in pieces_spec().layers[1:]:
+        if isinstance(layer, OpSpec):
+            rest.append(replace(layer, sources=tuple(renamed.get(name, name) for name in layer.sources)))
+        else:
+            rest.append(layer)
+    return StudentSpec("everything", (*first, *rest), "b.stride", multiple=8)
 
 
 def single_layer_spec(kernel: int = 3, **fused) -> StudentSpec:
