@@ -88,7 +88,7 @@ def _interpret(network: QuantisedNetwork, picture: np.ndarray) -> tuple[np.ndarr
     counts = {}
     for layer in network.layers:
         if layer.spec.residual is not None:
-            sums = requantise(convolve(source_integers(network, layer.spec, tensors), layer), layer.scale)
+            sums = requantise(convolve(source_integers(network, layer, tensors), layer), layer.scale)
             counts[layer.spec.name] = (int(np.count_nonzero((sums < -128) | (sums > 127))), sums.size)
     return to_image(tensors[network.layers[-1].spec.name]), counts
 
