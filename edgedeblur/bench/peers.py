@@ -18,7 +18,7 @@ import numpy as np
 from edgedeblur.bench.environment import version_of
 from edgedeblur.bench.latency import percentile
 from edgedeblur.errors import UserError
-from edgedeblur.export.runtimes import open_litert, open_onnx
+from edgedeblur.export.runtimes import open_litert, open_onnx, open_openvino
 from edgedeblur.quantize.network import QuantisedNetwork, in_plain_form, without_gates
 from edgedeblur.report.schema import Peer
 from edgedeblur.storage.temporary import scratch_folder
@@ -72,7 +72,8 @@ def check_names(names: Sequence[str]) -> None:
         if name not in PEERS:
             raise UserError(f"no peer {name!r}; there are {', '.join(PEERS)}", exit_code=2)
         if all(version_of(package) is None for package in _PACKAGES[name]):
-            raise UserError(f"{_PACKAGES[name][0]} is not installed", "pip install 'edgedeblur[peers]'")
+            extra = "openvino" if _PACKAGES[name] == ("openvino",) else "peers"
+            raise UserError(f"{_PACKAGES[name][0]} is not installed", f"pip install 'edgedeblur[{extra}]'")
 
 
 def take_turns(runs: Sequence[Run], image: np.ndarray, rounds: int = ROUNDS, block: int = BLOCK) -> list[list[float]]:
@@ -118,6 +119,25 @@ def _onnx(
     return Runtime(name, loaded.version, precision, loaded.run)
 
 
+def _openvino(network: QuantisedNetwork, size: tuple[int, int], threads: int, folder: Path) -> Runtime:
+    return _in_openvino("openvino", network, size, threads, folder / "qdq.onnx", "int8 (QDQ)")
+
+
+def _openvino_bf16(network: QuantisedNetwork, size: tuple[int, int], threads: int, folder: Path) -> Runtime:
+    return _in_openvino("openvino-bf16", network, size, threads, folder / "float.onnx", "bfloat16")
+
+
+def _in_openvino(
+    name: str, network: QuantisedNetwork, size: tuple[int, int], threads: int, path: Path, precision: str
+) -> Runtime:
+    """The network in the form that the file is named after."""
+    from edgedeblur.export.onnx import export_onnx
+
+    export_onnx(network, path, *size, form=path.stem)
+    loaded = open_openvino(path, threads, bf16=precision == "bfloat16")
+    return Runtime(name, loaded.version, precision, loaded.run)
+
+
 def _litert(network: QuantisedNetwork, size: tuple[int, int], threads: int, folder: Path) -> Runtime:
     from edgedeblur.export.tflite import export_tflite
 
@@ -127,9 +147,17 @@ def _litert(network: QuantisedNetwork, size: tuple[int, int], threads: int, fold
     return Runtime("litert", loaded.version, "int8 (XNNPACK)", loaded.run)
 
 
-PEERS = {"onnxruntime": _onnxruntime, "litert": _litert, "onnxruntime-float32": _onnxruntime_float}
+PEERS = {
+    "onnxruntime": _onnxruntime,
+    "litert": _litert,
+    "openvino": _openvino,
+    "openvino-bf16": _openvino_bf16,
+    "onnxruntime-float32": _onnxruntime_float,
+}
 _PACKAGES = {
     "onnxruntime": ("onnxruntime",),
     "litert": ("ai-edge-litert", "tflite-runtime"),
+    "openvino": ("openvino",),
+    "openvino-bf16": ("openvino",),
     "onnxruntime-float32": ("onnxruntime",),
 }

@@ -1,4 +1,4 @@
-"""Exported files in other runtimes: ONNX Runtime and LiteRT, on the CPU, with a given number of threads."""
+"""Exported files in other runtimes: ONNX Runtime, OpenVINO and LiteRT, on the CPU, with a given number of threads."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,6 +44,35 @@ def open_onnx(path: Path, threads: int = 1) -> Loaded:
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     source = session.get_inputs()[0].name
     return Loaded("onnxruntime", onnxruntime.__version__, lambda image: session.run(None, {source: image[None]})[0][0])
+
+
+def open_openvino(path: Path, threads: int = 1, bf16: bool = False) -> Loaded:
+    """An exported `.onnx` file in OpenVINO, tuned for latency; layers that are not int8 in float32, or in bfloat16.
+
+    Raises:
+        UserError: the package openvino is not installed, or this processor does not multiply bfloat16: OpenVINO would
+            compute in float32 without a word.
+    """
+    try:
+        import openvino
+    except ImportError:
+        raise UserError("openvino is not installed", "pip install 'edgedeblur[openvino]'") from None
+    core = openvino.Core()
+    wanted = "bf16" if bf16 else "f32"
+    options = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": "1",
+        "INFERENCE_PRECISION_HINT": wanted,
+    }
+    compiled = core.compile_model(core.read_model(path), "CPU", options)
+    if bf16 and "bfloat16" not in str(compiled.get_property("INFERENCE_PRECISION_HINT")):
+        raise UserError(
+            "this processor does not multiply bfloat16, so OpenVINO would compute in float32", "leave out openvino-bf16"
+        )
+    request = compiled.create_infer_request()
+    version = openvino.__version__.partition("-")[0]
+    return Loaded("openvino", version, lambda image: request.infer([image[None]])[0][0])
 
 
 def open_litert(path: Path, threads: int = 1, xnnpack: bool = True) -> Loaded:

@@ -25,6 +25,7 @@ MIN_FREE_GB = 2.0
 EXTRAS = {
     "docs": "only to build the documentation as a site",
     "peers": "only for bench --against",
+    "openvino": "only for bench --against openvino",
     "training": "only for TensorBoard logs of train",
     "adb": "only for phones",
     "heic": "only for HEIC photographs",

@@ -9,8 +9,9 @@ import time
 import numpy as np
 import pytest
 from artefacts import compiled
-from networks import gated_spec, random_network
+from networks import gated_spec, random_network, tiny_spec
 
+from edgedeblur.artefact.cpu import cpu_flags
 from edgedeblur.artefact.target import CoreCluster
 from edgedeblur.bench import measure, peers
 from edgedeblur.bench.layers import cycles_per_ms
@@ -155,6 +156,16 @@ def test_a_turn_begins_when_the_threads_of_the_one_before_have_stopped():
     peers.wait_until_idle(longest_s=30)
     assert ended
     thread.join()
+
+
+def test_openvino_runs_the_network_in_int8_and_bfloat16_only_where_the_processor_has_it():
+    pytest.importorskip("openvino")
+    network, image = random_network(tiny_spec()), np.zeros((16, 24, 3), np.uint8)
+    (peer,) = compare(network, lambda image: image, ["openvino"], image, 1)
+    assert peer.name == "openvino" and peer.precision == "int8 (QDQ)" and peer.version[:2] == "20"
+    if not cpu_flags() & {"avx512_bf16", "amx_bf16"}:
+        with pytest.raises(UserError, match="does not multiply bfloat16"):
+            compare(network, lambda image: image, ["openvino-bf16"], image, 1)
 
 
 def test_peers_run_a_network_with_gates_without_them():
