@@ -196,7 +196,7 @@ def _depthwise_schedule(layer: ConvLayer, isa: InstructionSet, threads: int) -> 
 
     products = isa.products("depthwise")
     tile = min(register_tiles(layer, products, layer.out_size[1]), key=lambda tile: (loads(tile), -tile[1]))
-    return Schedule(_strip_rows(layer, products, threads), *tile, 1, "depthwise")
+    return Schedule(_strip_rows(layer, products, threads, "depthwise"), *tile, 1, "depthwise")
 
 
 def transform_cost(layer: ConvLayer, isa: InstructionSet, schedule: Schedule, threads: int) -> float:
