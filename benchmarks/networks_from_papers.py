@@ -1,9 +1,9 @@
-"""Networks from papers (tests/support/paper_networks.py, random weights) beside our tiers: size, estimate, CPU time, bytes.
+"""Networks from papers (tests/support/paper_networks.py, random weights) beside our tiers: cost, time, bytes.
 
     PYTHONPATH=.:tests/support python benchmarks/networks_from_papers.py [--size 512] [--bytes] [NAME ...]
 
-The estimate is of the target `android`'s cores, by llvm-mca, as `edgedeblur bench` makes it. CPU time is of one thread of
-this machine, the least of three runs, so that other work on the machine counts for little; the artefact is the host's.
+The estimate is of the target `android`, by llvm-mca, as `edgedeblur bench` makes it. CPU time is of one thread of this
+machine, the least of three runs, so that other work on the machine counts for little; the artefact is the host's.
 With --bytes each network's artefacts are held against the interpreter, here and in qemu on three ARM cores.
 """
 
