@@ -19,7 +19,7 @@ from edgedeblur.metrics import psnr
 from edgedeblur.restore.half_scale import blend_scales, restore_at_half_scale
 from edgedeblur.restore.open import Restorer, open_model
 from edgedeblur.restore.regions.automatic import automatic
-from edgedeblur.restore.regions.region import blend
+from edgedeblur.restore.tiling import blend
 from edgedeblur.workflow.shipped import shipped_network
 
 SHARES = (0, 0.15, 0.3, 0.5, 1)

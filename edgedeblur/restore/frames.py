@@ -9,6 +9,7 @@ from edgedeblur.runtime.frame import Frame, empty_frame, to_rgb, write_rgb
 
 _FULL = 255  # a mask's value for "restored", 0 is "as it came"
 _PART = 256  # of a mask's pixel: where it is read between its pixels
+_BAND = 64  # rows
 
 
 def restore_frame(
@@ -62,13 +63,20 @@ def spread_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
     """
     if mask.dtype != np.uint8 or mask.ndim != 2 or mask.size == 0:
         raise UserError(f"a mask is uint8 [h, w], not {mask.dtype} {list(mask.shape)}")
-    values = mask.astype(np.int64)
-    top, below, down = _places(mask.shape[0], height)
-    left, right, along = _places(mask.shape[1], width)
-    down, along = down[:, None], along[None, :]
-    upper = values[np.ix_(top, left)] * (_PART - along) + values[np.ix_(top, right)] * along
-    lower = values[np.ix_(below, left)] * (_PART - along) + values[np.ix_(below, right)] * along
-    return ((upper * (_PART - down) + lower * down + _PART**2 // 2) // _PART**2).astype(np.uint8)
+    values = mask.astype(np.int32)
+    (top, below, down), (left, right, along) = (
+        _places(*sides) for sides in zip(mask.shape, (height, width), strict=True)
+    )
+    spread = np.empty((height, width), np.uint8)
+    for start in range(0, height, _BAND):  # so that memory is that of the result
+        rows = slice(start, start + _BAND)
+        upper, lower = (
+            values[np.ix_(each[rows], left)] * (_PART - along) + values[np.ix_(each[rows], right)] * along
+            for each in (top, below)
+        )
+        share = down[rows, None]
+        spread[rows] = (upper * (_PART - share) + lower * share + _PART**2 // 2) // _PART**2
+    return spread
 
 
 def _places(of_mask: int, of_picture: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

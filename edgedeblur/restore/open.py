@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 
 from edgedeblur.errors import UserError
-from edgedeblur.restore.half_scale import blend_scales, reduce_region, restore_at_half_scale
 from edgedeblur.restore.image_kinds import restore_in_kind
 from edgedeblur.restore.kinds import Kind, model_kind
-from edgedeblur.restore.regions.region import blend
-from edgedeblur.restore.tiling import RunExact, restore_any_size, restore_where
+from edgedeblur.restore.tiling import RunExact, blend, restore_any_size, restore_where
 from edgedeblur.storage.digests import digest
 from edgedeblur.student.user_module import names_callable
 
@@ -81,6 +79,8 @@ class Restorer:
         wanted = None if mask is None else mask > 0
         restored = self._restore_where(image, wanted)
         if half_scale:
+            from edgedeblur.restore.half_scale import blend_scales, reduce_region, restore_at_half_scale  # loads OpenCV
+
             reduced = None if wanted is None else reduce_region(wanted)
             half = restore_at_half_scale(image, lambda small: self._restore_where(small, reduced))
             restored = blend_scales(restored, half, half_scale)

@@ -87,6 +87,13 @@ def restore_where(
     return restored
 
 
+def blend(picture: np.ndarray, restored: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """What is written: (255 - mask) parts of the picture and mask parts of the restored one, rounded to nearest; uint8
+    [H, W, 3]. Where the mask is 0 it is the picture, where it is 255 the restored one."""
+    share = mask.astype(np.uint32)[..., None]
+    return ((picture * (255 - share) + restored * share + 127) // 255).astype(np.uint8)
+
+
 def _with_surroundings(wanted: np.ndarray, least: int, multiple: int, overlap: int) -> slice:
     """The part of an axis from the first to the last that is wanted, with half an overlap at both sides, on the grid of
     the multiple and `least` long, as far as the axis goes."""

@@ -19,8 +19,8 @@ from edgedeblur.restore.half_scale import restore_at_half_scale
 from edgedeblur.restore.open import Restorer
 from edgedeblur.restore.regions import automatic as automatic_region
 from edgedeblur.restore.regions.automatic import automatic, paying_blocks
-from edgedeblur.restore.regions.region import blend, mask_file, rectangle
-from edgedeblur.restore.tiling import restore_any_size, restore_where
+from edgedeblur.restore.regions.region import mask_file, rectangle
+from edgedeblur.restore.tiling import blend, restore_any_size, restore_where
 
 FACTS = ("invert", "student", Path("invert"), "0", 1, 0.1, 16)
 INVERT = Restorer(*FACTS, None, lambda image: 255 - image)
@@ -100,8 +100,13 @@ def test_a_mask_file_of_any_size_lies_over_the_whole_picture(tmp_path):
     write_image(tmp_path / "mask.png", small)
     mask = mask_file(tmp_path / "mask.png").mask_of(picture)
     assert mask.shape == (60, 80) and mask[:, :38].max() == 0 and mask[:, 42:].min() == 255
+    picture = np.zeros((600, 800, 3), np.uint8)
+    coarse = np.random.default_rng(0).integers(0, 256, (15, 20), np.uint8)
+    write_image(tmp_path / "coarse.png", np.repeat(coarse[..., None], 3, axis=2))
+    fine = mask_file(tmp_path / "coarse.png").mask_of(picture).astype(int)
+    assert np.abs(fine - cv2.resize(coarse.astype(np.float32), (800, 600))).max() < 2.5  # in steps of 1/256
     with pytest.raises(UserError, match=r"of 20x15 pixels does not have the proportions of the picture, 80x30"):
-        mask_file(tmp_path / "mask.png").mask_of(picture[:30])
+        mask_file(tmp_path / "mask.png").mask_of(np.zeros((30, 80, 3), np.uint8))
 
 
 def blurred_beside_sharp_and_even():

@@ -1,15 +1,16 @@
 """Regions of interest: from a picture to a mask, uint8 [H, W]. 255 is restored, 0 stays, between is blended."""
 
+import functools
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from edgedeblur.data.images import read_image
 from edgedeblur.errors import UserError
+from edgedeblur.restore.frames import spread_mask
 from edgedeblur.restore.photograph import luminance
 
 _FADE = 8  # pixels inside a rectangle over which it fades in
@@ -44,12 +45,16 @@ def rectangle(x: int, y: int, width: int, height: int) -> Region:
 
 
 def mask_file(path: Path) -> Region:
-    """A grey picture of any size, laid over the whole picture: white is restored. Between its pixels it is linear.
+    """A grey picture of any size, laid over the whole picture as `ed_run_frame` lays it: white is restored.
 
     Raises:
         UserError: it cannot be read. The region itself: its proportions are not the picture's.
     """
     mask = luminance(read_image(path).astype(np.int32)).astype(np.uint8)
+
+    @functools.lru_cache(maxsize=1)  # the frames of a video have one size
+    def spread(rows: int, columns: int) -> np.ndarray:
+        return spread_mask(mask, rows, columns)
 
     def region(picture: np.ndarray) -> np.ndarray:
         (rows, columns), (height, width) = picture.shape[:2], mask.shape
@@ -60,16 +65,9 @@ def mask_file(path: Path) -> Region:
                 "a mask lies over the whole upright picture; it may be smaller or larger",
                 exit_code=2,
             )
-        return mask if mask.shape == (rows, columns) else cv2.resize(mask, (columns, rows))
+        return spread(rows, columns)
 
     return Region(f"mask {mask.shape} {hashlib.sha256(mask.tobytes()).hexdigest()}", region)
-
-
-def blend(picture: np.ndarray, restored: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """What is written: (255 - mask) parts of the picture and mask parts of the restored one, rounded to nearest; uint8
-    [H, W, 3]. Where the mask is 0 it is the picture, where it is 255 the restored one."""
-    share = mask.astype(np.uint32)[..., None]
-    return ((picture * (255 - share) + restored * share + 127) // 255).astype(np.uint8)
 
 
 def _fade(start: int, end: int, length: int) -> np.ndarray:
