@@ -95,8 +95,13 @@ def _build_sets(
     log: Callable[[str], None],
 ) -> list[KernelSet]:
     """The kernels of every instruction set, each once for every size, which read the first size's weights."""
-    from edgedeblur.compile.build import build_plan  # loads TVM and torch, which running an artefact does without
+    from edgedeblur.compile.build import (  # loads TVM and torch, which running an artefact does without
+        build_plan,
+        check_size,
+    )
 
+    for size in sizes:
+        check_size(network, *size)
     sets: list[KernelSet] = []
     for one in target.kernel_sets:
         for index, size in enumerate(sizes):
@@ -122,12 +127,10 @@ def _choose_schedules(
     first: "dict[str, Chosen] | None" = None,
 ) -> "dict[str, Chosen]":
     """For another size than the first: those that read the same weights."""
-    from edgedeblur.compile.build import check_size
     from edgedeblur.compile.kernels import instruction_set
     from edgedeblur.compile.kernels.layer import conv_layers
     from edgedeblur.compile.schedules.choose import choose_schedules, choose_sharing, databases_for
 
-    check_size(network, height, width)
     asked = (databases or databases_for)(target)
     layers = conv_layers(network, height, width)
     given = (layers, instruction_set(target.isa), target.threads, asked)
