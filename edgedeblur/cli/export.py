@@ -10,9 +10,9 @@ from edgedeblur.cli.progress import Progress, say
 from edgedeblur.workflow.workdir import WorkDir
 
 
-@click.command("export", short_help="ONNX or TFLite from the quantised network; ONNX from a teacher.")
+@click.command("export", short_help="ONNX, TFLite or a web page from the quantised network; ONNX from a teacher.")
 @click.argument("network", type=options.PATH, required=False)
-@click.option("--format", "file_format", type=click.Choice(["onnx", "tflite"]), required=True)
+@click.option("--format", "file_format", type=click.Choice(["onnx", "tflite", "web"]), required=True)
 @click.option(
     "--form",
     type=click.Choice(["qdq", "qlinear", "integer", "float"]),
@@ -49,6 +49,9 @@ def command(
 
     With --check the runtime's bytes are compared with the integer interpreter's on eight pictures, cut or mirrored to
     the file's size. docs/export.md says what to expect, and why.
+
+    The web page is one file without any network: it restores photographs and the camera's pictures in a browser with
+    WebGPU, and checks there that its bytes are the integer interpreter's (docs/gpu.md).
 
     A teacher becomes float32 ONNX for images of any one size in [0, 1], with its normalisation, padding and crop
     inside. Where ONNX Runtime is installed its result is compared with the teacher's own.

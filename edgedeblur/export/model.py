@@ -14,11 +14,12 @@ from edgedeblur.restore.kinds import model_kind
 
 Log = Callable[[str], None]
 MOST_PICTURES = 8
+_SUFFIXES = {"onnx": ".onnx", "tflite": ".tflite", "web": ".html"}
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """file_format: onnx or tflite. form: of quantised ONNX, qdq (None), qlinear, integer or float. size: (height,
+    """file_format: onnx, tflite or web. form: of quantised ONNX, qdq (None), qlinear, integer or float. size: (height,
     width) of the images. teacher: how to read a teacher, `load_generator`'s options. check: run the file in the other
     runtime; None: of a teacher only. pictures: a folder, or a picture, to check a quantised network with."""
 
@@ -48,12 +49,25 @@ def export_model(
     from edgedeblur.export.tflite import export_tflite
     from edgedeblur.quantize.edq import load_edq
 
-    quantised, destination = load_edq(network), output or network.with_suffix(f".{options.file_format}")
-    if options.file_format == "onnx":
+    quantised, destination = load_edq(network), output or network.with_suffix(_SUFFIXES[options.file_format])
+    if options.file_format == "web":
+        _export_page(quantised, destination, options)
+    elif options.file_format == "onnx":
         export_onnx(quantised, destination, *options.size, form=options.form or "qdq")
     else:
         export_tflite(quantised, destination, *options.size)
     return destination, _check(quantised, destination, options, progress) if options.check else None
+
+
+def _export_page(network: QuantisedNetwork, destination: Path, options: ExportOptions) -> None:
+    from edgedeblur.export.web import export_page  # loads TVM
+
+    if options.check or options.form is not None:
+        option = "--check" if options.check else "--form"
+        raise UserError(
+            f"{option} is not for a page, which checks itself where it is opened", f"leave out {option}", exit_code=2
+        )
+    export_page(network, destination, *options.size)
 
 
 def _check(network: QuantisedNetwork, destination: Path, options: ExportOptions, progress: Progress) -> Checked:

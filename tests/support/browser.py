@@ -15,6 +15,12 @@ FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update", "--force-color-profile=srgb"),
 )
+# WebGPU by SwiftShader, the software that Chromium brings.
+WEBGPU_FLAGS = (
+    *(flag for flag in FLAGS if flag != "--disable-gpu"),
+    *("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"),
+    *("--enable-features=Vulkan", "--use-vulkan=swiftshader"),
+)
 needs_browser = pytest.mark.skipif(
     not (shutil.which("chromium") and shutil.which("chromedriver")),
     reason="needs Chromium: apt-get install chromium chromium-driver",
@@ -24,10 +30,10 @@ needs_browser = pytest.mark.skipif(
 class Browser:
     """A session; `script` and the others raise RuntimeError with the driver's message."""
 
-    def __init__(self, address, folder):
+    def __init__(self, address, folder, flags):
         self._address = address
         preferences = {"download.default_directory": str(folder), "download.prompt_for_download": False}
-        arguments = [*FLAGS, f"--user-data-dir={folder / 'profile'}", "--window-size=1200,800"]
+        arguments = [*flags, f"--user-data-dir={folder / 'profile'}", "--window-size=1200,800"]
         options = {"args": arguments, "prefs": preferences, "binary": shutil.which("chromium")}
         wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
         made = self._post("/session", {"capabilities": {"alwaysMatch": wanted}})
@@ -84,7 +90,7 @@ class Browser:
 
 
 @contextlib.contextmanager
-def browser(folder):
+def browser(folder, flags=FLAGS):
     """A browser that downloads into a folder."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -94,7 +100,7 @@ def browser(folder):
         try:
             address = ("127.0.0.1", port)
             wait(lambda: _answers(address))
-            session = Browser(f"http://127.0.0.1:{port}", folder)
+            session = Browser(f"http://127.0.0.1:{port}", folder, flags)
             try:
                 yield session
             finally:

@@ -31,14 +31,14 @@ class GpuBuffer:
 @dataclass(frozen=True)
 class GpuCall:
     """One launch. kernel: its name in the text. arguments: buffers by index, in the kernel's order. groups, group: work
-    groups, and work items of one, along x, y and z."""
+    groups, and work items of one, along x and y."""
 
     kernel: str
     layer: str
     macs: int
     arguments: tuple[int, ...]
-    groups: tuple[int, int, int]
-    group: tuple[int, int, int]
+    groups: tuple[int, int]
+    group: tuple[int, int]
 
 
 @dataclass(frozen=True)

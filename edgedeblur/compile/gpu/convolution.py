@@ -64,7 +64,7 @@ def conv_launch(layer: ConvLayer, schedule: GpuSchedule) -> Launch:
     """Work items along a row, over rows, over blocks of output channels."""
     height, width = layer.out_size
     items = (-(-width // schedule.pixels), height, output_words(layer) // schedule.words)
-    return Launch(items, (*schedule.group, 1))
+    return Launch(items, schedule.group)
 
 
 def conv_kernel(layer: ConvLayer, schedule: GpuSchedule, symbol: str) -> PrimFunc:

@@ -12,7 +12,7 @@ from edgedeblur.compile.gpu.launch import Argument, Launch, work_items
 from edgedeblur.compile.gpu.tensor import IMAGE_WORD, LANES, WordTensor, word
 from edgedeblur.compile.kernels.layer import ConvLayer
 
-_GROUP = (16, 4, 1)
+_GROUP = (16, 4)
 
 
 def needs_fold(layer: ConvLayer) -> bool:

@@ -63,7 +63,7 @@ def sum_arguments(gate: WordGate) -> tuple[Argument, ...]:
 
 
 def sum_launch(gate: WordGate) -> Launch:
-    return Launch((gate.parts, gate.channels // LANES, 1), (min(_GROUP, gate.parts), 1, 1))
+    return Launch((gate.parts, gate.channels // LANES, 1), (min(_GROUP, gate.parts), 1))
 
 
 def sum_kernel(gate: WordGate, symbol: str) -> PrimFunc:
@@ -100,7 +100,7 @@ def scale_arguments(gate: WordGate) -> tuple[Argument, ...]:
 
 
 def scale_launch(gate: WordGate) -> Launch:
-    return Launch((_GROUP, 1, 1), (_GROUP, 1, 1))
+    return Launch((_GROUP, 1, 1), (_GROUP, 1))
 
 
 def scale_kernel(gate: WordGate, symbol: str) -> PrimFunc:

@@ -1,4 +1,4 @@
-"""From TIR to source text, by TVM's code generators, behind a page of prelude for each language.
+"""From TIR to source text, by TVM's code generators, behind a page of prelude for each language: OpenCL C, WGSL.
 
 The kernels call two functions by name; the prelude says what they are there:
     ed_dot(a, b, sum)   sum plus the products of the four int8 of each word, by an instruction where there is one
@@ -28,9 +28,17 @@ int ed_dot(uint a, uint b, int sum) {
 }
 #endif
 """,
+    "webgpu": """\
+requires packed_4x8_integer_dot_product;
+fn ed_dot(a : u32, b : u32, sum : i32) -> i32 { return sum + dot4I8Packed(a, b); }
+fn ed_rint(x : f32) -> i32 { return i32(round(x)); }
+""",
 }
 _SUFFIX = "_kernel"  # that TVM gives the part of a function that runs on the device
 _HEAD = re.compile(r"__kernel void (\w+)\(([^)]*)\) \{")
+_WGSL_SECTION = re.compile(r"^// Function: (\w+)\n", re.MULTILINE)
+_WGSL_BUFFER = re.compile(r"@binding\(\d+\) var<storage, \w+> (\w+) :")
+_WGSL_NAMES = re.compile(r"(?:^struct|var<[^>]+>) (\w+)", re.MULTILINE)  # of a module's own declarations
 
 
 @dataclass(frozen=True)
@@ -49,10 +57,33 @@ def generate_text(functions: dict[str, tvm.tirx.PrimFunc], language: str) -> Ker
     """
     target = tvm.target.Target(language, host="llvm")
     text = tvm.compile(tvm.IRModule(functions), target=target).mod.imports[0].inspect_source()
-    entries = {}
-    for name, arguments in _HEAD.findall(text):
-        names = tuple(argument.split()[-1].removesuffix("_ptr") for argument in arguments.split(","))
-        entries[name.removesuffix(_SUFFIX)] = (name, names)
+    text, found = _wgsl_kernels(text) if language == "webgpu" else (text, _opencl_kernels(text))
+    entries = {
+        name.removesuffix(_SUFFIX): (name, tuple(one.removesuffix("_ptr") for one in arguments))
+        for name, arguments in found.items()
+    }
     if set(entries) != set(functions):
         raise ValueError(f"TVM wrote {language} kernels {sorted(entries)} for {sorted(functions)}")
     return KernelText(PRELUDES[language] + text, entries)
+
+
+def _opencl_kernels(text: str) -> dict[str, list[str]]:
+    """The arguments of every kernel in order, as the text names them."""
+    return {name: [one.split()[-1] for one in arguments.split(",")] for name, arguments in _HEAD.findall(text)}
+
+
+def _wgsl_kernels(text: str) -> tuple[str, dict[str, list[str]]]:
+    """The kernels in one module, and the buffers of each in the order of their bindings.
+
+    TVM writes a module for each kernel with the same names; here a kernel's names begin with its own.
+    """
+    _, *parts = _WGSL_SECTION.split(text)
+    named = zip(parts[::2], parts[1::2], strict=True)  # twice each, the first time without text
+    sections = {name: section for name, section in named if section.strip("-/ \n")}
+    whole, arguments = [], {}
+    for name, section in sections.items():
+        arguments[name] = _WGSL_BUFFER.findall(section)
+        for declared in set(_WGSL_NAMES.findall(section)):
+            section = re.sub(rf"\b{declared}\b", f"{name}_{declared}", section)
+        whole.append(section)
+    return "".join(whole), arguments

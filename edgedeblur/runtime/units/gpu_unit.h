@@ -20,8 +20,8 @@ typedef struct {
   uint32_t layer;     /* index in the CPU's tables */
   uint32_t argument;  /* index of its first argument in `arguments` */
   uint32_t argument_count;
-  size_t groups[3]; /* work groups along x, y and z */
-  size_t group[3];  /* work items of one */
+  size_t groups[2]; /* work groups along x and y */
+  size_t group[2];  /* work items of one */
 } ed_gpu_call;
 
 typedef struct {

@@ -230,10 +230,10 @@ static int run_calls(ed_gpu_unit *unit, double *layer_ms) {
   for (uint32_t i = 0; i < TABLES.call_count; i++) {
     const ed_gpu_call *call = &TABLES.calls[i];
     const size_t *n = call->group;
-    const size_t items[3] = {call->groups[0] * n[0], call->groups[1] * n[1], call->groups[2] * n[2]};
+    const size_t items[2] = {call->groups[0] * n[0], call->groups[1] * n[1]};
     const double start_ms = layer_ms != NULL ? milliseconds() : 0.0;
     const cl_status status =
-        unit->cl.clEnqueueNDRangeKernel(unit->queue, unit->kernels[i], 3, NULL, items, n, 0, NULL, NULL);
+        unit->cl.clEnqueueNDRangeKernel(unit->queue, unit->kernels[i], 2, NULL, items, n, 0, NULL, NULL);
     if (status != CL_SUCCESS) return failed("clEnqueueNDRangeKernel", status);
     if (layer_ms == NULL) continue;
     if (finish(unit) != 0) return -1;
