@@ -60,7 +60,7 @@ def export_model(
 
 
 def _export_page(network: QuantisedNetwork, destination: Path, options: ExportOptions) -> None:
-    from edgedeblur.export.web import export_page  # loads TVM
+    from edgedeblur.export.web.page import export_page  # loads TVM
 
     if options.check or options.form is not None:
         option = "--check" if options.check else "--form"

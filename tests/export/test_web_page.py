@@ -11,7 +11,7 @@ from networks import gated_spec, random_network, single_layer_spec
 
 from edgedeblur.errors import UserError
 from edgedeblur.export.model import ExportOptions, export_model
-from edgedeblur.export.web import export_page
+from edgedeblur.export.web.page import export_page
 from edgedeblur.quantize import interpreter
 from edgedeblur.quantize.edq import save_edq
 
