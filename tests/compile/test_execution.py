@@ -45,6 +45,7 @@ AARCH64 = """
 	cmp	w8, w9
 	b.ge	.LBB0_5
 	sxtw	x22, w8
+	str	xzr, [sp, #48]
 .LBB0_1:
 	mov	x5, x3
 	mov	w6, #{inner}
@@ -55,6 +56,8 @@ AARCH64 = """
 	tbz	w22, #0, .LBB0_4
 	add	x7, x7, #1
 .LBB0_4:
+	ldr	x11, [sp, #48]
+	add	x22, x22, x11
 	add	x22, x22, #1
 	ldr	w8, [sp, #44]
 	cmp	w8, w22

@@ -11,6 +11,7 @@ from edgedeblur.compile.machine_code.aarch64_operands import (
     STACK,
     SYMBOL,
     bits_of,
+    is_general,
     last_source,
     place_of,
     reader,
@@ -92,7 +93,7 @@ def effect(instruction: Instruction) -> Effect:
         return _assign(operands[0], (), lambda state: symbol)
     if name in ("ldr", "ldp") and place_of(operands[0]):
         return _load(instruction)
-    if name in ("str", "stp") and place_of(operands[0]) and STACK.match(operands[-1]):
+    if name in ("str", "stp") and is_general(operands[0]) and STACK.match(operands[-1]):
         return _store_to_stack(operands)
     computed = _computed(name, operands)
     return computed or forget(writes_of(instruction))

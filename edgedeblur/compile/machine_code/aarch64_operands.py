@@ -66,6 +66,11 @@ def place_of(operand: str) -> str | None:
     return f"x{match[1]}" if match and match[1] not in (None, "zr") else None
 
 
+def is_general(operand: str) -> bool:
+    """Whether it is a general register, or the zero register in its place."""
+    return place_of(operand) is not None or operand in ("xzr", "wzr")
+
+
 def bits_of(operand: str) -> int:
     return 32 if operand.startswith("w") else 64
 
