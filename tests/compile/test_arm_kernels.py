@@ -19,12 +19,12 @@ from edgedeblur.compile.schedules.schedule import (
     Schedule,
     default_schedule,
     register_tiles,
-    row_columns,
     takes_rows,
+    tile_columns,
     unrolls,
 )
 from edgedeblur.quantize import interpreter
-from edgedeblur.quantize.network import TensorScale
+from edgedeblur.quantize.network import TensorScale, may_take_winograd_form
 from edgedeblur.student import TIERS, ConvSpec, student_spec
 
 needs_qemu = pytest.mark.skipif(shutil.which(QEMU) is None, reason="qemu-user is not installed")
@@ -50,13 +50,28 @@ def layers(draw) -> tuple[ConvSpec, tuple[int, int], int]:
     if stride == 1 and draw(st.booleans()):
         size = size[0] - 1, size[1] - 1
     spec = ConvSpec("probe", "source", inputs, outputs, kernel, stride, 1, fold, residual, draw(st.booleans()))
-    return spec, size, draw(st.integers(-128, 127))
+    return draw(varied(spec)), size, draw(st.integers(-128, 127))
+
+
+@st.composite
+def varied(draw, spec: ConvSpec) -> ConvSpec:
+    """The layer, or one with another activation, a dilation, or as many groups as channels."""
+    kind = draw(st.sampled_from(["plain", "plain", "limit", "prelu", "dilated", "depthwise"]))
+    if kind == "limit":
+        return dataclasses.replace(spec, relu=True, limit=2.5)
+    if kind == "prelu":
+        return dataclasses.replace(spec, relu=False, residual=None, prelu=True)
+    if kind == "dilated":
+        return dataclasses.replace(spec, dilation=2)
+    if kind == "depthwise" and spec.in_channels > 1 and spec.kernel > 1:
+        return dataclasses.replace(spec, out_channels=spec.in_channels, groups=spec.in_channels)
+    return spec
 
 
 def any_trial(isa: str, case, chosen: int) -> Trial:
     """The layer with random numbers, under one of all the schedules that fit it."""
     spec, size, zero_point = case
-    winograd = spec.kernel == 3 and spec.stride == 1 and chosen % 3 > 0
+    winograd = may_take_winograd_form(spec) and chosen % 3 > 0
     if winograd and spec.residual is None:  # of which rows takes whole loads of channels
         spec = dataclasses.replace(spec, in_channels=-(-spec.in_channels // 16) * 16)
     network = random_network(one_layer_between(spec.in_channels, spec), seed=chosen)
@@ -64,8 +79,8 @@ def any_trial(isa: str, case, chosen: int) -> Trial:
     network = dataclasses.replace(network, tensors=tensors)
     network = in_winograd_form(network, ["probe"]) if winograd else network
     layer, kernels = conv_layers(network, *size)[1], INSTRUCTION_SETS[isa]
-    method = "rows" if takes_rows(layer, kernels) else "direct"
-    tiles = list(register_tiles(layer, kernels, row_columns(layer, kernels, method)))
+    method = "depthwise" if layer.depthwise else "rows" if takes_rows(layer, kernels) else "direct"
+    tiles = list(register_tiles(layer, kernels, tile_columns(layer, kernels, method, 1)))
     unroll = unrolls(layer, kernels, method)
     width, vectors = tiles[chosen % len(tiles)]
     parallel = ("rows", "channels")[chosen % 2]
