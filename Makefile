@@ -13,7 +13,7 @@ WORKDIR ?= edgedeblur-work
 TEST_TOOLS := qemu-aarch64:qemu-user adb:adb llvm-mca-22:llvm-22 exiftool:libimage-exiftool-perl \
 	chromium:chromium chromedriver:chromium-driver /etc/OpenCL/vendors/pocl.icd:pocl-opencl-icd
 
-.PHONY: demo test gpu fuzz sanitize android-classes benchmarks faults docs lint setup test-tools clean
+.PHONY: demo test gpu fuzz sanitize android-classes benchmarks benchmarks-arm faults docs lint setup test-tools clean
 
 demo: setup
 	@$(BIN)/edgedeblur run --workdir $(WORKDIR); status=$$?; \
@@ -48,6 +48,11 @@ benchmarks: setup
 SHAPES ?= 200
 gpu: setup test-tools
 	$(BIN)/python tests/compile/long_gpu.py --shapes $(SHAPES)
+
+# Instructions of an image on an ARM core, counted by QEMU: NETWORKS="a.edq b.edq" for others than the shipped small.
+NETWORKS ?=
+benchmarks-arm: setup
+	$(BIN)/python benchmarks/arm_instructions.py $(NETWORKS)
 
 # Commands that are killed at many moments, run out of disk, or meet another of their kind; KILLS of each by each signal.
 KILLS ?= 10

@@ -288,7 +288,10 @@ def check_schedule(layer: ConvLayer, isa: InstructionSet, schedule: Schedule) ->
 
 
 def _strip_rows(layer: ConvLayer, isa: InstructionSet, threads: int, method: str) -> int:
-    rows = max(1, layer.out_size[0] // (threads * TASKS_PER_THREAD))
+    height = layer.out_size[0]
+    rows = wanted = max(1, height // (threads * TASKS_PER_THREAD))
     while rows > 1 and tile_bytes(layer, isa, rows, method) > CACHE_SHARE * isa.cache_bytes:
         rows -= 1
+    if method == "rows" and rows < wanted:  # as many strips for each thread
+        rows = -(-height // (-(-height // rows // threads) * threads))
     return rows
