@@ -194,7 +194,8 @@ def _artefact_facts(artefact: "ArtefactInfo") -> list[Fact]:
     more = [entry["input_shape"][:2] for entry in manifest.get("more_sizes") or () if entry["isa"] == target.isa]
     also = "; frames also " + ", ".join(f"{height}x{width}" for height, width in more) if more else ""
     library = artefact.library.name if artefact.library else None
-    sources = count_sources([layer.get("schedule_source", "default") for layer in manifest["layers"]])
+    convolutions = [layer for layer in manifest["layers"] if layer["schedule"]["method"] != PASS]
+    sources = count_sources([layer.get("schedule_source", "default") for layer in convolutions])
     files = {"files": len(manifest["files"]), "files_bytes": artefact.bytes}
     return [
         Fact("model", model, f"{model['name']}: {model['parameters']:,} parameters, {model['gmac']:.3f} GMAC"),
