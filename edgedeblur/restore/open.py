@@ -10,8 +10,9 @@ import numpy as np
 from edgedeblur.errors import UserError
 from edgedeblur.restore.image_kinds import restore_in_kind
 from edgedeblur.restore.kinds import Kind, model_kind
-from edgedeblur.restore.tiling import RunExact, blend, restore_any_size, restore_where
+from edgedeblur.restore.tiling import GATED_TILE, RunExact, blend, restore_any_size, restore_where
 from edgedeblur.storage.digests import digest
+from edgedeblur.student import StudentSpec
 from edgedeblur.student.user_module import names_callable
 
 GMAC_SIDE = 512
@@ -35,6 +36,7 @@ class Restorer:
         notes: what a user should know of how it runs, e.g. what a teacher's normalisation mode means.
         runs_in: what executes it, with its threads; times of one and another are not to be compared without a word.
         simulated: whether that is a simulator, whose time says nothing.
+        largest_tile: side of the tiles that larger pictures are cut into; None: what memory allows.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Restorer:
     notes: tuple[str, ...] = ()
     runs_in: str = ""
     simulated: bool = False
+    largest_tile: int | None = None
 
     def restore(self, image: Any) -> Any:
         """Restore an RGB image of any size, or a batch of them; padded and tiled as the model needs.
@@ -89,10 +92,10 @@ class Restorer:
     def _restore_where(self, image: np.ndarray, wanted: np.ndarray | None) -> np.ndarray:
         if wanted is None:
             return self._restore_one(image)
-        return restore_where(image, wanted, self.run, self.multiple, self.fixed_size)
+        return restore_where(image, wanted, self.run, self.multiple, self.fixed_size, largest=self.largest_tile)
 
     def _restore_one(self, image: np.ndarray) -> np.ndarray:
-        return restore_any_size(image, self.run, self.multiple, self.fixed_size)
+        return restore_any_size(image, self.run, self.multiple, self.fixed_size, largest=self.largest_tile)
 
 
 def open_model(
@@ -169,7 +172,7 @@ def _open_student(path: Path) -> Restorer:
     spec = student.spec
     gmac = spec.macs(GMAC_SIDE, GMAC_SIDE) / 1e9
     facts = (digest(path), spec.parameters, gmac, spec.multiple, None)
-    return Restorer(path.stem, "student", path, *facts, run, runs_in=_pytorch())
+    return Restorer(path.stem, "student", path, *facts, run, runs_in=_pytorch(), largest_tile=_largest_tile(spec))
 
 
 def _open_quantised(path: Path) -> Restorer:
@@ -184,7 +187,7 @@ def _open_quantised(path: Path) -> Restorer:
         return interpreter.run(network, image)
 
     facts = (digest(path), spec.parameters, gmac, spec.multiple, None)
-    return Restorer(path.stem, "quantised", path, *facts, run, runs_in=NUMPY)
+    return Restorer(path.stem, "quantised", path, *facts, run, runs_in=NUMPY, largest_tile=_largest_tile(spec))
 
 
 def _open_teacher(path: Path, own_padding: bool, options: dict) -> Restorer:
@@ -203,6 +206,10 @@ def _open_teacher(path: Path, own_padding: bool, options: dict) -> Restorer:
     fixed = info.padding.fixed
     facts = (generator.digest(), info.parameters, cost, 1, fixed)
     return Restorer(path.stem, "teacher", path, *facts, generator.restore, info.notes, runs_in=_pytorch())
+
+
+def _largest_tile(spec: StudentSpec) -> int | None:
+    return GATED_TILE if spec.gated else None
 
 
 def _pytorch() -> str:

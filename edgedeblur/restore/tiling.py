@@ -20,6 +20,10 @@ from edgedeblur.tiles import span, tile_starts, tile_weights
 OVERLAP = 64
 MAX_WHOLE_PIXELS = 1920 * 1088
 LARGE_TILE = 1024
+GATED_TILE = 512
+"""The largest side of a tile for networks with gates. These average whole pictures; they learned on crops of at most
+384 pixels, and one average over a large frame, in whose parts different things move, tells less (Chu et al., "Improving
+image restoration by revisiting global information aggregation", ECCV 2022; docs/student.md has what it brings)."""
 REGION_TILES = (192, 384)  # of a region: the one with fewer pixels to compute is taken
 
 RunExact = Callable[[np.ndarray], np.ndarray]
@@ -31,6 +35,7 @@ def restore_any_size(
     multiple: int = 1,
     fixed_size: tuple[int, int] | None = None,
     overlap: int = OVERLAP,
+    largest: int | None = None,
 ) -> np.ndarray:
     """Restore an image of any size.
 
@@ -40,6 +45,7 @@ def restore_any_size(
         multiple: the network takes heights and widths that are multiples of this.
         fixed_size: (height, width), when the network takes this one size only.
         overlap: pixels that neighbouring tiles share at least, where the tile is large enough for it.
+        largest: side of a tile at most; None: a picture that is not very large is one tile.
 
     Returns:
         uint8 [H, W, 3].
@@ -52,7 +58,7 @@ def restore_any_size(
     image = np.require(image, requirements=["C", "W"])  # torch warns of images that cannot be written
     height, width = image.shape[:2]
     padded = _reflect_to(image, _round_up(height, multiple), _round_up(width, multiple))
-    tile = fixed_size or _tile_size(*padded.shape[:2], multiple)
+    tile = fixed_size or _tile_size(*padded.shape[:2], multiple, largest)
     restored = run(padded) if padded.shape[:2] == tile else _run_tiles(padded, run, tile, multiple, overlap)
     return np.ascontiguousarray(restored[:height, :width])
 
@@ -64,6 +70,7 @@ def restore_where(
     multiple: int = 1,
     fixed_size: tuple[int, int] | None = None,
     overlap: int = OVERLAP,
+    largest: int | None = None,
 ) -> np.ndarray:
     """As `restore_any_size`, where it is wanted; what is elsewhere may be the image or restored.
 
@@ -81,7 +88,7 @@ def restore_where(
     height, width = part.shape[:2]
     padded = _reflect_to(part, _round_up(height, multiple), _round_up(width, multiple))
     restored = image.copy()
-    tile = fixed_size or _tile_of_region(wanted, multiple, overlap)
+    tile = fixed_size or _tile_of_region(wanted, multiple, overlap, largest)
     inside = run(padded) if padded.shape[:2] == tile else _run_tiles(padded, run, tile, multiple, overlap, wanted)
     restored[rows, columns] = inside[:height, :width]
     return restored
@@ -104,13 +111,13 @@ def _with_surroundings(wanted: np.ndarray, least: int, multiple: int, overlap: i
     return slice(start, min(start + _round_up(end - start, multiple), length))
 
 
-def _tile_of_region(wanted: np.ndarray, multiple: int, overlap: int) -> tuple[int, int]:
-    """The whole of it or small tiles, of which many may be left out: what computes the fewest pixels."""
+def _tile_of_region(wanted: np.ndarray, multiple: int, overlap: int, largest: int | None) -> tuple[int, int]:
+    """The largest tiles or small ones, of which many may be left out: what computes the fewest pixels."""
     height, width = (_round_up(side, multiple) for side in wanted.shape)
     sides = [_round_up(side, multiple) for side in REGION_TILES]
     tiles = [(min(side, height), min(side, width)) for side in sides]
-    if height * width <= MAX_WHOLE_PIXELS:
-        tiles.insert(0, (height, width))
+    if largest is not None or height * width <= MAX_WHOLE_PIXELS:
+        tiles.insert(0, _tile_size(height, width, multiple, largest))
 
     def computed(tile: tuple[int, int]) -> int:
         starts = [tile_starts(*axis, overlap, multiple) for axis in zip((height, width), tile, strict=True)]
@@ -148,11 +155,11 @@ def _run_tiles(
     return np.clip(np.rint(blended), 0, 255).astype(np.uint8)
 
 
-def _tile_size(height: int, width: int, multiple: int) -> tuple[int, int]:
-    """The whole image while that is affordable, else tiles of about 1024 pixels a side."""
-    if height * width <= MAX_WHOLE_PIXELS:
+def _tile_size(height: int, width: int, multiple: int, largest: int | None) -> tuple[int, int]:
+    """The whole image while that is affordable and allowed, else tiles of about 1024 pixels a side, or `largest`."""
+    if largest is None and height * width <= MAX_WHOLE_PIXELS:
         return height, width
-    side = _round_up(LARGE_TILE, multiple)
+    side = _round_up(largest or LARGE_TILE, multiple)
     return min(side, height), min(side, width)
 
 

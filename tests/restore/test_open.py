@@ -1,14 +1,17 @@
 """Any model opens by its content and restores images of any size; what is not a model is refused with the list."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from model_files import photo, write_bad_models, write_quantised, write_student, write_teacher
+from networks import gated_spec, random_network, tiny_spec
 
 from edgedeblur.errors import UserError
 from edgedeblur.generators.load import load_generator
 from edgedeblur.quantize import interpreter
-from edgedeblur.quantize.edq import load_edq
+from edgedeblur.quantize.edq import load_edq, save_edq
 from edgedeblur.restore.kinds import ACCEPTED, model_kind
 from edgedeblur.restore.open import open_model
 from edgedeblur.student.model_file import load_student
@@ -47,6 +50,16 @@ def test_a_quantised_network_gives_the_interpreters_bytes(tmp_path):
     path = write_quantised(tmp_path / "quantised.edq")
     image = photo(64, 48)
     np.testing.assert_array_equal(open_model(path).restore(image), interpreter.run(load_edq(path), image))
+
+
+@pytest.mark.parametrize(("spec", "tiles"), [(gated_spec(), (512, 4)), (tiny_spec(), (704, 1))])
+def test_networks_with_gates_see_no_tiles_that_are_much_larger_than_what_they_learned_with(tmp_path, spec, tiles):
+    save_edq(random_network(spec), tmp_path / "a.edq")
+    restorer, seen = open_model(tmp_path / "a.edq"), []
+    watched = dataclasses.replace(restorer, run=lambda image: (seen.append(image.shape[:2]), image)[1])
+    image = np.resize(photo(64, 64), (520, 700, 3))
+    np.testing.assert_array_equal(watched.restore(image), image)
+    assert (max(max(size) for size in seen), len(seen)) == tiles
 
 
 def test_a_teacher_pads_by_its_own_rule(tmp_path):
