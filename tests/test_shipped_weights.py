@@ -86,8 +86,9 @@ def test_the_host_gives_the_interpreters_bytes_on_photographs(photos, tmp_path, 
 
 
 @needs_qemu
-@tiers
+@pytest.mark.parametrize("tier", ["nano", "small"])
 def test_arm_gives_the_interpreters_bytes_on_photographs(photos, tmp_path, tier):
+    """`large` has no layers of another kind, and takes a minute."""
     artefact = compiled(network(tier), "android", tmp_path)
     for photo in photos:
         ran = run_program(artefact, photo, runs=1, warmup=0)

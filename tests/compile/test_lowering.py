@@ -13,7 +13,6 @@ from edgedeblur.compile.plan import ALIGNMENT
 from edgedeblur.compile.schedules.schedule import Schedule
 from edgedeblur.errors import UserError
 from edgedeblur.quantize import interpreter
-from edgedeblur.student import student_spec
 
 runs_here = pytest.mark.skipif(not has_avx2(), reason="runs AVX2 kernels")
 
@@ -30,16 +29,6 @@ def operand_bytes(operand) -> int:
 def tiny():
     network = random_network(tiny_spec(), seed=2)
     return network, build_plan(network, 40, 72, avx2_target())
-
-
-@runs_here
-@pytest.mark.parametrize("spec", [student_spec("nano"), student_spec("small", gates=True)], ids=["nano", "small"])
-def test_a_tier_as_it_ships_gives_the_interpreters_bytes(spec, tmp_path):
-    """`large` has no layers of another kind, and takes a minute to compile."""
-    network = random_network(spec, seed=1)
-    image = noise(32, 48)
-    got = run_plan(build_plan(network, 32, 48, avx2_target()), image, tmp_path)
-    np.testing.assert_array_equal(got, interpreter.run(network, image))
 
 
 @runs_here
