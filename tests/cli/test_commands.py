@@ -176,7 +176,9 @@ def test_bias_correction_is_the_option_s_and_equalisation_is_free(here, words, c
     write_image(here / "calibration" / "1.png", photo(64, 64))
     arguments = ["student.safetensors", "--calibration", "calibration", "--observer", "min-max", "-o", "made.edq"]
     run("quantize", *arguments, *words, "--finetune-steps", "0", code=0)
-    assert load_edq(here / "made.edq").recipe == {"observer": "min-max", "equalise": True, "bias_correction": corrected}
+    recipe = load_edq(here / "made.edq").recipe
+    recipe.pop("winograd_form", None)  # tests/quantize has it
+    assert recipe == {"observer": "min-max", "equalise": True, "bias_correction": corrected}
 
 
 def test_each_step_finds_the_output_of_the_one_before(here):
