@@ -121,6 +121,8 @@ def _in_a_process(job: _Job, numbers: range, shared: mmap.mmap) -> str | None:
 
 
 def _child(job: _Job, numbers: range, shared: mmap.mmap) -> int:
+    for fault in (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT):
+        signal.signal(fault, signal.SIG_DFL)  # PoCL, where it was loaded before, handles some, and goes on
     with open(os.devnull, "w") as nowhere:  # what libraries print about damaged files
         os.dup2(nowhere.fileno(), 2)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

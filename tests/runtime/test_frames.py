@@ -263,7 +263,7 @@ def build_program(artefact: ArtefactInfo, output: Path) -> Path:
     compiler = link.zig_cc(artefact.target.zig_target)
     sources = [str(source), *link._sources(bench=False, gpu=False)]
     link.run_compiler(
-        [*compiler, *link._COMPILE_FLAGS, "-Werror", "-static", *sources, "-o", str(output)], artefact.path
+        [*compiler, *link._COMPILE_FLAGS, "-s", "-Werror", "-static", *sources, "-o", str(output)], artefact.path
     )
     return output
 

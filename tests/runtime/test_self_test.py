@@ -38,8 +38,17 @@ def digest_as(lengths: tuple[int, ...], folder) -> list[str]:
         '    printf("\\n");\n  }\n}\n'
     )
     source = compiled("host").path / names.RUNTIME_FOLDER
-    build = [*link.zig_cc(load_target("host").zig_target), f"-I{source}", "main.c", str(source / "sha256.c"), "-o", "m"]
-    subprocess.run(build, cwd=folder, check=True)
+    build = [
+        *link.zig_cc(load_target("host").zig_target),
+        "-O2",
+        "-s",
+        f"-I{source}",
+        "main.c",
+        str(source / "sha256.c"),
+        "-o",
+        "m",
+    ]
+    link.run_compiler(build, folder)
     command = [str(folder / "m"), *map(str, lengths)]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
