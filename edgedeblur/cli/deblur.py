@@ -49,7 +49,7 @@ class Box(click.ParamType):
     help="--gate passes frames whose blur score is below this; default: 0.3 (docs/frame-gate.md has the ROC).",
 )
 @click.option("--roi", type=Box(), help="Restore this rectangle only; auto: where there is blur and detail, and faces.")
-@click.option("--roi-file", type=options.PATH, help="Restore where this grey picture is white;")
+@click.option("--roi-file", type=options.PATH, help="Restore where this grey picture is white; grey is blended.")
 @click.option(
     "--half-scale",
     type=click.FloatRange(0, 1),

@@ -13,7 +13,7 @@ from edgedeblur.quantize.equalise import channel_factors, collect_channel_maxima
 from edgedeblur.quantize.finetune import SimulatedNetwork, finetune_network
 from edgedeblur.quantize.interpreter import run, run_tensors
 from edgedeblur.quantize.pipeline import QuantiseOptions, quantise
-from edgedeblur.quantize.quality import capped_psnr
+from edgedeblur.quantize.quality import capped_psnr, float_image
 from edgedeblur.quantize.simulate import run_simulated
 from edgedeblur.student import Student, build_student
 from edgedeblur.student.model_file import load_student, save_student
@@ -34,25 +34,19 @@ def student() -> Student:
     return student.eval()
 
 
-def restored(student: Student, image: np.ndarray) -> np.ndarray:
-    with torch.no_grad():
-        output = student(torch.from_numpy(image).permute(2, 0, 1)[None] / 255)
-    return (output[0].permute(1, 2, 0) * 255).clamp(0, 255).round().byte().numpy()
-
-
 def test_equalised_channels_leave_the_student_what_it_computes(student):
     factors = channel_factors(student.spec, collect_channel_maxima(student, IMAGES))
     assert np.ptp(factors["down"]) > 0 and np.ptp(factors["b.deep"]) > 0  # slopes keep positive factors
     assert all(np.all(factors[name] == 1) for name in ("stem", "a.wide", "a.deep", "a.narrow"))  # limits do not
     equalised = equalise_student(student, channel_factors(student.spec, collect_channel_maxima(student, IMAGES)))
-    assert capped_psnr(restored(equalised, IMAGES[0]), restored(student, IMAGES[0])) > 60
+    assert capped_psnr(float_image(equalised, IMAGES[0]), float_image(student, IMAGES[0])) > 60
 
 
 @pytest.mark.parametrize("equalise", [True, False])
 def test_int8_restores_as_the_float_student_and_fine_tuning_simulates_it(student, equalise):
     made = quantise(student, IMAGES, QuantiseOptions("mse", equalise=equalise))
     network = made.network
-    assert capped_psnr(run(network, IMAGES[0]), restored(student, IMAGES[0])) > 38
+    assert capped_psnr(run(network, IMAGES[0]), float_image(student, IMAGES[0])) > 38
     np.testing.assert_array_equal(run_simulated(network, IMAGES[1]), run(network, IMAGES[1]))
     expected = run_tensors(network, IMAGES[0])
     real = {name: as_real(integers, network.tensors[name]) for name, integers in expected.items()}
@@ -63,7 +57,7 @@ def test_int8_restores_as_the_float_student_and_fine_tuning_simulates_it(student
         steps = (output - real[layer.name]) / network.tensors[layer.name].scale
         assert steps.abs().max() < 1.5 and (steps.abs() > 0.5).float().mean() < 0.02, layer.name
     tuned, _ = finetune_network(made.student, network, IMAGES, 2)
-    assert capped_psnr(run(tuned, IMAGES[0]), restored(student, IMAGES[0])) > 36
+    assert capped_psnr(run(tuned, IMAGES[0]), float_image(student, IMAGES[0])) > 36
 
 
 def test_files_keep_the_layers_and_write_only_the_keys_that_a_layer_has(student, tmp_path):
@@ -75,4 +69,4 @@ def test_files_keep_the_layers_and_write_only_the_keys_that_a_layer_has(student,
     np.testing.assert_array_equal(run(loaded, IMAGES[0]), run(network, IMAGES[0]))
     save_student(tmp_path / "mobile.safetensors", student, {})
     again, _ = load_student(tmp_path / "mobile.safetensors")
-    np.testing.assert_array_equal(restored(again, IMAGES[0]), restored(student, IMAGES[0]))
+    np.testing.assert_array_equal(float_image(again, IMAGES[0]), float_image(student, IMAGES[0]))

@@ -19,7 +19,7 @@ from edgedeblur.quantize.finetune import SimulatedNetwork, finetune_network
 from edgedeblur.quantize.interpreter import run, run_tensors
 from edgedeblur.quantize.network import QuantisedOp, TensorScale, fold_operation
 from edgedeblur.quantize.pipeline import QuantiseOptions, quantise
-from edgedeblur.quantize.quality import capped_psnr
+from edgedeblur.quantize.quality import capped_psnr, float_image
 from edgedeblur.quantize.simulate import run_simulated
 from edgedeblur.student import OpSpec, Student, build_student
 from edgedeblur.student.model_file import load_student, save_student
@@ -56,16 +56,10 @@ def student() -> Student:
     return student.eval()
 
 
-def restored(student: Student, image: np.ndarray) -> np.ndarray:
-    with torch.no_grad():
-        output = student(torch.from_numpy(image).permute(2, 0, 1)[None] / 255)
-    return (output[0].permute(1, 2, 0) * 255).clamp(0, 255).round().byte().numpy()
-
-
 def test_int8_restores_as_the_float_student_and_fine_tuning_simulates_it(student):
     made = quantise(student, IMAGES, QuantiseOptions("min-max"))
     network = made.network
-    assert capped_psnr(run(network, IMAGES[0]), restored(student, IMAGES[0])) > 38
+    assert capped_psnr(run(network, IMAGES[0]), float_image(student, IMAGES[0])) > 38
     np.testing.assert_array_equal(run_simulated(network, IMAGES[1]), run(network, IMAGES[1]))
     expected = run_tensors(network, IMAGES[0])
     real = {name: as_real(integers, network.tensors[name]) for name, integers in expected.items()}
@@ -78,7 +72,7 @@ def test_int8_restores_as_the_float_student_and_fine_tuning_simulates_it(student
         assert steps.abs().max() < 1.5 and (steps.abs() > 0.5).float().mean() < allowed, layer.name
     tuned, _ = finetune_network(made.student, network, IMAGES, 2)
     check_network(tuned)
-    assert capped_psnr(run(tuned, IMAGES[0]), restored(student, IMAGES[0])) > 36
+    assert capped_psnr(run(tuned, IMAGES[0]), float_image(student, IMAGES[0])) > 36
 
 
 def test_files_keep_the_layers(student, tmp_path):
@@ -89,7 +83,7 @@ def test_files_keep_the_layers(student, tmp_path):
     np.testing.assert_array_equal(run(loaded, IMAGES[0]), run(network, IMAGES[0]))
     save_student(tmp_path / "pieces.safetensors", student, {})
     again, _ = load_student(tmp_path / "pieces.safetensors")
-    np.testing.assert_array_equal(restored(again, IMAGES[0]), restored(student, IMAGES[0]))
+    np.testing.assert_array_equal(float_image(again, IMAGES[0]), float_image(student, IMAGES[0]))
 
 
 @pytest.mark.parametrize(

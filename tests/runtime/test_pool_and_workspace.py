@@ -8,18 +8,9 @@ import numpy as np
 import pytest
 from artefacts import PROBE_MODES, PROBE_SIDE, build_probe, probe_plan
 
+from edgedeblur.runtime.bindings import Options
+
 IMAGE_BYTES = PROBE_SIDE * PROBE_SIDE * 3
-
-
-class Options(ctypes.Structure):
-    _fields_ = [
-        ("threads", ctypes.c_int),
-        ("cores", ctypes.c_uint64),
-        ("unit", ctypes.c_int),
-        ("canary", ctypes.c_uint32),
-        ("gpu_library", ctypes.c_char_p),
-        ("cache_folder", ctypes.c_char_p),
-    ]
 
 
 @pytest.fixture(scope="module")
