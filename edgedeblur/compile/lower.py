@@ -96,13 +96,10 @@ def lower(kernels: tuple[AnyKernel, ...]) -> tvm.IRModule:
 
 
 def _image_parameter(kernels: tuple[AnyKernel, ...]) -> Parameter:
-    """The image, as whichever kernel reads it takes it."""
-    for kernel in kernels:
-        sources = kernel.sources if isinstance(kernel, OperationKernel) else (kernel.source,)
-        for source, parameter in zip(sources, kernel.parameters, strict=False):
-            if source == IMAGE:
-                return parameter
-    raise NotImplementedError("no layer reads the image")
+    """The image, as the kernel that reads it first takes it: the first layer has nothing else to read."""
+    first = kernels[0]
+    sources = first.sources if isinstance(first, OperationKernel) else (first.source,)
+    return first.parameters[sources.index(IMAGE)]
 
 
 def constant_names(kernels: tuple[AnyKernel, ...]) -> list[tuple[str, str]]:
