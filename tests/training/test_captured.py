@@ -28,8 +28,8 @@ def new_state(compute: Compute, fitting: Fitting = FITTING) -> TrainingState:
     )
 
 
-def batch(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(1)
+def batch(device: torch.device, seed: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
     return tuple(torch.rand(2, 3, 64, 64, generator=generator).to(device) for _ in range(2))
 
 
@@ -62,19 +62,39 @@ def test_muon_with_rates_in_tensors_gives_the_weights_of_plain_rates():
     assert not torch.allclose(weights(plain.main), weights(new_state(compute).main), atol=1e-4)
 
 
+@pytest.fixture
+def without_tf32(monkeypatch):
+    """Full float32 where a captured step asks for TF32, so that a small difference of weights means something.
+
+    Newton-Schulz brings a gradient's small singular values to the size of the others, and TF32's rounding with them.
+    Simulated on a CPU, two runs of 12 steps whose gradients differ by 1e-6, as by another order of float32's sums, end
+    40 % of their way apart with TF32's products and 0.03 % with float32's.
+    """
+    set_precision, before = torch.set_float32_matmul_precision, torch.get_float32_matmul_precision()
+    set_precision("highest")
+    monkeypatch.setattr(torch, "set_float32_matmul_precision", lambda precision: None)
+    for setting, value in {"allow_tf32": False, "deterministic": True, "benchmark": False}.items():
+        monkeypatch.setattr(torch.backends.cudnn, setting, value)
+    yield
+    set_precision(before)
+
+
 @needs_cuda
+@pytest.mark.usefixtures("without_tf32")
 def test_a_captured_step_gives_the_weights_of_eager_steps():
+    """Other pictures in every step. Simulated on a CPU, weights end off by 48 % of their way if the rate stays what it
+    is at the capture, by 60 % if the pictures do, by 24 % if gradients add up, by 12 % if one step is done twice."""
     compute = choose_compute("cuda", "float32")
     eager, captured = new_state(compute), new_state(compute)
     step = CapturedStep(
         captured, lambda blur, sharp: {"psnr": log_mse(captured.main(blur), sharp)}, FITTING.clip, compute
     )
-    blur, sharp = batch(compute.device)
     for number in range(12):
+        blur, sharp = batch(compute.device, number)
         for state in (eager, captured):
             state.set_rates((number + 1) / 12)
         eager.optimise("student", log_mse(eager.main(blur), sharp), FITTING.clip)
         told = step((blur, sharp), 0.0)
     assert set(told) == {"psnr"}
     moved = (weights(eager.main) - weights(new_state(compute).main)).norm()
-    assert (weights(eager.main) - weights(captured.main)).norm() < 0.05 * moved
+    assert (weights(eager.main) - weights(captured.main)).norm() < 0.01 * moved
