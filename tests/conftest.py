@@ -4,3 +4,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
+
+from once import shared_folder  # noqa: E402
+
+shared_folder()  # before pytest-xdist starts processes, which use it too

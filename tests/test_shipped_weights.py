@@ -80,7 +80,7 @@ def test_every_convolution_of_a_shipped_tier_is_int8(tier):
 
 @tiers
 def test_the_host_gives_the_interpreters_bytes_on_photographs(photos, tmp_path, tier):
-    with Session(compiled(network(tier), "host", tmp_path).path) as session:
+    with Session(compiled(network(tier), "host", tmp_path).path, threads=2) as session:
         for photo in photos:
             assert np.array_equal(session.run(photo), interpreter.run(network(tier), photo))
 

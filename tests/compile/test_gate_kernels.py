@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tvm
 from arm_kernels import QEMU
+from artefacts import compiled_gated, gated_network
 from artefacts import noise as image_of_artefact
 from isas import with_isa
 from kernels import avx2_target, has_avx2, sdot_target, vnni_target
@@ -129,13 +130,13 @@ def test_a_gated_layer_on_trial_is_its_kernel_with_every_factor_one(network):
 
 @pytest.fixture(scope="module")
 def network():
-    return random_network(gated_spec(), seed=8)
+    return gated_network()
 
 
 @runs_here
-def test_an_artefact_s_threads_wait_for_each_others_sums(network, tmp_path):
+def test_an_artefact_s_threads_wait_for_each_others_sums(network):
     """Several images by one instance, since scales of the image before must not be used."""
-    info = compile_network(network, load_target("host"), 64, 96, tmp_path / "artefact")
+    info = compiled_gated()
     ops = {layer["name"]: layer["op"] for layer in info.manifest["layers"]}
     assert ops["enc1.0.a"] == "conv3x3+relu+gate" and ops["enc1.0.b"] == "conv3x3+residual"
     images = [image_of_artefact(), image_of_artefact() // 8]

@@ -7,16 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from artefacts import HEIGHT, WIDTH, compiled
+from artefacts import GATED_SIZES, HEIGHT, WIDTH, compiled, compiled_gated, gated_network
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import gated_spec, random_network, single_layer_spec, tiny_spec
+from networks import random_network, single_layer_spec, tiny_spec
 from PIL import Image
 
 from edgedeblur.artefact.folder import ArtefactInfo
 from edgedeblur.artefact.names import CONSTANTS
-from edgedeblur.artefact.target import load_target
-from edgedeblur.compile.artefact import compile_network
 from edgedeblur.compile.linking import link
 from edgedeblur.errors import UserError
 from edgedeblur.quantize import interpreter
@@ -204,27 +202,16 @@ def test_frames_that_cannot_be_are_refused(session):
         session.run_frame(Frame("rgb", (image,)), out=Frame("rgb", (image,)))
 
 
-SIZES = ((64, 96), (40, 200))
-
-
-@pytest.fixture(scope="module")
-def several_sizes(tmp_path_factory):
-    """A network with gates compiled for two sizes."""
-    folder = tmp_path_factory.mktemp("sizes") / "artefact"
-    network = random_network(gated_spec())
-    return network, compile_network(network, load_target("host"), *SIZES[0], folder, more_sizes=SIZES[1:])
-
-
-def test_an_artefact_of_several_sizes_restores_each_in_one_piece_with_one_set_of_weights(several_sizes):
-    network, artefact = several_sizes
+def test_an_artefact_of_several_sizes_restores_each_in_one_piece_with_one_set_of_weights():
+    network, artefact = gated_network(), compiled_gated()
     assert (artefact.path / CONSTANTS).stat().st_size == artefact.manifest["weights_bytes"]
     shapes = [tuple(entry["input_shape"]) for entry in artefact.manifest["more_sizes"]]
-    assert shapes == [(*size, 3) for size in SIZES[1:]]
+    assert shapes == [(*size, 3) for size in GATED_SIZES[1:]]
     for entry in artefact.manifest["more_sizes"]:
         assert entry["int8"]["int8_convolutions"] == entry["int8"]["convolutions"] == len(network.layers)
     with Session(artefact, 2) as opened:
-        assert opened.sizes == list(SIZES)
-        for size in (*SIZES, SIZES[0]):
+        assert opened.sizes == list(GATED_SIZES)
+        for size in (*GATED_SIZES, GATED_SIZES[0]):
             image = np.random.default_rng(8).integers(0, 256, (*size, 3), np.uint8)
             done = opened.run_frame(Frame("rgb", (image,)))
             assert opened.frame_tiles == 1
@@ -232,14 +219,14 @@ def test_an_artefact_of_several_sizes_restores_each_in_one_piece_with_one_set_of
 
 
 @pytest.mark.parametrize("size", [(128, 130), (100, 60), (90, 500), (200, 200)])
-def test_other_sizes_are_cut_into_tiles_of_the_size_with_the_least_work(several_sizes, size):
-    network, artefact = several_sizes
+def test_other_sizes_are_cut_into_tiles_of_the_size_with_the_least_work(size):
+    network = gated_network()
     image = np.random.default_rng(9).integers(0, 256, (*size, 3), np.uint8)
-    with Session(artefact, 2) as opened:
+    with Session(compiled_gated(), 2) as opened:
         done = opened.run_frame(Frame("rgb", (image,)), overlap=24)
         tiles = opened.frame_tiles
     multiple = network.spec.multiple
-    tile = choose_tile(SIZES, *size, 24, multiple)
+    tile = choose_tile(GATED_SIZES, *size, 24, multiple)
     sides = [-(-side // multiple) * multiple for side in size]
     counts = [len(tile_starts(side, of, 24, multiple)) for side, of in zip(sides, tile, strict=True)]
     assert tiles == counts[0] * counts[1]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from artefacts import compiled, copy_of, expected, noise
-from networks import random_network, tiny_spec
+from artefacts import compiled, compiled_gated, copy_of, expected, gated_network, noise
+from networks import random_network, single_layer_spec
 
 from edgedeblur.artefact import cpu
 from edgedeblur.artefact.target import load_target
@@ -15,7 +15,6 @@ from edgedeblur.compile.artefact import compile_network
 from edgedeblur.errors import UserError
 from edgedeblur.quantize import interpreter
 from edgedeblur.runtime.session import Session
-from edgedeblur.student import student_spec
 
 
 @pytest.mark.parametrize("threads", [None, 1, 2, 3, 7])
@@ -25,14 +24,6 @@ def test_the_output_is_the_interpreters_and_the_same_every_time(threads):
         assert session.threads == threads or threads is None
         for seed in (0, 1, 0, 0):
             np.testing.assert_array_equal(session.run(noise(seed)), expected(seed))
-
-
-def test_a_whole_student_gives_the_interpreters_bytes(tmp_path):
-    network = random_network(student_spec("nano"), seed=3)
-    image = np.random.default_rng(5).integers(0, 256, (48, 80, 3), np.uint8)
-    info = compile_network(network, load_target("host"), 48, 80, tmp_path / "nano")
-    with Session(info, threads=2) as session:
-        np.testing.assert_array_equal(session.run(image), interpreter.run(network, image))
 
 
 def test_sessions_of_one_artefact_run_in_two_threads_at_the_same_time():
@@ -69,12 +60,11 @@ def test_threads_start_with_the_session_and_end_with_it_and_none_comes_with_a_ru
     assert worker_count() == 0
 
 
-def test_two_networks_in_one_process_do_not_meet(tmp_path):
-    other_network = random_network(tiny_spec(), seed=9)
-    other = compile_network(other_network, load_target("host"), 64, 96, tmp_path / "other")
-    with Session(compiled("host")) as first, Session(other) as second:
+def test_two_networks_in_one_process_do_not_meet():
+    with Session(compiled("host")) as first, Session(compiled_gated()) as second:
         np.testing.assert_array_equal(first.run(noise()), expected())
-        np.testing.assert_array_equal(second.run(noise()), interpreter.run(other_network, noise()))
+        np.testing.assert_array_equal(second.run(noise()), interpreter.run(gated_network(), noise()))
+        np.testing.assert_array_equal(first.run(noise()), expected())
 
 
 def test_images_at_any_address_and_views_are_taken():
@@ -133,6 +123,6 @@ def test_a_closed_session_says_so_and_closes_twice():
 
 @pytest.mark.skipif(cpu.runs_here("vnni") or cpu.architecture() != "x86_64", reason="needs x86-64 without AVX-512 VNNI")
 def test_a_processor_without_the_instructions_gets_a_message_and_no_signal(tmp_path):
-    info = compile_network(random_network(tiny_spec()), load_target("x86-64-v4-vnni"), 16, 16, tmp_path / "vnni")
+    info = compile_network(random_network(single_layer_spec()), load_target("x86-64-v4-vnni"), 16, 16, tmp_path / "vnni")
     with pytest.raises(UserError, match="this processor has no AVX-512 VNNI"):
         Session(info)

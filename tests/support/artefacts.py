@@ -1,17 +1,16 @@
 """Artefacts that tests of several packages use, each compiled once; and a library of probe kernels."""
 
-import atexit
 import functools
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 import numpy as np
-from networks import random_network, tiny_spec
+from networks import gated_spec, random_network, tiny_spec
+from once import made_once
 
 from edgedeblur.artefact import names
-from edgedeblur.artefact.folder import ArtefactInfo
+from edgedeblur.artefact.folder import ArtefactInfo, load_artefact
 from edgedeblur.artefact.names import CONSTANTS, MODEL_C
 from edgedeblur.artefact.target import load_target
 from edgedeblur.compile.artefact import compile_network
@@ -19,8 +18,10 @@ from edgedeblur.compile.emit import ModelFacts, emit_model_c
 from edgedeblur.compile.linking import link
 from edgedeblur.compile.plan import KernelCall, Operand, Plan
 from edgedeblur.quantize import interpreter
+from edgedeblur.quantize.network import QuantisedNetwork
 
 HEIGHT, WIDTH = 64, 96
+GATED_SIZES = ((HEIGHT, WIDTH), (40, 200))
 PROBE_SIDE, PROBE_WORKSPACE = 16, 4096
 PROBE_MODES = [
     "each_once",
@@ -36,16 +37,28 @@ PROBE_MODES = [
 
 
 @functools.cache
-def _folder() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="edgedeblur-tests-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+def compiled(target: str) -> ArtefactInfo:
+    """A random tiny network compiled for a shipped target, 64x96. Tests must not change it."""
+
+    def make(folder: Path) -> None:
+        compile_network(random_network(tiny_spec()), load_target(target), HEIGHT, WIDTH, folder)
+
+    return load_artefact(made_once(target, make))
 
 
 @functools.cache
-def compiled(target: str) -> ArtefactInfo:
-    """A random tiny network compiled for a shipped target, 64x96. Tests must not change it."""
-    return compile_network(random_network(tiny_spec()), load_target(target), HEIGHT, WIDTH, _folder() / target)
+def gated_network() -> QuantisedNetwork:
+    return random_network(gated_spec(), seed=8)
+
+
+@functools.cache
+def compiled_gated() -> ArtefactInfo:
+    """`gated_network` compiled for this machine, for 64x96 and `GATED_SIZES`. Tests must not change it."""
+
+    def make(folder: Path) -> None:
+        compile_network(gated_network(), load_target("host"), HEIGHT, WIDTH, folder, more_sizes=GATED_SIZES[1:])
+
+    return load_artefact(made_once("gated", make))
 
 
 def copy_of(info: ArtefactInfo, folder: Path) -> Path:
