@@ -5,6 +5,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
-from once import shared_folder  # noqa: E402
+from once import shared_folder
 
 shared_folder()  # before pytest-xdist starts processes, which use it too

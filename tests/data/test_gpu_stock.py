@@ -17,6 +17,7 @@ from edgedeblur.data.blur.sensor import jpeg
 from edgedeblur.data.blur.shake_log import Segment, ShakeLogs
 from edgedeblur.data.blur.shake_model import shipped_shake
 from edgedeblur.data.blur.trajectory import frames_kernel, linear_path
+from edgedeblur.data.gpu import motion as gpu_motion
 from edgedeblur.data.gpu import recorded as gpu_recorded
 from edgedeblur.data.gpu.motion import Motions, PathBank, assemble_all, draw_motions, expose
 from edgedeblur.data.gpu.recorded import RecordedBank
@@ -29,6 +30,12 @@ from edgedeblur.metrics import psnr
 CPU = torch.device("cpu")
 NONE = dict.fromkeys((f"{kind}_share" for kind in ("still", "shake", "linear", "turn", "defocus", "object")), 0.0)
 CLEAN = BlurRecipe(**NONE | {"scene_share": 1.0}, noise_share=0, jpeg_share=0, highlight_gain=1, gammas=(1.0,))
+
+
+@pytest.fixture(autouse=True)
+def few_paths(monkeypatch):
+    """Drawing 4,096 shaken paths takes longer than what is tested here."""
+    monkeypatch.setattr(gpu_motion, "_PATHS", 512)
 
 
 def smooth_light(count: int, side: int) -> np.ndarray:

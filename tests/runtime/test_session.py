@@ -123,6 +123,8 @@ def test_a_closed_session_says_so_and_closes_twice():
 
 @pytest.mark.skipif(cpu.runs_here("vnni") or cpu.architecture() != "x86_64", reason="needs x86-64 without AVX-512 VNNI")
 def test_a_processor_without_the_instructions_gets_a_message_and_no_signal(tmp_path):
-    info = compile_network(random_network(single_layer_spec()), load_target("x86-64-v4-vnni"), 16, 16, tmp_path / "vnni")
+    info = compile_network(
+        random_network(single_layer_spec()), load_target("x86-64-v4-vnni"), 16, 16, tmp_path / "vnni"
+    )
     with pytest.raises(UserError, match="this processor has no AVX-512 VNNI"):
         Session(info)
