@@ -86,7 +86,7 @@ def quantize_student(
     percentile: float = 99.99,
     bias_correction: bool = True,
     finetune_steps: int = 200,
-    winograd_form: bool = True,
+    winograd_form: bool = False,
     seed: int = 0,
     workdir: PathLike = DEFAULT,
     log: Log = unheard,

@@ -91,7 +91,7 @@ def command(
     With --roi or --roi-file the pixels outside of the region stay as they are, and tiles outside are not computed.
 
     Without --model: the work directory's artefact for this machine, else its int8 network, else its student, else the
-    shipped int8 network, run by the integer interpreter: slow; compile makes it fast.
+    shipped int8 network, whose integers PyTorch computes: exact, and several times slower than a compiled one.
     """
     from edgedeblur.restore.deblur import DeblurOptions, deblur, grouped, kept_parts, region_sentence, speed_sentence
     from edgedeblur.restore.open import open_model
@@ -99,7 +99,7 @@ def command(
 
     limits = gate_limits(gate, gate_log, gate_blur)
     chosen = DeblurOptions(limits, gate_log, region_of(roi, roi_file), half_scale, realtime)
-    restorer = open_model(model or default_model(workdir), threads=threads, **teacher_options)
+    restorer = open_model(model or default_model(workdir), threads=threads, load_torch=True, **teacher_options)
     say(f"model: {restorer.path} ({restorer.kind}), in {restorer.runs_in}")
     for note in restorer.notes:
         say(f"note: {note}")

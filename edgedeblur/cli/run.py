@@ -65,7 +65,7 @@ def command(
     given = {"teacher_options": teacher_options, "data": data, "minutes": minutes, "steps": steps, "seed": seed}
     given["student"] = student
     distill = distill_options(workdir, teacher, tier, init, **given)
-    quantise = QuantiseOptions(finetune_steps=finetune_steps, seed=seed, winograd_form=True)
+    quantise = QuantiseOptions(finetune_steps=finetune_steps, seed=seed)
     settings = RunOptions(distill, calibration, quantise, target, size, threads)
     with Progress("run") as progress, workdir.lock():
         reporting = Reporting(say, progress, training_console())

@@ -37,7 +37,7 @@ def command(
     from edgedeblur.workflow.choose_model import default_model
     from edgedeblur.workflow.view import deblur_command, view_step
 
-    restorer = open_model(model or default_model(workdir), threads=threads, **teacher_options)
+    restorer = open_model(model or default_model(workdir), threads=threads, load_torch=True, **teacher_options)
     say(f"model: {restorer.path} ({restorer.kind}), in {restorer.runs_in}")
     page = output or workdir.root / f"{source.stem}.html"
     view_step(source, page, restorer, deblur_command(source, _given_options(context)))

@@ -170,7 +170,7 @@ def convolve(source: np.ndarray, layer: QuantisedConv) -> np.ndarray:
     windows = np.lib.stride_tricks.sliding_window_view(padded, (reach, reach), axis=(0, 1))[::stride, ::stride]
     windows = windows[..., ::step, ::step]
     height, width, channels = windows.shape[:3]
-    exact = _exact_type(layer)
+    exact = exact_type(layer)
     weight = layer.weight.reshape(spec.groups, len(layer.weight) // spec.groups, -1).transpose(0, 2, 1).astype(exact)
     bias = layer.bias.astype(exact)
     out = np.empty((height, width, len(layer.weight)), np.int32)
@@ -184,7 +184,7 @@ def convolve(source: np.ndarray, layer: QuantisedConv) -> np.ndarray:
     return out
 
 
-def _exact_type(layer: QuantisedConv) -> type:
+def exact_type(layer: QuantisedConv) -> type:
     """The smallest floating-point type that holds every partial sum of the layer's accumulators, in any order."""
     weight = np.abs(layer.weight.reshape(len(layer.weight), -1).astype(np.int64))
     largest = (weight.sum(axis=1) * _LARGEST_INPUT + np.abs(layer.bias.astype(np.int64))).max()

@@ -1,8 +1,8 @@
 """The quantised network's arithmetic on integers in float32 torch tensors: many times faster than the interpreter.
 
 A tensor is held in steps of its scale, float32 [1, C, H, W]: int8 value less zero point. Sums of products stay exact
-below 2^24, which pictures do not reach, so the bytes are the interpreter's; the interpreter stays the definition.
-Values need not be whole steps, so one quantised layer can be run in a float network (cost/).
+below 2^24, so the bytes are the interpreter's, which stays the definition; `exact_in_torch` says of which networks that
+is certain. Values need not be whole steps, so one quantised layer can be run in a float network (cost/).
 """
 
 import numpy as np
@@ -10,9 +10,26 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from edgedeblur.quantize.interpreter import check_image, gate_factors, run_operation
+from edgedeblur.quantize import interpreter
+from edgedeblur.quantize.interpreter import check_image, exact_type, gate_factors, run_operation
 from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork, QuantisedOp
 from edgedeblur.student import IMAGE, depth_to_space, space_to_depth
+
+_TRIAL_SIDE = 64  # of the picture that torch proves itself on
+
+
+def exact_in_torch(network: QuantisedNetwork) -> bool:
+    """Whether `run_simulated` gives the interpreter's bytes for any picture.
+
+    No partial sum can reach 2^24, whatever the picture; and torch's convolutions here are such sums (not a transform
+    with fractions, nor products of fewer bits), which one picture of noise shows.
+    """
+    convolutions = [layer for layer in network.layers if isinstance(layer, QuantisedConv)]
+    if any(exact_type(layer) is not np.float32 for layer in convolutions):
+        return False
+    side = -(-_TRIAL_SIDE // network.spec.multiple) * network.spec.multiple
+    noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
+    return np.array_equal(run_simulated(network, noise), interpreter.run(network, noise))
 
 
 def run_simulated(network: QuantisedNetwork, image: np.ndarray) -> np.ndarray:
@@ -55,18 +72,18 @@ def _integers(network: QuantisedNetwork, name: str, steps: Tensor) -> np.ndarray
 def convolve(layer: QuantisedConv, source: Tensor) -> Tensor:
     """The integer convolution's accumulators [1, out, H', W']."""
     spec = layer.spec
-    weight = torch.from_numpy(layer.weight).permute(0, 3, 1, 2).float().contiguous()
+    weight = torch.from_numpy(layer.weight).permute(0, 3, 1, 2).float()
     bias = torch.from_numpy(layer.bias).float()
     if layer.winograd:
         source = ((source.round() + 1) / 2).floor()
-    folded = space_to_depth(source, spec.space_to_depth)
+    folded = space_to_depth(source, spec.space_to_depth).contiguous(memory_format=torch.channels_last)
     return F.conv2d(folded, weight, bias, spec.stride, spec.padding, spec.dilation, spec.groups)
 
 
 def scaled(layer: QuantisedConv, accumulators: Tensor, scale: Tensor) -> Tensor:
     """Accumulators in steps of the output, not rounded; scale: [1, out, 1, 1], of those that are not negative."""
     if layer.negative_scale is None:
-        return accumulators * scale
+        return accumulators.mul_(scale)
     negative = torch.from_numpy(layer.negative_scale)[None, :, None, None]
     return accumulators * torch.where(accumulators < 0, negative, scale)
 
@@ -83,8 +100,8 @@ def requantise(network: QuantisedNetwork, layer: QuantisedConv, values: Tensor, 
     spec, zero_point = layer.spec, network.tensors[layer.spec.name].zero_point
     result = depth_to_space(values.round(), spec.depth_to_space)
     if spec.residual is not None:
-        result = result + (steps[spec.residual] * float(layer.residual_scale)).round()
-    return result.clamp(network.low(layer) - zero_point, network.high(layer) - zero_point)
+        result.add_((steps[spec.residual] * float(layer.residual_scale)).round_())
+    return result.clamp_(network.low(layer) - zero_point, network.high(layer) - zero_point)
 
 
 def image_steps(image: np.ndarray) -> Tensor:

@@ -33,7 +33,7 @@ def evaluate_step(
     Raises:
         UserError: a model or a pair that cannot be read.
     """
-    restorers = [open_model(path, **teacher_options) for path in models]
+    restorers = [open_model(path, load_torch=True, **teacher_options) for path in models]
     evaluation = evaluate(pairs, restorers, progress)
     write_json(output, evaluation_json(evaluation))
     return evaluation, restorers

@@ -7,7 +7,6 @@ from edgedeblur.restore.evaluation.align import Aligned
 from edgedeblur.restore.evaluation.evaluate import Evaluation, GroupMeans, Score, group_means
 from edgedeblur.restore.evaluation.protocol import PROTOCOLS
 from edgedeblur.restore.facts import Facts
-from edgedeblur.restore.open import NUMPY
 
 
 def evaluation_table(evaluation: Evaluation) -> Table:
@@ -29,11 +28,9 @@ def evaluation_table(evaluation: Evaluation) -> Table:
 
 def _caption(evaluation: Evaluation) -> str | None:
     """A word on times that say nothing about the compiled network, where there are some."""
-    if all(model.runs_in != NUMPY for model in evaluation.models):
+    if all(model.kind != "quantised" for model in evaluation.models):
         return None
-    return (
-        f"The {NUMPY} defines int8 arithmetic and is slow: its ms are not the compiled network's; see edgedeblur bench"
-    )
+    return "ms of a quantised network are not the compiled network's: edgedeblur bench measures that"
 
 
 def _add_group(table: Table, evaluation: Evaluation, means: GroupMeans) -> None:
