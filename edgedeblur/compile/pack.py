@@ -114,8 +114,10 @@ def _taps_together(weight: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _taps_by_channel(weight: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """[channel, row, column, 1] to [tap, channel]."""
-    return weight.reshape(shape[::-1]).T
+    """[channel, row, column, 1] to [group of rows, column, channel, row in group]; rows beyond the kernel are zero."""
+    groups, columns, channels, together = shape
+    rows = np.pad(weight[..., 0], ((0, 0), (0, groups * together - columns), (0, 0)))
+    return rows.reshape(channels, groups, together, columns).transpose(1, 3, 0, 2)
 
 
 _ORDERS = {"direct": _inner_loop_order, "winograd": _taps_together, "depthwise": _taps_by_channel}

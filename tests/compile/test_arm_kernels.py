@@ -56,7 +56,7 @@ def layers(draw) -> tuple[ConvSpec, tuple[int, int], int]:
 @st.composite
 def varied(draw, spec: ConvSpec) -> ConvSpec:
     """The layer, or one with another activation, a dilation, or as many groups as channels."""
-    kind = draw(st.sampled_from(["plain", "plain", "limit", "prelu", "dilated", "depthwise"]))
+    kind = draw(st.sampled_from(["plain", "plain", "limit", "prelu", "dilated", "depthwise", "depthwise"]))
     if kind == "limit":
         return dataclasses.replace(spec, relu=True, limit=2.5)
     if kind == "prelu":

@@ -61,7 +61,12 @@ def with_portable_dot(isa: InstructionSet) -> InstructionSet:
         return sums
 
     def tap(sums, activation, weight):
-        return sums + T.cast(activation, wide) * T.cast(weight, wide)
+        total, taken = sums[0], isa.tap_rows
+        for k in range(taken):
+            lanes = [lane * taken + k for lane in range(isa.lanes)]
+            one, other = (values if taken == 1 else T.Shuffle([values], lanes) for values in (activation, weight))
+            total = total + T.cast(one, wide) * T.cast(other, wide)
+        return [total]
 
     def to_int(values):
         return round_half_even(values, isa.lanes)

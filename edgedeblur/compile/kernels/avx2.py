@@ -30,7 +30,7 @@ def alone(values, lanes: int):
 
 
 def _tap(sums, activation, weight):
-    return _dot(sums, alone(activation, _LANES), 0, alone(weight, _LANES))
+    return [_dot(sums[0], alone(activation, _LANES), 0, alone(weight, _LANES))]
 
 
 def _to_int(values):

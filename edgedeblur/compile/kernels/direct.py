@@ -8,7 +8,8 @@ for strip, or for block of output channels, in parallel:     a task
                 sums += dot(activation, weights)             so kx and the channels are one loop
             requantise, add the residual, clamp, store
 
-Depthwise convolutions have another innermost part (`add_taps`), in the same loops.
+Depthwise convolutions have another innermost part (depthwise.py), in the same loops; a task goes row by row, not block
+by block, as each block reads only its own channels of a row.
 """
 
 from dataclasses import replace
@@ -17,9 +18,17 @@ from tvm.ir import Expr
 from tvm.tirx import Buffer
 from tvm.tirx.script.builder import ir as T
 
+from edgedeblur.compile.kernels.depthwise import (
+    Taps,
+    add_taps,
+    gather_rows,
+    gathered_bytes,
+    gathered_pixels,
+    row_groups,
+)
 from edgedeblur.compile.kernels.instruction_set import InstructionSet, span
 from edgedeblur.compile.kernels.layer import ConvLayer
-from edgedeblur.compile.kernels.register_tile import Columns, Taps, Weights, add_products, add_taps, new_sums
+from edgedeblur.compile.kernels.register_tile import Columns, Weights, add_products, new_sums
 from edgedeblur.compile.kernels.requantise import Output, store_pixel
 from edgedeblur.compile.kernels.tile import fill_tile, tile_pitch, tile_pixel, tile_rows, window
 from edgedeblur.compile.schedules.schedule import Schedule, channel_vectors, row_columns, tile_widths
@@ -43,8 +52,7 @@ class DirectConvolution:
             with T.parallel(strips) as strip:
                 self._allocate()
                 first = self._fill(strip)
-                with T.serial(blocks) as block:
-                    self._block(block, first)
+                self._blocks(blocks, first)
             return
         with T.parallel(blocks) as block:
             self._allocate()
@@ -55,6 +63,10 @@ class DirectConvolution:
         """A task's scratch."""
         size = tile_rows(self.layer, self.schedule.strip_rows) * self.pitch
         self.tile = T.alloc_buffer((size,), self.isa.tile_dtype)
+        self.gathered = None
+        if self.schedule.method == "depthwise":
+            beside = gathered_bytes(self.layer, self.isa, self.schedule.block_vectors)  # elements are bytes
+            self.gathered = T.alloc_buffer((beside,), self.isa.tile_dtype) if beside else None
 
     def _fill(self, strip: Expr) -> Expr:
         """A strip's tile; returns its first output row."""
@@ -64,11 +76,25 @@ class DirectConvolution:
         fill_tile(layer, self.isa, self.source, self.tile, self.pitch, source_row, copied)
         return first
 
-    def _block(self, block: Expr, first: Expr) -> None:
-        with T.serial(T.min(self.schedule.strip_rows, self.layer.out_size[0] - first)) as row:
+    def _blocks(self, blocks: int, first: Expr) -> None:
+        if self.schedule.method != "depthwise":
+            with T.serial(blocks) as block:
+                self._block(block, first)
+            return
+        with T.serial(self._rows(first)) as row, T.serial(blocks) as block:
             self._row(block, row, first + row)
 
+    def _block(self, block: Expr, first: Expr) -> None:
+        with T.serial(self._rows(first)) as row:
+            self._row(block, row, first + row)
+
+    def _rows(self, first: Expr) -> Expr:
+        """Output rows of a strip."""
+        return T.min(self.schedule.strip_rows, self.layer.out_size[0] - first)
+
     def _row(self, block: Expr, row: Expr, y: Expr) -> None:
+        if self.gathered is not None:
+            gather_rows(self.layer, self.isa, self.tile, row, self._channel(block), self.gathered)
         start = 0
         for count, columns in tile_widths(row_columns(self.layer, self.isa), self.schedule.tile_width):
             with T.serial(count) as tile:
@@ -78,7 +104,7 @@ class DirectConvolution:
     def _tile(self, block: Expr, row: Expr, y: Expr, x: Expr, columns: int) -> None:
         """One register tile: `columns` of output pixels by `block_vectors` vectors of output channels."""
         isa, vectors = self.isa, self.schedule.block_vectors
-        channel = T.bind(block * (vectors * isa.lanes))
+        channel = self._channel(block)
         sums = new_sums(isa, columns, vectors)
         every = span(0, isa.lanes)
         for v in range(vectors):
@@ -111,23 +137,39 @@ class DirectConvolution:
     def _accumulate(self, block: Expr, row: Expr, x: Expr, sums: list[list[Buffer]]) -> None:
         """Every product of the tile, kernel row by kernel row."""
         layer, isa, schedule = self.layer, self.isa, self.schedule
+        if self.gathered is not None:
+            self._add_gathered(block, x, sums)
+            return
         pixel, reach = layer.stride * tile_pixel(layer, isa), window(layer, isa)
         with T.serial(layer.kernel) as ky:
             start = T.bind((row * layer.stride + ky * layer.dilation) * self.pitch + x * pixel)
             columns = Columns(self.tile, start, isa.sums.pixels * pixel)
             if schedule.method == "depthwise":
-                self._add_taps(columns, block, ky, sums)
+                columns = replace(columns, start=start + self._channel(block))
+                add_taps(layer, isa, columns, self._taps(block, ky), sums)
             elif layer.dilation > 1:
                 self._add_dilated(columns, self._weights(block, ky), sums)
             else:
                 add_products(isa, reach // isa.step, schedule.unroll, columns, self._weights(block, ky), sums)
 
-    def _add_taps(self, columns: Columns, block: Expr, ky: Expr, sums: list[list[Buffer]]) -> None:
-        """A row of a depthwise kernel, whose weights lie tap by tap as the channels of a pixel."""
-        pixel = tile_pixel(self.layer, self.isa)
-        channel = T.bind(block * (self.schedule.block_vectors * self.isa.lanes))
-        taps = Taps(self.weight, T.bind(ky * (self.layer.kernel * pixel) + channel), pixel)
-        add_taps(self.layer, self.isa, replace(columns, start=columns.start + channel), taps, sums)
+    def _channel(self, block: Expr) -> Expr:
+        """The first channel of a block."""
+        return T.bind(block * (self.schedule.block_vectors * self.isa.lanes))
+
+    def _add_gathered(self, block: Expr, x: Expr, sums: list[list[Buffer]]) -> None:
+        """Every product of a depthwise tile, from what was gathered for its output row."""
+        layer, isa = self.layer, self.isa
+        pixel = self.schedule.block_vectors * isa.lanes * isa.group
+        row = gathered_pixels(layer, isa) * pixel
+        with T.serial(row_groups(layer, isa)) as group:
+            columns = Columns(self.gathered, T.bind(group * row + x * (layer.stride * pixel)), layer.stride * pixel)
+            add_taps(layer, isa, columns, self._taps(block, group), sums)
+
+    def _taps(self, block: Expr, group: Expr) -> Taps:
+        """Where the weights of a block for a group of kernel rows lie (`signature.weight_shape`)."""
+        column = tile_pixel(self.layer, self.isa) * self.isa.group
+        start = T.bind(group * (self.layer.kernel * column) + self._channel(block) * self.isa.group)
+        return Taps(self.weight, start, column)
 
     def _add_dilated(self, columns: Columns, weights: Weights, sums: list[list[Buffer]]) -> None:
         """A row of a kernel whose taps are not neighbours in the tile: each is a loop of its own."""

@@ -72,8 +72,10 @@ class InstructionSet:
     to_int(values): float32 x lanes to int32, half to even; whatever the processor gives where a value does not fit.
     mnemonic: regular expression of the dot product's instruction in assembly.
     cache_bytes: of the second-level cache of the smallest core that has these instructions.
-    tap(sums, activation, weight): `sums` (int32 x lanes) plus products lane by lane, of int16 x lanes, for depthwise
-        convolutions; and tap_mnemonic, as `mnemonic`.
+    tap(sums, activation, weight): `sums`, the registers of `tap_sums` for a vector of channels, plus products for each
+        lane, for depthwise convolutions; and tap_mnemonic, as `mnemonic`.
+    tap_rows: products that it adds up for a lane, of so many kernel rows. One multiplies int16 x lanes; more multiply
+        bytes, x lanes * tap_rows, as tiles and weights hold them. Where weights have a shared order, it is shared too.
     wide: the same registers with int16 products, for Winograd's method; None where they are not worth it.
     sums: how sums lie in registers; `dot` adds to one register.
     halve_sum(a, b), halve_difference(a, b): half of what is even, of int32 x lanes.
@@ -96,8 +98,10 @@ class InstructionSet:
     to_int: Callable[[Expr], Expr]
     mnemonic: str
     cache_bytes: int
-    tap: Callable[[Expr, Expr, Expr], Expr]
+    tap: Callable[[list[Expr], Expr, Expr], list[Expr]]
     tap_mnemonic: str
+    tap_rows: int = 1
+    tap_sums: SumLayout = CHANNEL_PER_LANE
     wide: "InstructionSet | None" = None
     sums: SumLayout = CHANNEL_PER_LANE
     halve_sum: Callable[[Expr, Expr], Expr] = _halve_sum
@@ -122,19 +126,16 @@ class InstructionSet:
 
     def _by_lanes(self) -> "InstructionSet":
         """The same registers with a channel in each lane of both operands."""
+        single = {"tile_dtype": "int16", "weight_dtype": "int16", "tile_bias": None} if self.tap_rows == 1 else {}
         return replace(
             self,
-            group=1,
+            group=self.tap_rows,
             step=self.lanes,
-            tile_dtype="int16",
-            weight_dtype="int16",
-            tile_bias=None,
-            dot=lambda sums, activation, part, weight: self.tap(sums, activation, weight),
-            load=lambda tile, index: tile.vload([span(index, self.lanes)]),
             mnemonic=self.tap_mnemonic,
             wide=None,
-            sums=CHANNEL_PER_LANE,
+            sums=self.tap_sums,
             order=None,
+            **single,
         )
 
     @property

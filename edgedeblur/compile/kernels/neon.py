@@ -7,7 +7,7 @@ eight values: two output channels by four input channels. A lane of a sum is hal
 from tvm.tirx.script.builder import ir as T
 
 from edgedeblur.compile.kernels.instruction_set import InstructionSet, SumLayout
-from edgedeblur.compile.kernels.sdot import AARCH64_WEIGHTS, TAP, halve_difference, halve_sum, to_int
+from edgedeblur.compile.kernels.sdot import AARCH64_WEIGHTS, TAP_ROWS, halve_difference, halve_sum, to_int
 
 _LANES, _GROUP = 4, 8
 
@@ -31,6 +31,17 @@ def _products(activation, weight, half: int):
     four = T.reinterpret("int8x8", T.Shuffle([activation], [half, half]))
     eight = T.Shuffle([weight], list(range(8 * half, 8 * half + 8)))
     return T.call_llvm_pure_intrin("int16x8", "llvm.aarch64.neon.smull.v8i16", eight, four)
+
+
+def _tap(sums, activation, weight):
+    """Four rows of four channels: two channels in each of the two registers."""
+    added = []
+    for half, total in enumerate(sums):
+        places = list(range(8 * half, 8 * half + 8))
+        operands = (T.Shuffle([values], places) for values in (activation, weight))
+        products = T.call_llvm_pure_intrin("int16x8", "llvm.aarch64.neon.smull.v8i16", *operands)
+        added.append(total + T.call_llvm_pure_intrin("int32x4", "llvm.aarch64.neon.saddlp.v4i32.v8i16", products))
+    return added
 
 
 def _begin(bias):
@@ -66,6 +77,11 @@ NEON = InstructionSet(
     order=AARCH64_WEIGHTS,
     load_cost=3,
     weight_cost=2,
-    **TAP,
+    tap=_tap,
+    tap_mnemonic=r"(smull|smlal)2?",
+    tap_rows=TAP_ROWS,
+    tap_sums=SumLayout(
+        pixels=1, registers=2, weight_loads=1, operands=tuple, begin=_begin, totals=_totals, whole=False
+    ),
     dot_cost=6,
 )

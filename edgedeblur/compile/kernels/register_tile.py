@@ -1,8 +1,4 @@
-"""The innermost matrix product: columns of activations by a block of output channels, summed in registers.
-
-In a depthwise convolution every channel is convolved alone, so no dot product adds its values up: lanes are channels, a
-tap is one product of lanes, and what neighbouring pixels read in common is loaded once.
-"""
+"""The innermost matrix product: columns of activations by a block of output channels, summed in registers."""
 
 from dataclasses import dataclass
 from itertools import product
@@ -12,7 +8,6 @@ from tvm.tirx import Buffer
 from tvm.tirx.script.builder import ir as T
 
 from edgedeblur.compile.kernels.instruction_set import InstructionSet, span
-from edgedeblur.compile.kernels.layer import ConvLayer
 
 
 @dataclass(frozen=True)
@@ -87,37 +82,3 @@ def _step(isa: InstructionSet, load: Expr, columns: Columns, weights: Weights, s
         activation = activation_of(column)
         for (part, v), weight in held.items():
             add(column, v, activation, part, weight)
-
-
-@dataclass(frozen=True)
-class Taps:
-    """Where the weights of a row of taps lie: tap k of the block's first channel at start + k * pitch."""
-
-    buffer: Buffer
-    start: Expr
-    pitch: int
-
-
-def add_taps(layer: ConvLayer, isa: InstructionSet, columns: Columns, taps: Taps, sums: list[list[Buffer]]) -> None:
-    """Emits sums += activations x weights of one kernel row; sums: [pixels][vectors of channels]."""
-    every, vectors = span(0, isa.lanes), len(sums[0])
-    pixel = columns.stride // layer.stride
-    weights = [_loaded(isa, taps.buffer, taps.start + k * taps.pitch, vectors) for k in range(layer.kernel)]
-    for place in range((len(sums) - 1) * layer.stride + layer.reach):
-        readers = [
-            (column, k)
-            for k in range(layer.kernel)
-            for column in range(len(sums))
-            if column * layer.stride + k * layer.dilation == place
-        ]
-        if not readers:
-            continue
-        activations = _loaded(isa, columns.buffer, columns.start + place * pixel, vectors)
-        for column, k in readers:
-            for total, activation, weight in zip(sums[column], activations, weights[k], strict=True):
-                T.buffer_store(total, isa.dot(total.vload([every]), activation, 0, weight), [every])
-
-
-def _loaded(isa: InstructionSet, buffer: Buffer, start: Expr, vectors: int) -> list[Expr]:
-    """Neighbouring vectors."""
-    return [T.bind(buffer.vload([span(start + v * isa.lanes, isa.lanes)])) for v in range(vectors)]

@@ -51,7 +51,7 @@ def store_pixel(output: Output, sums: list[Expr], scales: list[Expr], channel: E
             _by_sign(output, *each, channel + v * isa.lanes) for v, each in enumerate(zip(sums, scales, strict=True))
         ]
     steps = [requantise(isa, total, scale, isa.lanes) for total, scale in zip(sums, scales, strict=True)]
-    for first, vectors in _by_powers_of_two(len(steps), _MOST_LANES // isa.lanes):
+    for first, vectors in by_powers_of_two(len(steps), _MOST_LANES // isa.lanes):
         lanes = vectors * isa.lanes
         values = T.bind(_join(steps[first : first + vectors], isa.lanes))
         at = channel + first * isa.lanes
@@ -145,7 +145,7 @@ def _part(values: Expr, start: int, length: int, lanes: int) -> Expr:
     return values if length == lanes else T.Shuffle([values], list(range(start, start + length)))
 
 
-def _by_powers_of_two(count: int, most: int) -> list[tuple[int, int]]:
+def by_powers_of_two(count: int, most: int) -> list[tuple[int, int]]:
     """[0, count) cut into (first, size) with sizes that are powers of two, none above `most`, the largest first."""
     cuts, first = [], 0
     while first < count:

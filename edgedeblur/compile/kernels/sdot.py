@@ -27,12 +27,12 @@ def to_int(values):
     return T.call_llvm_pure_intrin("int32x4", "llvm.aarch64.neon.fcvtns.v4i32.v4f32", values)
 
 
-def tap(sums, activation, weight):
-    """int16 x 4 products added to int32 x 4: `smlal`."""
-    return sums + T.call_llvm_pure_intrin("int32x4", "llvm.aarch64.neon.smull.v4i32", activation, weight)
+def _tap(sums, activation, weight):
+    return [T.call_llvm_pure_intrin("int32x4", "llvm.aarch64.neon.sdot.v4i32.v16i8", sums[0], activation, weight)]
 
 
-TAP = {"tap": tap, "tap_mnemonic": r"(smull|smlal)2?"}
+TAP_ROWS = 4  # what all AArch64 kernels have in common
+DOT_TAPS = {"tap": _tap, "tap_mnemonic": r"sdot", "tap_rows": TAP_ROWS}
 
 
 def halve_sum(a, b):
@@ -63,5 +63,5 @@ SDOT = InstructionSet(
     halve_sum=halve_sum,
     halve_difference=halve_difference,
     order=AARCH64_WEIGHTS,
-    **TAP,
+    **DOT_TAPS,
 )

@@ -27,11 +27,11 @@ def weight_shape(layer: ConvLayer, schedule: Schedule, isa: InstructionSet) -> t
     order that instruction sets share, blocks are of one vector, so that it does not depend on the schedule.
     Winograd: [blocks, groups of input channels, vectors of the block, taps, lanes, group]: a kernel's taps are
     transformed together. Rows: as direct, with the kernel rows of position after position for kernel rows.
-    Depthwise: [taps, channels], which no schedule changes.
+    Depthwise: [groups of kernel rows, kernel columns, channels, rows of the group], which no schedule changes.
     """
     isa = isa.products(schedule.method)
     if schedule.method == "depthwise":
-        return layer.kernel**2, isa.padded_channels(layer.in_channels)
+        return -(-layer.kernel // isa.group), layer.kernel, isa.padded_channels(layer.in_channels), isa.group
     if schedule.method == "rows":
         rows, group = ROW_POSITIONS * layer.kernel, isa.group if isa.order is None else isa.order.group
         vectors = schedule.block_vectors if isa.order is None else 1

@@ -6,7 +6,6 @@ instruction; Winograd's method needs a quarter of them. LLVM 22 wants operands a
 
 from tvm.tirx.script.builder import ir as T
 
-from edgedeblur.compile.kernels.avx2 import alone
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 
 _LANES, _GROUP, _PAIR = 16, 4, 2
@@ -31,7 +30,7 @@ def _dot_pairs(sums, activation, part, weight):
 
 
 def _tap(sums, activation, weight):
-    return _dot_pairs(sums, alone(activation, _LANES), 0, alone(weight, _LANES))
+    return [_dot(sums[0], activation, 0, weight)]
 
 
 def _to_int(values):
@@ -54,7 +53,8 @@ _COMMON = {
     "to_int": _to_int,
     "mnemonic": r"vpdp(busd|wssd)",
     "tap": _tap,
-    "tap_mnemonic": r"vpdpwssd",
+    "tap_mnemonic": r"vpdpbusd",
+    "tap_rows": _GROUP,
     "cache_bytes": 1 << 20,  # Zen 4; Ice Lake has more
 }
 VNNI = InstructionSet(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from edgedeblur.compile.kernels.depthwise import gathered_bytes, instructions_per_vector
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer
 from edgedeblur.compile.kernels.tile import tile_bytes, window
@@ -93,7 +94,10 @@ def input_passes(layer: ConvLayer, isa: InstructionSet, schedule: Schedule) -> i
 
 def scratch_bytes(layer: ConvLayer, isa: InstructionSet, schedule: Schedule) -> int:
     """Bytes that a task goes over again and again."""
-    tile = tile_bytes(layer, isa.products(schedule.method), schedule.strip_rows, schedule.method)
+    products = isa.products(schedule.method)
+    tile = tile_bytes(layer, products, schedule.strip_rows, schedule.method)
+    if schedule.method == "depthwise":
+        return tile + gathered_bytes(layer, products, schedule.block_vectors)
     if schedule.method != "winograd":
         return tile
     patches = patches_per_strip(layer, schedule.strip_rows)
@@ -110,7 +114,8 @@ def fits_registers(isa: InstructionSet, tile_width: int, block_vectors: int) -> 
 
 def fits_taps(layer: ConvLayer, isa: InstructionSet, tile_width: int, block_vectors: int) -> bool:
     """Whether a depthwise tile's sums and the weights of a kernel row stay in registers, beside two operands."""
-    return (tile_width + layer.kernel) * block_vectors + 2 <= isa.registers
+    columns = tile_width * isa.tap_sums.registers
+    return (columns + layer.kernel) * block_vectors + 1 + isa.tap_sums.registers <= isa.registers
 
 
 def register_tiles(layer: ConvLayer, isa: InstructionSet, columns: int) -> Iterator[tuple[int, int]]:
@@ -187,15 +192,13 @@ def default_schedule(layer: ConvLayer, isa: InstructionSet, threads: int) -> Sch
 
 
 def _depthwise_schedule(layer: ConvLayer, isa: InstructionSet, threads: int) -> Schedule:
-    """Tasks are strips; the register tile is the one that loads least for each product."""
+    """Tasks are strips; the register tile is the one with the fewest instructions for each vector of outputs."""
+    products, width = isa.products("depthwise"), layer.out_size[1]
 
-    def loads(tile: tuple[int, int]) -> float:
-        cut = tile_widths(layer.out_size[1], tile[0])
-        read = sum(count * ((width - 1) * layer.stride + layer.reach + layer.kernel) for count, width in cut)
-        return read / (layer.out_size[1] * layer.kernel)
+    def instructions(tile: tuple[int, int]) -> float:
+        return instructions_per_vector(layer, products, tile_widths(width, tile[0]), tile[1])
 
-    products = isa.products("depthwise")
-    tile = min(register_tiles(layer, products, layer.out_size[1]), key=lambda tile: (loads(tile), -tile[1]))
+    tile = min(register_tiles(layer, products, width), key=lambda tile: (instructions(tile), -tile[1]))
     return Schedule(_strip_rows(layer, products, threads, "depthwise"), *tile, 1, "depthwise")
 
 
