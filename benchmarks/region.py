@@ -2,9 +2,9 @@
 
     python benchmarks/region.py MATERIAL/pairs [-m MODEL]
 
-For every pair: the share of the pixels in the mask, the share of the picture that goes through the network, the gain
-in dB of the whole restoration and of the region's. Then text is drawn into the sharp pictures and blurred: how much of
-it is in the mask. Last, the gain by --half-scale.
+For every pair: the share of the pixels in the mask; what goes through the network, as a share of what the whole picture
+takes there (more than its pixels, as tiles overlap); the gain in dB of the whole restoration and of the region's. Then
+text is drawn into the sharp pictures and blurred: how much of it is in the mask. Last, the gain by --half-scale.
 """
 
 import argparse
@@ -25,8 +25,8 @@ from edgedeblur.workflow.shipped import shipped_network
 SHARES = (0, 0.15, 0.3, 0.5, 1)
 
 
-def counted(restorer: Restorer, picture: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, int]:
-    """The region restored, and how many pixels went through the network."""
+def counted(restorer: Restorer, picture: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, int]:
+    """The region restored (None: the whole), and how many pixels went through the network."""
     pixels = []
 
     def run(tile: np.ndarray) -> np.ndarray:
@@ -46,17 +46,16 @@ def moving_object(blurred: np.ndarray, sharp: np.ndarray) -> np.ndarray:
 
 
 def measured(folder: Path, restorer: Restorer, fixed_camera: bool) -> list[float]:
-    """Means over a folder's pairs: shares of mask and of computed pixels, gain of the whole and of the region."""
+    """Means over a folder's pairs: share of the mask, of computed pixels, gain of the whole and of the region."""
     rows = []
     for path in list_images(folder / "blur"):
         blurred, sharp = read_image(path), read_image(folder / "sharp" / path.name)
         if fixed_camera:
             blurred = moving_object(blurred, sharp)
         mask = automatic(blurred)
-        part, computed = counted(restorer, blurred, mask)
-        whole = restorer.restore(blurred)
+        (part, computed), (whole, of_whole) = (counted(restorer, blurred, each) for each in (mask, None))
         before, after, inside = (psnr(each, sharp) for each in (blurred, whole, part))
-        rows.append(((mask > 0).mean(), computed / mask.size, after - before, inside - before))
+        rows.append(((mask > 0).mean(), computed / of_whole, after - before, inside - before))
         assert np.array_equal(part[mask == 0], blurred[mask == 0])
     return [float(mean) for mean in np.mean(rows, axis=0)]
 
@@ -96,7 +95,8 @@ def main() -> None:
     parser.add_argument("-m", "--model", type=Path, default=shipped_network("small"))
     given = parser.parse_args()
     restorer = open_model(given.model)
-    print("| pairs | pixels in the mask | computed | gain of the whole | gain of the region |\n|---|---|---|---|---|")
+    headings = ("pairs", "pixels in the mask", "computed, of the whole", "gain of the whole", "gain of the region")
+    print(f"| {' | '.join(headings)} |\n" + "|---" * len(headings) + "|")
     folders = sorted(folder for folder in given.pairs.iterdir() if folder.is_dir())
     for folder, fixed in [(folder, fixed) for fixed in (False, True) for folder in folders]:
         mask, computed, whole, part = measured(folder, restorer, fixed)

@@ -7,6 +7,7 @@
 5. its output against the integer interpreter           byte for byte
 6. one more process with a clock per layer              layers.py
 7. runs back to back for minutes                        throttling.py, device/watch.py
+8. the same again under the governor                    governed.py
 
 What is interrupted after the first measured run by unplugging, a time limit or Ctrl-C gives a partial report.
 """
@@ -17,12 +18,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgedeblur.artefact.folder import ArtefactInfo
+from edgedeblur.bench.governed import default_levels, judge_governed, levels_text, parse_levels
 from edgedeblur.bench.gpu import unit_for
 from edgedeblur.bench.layers import layer_rows, unknown_layer_rows
 from edgedeblur.bench.measure import MAX_SECONDS, PROFILED_RUNS, BenchOptions, bench_image, check_output
 from edgedeblur.bench.phone_report import Findings, cycles_per_ms, phone_report
 from edgedeblur.bench.throttling import judge_sustained
-from edgedeblur.device.condition import Condition, read_condition
+from edgedeblur.device.condition import ZONES, Condition, read_condition
 from edgedeblur.device.cooldown import wait_until_cool
 from edgedeblur.device.cores import Placement, cores_text, others_mask, place, place_on
 from edgedeblur.device.errors import ContactLost, Interrupted
@@ -30,11 +32,11 @@ from edgedeblur.device.facts import PhoneFacts, check_abi, read_facts
 from edgedeblur.device.program import PROGRAM, RemoteRun, run_program_on
 from edgedeblur.device.shell import Phone
 from edgedeblur.device.transfer import REMOTE_ROOT, pull, push, remote_folder, remove_all
-from edgedeblur.device.watch import Watch
+from edgedeblur.device.watch import Reading, Watch
 from edgedeblur.errors import UserError
 from edgedeblur.progress import Progress
 from edgedeblur.quantize import interpreter
-from edgedeblur.report.phone_schema import Sustained
+from edgedeblur.report.phone_schema import Governed, Sustained
 from edgedeblur.report.schema import Layer, Quality, Report
 from edgedeblur.runtime.program import check_result
 
@@ -49,19 +51,25 @@ class PhoneOptions:
     """What only a phone has.
 
     cores: "4-7": run there only; None: the big cores. cooldown_c: wait for this temperature first.
-    sustained_minutes: run back to back so long, after the timed runs. timeout_s: longest time without a sign from the
+    sustained_minutes: run back to back so long, after the timed runs. governor: and then as long under the governor,
+    with these levels ("4,4@20,2@10"), "" for its own; None: not. timeout_s: longest time without a sign from the
     phone. clean: remove all files of edgedeblur from the phone at the end.
     """
 
     cores: str | None = None
     cooldown_c: float | None = None
     sustained_minutes: float | None = None
+    governor: str | None = None
     timeout_s: float = 60.0
     clean: bool = False
 
     def __post_init__(self):
         if self.sustained_minutes is not None and not 0 < self.sustained_minutes <= MAX_MINUTES:
             raise UserError(f"--sustained {self.sustained_minutes:g}; above 0 to {MAX_MINUTES:g} minutes", exit_code=2)
+        if self.governor is not None and self.sustained_minutes is None:
+            raise UserError("--governor is for a sustained run", "add --sustained MINUTES", exit_code=2)
+        if self.governor:
+            parse_levels(self.governor)
         if not 0 < self.timeout_s <= MAX_SECONDS:
             raise UserError(f"--timeout {self.timeout_s:g}; above 0 to {MAX_SECONDS:g} seconds", exit_code=2)
         if self.cooldown_c is not None and not 0 <= self.cooldown_c <= 100:
@@ -204,6 +212,8 @@ def _go_on(work: _Work, image: np.ndarray, findings: Findings) -> ContactLost | 
             findings.layers = _layers(work)
         if work.phone_options.sustained_minutes is not None:
             findings.sustained, failure = _sustain(work, work.phone_options.sustained_minutes)
+            if failure is None and work.phone_options.governor is not None:
+                findings.governed, failure = _govern(work, findings.sustained)
             return failure
     except ContactLost as failure:
         return failure
@@ -236,8 +246,40 @@ def _layers(work: _Work) -> list[Layer]:
 
 def _sustain(work: _Work, minutes: float) -> tuple[Sustained, ContactLost | None]:
     work.log(f"running back to back for {minutes:g} minutes")
+    run, readings = _watched(work, "sustained runs", minutes, [])
+    partial = None if run.failure is None else run.failure.message
+    return judge_sustained(minutes, run.runs, readings, work.placement.cores, partial), run.failure
+
+
+def _govern(work: _Work, without: Sustained) -> tuple[Governed, ContactLost | None]:
+    """Begins as hot as the phone is then, unless it is told to cool down first; one that does not costs nothing of what
+    was measured before."""
+    budget_ms, given = work.artefact.target.latency_budget_ms, work.phone_options.governor
+    levels = parse_levels(given) if given else default_levels(work.placement.threads, budget_ms)
+    _cool_again(work)
+    minutes, words = without.minutes, levels_text(levels)
+    work.log(f"running under the governor for {minutes:g} minutes, {budget_ms:g} ms, levels {words}")
+    zones = ZONES.rpartition("/")[0]
+    governor = ["--govern", str(budget_ms), "--levels", words, "--zones", zones]
+    run, readings = _watched(work, "governed runs", minutes, governor)
+    return judge_governed(minutes, budget_ms, levels, run, readings, work.placement.cores, without), run.failure
+
+
+def _cool_again(work: _Work) -> None:
+    if work.phone_options.cooldown_c is None:
+        work.log("note: the governed run begins with the heat of the one before; --cooldown lets it begin cool")
+        return
+    try:
+        wait_until_cool(work.phone, work.phone_options.cooldown_c, work.log)
+    except ContactLost:
+        raise
+    except UserError as error:
+        work.log(f"note: {error.message}; the governed run begins as it is")
+
+
+def _watched(work: _Work, title: str, minutes: float, words: list[str]) -> tuple[RemoteRun, list[Reading]]:
+    """Runs for so long, and what the phone showed of clocks and temperatures meanwhile."""
     spare = others_mask(work.facts.cores, work.placement.cores)
     with Watch(work.phone, 60 * minutes + _WATCH_MARGIN_S, spare) as watch:
-        run = work.run("sustained runs", ["--runs", "1", "--warmup", "0", "--min-seconds", str(60 * minutes)])
-    partial = None if run.failure is None else run.failure.message
-    return judge_sustained(minutes, run.runs, watch.readings, work.placement.cores, partial), run.failure
+        run = work.run(title, ["--runs", "1", "--warmup", "0", "--min-seconds", str(60 * minutes), *words])
+    return run, watch.readings

@@ -14,7 +14,7 @@ from edgedeblur.device.cores import Placement, cores_text
 from edgedeblur.device.errors import ContactLost
 from edgedeblur.device.facts import Core, PhoneFacts
 from edgedeblur.device.program import RemoteRun
-from edgedeblur.report.phone_schema import Device, PhoneBattery, PhoneCore, Sustained, Zone
+from edgedeblur.report.phone_schema import Device, Governed, PhoneBattery, PhoneCore, Sustained, Zone
 from edgedeblur.report.schema import Environment, Latency, Layer, Quality, Report
 
 
@@ -33,6 +33,7 @@ class Findings:
     after: Condition | None = None
     output_identical: bool | None = None
     sustained: Sustained | None = None
+    governed: Governed | None = None
 
 
 def phone_report(artefact: ArtefactInfo, findings: Findings, quality: Quality, failure: ContactLost | None) -> Report:
@@ -57,7 +58,8 @@ def phone_report(artefact: ArtefactInfo, findings: Findings, quality: Quality, f
         report = replace(report, budget=replace(report.budget, latency="unknown", memory="unknown", verdict="unknown"))
     partial = None if failure is None else failure.message
     gpu = None if result is None else gpu_facts(result)
-    return replace(report, device=_device(findings, partial), sustained=findings.sustained, gpu=gpu)
+    runs = {"sustained": findings.sustained, "governed": findings.governed}
+    return replace(report, device=_device(findings, partial), gpu=gpu, **runs)
 
 
 def cycles_per_ms(cores: Sequence[Core], used: Sequence[int]) -> float | None:

@@ -36,7 +36,7 @@ def judge_sustained(
     begin = runs[0].at_s - runs[0].ms / 1e3 if runs else 0.0
     at_s = [run.at_s - begin for run in runs]
     samples = [run.ms for run in runs]
-    shown = [_reading(reading, begin, cores) for reading in readings if runs and begin <= reading.at_s <= runs[-1].at_s]
+    shown = shown_readings(readings, runs, cores)
     windows = _judged(_windows(at_s, samples, shown))
     slow = [window for window in windows if window.throttled]
     judged = bool(windows) and windows[0].throttled is not None
@@ -55,6 +55,14 @@ def judge_sustained(
         plot=None,
         partial=partial,
     )
+
+
+def shown_readings(
+    readings: Sequence[Reading], runs: Sequence[TimedRun], cores: Sequence[int]
+) -> list[SustainedReading]:
+    """Those between the first run's start, from which their seconds count, and the last one's end."""
+    begin = runs[0].at_s - runs[0].ms / 1e3 if runs else 0.0
+    return [_reading(each, begin, cores) for each in readings if runs and begin <= each.at_s <= runs[-1].at_s]
 
 
 def _windows(

@@ -51,6 +51,14 @@ _OPTIONS = (
         help="Phone: then run back to back for this many minutes, watch clocks and temperatures, and judge throttling.",
     ),
     click.option(
+        "--governor",
+        is_flag=False,
+        flag_value="",
+        metavar="[LEVELS]",
+        help="Phone: after --sustained as long again under the governor, to compare. LEVELS: what it may choose, such "
+        "as 4,4@20,2@10: threads, and frames a second at most.",
+    ),
+    click.option(
         "--timeout",
         "timeout_s",
         type=float,
@@ -71,7 +79,7 @@ def phone_options(command: Callable) -> Callable:
 
     @functools.wraps(command)
     def collect(*args, artefact: Path | None, serial: str | None, devices: str | None, **kwargs):
-        names = ("cores", "cooldown_c", "sustained_minutes", "timeout_s", "clean")
+        names = ("cores", "cooldown_c", "sustained_minutes", "governor", "timeout_s", "clean")
         given = {name: kwargs.pop(name) for name in names}
         settings = {name: value for name, value in given.items() if value is not None}
         if serial and artefact is None and (Path(serial) / "manifest.json").is_file():
@@ -81,7 +89,7 @@ def phone_options(command: Callable) -> Callable:
         choice = PhoneChoice(serial, devices is not None, settings)
         if settings and not choice.any:
             raise click.UsageError(
-                "--cores, --cooldown, --sustained, --timeout and --adb-clean go with --adb or --devices all"
+                "--cores, --cooldown, --sustained, --governor, --timeout and --adb-clean go with --adb or --devices all"
             )
         return command(*args, artefact=artefact, phones=choice, **kwargs)
 

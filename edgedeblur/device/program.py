@@ -22,6 +22,7 @@ PROGRAM = "edgedeblur-bench"
 _POLL_S = 0.25
 _PID_LINE = re.compile(r"pid (\d{1,9})")
 _RUN_LINE = re.compile(r"run (\d{1,12}\.\d{1,9}) (\d{1,12}\.\d{1,9})")
+_LEVEL_LINE = re.compile(r"level (\d{1,12}\.\d{1,9}) (\d{1,2}) (-?nan|\d{1,3}\.\d{1,9})")
 _SIGNALLED = 128  # a shell's status for a program that signal N ended is 128 + N
 _GRACE_S = 10.0  # for the program to end and print after SIGINT
 # How much a program may say: its runs as fast as small networks can be, and its result.
@@ -39,6 +40,16 @@ class TimedRun:
     ms: float
 
 
+@dataclass(frozen=True, slots=True)
+class ChosenLevel:
+    """What the governor chose from then on: at_s is since the phone's boot. headroom: that it saw; None where the phone
+    tells none."""
+
+    at_s: float
+    level: int
+    headroom: float | None
+
+
 @dataclass(frozen=True)
 class RemoteRun:
     """What came of it.
@@ -46,11 +57,13 @@ class RemoteRun:
     result: what the program printed; None where it could not.
     runs: every measured run that was heard of.
     failure: why the measurement was interrupted; None where it was not.
+    levels: the governor's readings, about one a second; none without --govern.
     """
 
     result: BenchResult | None
     runs: tuple[TimedRun, ...]
     failure: ContactLost | None
+    levels: tuple[ChosenLevel, ...] = ()
 
 
 def run_program_on(
@@ -82,22 +95,24 @@ def run_program_on(
     """
     words = [program, *options, "--stream", *(["--cores", cores] if cores is not None else [])]
     with _CtrlC() as ctrl_c, RunningCommand(phone, f"echo pid $$ >&2; exec {shlex.join(words)}") as command:
-        listener = _Listener(phone.serial, on_run)
+        asked = _Asked(options)
+        listener = _Listener(phone.serial, asked.levels, on_run)
         try:
-            _listen(command, listener, _Asked(options), timeout_s, ctrl_c)
+            _listen(command, listener, asked, timeout_s, ctrl_c)
         except ContactLost as failure:
             with contextlib.suppress(ContactLost):
                 _end(phone, command, listener)
-            return RemoteRun(_result_of(listener), tuple(listener.runs), failure)
+            return RemoteRun(_result_of(listener), tuple(listener.runs), failure, tuple(listener.levels))
     return _outcome(phone.serial, command.status, listener)
 
 
 class _Asked:
-    """The runs and seconds that edgedeblur-bench's options ask for; without them, its own defaults."""
+    """The runs, seconds and levels that edgedeblur-bench's options ask for; without them, its own defaults."""
 
     def __init__(self, options: Sequence[str]):
         values = dict(zip(options, options[1:], strict=False))
         self.runs, self.seconds = int(values.get("--runs", "50")), float(values.get("--min-seconds", "0"))
+        self.levels = values["--levels"].count(",") + 1 if "--levels" in values else 0
 
 
 def _listen(command: RunningCommand, listener: "_Listener", asked: _Asked, timeout_s: float, ctrl_c: "_CtrlC") -> None:
@@ -123,18 +138,18 @@ def _listen(command: RunningCommand, listener: "_Listener", asked: _Asked, timeo
 
 def _outcome(serial: str, status: int, listener: "_Listener") -> RemoteRun:
     """What came of a program that has ended by itself, or by somebody on the phone."""
-    runs = tuple(listener.runs)
+    runs, levels = tuple(listener.runs), tuple(listener.levels)
     if status > _SIGNALLED:
         failure = ProgramEnded(serial, _signal_name(status - _SIGNALLED))
         if not runs:
             raise failure
-        return RemoteRun(None, runs, failure)
+        return RemoteRun(None, runs, failure, levels)
     if status != 0:
         reason = listener.complaints() or f"{PROGRAM} ended with status {status}"
         fix = "compile it again if an earlier edgedeblur did: edgedeblur compile" if status == 2 else None
         raise UserError(f"phone {serial}: {reason}", fix, exit_code=2 if status == 2 else 1)
     result = parse_bench_output(listener.output.decode(errors="replace"))
-    return RemoteRun(result, runs, ProgramEnded(serial, "SIGINT or SIGTERM") if result.interrupted else None)
+    return RemoteRun(result, runs, ProgramEnded(serial, "SIGINT or SIGTERM") if result.interrupted else None, levels)
 
 
 def _signal_name(number: int) -> str:
@@ -167,12 +182,13 @@ def _result_of(listener: "_Listener") -> BenchResult | None:
 class _Listener:
     """Sorts what the program says: its process, its runs, its result, its complaints."""
 
-    def __init__(self, serial: str, on_run: Callable[[int], None] | None):
-        self._serial = serial
+    def __init__(self, serial: str, level_count: int, on_run: Callable[[int], None] | None):
+        self._serial, self._level_count = serial, level_count
         self.output = bytearray()
         self.heard_bytes = 0
         self.signs = 0  # of life: its first words, and runs
         self.runs: list[TimedRun] = []
+        self.levels: list[ChosenLevel] = []
         self.pid: int | None = None
         self._on_run = on_run
         self._begin = time.monotonic()
@@ -199,8 +215,17 @@ class _Listener:
             self.signs += 1
         elif found := _RUN_LINE.fullmatch(line):
             self._count(TimedRun(float(found[1]), float(found[2])))
+        elif found := _LEVEL_LINE.fullmatch(line):
+            headroom = None if found[3].endswith("nan") else float(found[3])
+            self._follow(ChosenLevel(float(found[1]), int(found[2]), headroom))
         elif len(self._complaints) < _COMPLAINTS:
             self._complaints.append(line.strip()[:_COMPLAINT_CHARACTERS])
+
+    def _follow(self, chosen: ChosenLevel) -> None:
+        """A reading comes with the run before it, of a level that was asked for."""
+        if not self.runs or abs(chosen.at_s - self.runs[-1].at_s) > 1 or chosen.level >= self._level_count:
+            raise BadAnswer(self._serial, f"says that level {chosen.level} was chosen at {chosen.at_s:g} s")
+        self.levels.append(chosen)
 
     def _count(self, run: TimedRun) -> None:
         """Runs come in order, within the time that has passed here: what reads them makes windows of that time."""

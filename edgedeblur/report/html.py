@@ -5,9 +5,9 @@ from pathlib import Path
 
 from edgedeblur.report.latency_plot import latency_svg
 from edgedeblur.report.numbers import number
-from edgedeblur.report.phone_tables import phone_facts
+from edgedeblur.report.phone_tables import MINUTE_HEADINGS, minute_rows, phone_facts
 from edgedeblur.report.schema import Report
-from edgedeblur.report.sustained_plot import sustained_svg
+from edgedeblur.report.sustained_plot import governed_svg, sustained_svg
 from edgedeblur.report.verdict import estimate_sentence, sentence
 from edgedeblur.storage.files import write_text
 
@@ -35,6 +35,9 @@ def write_html(
         estimate=report.estimate and estimate_sentence(report.estimate, report.budget.latency_ms),
         plot=latency_svg(report),
         phone=phone_facts(report),
+        minute_headings=MINUTE_HEADINGS,
+        minute_rows=[] if report.governed is None else minute_rows(report.governed),
+        governed_plot=governed_svg(report.governed, report.sustained),
         sustained_plot=sustained_svg(report.sustained, report.budget.latency_ms),
         picture=_base64(before_after),
         sensitivity=_base64(sensitivity),

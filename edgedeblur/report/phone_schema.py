@@ -80,6 +80,65 @@ class SustainedReading:
 
 
 @dataclass(frozen=True)
+class Level:
+    """One way to run, of those that a governor chooses from. unit: null for the target's own. frames_per_second: at
+    most; null as they come."""
+
+    unit: str | None
+    threads: int
+    frames_per_second: float | None
+
+
+@dataclass(frozen=True)
+class GovernorReading:
+    """Once a second: the level from then on, and the thermal headroom, where 1 is throttling."""
+
+    at_s: float
+    level: int
+    headroom: float | None
+
+
+@dataclass(frozen=True)
+class Minute:
+    """temperature_c: the processor's hottest. levels: that were chosen; none without a governor."""
+
+    from_s: float
+    runs: int
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+    temperature_c: float | None
+    levels: list[int]
+
+
+@dataclass(frozen=True)
+class Governed:
+    """The same minutes as the sustained run once more, under the governor; `_without`: of the sustained run.
+
+    level_seconds: how long each level ran. late: share of the runs that took longer than the budget. plot: PNG of both
+    runs beside the report. partial: why it ended early; null where it did not.
+    """
+
+    minutes: float
+    seconds: float
+    runs: int
+    budget_ms: float
+    levels: list[Level]
+    level_seconds: list[float]
+    changes: int
+    chosen: list[GovernorReading]
+    late: float | None
+    late_without: float | None
+    by_minute: list[Minute]
+    by_minute_without: list[Minute]
+    readings: list[SustainedReading]
+    at_s: list[float]
+    samples_ms: list[float]
+    plot: str | None
+    partial: str | None
+
+
+@dataclass(frozen=True)
 class Sustained:
     """Runs back to back for minutes, after the timed runs that the verdict is about.
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from edgedeblur.report.numbers import milliseconds, number
-from edgedeblur.report.phone_schema import Device, PhoneBattery, Sustained
+from edgedeblur.report.phone_schema import Device, Governed, Level, Minute, PhoneBattery, Sustained
 from edgedeblur.report.schema import Report
 
 
@@ -24,6 +24,8 @@ def phone_facts(report: Report) -> list[tuple[str, str]]:
     ]
     if report.sustained is not None:
         facts.append(("sustained", sustained_sentence(report.sustained)))
+    if report.governed is not None:
+        facts.append(("with the governor", governed_sentence(report.governed)))
     if device.partial is not None:
         facts.append(("PARTIAL", device.partial))
     return facts
@@ -39,6 +41,58 @@ def sustained_sentence(sustained: Sustained) -> str:
     if sustained.throttled:
         return f"{ran}, throttled after {sustained.throttled_after_s:.0f} s: {numbers}"
     return f"{ran}, not throttled: {numbers}"
+
+
+def governed_sentence(governed: Governed) -> str:
+    """How many runs missed the budget with and without it, and where it spent the time."""
+    if governed.late is None:
+        return "no runs"
+    pairs = zip(governed.levels, governed.level_seconds, strict=True)
+    where = ", ".join(f"{level_text(level)} for {seconds:.0f} s" for level, seconds in pairs)
+    without = "" if governed.late_without is None else f" (without: {governed.late_without:.1%})"
+    missed = f"{governed.late:.1%} of {governed.runs:,} runs above {governed.budget_ms:g} ms{without}"
+    return f"{missed}; {governed.changes} changes of level: {where}"
+
+
+def level_text(level: Level) -> str:
+    unit = "" if level.unit is None else f" on the {level.unit.upper()}"
+    rate = "" if level.frames_per_second is None else f", {level.frames_per_second:g} a second"
+    return f"{level.threads} threads{unit}{rate}"
+
+
+MINUTE_HEADINGS = (
+    *("minute", "p50 ms without", "p90 ms without", "p99 ms without", "C without"),
+    *("p50 ms with", "p90 ms with", "p99 ms with", "C with", "runs", "levels"),
+)
+
+
+def governed_table(governed: Governed) -> Table:
+    """A row for each minute: without and with the governor."""
+    table = Table(title="minute by minute, without and with the governor", title_justify="left")
+    for heading in MINUTE_HEADINGS:
+        table.add_column(heading, justify="right")
+    for row in minute_rows(governed):
+        table.add_row(*row)
+    return table
+
+
+def minute_rows(governed: Governed) -> list[tuple[str, ...]]:
+    """Under `MINUTE_HEADINGS`; a minute that one of the runs did not have is dashes there."""
+    without = {minute.from_s: minute for minute in governed.by_minute_without}
+    held = {minute.from_s: minute for minute in governed.by_minute}
+    rows = []
+    for start in sorted(without | held):
+        after = held.get(start)
+        last = ("-", "-") if after is None else (f"{after.runs:,}", ", ".join(map(str, after.levels)) or "-")
+        rows.append((f"{start / 60 + 1:.0f}", *_minute(without.get(start)), *_minute(after), *last))
+    return rows
+
+
+def _minute(minute: Minute | None) -> tuple[str, ...]:
+    if minute is None:
+        return ("-",) * 4
+    latencies = (milliseconds(value) for value in (minute.p50_ms, minute.p90_ms, minute.p99_ms))
+    return (*latencies, number(minute.temperature_c, 1))
 
 
 def phones_table(reports: Sequence[Report]) -> Table:

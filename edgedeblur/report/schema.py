@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from edgedeblur.errors import UserError
-from edgedeblur.report.phone_schema import Device, Sustained
+from edgedeblur.report.phone_schema import Device, Governed, Sustained
 from edgedeblur.storage.contents import Origin
 from edgedeblur.storage.documents import read_json
 from edgedeblur.storage.files import write_json
@@ -195,7 +195,8 @@ class Report:
     """device: null but for a phone. sustained: null where there was no sustained run. instructions: that one thread
     executes for an image, null where they were not counted. estimate: beside a simulation, instead of one where there
     is no simulator, and beside a measurement where it was asked for. unknown: what could not be found out, why, and the
-    command that changes it; null where there is nothing. gpu: null where the CPU computed. Older reports lack these.
+    command that changes it; null where there is nothing. gpu: null where the CPU computed. governed: a second
+    sustained run, under the governor. Older reports lack these.
 
     provenance "estimated": nothing was run, so latency_ms and memory_mb.peak_rss are null, and `estimate` may be."""
 
@@ -219,6 +220,7 @@ class Report:
     estimate: Estimate | None = None
     unknown: list[str] | None = None
     gpu: Gpu | None = None
+    governed: Governed | None = None
 
 
 def write_report(report: Report, *paths: Path) -> None:

@@ -4,7 +4,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgedeblur.report.numbers import milliseconds, number
-from edgedeblur.report.phone_tables import phone_facts
+from edgedeblur.report.phone_tables import governed_table, phone_facts
 from edgedeblur.report.schema import Estimate, Report
 
 _COLOURS = {"pass": "green", "fail": "red", "unknown": "yellow"}
@@ -17,6 +17,8 @@ def report_tables(report: Report) -> list[Table]:
         tables.insert(0, layers_table(report))
     if report.peers:
         tables.append(peers_table(report))
+    if report.governed is not None and report.governed.by_minute:
+        tables.insert(-1, governed_table(report.governed))
     if report.estimate is not None:
         tables.append(estimate_table(report.estimate))
     return tables

@@ -13,7 +13,7 @@ from edgedeblur.errors import INTERRUPTED, UserError
 from edgedeblur.estimate.latency import estimate, with_error
 from edgedeblur.progress import Log, Progress
 from edgedeblur.report.schema import Report, write_report
-from edgedeblur.report.sustained_plot import write_sustained_png
+from edgedeblur.report.sustained_plot import write_governed_png, write_sustained_png
 from edgedeblur.workflow.workdir import WorkDir
 
 
@@ -102,9 +102,13 @@ def _bench(info: ArtefactInfo, phone: Phone, settings: PhoneSettings, workdir: W
 
 
 def _with_plot(done: PhoneBench, info: ArtefactInfo, phone: Phone, workdir: WorkDir) -> Report:
-    sustained = done.report.sustained
+    report, sustained, governed = done.report, done.report.sustained, done.report.governed
     if sustained is None or not sustained.samples_ms:
-        return done.report
+        return report
     plot = workdir.sustained_plot(info.target.name, phone.serial)
-    write_sustained_png(sustained, done.report.budget.latency_ms, plot)
-    return replace(done.report, sustained=replace(sustained, plot=plot.name))
+    write_sustained_png(sustained, report.budget.latency_ms, plot)
+    if governed is not None and governed.samples_ms:
+        both = workdir.governed_plot(info.target.name, phone.serial)
+        write_governed_png(governed, sustained, both)
+        report = replace(report, governed=replace(governed, plot=both.name))
+    return replace(report, sustained=replace(sustained, plot=plot.name))

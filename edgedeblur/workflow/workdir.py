@@ -81,6 +81,9 @@ class WorkDir:
     def sustained_plot(self, target: str, serial: str) -> Path:
         return self.root / f"sustained-{target}-{_plain(serial)}.png"
 
+    def governed_plot(self, target: str, serial: str) -> Path:
+        return self.root / f"governed-{target}-{_plain(serial)}.png"
+
     def artefacts(self) -> list[Path]:
         """Every artefact folder, the one compiled last first."""
         manifests = self.root.glob("artefact-*/manifest.json")

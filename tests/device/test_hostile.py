@@ -151,9 +151,10 @@ PID = packet(2, b"pid 4711\n")
         (once(PID + runs(3) + runs(1, at_s=7.0)), "says that a run took 5 ms and ended at 7 s"),
         (once(PID + runs(3) + runs(1, at_s=1e11)), "says that a run took 5 ms and ended at 1e"),
         (once(PID + runs(1, ms=1e11)), "says that a run took 1e"),
+        (once(PID + runs(1) + packet(2, b"level 100.000 0 0.500\n")), "says that level 0 was chosen at 100 s"),
         (once(PID + packet(2, f"run {DIGITS}.0 1.0\npid {DIGITS}\n".encode()) + packet(3, b"")), "shell protocol"),
     ],
-    ids=["chatter", "empty", "output", "runs", "line", "flood", "back", "forward", "slow", "digits"],
+    ids=["chatter", "empty", "output", "runs", "line", "flood", "back", "forward", "slow", "level", "digits"],
 )
 def test_a_program_that_says_too_much_or_nothing_is_broken_off(phone, monkeypatch, answer, message):
     monkeypatch.setattr(program, "_GRACE_S", 0.2)

@@ -11,7 +11,7 @@ from edgedeblur.report.schema import read_report, write_report
 
 DESIGN = {
     "": "schema_version created edgedeblur_version model target environment provenance latency_ms memory_mb quality_db "
-    "int8 layers peers budget device sustained instructions estimate unknown gpu",
+    "int8 layers peers budget device sustained instructions estimate unknown gpu governed",
     "model": "name parameters macs input_shape teacher recipe",
     "target": "name triple cpu features threads",
     "environment": "cpu cores governor temperature_c_before temperature_c_after tool_versions",

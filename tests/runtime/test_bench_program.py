@@ -126,6 +126,42 @@ def test_every_run_is_told_with_its_end_on_the_clock_of_proc_uptime():
     assert at == sorted(at) and begin - 0.02 <= at[0] and at[-1] <= end + 0.02
 
 
+def write_zone(folder: Path, number: int, degrees: float, trips: tuple[tuple[str, float], ...]) -> None:
+    zone = folder / f"thermal_zone{number}"
+    zone.mkdir(parents=True, exist_ok=True)
+    (zone / "temp").write_text(f"{1000 * degrees:.0f}\n")
+    for index, (kind, at) in enumerate(trips):
+        (zone / f"trip_point_{index}_type").write_text(f"{kind}\n")
+        (zone / f"trip_point_{index}_temp").write_text(f"{1000 * at:.0f}\n")
+
+
+def test_the_governor_leaves_a_level_that_is_hot_and_tells_its_readings(tmp_path):
+    """Headroom is that of the zone that is nearest to its passive trip point; 40 runs a second at most, then 20."""
+    write_zone(tmp_path, 0, 69.0, (("critical", 110.0), ("passive", 80.0), ("passive", 70.0)))
+    write_zone(tmp_path, 2, 60.0, (("passive", 95.0),))
+    write_zone(tmp_path, 3, 99.0, (("hot", 80.0), ("passive", -273.0)))
+    write_zone(tmp_path, 4, 99.0, ())
+    words = ["--govern", "1000", "--levels", "1@40,2@20", "--zones", str(tmp_path), "--stream", "--threads", "1"]
+    done = bench(*words, "--min-seconds", "2.1", "--runs", "1", "--warmup", "0")
+    assert done.returncode == 0, done.stderr
+    told = [line.split() for line in done.stderr.splitlines()]
+    levels = [
+        (float(at), int(level), float(headroom)) for kind, at, level, headroom in (w for w in told if len(w) == 4)
+    ]
+    assert [level for _, level, _ in levels] == [1, 1]
+    assert all(headroom == pytest.approx((69 - 40) / 30, abs=1e-3) for _, _, headroom in levels)
+    ends = [float(words[1]) for words in told if words[0] == "run"]
+    assert len(ends) == len(json.loads(done.stdout)["samples_ms"])
+    before, after = (sum(low < at <= low + 1 for at in ends) for low in (levels[0][0] - 1, levels[0][0]))
+    assert before <= 42 and after <= 22, "no more than the levels allow"
+
+
+def test_without_zones_the_headroom_is_unknown(tmp_path):
+    words = ["--govern", "1000", "--levels", "1@10", "--zones", str(tmp_path), "--stream", "--runs", "1"]
+    done = bench(*words, "--min-seconds", "1.1")
+    assert [line.split()[2:] for line in done.stderr.splitlines() if line.startswith("level")] == [["0", "nan"]]
+
+
 def test_help_names_every_option_and_exits_0():
     done = bench("--help")
     assert done.returncode == 0
@@ -147,6 +183,12 @@ def test_help_names_every_option_and_exits_0():
         (("--cores", "64"), "cores 0 to 63"),
         (("--cores", ""), "--cores"),
         (("--speed",), "speed"),
+        (("--govern", "-1"), "--govern -1: a number from 0 to 60000"),
+        (("--levels", "4@"), "--levels 4@: a list such as 4,4@20"),
+        (("--levels", "4,,2"), "--levels 4,,2"),
+        (("--levels", "0"), "--levels 0"),
+        (("--levels", "npu:4"), "--levels npu:4"),
+        (("--levels", ",".join(17 * "4")), "at most 16"),
         (("extra",), "extra: no such option"),
         (("--input", "/no/such/file"), "/no/such/file: No such file"),
     ],

@@ -3,11 +3,16 @@
 import ctypes
 import itertools
 import math
+import subprocess
 
 import numpy as np
 import pytest
 from artefacts import compiled
 from heat import AIR_C, TRIP_C, Phone, Way
+
+from edgedeblur.artefact.cpu import architecture
+from edgedeblur.compile.linking import link
+from edgedeblur.storage.resources import resource_folder
 
 BUDGET_MS = 35.0
 SMALL, NANO = 26 * 3.4, 11 * 3.4
@@ -116,3 +121,46 @@ def test_between_easy_and_late_nothing_changes(govern):
 def test_what_cannot_be_is_refused(govern, state, levels, message):
     assert govern(state, 1.0, 20.0, 0.5, levels) == -1
     assert message in govern.error()
+
+
+ASKING = """#include <stdio.h>
+#include "headroom.h"
+int main(int count, char **words) { return printf("%.3f\\n", ed_headroom(10, words[count - 1])) < 0; }
+"""
+LIBANDROID = """#include <stdlib.h>
+static int manager;
+void *AThermal_acquireManager(void) { return getenv("NO_SERVICE") != NULL ? NULL : &manager; }
+float AThermal_getThermalHeadroom(void *given, int seconds) {
+  return given == &manager && seconds == 10 ? strtof(getenv("HEADROOM"), NULL) : 9;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def ask(tmp_path_factory):
+    """headroom.c as for Android, in a program here; libandroid.so is a double in a folder of its own."""
+    folder = tmp_path_factory.mktemp("headroom")
+    sources, compiler = resource_folder("runtime"), link.zig_cc(f"{architecture()}-linux-gnu.2.17")
+    (folder / "ask.c").write_text(ASKING), (folder / "double.c").write_text(LIBANDROID)
+    (folder / "lib").mkdir(), (folder / "zones/thermal_zone5").mkdir(parents=True)
+    for name, text in (("temp", "65000"), ("trip_point_0_type", "passive"), ("trip_point_0_temp", "80000")):
+        (folder / "zones/thermal_zone5" / name).write_text(text)
+    link.run_compiler([*compiler, "-shared", "-fPIC", "double.c", "-o", "lib/libandroid.so"], folder)
+    flags = ["-D__ANDROID__", *(f"-I{sources / place}" for place in ("camera", "library"))]
+    command = [*compiler, *flags, "ask.c", str(sources / "camera/headroom.c"), "-ldl", "-pthread", "-o", "ask"]
+    link.run_compiler(command, folder)
+
+    def run(zones: str = "zones", **environment: str) -> str:
+        command = [folder / "ask", folder / zones]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
+
+    run.lib = str(folder / "lib")
+    return run
+
+
+def test_headroom_is_androids_forecast_where_there_is_one_and_else_the_zones(ask):
+    assert ask(LD_LIBRARY_PATH=ask.lib, HEADROOM="0.875") == "0.875"
+    assert ask(LD_LIBRARY_PATH=ask.lib, HEADROOM="nan") == "0.500", "asked too often, or not known to the phone"
+    assert ask(LD_LIBRARY_PATH=ask.lib, HEADROOM="0.875", NO_SERVICE="1") == "0.500"
+    assert ask() == "0.500", "65 degrees of 80, on a scale of 30: before Android 12 there is no such function"
+    assert ask("none").endswith("nan")

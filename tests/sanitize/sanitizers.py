@@ -41,6 +41,7 @@ LIBRARY_SOURCES = (
     "cpu_unit.c",
     "error.c",
     "governor.c",
+    "headroom.c",
     "instance.c",
     "mask.c",
     "pixels.c",
@@ -50,12 +51,13 @@ LIBRARY_SOURCES = (
     "tiles.c",
     "workspace.c",
 )
-BENCH_SOURCES = ("bench.c", "bench_options.c", "bench_report.c", "peak.c")
+BENCH_SOURCES = ("bench.c", "bench_options.c", "bench_report.c", "govern.c", "peak.c")
 FLAGS = ["-std=gnu11", "-O1", "-g", "-fPIC", "-pthread", "-fno-omit-frame-pointer", "-I.", "-Iruntime", "-Iinclude"]
 TIMEOUT_S = 600
 BENCH_RUNS = (
     (0, ["--runs", "3", "--warmup", "1", "--threads", "3", "--profile", "--input", "image.rgb", "--output", "o.rgb"]),
     (0, ["--runs", "2", "--warmup", "0", "--threads", "8", "--stream", "--cores", "0"]),
+    (0, ["--runs", "1", "--min-seconds", "1.1", "--govern", "900", "--levels", "1,2@9", "--zones", ".", "--stream"]),
     (2, ["--threads", "65"]),
     (2, ["--input", "model.c"]),
     (2, ["--cores", "9-1"]),

@@ -37,15 +37,19 @@ class Phone:
         """As Android defines it: 1 where it throttles."""
         return (self.temperature_c - AIR_C) / (TRIP_C - AIR_C)
 
+    def heat(self, busy: float, threads: int, seconds: float) -> None:
+        """So long of `threads` cores that work for a share of the time, at the clock that there is."""
+        power = IDLE_W + busy * threads * CORE_W * self.clock**POWER_OF_CLOCK
+        lost = (self.temperature_c - self.air_c) / KELVIN_PER_WATT
+        self.temperature_c += (power - lost) / JOULE_PER_KELVIN * seconds
+        if self.temperature_c > TRIP_C:
+            self.clock = max(SLOWEST, self.clock * 0.97**seconds)
+        elif self.temperature_c < CALM_C:
+            self.clock = min(1.0, self.clock * 1.02**seconds)
+
     def second(self, way: Way) -> list[float]:
         """The milliseconds of each frame of a second that runs so."""
         took = way.work_ms / SPEEDUP[way.threads] / self.clock
         period = max(took, 1000 / way.frames_per_second if way.frames_per_second else took)
-        power = IDLE_W + took / period * way.threads * CORE_W * self.clock**POWER_OF_CLOCK
-        lost = (self.temperature_c - self.air_c) / KELVIN_PER_WATT
-        self.temperature_c += (power - lost) / JOULE_PER_KELVIN
-        if self.temperature_c > TRIP_C:
-            self.clock = max(SLOWEST, self.clock * 0.97)
-        elif self.temperature_c < CALM_C:
-            self.clock = min(1.0, self.clock * 1.02)
+        self.heat(took / period, way.threads, 1.0)
         return [took * self.noise.uniform(1.0, 1.06) for _ in range(max(1, int(1000 / period)))]

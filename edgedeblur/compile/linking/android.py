@@ -117,8 +117,7 @@ def link_with_ndk(folder: Path, target: Target, ndk: Path) -> None:
     """
     compiler = [str(ndk_clang(ndk)), f"--target={target.architecture}-linux-android{target.android_api}"]
     arguments = link.library_arguments(ANDROID_LIBRARY, f"{ANDROID_FOLDER}/{JNI_SOURCE}", gpu=target.gpu is not None)
-    arguments += ["-ldl"] if target.gpu is not None else []
-    link.run_compiler([*compiler, *arguments], folder)
+    link.run_compiler([*compiler, *arguments, "-ldl"], folder)
     check_bionic(folder / ANDROID_LIBRARY, target.android_api, bionics_headers=True)
 
 

@@ -12,6 +12,7 @@
 #include "bench_options.h"
 #include "bench_report.h"
 #include "edgedeblur.h"
+#include "govern.h"
 #include "peak.h"
 
 enum { TELL_MS = 250, LINE_BYTES = 64 };
@@ -105,11 +106,16 @@ static void send_told(void) {
 }
 
 /* The clock is that of /proc/uptime, to which temperatures and clocks read meanwhile can be related. */
-static void tell(double elapsed_ms) {
+static void tell(double elapsed_ms, const bench_governed *reading) {
   const double now_ms = milliseconds(CLOCK_BOOTTIME);
   char *end = told.text + told.used;
   told.used += (size_t)snprintf(end, sizeof told.text - told.used, "run %.3f %.6f\n", now_ms * 1e-3, elapsed_ms);
-  if (now_ms - told.sent_ms < TELL_MS && told.used + LINE_BYTES <= sizeof told.text) return;
+  if (reading != NULL) {
+    end = told.text + told.used;
+    told.used += (size_t)snprintf(end, sizeof told.text - told.used, "level %.3f %d %.3f\n", reading->reading.seconds,
+                                  reading->governor.level, reading->reading.headroom);
+  }
+  if (now_ms - told.sent_ms < TELL_MS && told.used + 2 * LINE_BYTES <= sizeof told.text) return;
   send_told();
   told.sent_ms = now_ms;
 }
@@ -131,8 +137,19 @@ static int grow(bench_result *result, size_t *capacity) {
   return 0;
 }
 
-static int measure(ed_model *model, const bench_options *options, const uint8_t *in, uint8_t *out,
-                   bench_result *result) {
+/* One measured run, under a governor that is not NULL at its time and with its instance. */
+static int measured_run(ed_model *model, const bench_options *options, bench_governed *governed, const uint8_t *in,
+                        uint8_t *out, double *layer_ms, double *elapsed_ms) {
+  if (governed != NULL) model = bench_govern_next(governed, &interrupted);
+  if (run_once(model, in, out, layer_ms, elapsed_ms) != 0) return -1;
+  const int is_read = governed != NULL ? bench_govern_frame(governed, *elapsed_ms) : 0;
+  if (is_read < 0) return -1;
+  if (options->stream) tell(*elapsed_ms, is_read ? governed : NULL);
+  return 0;
+}
+
+static int measure(ed_model *model, const bench_options *options, bench_governed *governed, const uint8_t *in,
+                   uint8_t *out, bench_result *result) {
   double elapsed_ms;
   if (!interrupted && run_once(model, in, out, NULL, &result->first_ms) != 0) return -1;
   for (long run = 0; run < options->warmup && !interrupted; run++) {
@@ -144,10 +161,8 @@ static int measure(ed_model *model, const bench_options *options, const uint8_t 
     if (grow(result, &capacity) != 0) return complain("samples", "no memory");
     double *row = result->profiled ? result->layers_ms + result->sample_count * (size_t)ed_layer_count() : NULL;
     if (row != NULL) memset(row, 0, (size_t)ed_layer_count() * sizeof *row);
-    if (run_once(model, in, out, row, &elapsed_ms) != 0) return -1;
-    result->samples_ms[result->sample_count] = elapsed_ms;
-    if (options->stream) tell(elapsed_ms);
-    result->sample_count++;
+    if (measured_run(model, options, governed, in, out, row, &elapsed_ms) != 0) return -1;
+    result->samples_ms[result->sample_count++] = elapsed_ms;
   }
   if (told.used > 0) send_told();
   return 0;
@@ -165,7 +180,11 @@ static ed_model *create(const bench_options *options, double *load_ms) {
 
 static int bench(ed_model *model, const bench_options *options, double load_ms, const uint8_t *in, uint8_t *out) {
   bench_result result = {.profiled = options->profile, .load_ms = load_ms, .first_ms = -1.0};
-  int status = measure(model, options, in, out, &result);
+  static bench_governed governed; /* all zero at first */
+  const bool governs = options->govern_ms > 0;
+  int status = governs ? bench_govern_begin(&governed, options, model) : 0;
+  if (status == 0) status = measure(model, options, governs ? &governed : NULL, in, out, &result);
+  bench_govern_end(&governed, model);
   if (status != 0) {
     complain(ed_name(), ed_last_error());
   } else {

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_RUNS = 1000000, MAX_THREADS = 64, MAX_SECONDS = 86400, CORES = 64 };
+enum { MAX_RUNS = 1000000, MAX_THREADS = 64, MAX_SECONDS = 86400, CORES = 64, MAX_BUDGET_MS = 60000, MAX_RATE = 1000 };
 
 void bench_print_help(void) {
   puts(
@@ -24,8 +24,13 @@ void bench_print_help(void) {
       "  --gpu-library F   the GPU driver's library (OpenCL) instead of the system's\n"
       "  --cache FOLDER    keep what the GPU's driver makes of the kernels there, and take it from there\n"
       "  --canary N        repeat the self-test after every N images; 0 for never (0)\n"
+      "  --govern MS       let the governor choose a level every second, so that 90 % of the runs take no longer\n"
+      "  --levels LIST     what it may choose, from the best to what heats least: threads, behind @ runs a second at\n"
+      "                    most, before : another unit, such as gpu:1,4,4@20,2@10 (the own number of threads)\n"
+      "  --zones FOLDER    thermal zones for the governor, where Android forecasts nothing (/sys/class/thermal)\n"
       "  --profile         the median milliseconds of every layer (adds a clock reading per layer)\n"
-      "  --stream          tell the measured runs on stderr meanwhile: \"run\", seconds since boot, milliseconds\n"
+      "  --stream          tell the measured runs on stderr meanwhile: \"run\", seconds since boot, milliseconds;\n"
+      "                    and the governor's readings: \"level\", seconds, the level from now on, headroom\n"
       "  --help            this text\n"
       "\n"
       "SIGINT and SIGTERM end the measurement after the run in progress; what was measured is printed.\n"
@@ -41,11 +46,11 @@ static int parse_long(const char *name, const char *text, long low, long high, l
   return -1;
 }
 
-static int parse_seconds(const char *text, double *value) {
+static int parse_number(const char *name, const char *text, int high, double *value) {
   char *end;
   *value = strtod(text, &end);
-  if (end != text && *end == '\0' && *value >= 0 && *value <= MAX_SECONDS) return 0;
-  fprintf(stderr, "edgedeblur-bench: --min-seconds %s: a number from 0 to %d is needed\n", text, MAX_SECONDS);
+  if (end != text && *end == '\0' && *value >= 0 && *value <= high) return 0;
+  fprintf(stderr, "edgedeblur-bench: --%s %s: a number from 0 to %d is needed\n", name, text, high);
   return -1;
 }
 
@@ -70,6 +75,32 @@ static int parse_cores(const char *text, uint64_t *mask) {
   return -1;
 }
 
+/* "gpu:1,4,4@20": of a level without a unit it is that of --unit. */
+static int parse_levels(const char *text, bench_options *options) {
+  const char *at = text;
+  options->level_count = 0;
+  while (options->level_count < MAX_LEVELS) {
+    ed_level level = {.unit = options->unit};
+    if (strncmp(at, "cpu:", 4) == 0 || strncmp(at, "gpu:", 4) == 0) {
+      level.unit = *at == 'c' ? ED_CPU : ED_GPU;
+      at += 4;
+    }
+    if (!is_digit(*at)) break;
+    char *end;
+    const unsigned long threads = strtoul(at, &end, 10);
+    if (*end == '@' && is_digit(end[1])) level.frames_per_second = strtod(end + 1, &end);
+    if (threads < 1 || threads > MAX_THREADS || level.frames_per_second > MAX_RATE) break;
+    level.threads = (int)threads;
+    options->levels[options->level_count++] = level;
+    if (*end == '\0') return 0;
+    if (*end != ',') break;
+    at = end + 1;
+  }
+  fprintf(stderr, "edgedeblur-bench: --levels %s: a list such as 4,4@20,2@10 is needed, at most %d of 1 to %d threads\n",
+          text, MAX_LEVELS, MAX_THREADS);
+  return -1;
+}
+
 static int parse_unit(const char *text, ed_processor *unit) {
   static const char *const names[] = {[ED_AUTO] = "auto", [ED_CPU] = "cpu", [ED_GPU] = "gpu"};
   for (int i = ED_AUTO; i <= ED_GPU; i++) {
@@ -81,7 +112,8 @@ static int parse_unit(const char *text, ed_processor *unit) {
   return -1;
 }
 
-static int set_option(int letter, const char *text, bench_options *options) {
+/* `levels` is read when all other options are known. */
+static int set_option(int letter, const char *text, bench_options *options, const char **levels) {
   long number = 0;
   int status = 0;
   switch (letter) {
@@ -89,7 +121,10 @@ static int set_option(int letter, const char *text, bench_options *options) {
     case 'o': options->output = text; break;
     case 'r': status = parse_long("runs", text, 1, MAX_RUNS, &options->runs); break;
     case 'w': status = parse_long("warmup", text, 0, MAX_RUNS, &options->warmup); break;
-    case 's': status = parse_seconds(text, &options->min_seconds); break;
+    case 's': status = parse_number("min-seconds", text, MAX_SECONDS, &options->min_seconds); break;
+    case 'v': status = parse_number("govern", text, MAX_BUDGET_MS, &options->govern_ms); break;
+    case 'l': *levels = text; break;
+    case 'z': options->zones = text; break;
     case 't':
       status = parse_long("threads", text, 0, MAX_THREADS, &number);
       options->threads = (int)number;
@@ -115,14 +150,20 @@ int bench_parse(int count, char **words, bench_options *options) {
       {"cores", required_argument, NULL, 'c'},       {"profile", no_argument, NULL, 'p'},
       {"stream", no_argument, NULL, 'e'},            {"unit", required_argument, NULL, 'u'},
       {"canary", required_argument, NULL, 'n'},      {"gpu-library", required_argument, NULL, 'g'},
-      {"cache", required_argument, NULL, 'a'},
+      {"cache", required_argument, NULL, 'a'},       {"govern", required_argument, NULL, 'v'},
+      {"levels", required_argument, NULL, 'l'},      {"zones", required_argument, NULL, 'z'},
       {"help", no_argument, NULL, 'h'},              {NULL, 0, NULL, 0}};
-  *options = (bench_options){.runs = 50, .warmup = 10};
+  *options = (bench_options){.runs = 50, .warmup = 10, .zones = "/sys/class/thermal"};
+  const char *levels = NULL;
   int letter;
   while ((letter = getopt_long(count, words, "", known, NULL)) != -1) {
-    if (set_option(letter, optarg, options) != 0) return -1;
+    if (set_option(letter, optarg, options, &levels) != 0) return -1;
   }
-  if (optind == count) return 0;
-  fprintf(stderr, "edgedeblur-bench: %s: no such option; see --help\n", words[optind]);
-  return -1;
+  if (optind != count) {
+    fprintf(stderr, "edgedeblur-bench: %s: no such option; see --help\n", words[optind]);
+    return -1;
+  }
+  options->levels[0] = (ed_level){.unit = options->unit, .threads = options->threads};
+  options->level_count = 1;
+  return levels == NULL ? 0 : parse_levels(levels, options);
 }

@@ -7,6 +7,8 @@
 
 #include "edgedeblur.h"
 
+enum { MAX_LEVELS = 16 };
+
 typedef struct {
   const char *input;  /* NULL: a pseudo-random image */
   const char *output; /* NULL: not kept */
@@ -19,6 +21,10 @@ typedef struct {
   long canary;             /* images; 0: never */
   const char *gpu_library; /* NULL: the system's */
   const char *cache;       /* NULL: none */
+  double govern_ms; /* the governor's budget; 0: no governor */
+  ed_level levels[MAX_LEVELS];
+  int level_count;
+  const char *zones; /* folder of the thermal zones */
   bool profile;
   bool stream;
   bool help;

@@ -113,7 +113,7 @@ typedef struct {
 typedef struct {
   double seconds;  /* when, on a clock that does not go back */
   double p90_ms;   /* of the frames since then; NAN where there were none */
-  double headroom; /* Android's thermal headroom, forecast for some seconds: 1 is where it throttles. NAN: unknown */
+  double headroom; /* from ed_thermal_headroom(10): 1 is where it throttles. NAN: unknown */
 } ed_reading;
 
 /* What a governor remembers; all zero at first. */
@@ -130,6 +130,12 @@ typedef struct {
  * now, or -1 with an error: no levels, a budget that is no positive number, a clock that goes back. Call it once a
  * second or so. It reads and writes nothing but its arguments. docs/governor.md has the rule. */
 ED_API int ed_govern(ed_governor *governor, int level_count, double budget_ms, const ed_reading *reading);
+
+/* How near the machine is to throttling, for ed_reading: 1 is where it does. On Android AThermal_getThermalHeadroom's
+ * forecast for so many seconds ahead (API 31; at most one call a second), where it exists; else, from the kernel's thermal
+ * zones, (temperature - (T - 30)) / 30 as it is now, at least 0, where T is the temperature from which on the kernel
+ * lowers clocks (a trip point of the kind "passive"), and of all zones the highest. NAN where nothing can be read. */
+ED_API double ed_thermal_headroom(int forecast_seconds);
 
 /* Ends the threads and frees the memory. `model` may be NULL. */
 ED_API void ed_destroy(ed_model *model);

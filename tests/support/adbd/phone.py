@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from adbd import files, shell
+from adbd.heating import Heating
 from adbd.hostile import Answer
 from adbd.sandbox import Build, make_sandbox
 from adbd.wire import AUTH_TOKEN, Closed, Multiplexer, Packet, Stream, read_packet, write_packet
@@ -53,6 +54,7 @@ class FakePhone:
         self.root, self.build, self.faults, self.features = root, build or Build(), faults or Faults(), features
         self.services: list[str] = []
         self.pushed_bytes = 0
+        self.heating: Heating | None = None
         self._runs = 0
         self._at_run: dict[int, Callable[[], None]] = {}
         self._connections: set[socket.socket] = set()
@@ -152,7 +154,14 @@ class FakePhone:
         room = self.faults.storage_bytes
         return room is None or self.pushed_bytes <= room
 
+    def heats(self, speed: float) -> Heating:
+        """From now on its programs heat it, `speed` times as fast as a real phone."""
+        self.heating = Heating(self.root, speed, tuple(self.build.clocks_khz))
+        return self.heating
+
     def _hear(self, line: bytes) -> None:
+        if self.heating is not None:
+            self.heating.hear(line)
         if not line.startswith(b"run "):
             return
         self._runs += 1

@@ -56,6 +56,13 @@ def set_zone(root: Path, number: int, name: str, value: str) -> None:
     _write(zone / "temp", f"{value}\n")
 
 
+def set_trip(root: Path, number: int, degrees: float) -> None:
+    """From which temperature on the kernel lowers clocks."""
+    zone = root / "sys" / "class" / "thermal" / f"thermal_zone{number}"
+    _write(zone / "trip_point_0_type", "passive\n")
+    _write(zone / "trip_point_0_temp", f"{1000 * degrees:.0f}\n")
+
+
 def hide_zones(root: Path) -> None:
     """As newer Android does: the zones can no longer be read from a shell."""
     shutil.rmtree(root / "sys" / "class" / "thermal")
