@@ -256,15 +256,17 @@ def build_program(artefact: ArtefactInfo, output: Path) -> Path:
 
 
 def described(frame: Frame) -> list[int]:
-    """What frames.c is told of a frame: format, matrix, range, row strides, pixel strides."""
+    """What frames.c is told of a frame: format, matrix, range, row strides, pixel strides. (NumPy's row stride of a
+    plane with one row says nothing.)"""
     numbers = [FORMATS.index(frame.format), MATRICES.index(frame.matrix), RANGES.index(frame.range)]
-    strides = [plane.strides for plane in frame.planes] + [(0, 0)] * (3 - len(frame.planes))
-    return [*numbers, *(rows for rows, *_ in strides), *(pixels for _, pixels, *_ in strides)]
+    none = [0] * (3 - len(frame.planes))
+    rows, pixels = (block.shape[1] for block in memory_of(frame)), (plane.strides[1] for plane in frame.planes)
+    return [*numbers, *rows, *none, *pixels, *none]
 
 
 def memory_of(frame: Frame) -> list[np.ndarray]:
-    """Of frames from `random_frame`: the planes with the bytes between their pixels."""
-    return [plane if plane.base is None else plane.base for plane in frame.planes]
+    """Of a frame from `random_frame`: the planes with the bytes between their pixels, uint8 [rows, bytes of one]."""
+    return [plane.base for plane in frame.planes]
 
 
 def run_program(
