@@ -12,12 +12,12 @@ from edgedeblur.storage.resources import resource_folder
 DOUBLE = Path(__file__).with_name("bionic_double.c")
 EMUTLS = resource_folder("runtime") / "android" / "emutls.c"  # a real NDK has this function in its own compiler-rt
 
-# Keeps its arguments in argv.json. zig takes the place of clang and musl's headers that of bionic's.
+# Keeps its arguments in argv.json. zig takes the place of clang and musl's headers that of bionic's; there is no libdl.
 _AS_CLANG = f"""#!{sys.executable}
 import json, os, pathlib, sys
 pathlib.Path("argv.json").write_text(json.dumps(sys.argv[1:]))
 zig = [sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-linux-none", *{android.bare_flags()!r}]
-os.execv(sys.executable, [*zig, {str(EMUTLS)!r}, *sys.argv[2:]])
+os.execv(sys.executable, [*zig, {str(EMUTLS)!r}, *filter("-ldl".__ne__, sys.argv[2:])])
 """
 
 
