@@ -58,7 +58,7 @@ def test_a_jdk_reads_the_class(parts, tmp_path):
     assert "public final class io.edgedeblur.Deblurrer implements java.lang.AutoCloseable" in said
     assert "public final android.graphics.Bitmap run(android.graphics.Bitmap);" in said
     assert "private final native void nativeRun(long, int[]);" in said
-    assert "android.graphics.Bitmap run(android.media.Image, int, int, int);" in said
+    assert "android.graphics.Bitmap run(android.media.Image, int, int, int, io.edgedeblur.Mask);" in said
 
 
 def test_the_same_artefact_gives_the_same_bytes(tmp_path):

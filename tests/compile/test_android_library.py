@@ -106,7 +106,8 @@ def test_every_android_artefact_has_the_wrapper_and_says_how_to_call_it():
     public = set(
         re.findall(r"^    (?:val|fun|override fun) (\w+)", (WRAPPER / "Deblurrer.kt").read_text(), re.MULTILINE)
     )
-    assert set(re.findall(r"deblurrer\.(\w+)", code)) <= public
+    camera = (Path(__file__).parents[2] / "docs/camera.md").read_text().split("```kotlin\n")[1].split("```")[0]
+    assert set(re.findall(r"deblurrer\.(\w+)", code + camera)) <= public
     assert {"android/Deblurrer.kt", "android/edgedeblur_jni.c", "android/jni_table.h"} <= set(
         artefact.manifest["files"]
     )
@@ -143,7 +144,8 @@ package io.edgedeblur;
 public class Deblurrer {
     private native long nativeCreate(int threads);
     private native void nativeRun(long handle, int[] argb);
-    private native void nativeRunFrame(long h, Object[] from, int[] read, Object[] to, int[] written, int rotation);
+    private native void nativeRunFrame(
+        long h, Object[] from, int[] read, Object[] to, int[] written, int rotation, Object mask, int across, int down);
     private native void nativeDestroy(long handle);
     private native int nativeWidth();
     private native int nativeHeight();
@@ -165,17 +167,21 @@ public class Deblurrer {
         java.nio.ByteBuffer rgba = java.nio.ByteBuffer.allocateDirect(4 * 50 * 70);
         Object[] planes = {all.slice(0, 70 * 50), all.slice(3500, 35 * 50 - 1), all.slice(3501, 35 * 50 - 1)};
         int[] read = {50, 70, 5, 0, 1, 50, 50, 50, 1, 2, 2}, written = {70, 50, 1, 0, 1, 280, 1, 1, 1, 1, 1};
-        d.nativeRunFrame(handle, planes, read, new Object[] {rgba}, written, 90);
+        java.nio.ByteBuffer mask = java.nio.ByteBuffer.allocateDirect(6);
+        for (int i = 0; i < 6; i++) mask.put(i, (byte) (51 * i));
+        d.nativeRunFrame(handle, planes, read, new Object[] {rgba}, written, 90, mask, 2, 3);
         byte[] restored = new byte[rgba.capacity()];
         rgba.get(restored);
         java.nio.file.Files.write(java.nio.file.Path.of(out), restored);
         Object[] small = {rgba.slice(0, 4 * 50 * 70 - 1)}, whole = {rgba};
         int[] wrong = read.clone();
         wrong[5] = 0;
-        refused(() -> d.nativeRunFrame(handle, planes, read, small, written, 90), IllegalArgumentException.class);
-        refused(() -> d.nativeRunFrame(handle, planes, wrong, whole, written, 90), IllegalArgumentException.class);
-        refused(() -> d.nativeRunFrame(handle, planes, read, whole, read, 90), IllegalArgumentException.class);
-        refused(() -> d.nativeRunFrame(0, planes, read, planes, read, 0), IllegalStateException.class);
+        Class<?> argument = IllegalArgumentException.class;
+        refused(() -> d.nativeRunFrame(handle, planes, read, small, written, 90, null, 0, 0), argument);
+        refused(() -> d.nativeRunFrame(handle, planes, wrong, whole, written, 90, null, 0, 0), argument);
+        refused(() -> d.nativeRunFrame(handle, planes, read, whole, read, 90, null, 0, 0), argument);
+        refused(() -> d.nativeRunFrame(handle, planes, read, whole, written, 90, mask, 3, 3), argument);
+        refused(() -> d.nativeRunFrame(0, planes, read, planes, read, 0, null, 0, 0), IllegalStateException.class);
     }
 
     public static void main(String[] words) throws Exception {
@@ -231,7 +237,8 @@ def test_a_java_virtual_machine_gets_the_interpreters_bytes_and_exceptions(tmp_p
     assert "not of the network's width and height\nthis Deblurrer is closed\n99 threads; allowed are 1 to 64" in said
     frame = Frame("nv12", (planes[:70], planes[70:].reshape(35, 25, 2)), "bt601", "full")
     with Session(artefact) as session:
-        due = session.run_frame(frame, rotation=90, out=empty_frame(frame, 90, "rgba"))
+        mask = np.arange(0, 256, 51, dtype=np.uint8).reshape(3, 2)
+        due = session.run_frame(frame, rotation=90, mask=mask, out=empty_frame(frame, 90, "rgba"))
     assert (folder / "out.rgba").read_bytes() == due.planes[0].tobytes()
     assert said.strip().endswith(artefact.target.isa)
     assert set(re.findall(r"native \w+(?:\[\])? (native\w+)\(", JAVA)) == kotlin_natives()

@@ -38,24 +38,33 @@ class Deblurrer(threads: Int = 0) : AutoCloseable {
      * Restores a camera's image (YUV_420_888) of any size, turned clockwise by [rotation] degrees, into a new bitmap.
      *
      * @param matrix,range what its colours mean: what cameras give is BT.601 of full range.
+     * @param mask where it is restored, and how strongly; null for all of it.
      */
     @Synchronized
-    fun run(image: Image, rotation: Int = 0, matrix: Int = BT601, range: Int = FULL): Bitmap {
+    fun run(image: Image, rotation: Int = 0, matrix: Int = BT601, range: Int = FULL, mask: Mask? = null): Bitmap {
         val turned = rotation % 180 != 0
         val across = if (turned) image.height else image.width
         val down = if (turned) image.width else image.height
         val pixels = ByteBuffer.allocateDirect(4 * across * down)
         val numbers = intArrayOf(across, down, RGBA, matrix, range, 4 * across, 1, 1, 1, 1, 1)
-        nativeRunFrame(handle, buffers(image), numbers(image, matrix, range), arrayOf(pixels), numbers, rotation)
+        runFrame(buffers(image), numbers(image, matrix, range), arrayOf(pixels), numbers, rotation, mask)
         return Bitmap.createBitmap(across, down, Bitmap.Config.ARGB_8888).apply { copyPixelsFromBuffer(pixels) }
     }
 
     /** The same from image to image, for an encoder's or an ImageWriter's: [to] has the size of the turned [from]. */
     @Synchronized
-    fun run(from: Image, to: Image, rotation: Int = 0, matrix: Int = BT601, range: Int = FULL) {
+    fun run(
+        from: Image, to: Image, rotation: Int = 0, matrix: Int = BT601, range: Int = FULL, mask: Mask? = null
+    ) {
         val (read, written) = listOf(from, to).map { numbers(it, matrix, range) }
-        nativeRunFrame(handle, buffers(from), read, buffers(to), written, rotation)
+        runFrame(buffers(from), read, buffers(to), written, rotation, mask)
     }
+
+    private fun runFrame(
+        from: Array<ByteBuffer>, read: IntArray, to: Array<ByteBuffer>, written: IntArray, rotation: Int, mask: Mask?
+    ) = nativeRunFrame(
+        handle, from, read, to, written, rotation, mask?.values, mask?.width ?: 0, mask?.height ?: 0
+    )
 
     private fun buffers(image: Image) = Array(image.planes.size) { image.planes[it].buffer }
 
@@ -74,7 +83,8 @@ class Deblurrer(threads: Int = 0) : AutoCloseable {
     private external fun nativeCreate(threads: Int): Long
     private external fun nativeRun(handle: Long, argb: IntArray)
     private external fun nativeRunFrame(
-        handle: Long, from: Array<ByteBuffer>, read: IntArray, to: Array<ByteBuffer>, written: IntArray, rotation: Int
+        handle: Long, from: Array<ByteBuffer>, read: IntArray, to: Array<ByteBuffer>, written: IntArray, rotation: Int,
+        mask: ByteBuffer?, maskWidth: Int, maskHeight: Int
     )
     private external fun nativeDestroy(handle: Long)
     private external fun nativeWidth(): Int
@@ -92,5 +102,22 @@ class Deblurrer(threads: Int = 0) : AutoCloseable {
         init {
             System.loadLibrary("edgedeblur_model")
         }
+    }
+}
+
+/**
+ * Where an image is restored: a picture of any size that is laid over the whole upright one and interpolated. At 255 the
+ * pixel is restored, at 0 it stays as it came, between them the two are blended. Of one pixel: a strength for all.
+ *
+ * @param strengths row by row, [width] * [height] bytes, which are copied.
+ */
+class Mask(val width: Int, val height: Int, strengths: ByteArray) {
+    internal val values: ByteBuffer
+
+    init {
+        require(width > 0 && height > 0 && strengths.size.toLong() == width.toLong() * height) {
+            "${strengths.size} strengths for a mask of ${width}x$height"
+        }
+        values = ByteBuffer.allocateDirect(strengths.size).put(strengths)
     }
 }

@@ -120,9 +120,21 @@ static int read_frame(JNIEnv *env, jobjectArray planes, jintArray numbers, ed_fr
   return 0;
 }
 
+/* 0, or -1 with an exception pending. A mask that is NULL is none: all of the frame is restored. */
+static int read_mask(JNIEnv *env, jobject mask, jint width, jint height, ed_frame_options *options) {
+  if (mask == NULL) return 0;
+  options->mask = (*env)->GetDirectBufferAddress(env, mask);
+  options->mask_width = width;
+  options->mask_height = height;
+  const bool positive = options->mask != NULL && width > 0 && height > 0;
+  if (positive && (*env)->GetDirectBufferCapacity(env, mask) >= (jlong)width * height) return 0;
+  throw(env, "java/lang/IllegalArgumentException", "a mask is no direct buffer of width x height bytes");
+  return -1;
+}
+
 NATIVE(void, nativeRunFrame)
 (JNIEnv *env, jobject object, jlong handle, jobjectArray from, jintArray in_numbers, jobjectArray to,
- jintArray out_numbers, jint rotation) {
+ jintArray out_numbers, jint rotation, jobject mask, jint mask_width, jint mask_height) {
   (void)object;
   deblurrer *self = (deblurrer *)(intptr_t)handle;
   ed_frame in, out;
@@ -130,8 +142,10 @@ NATIVE(void, nativeRunFrame)
     throw(env, "java/lang/IllegalStateException", "this Deblurrer is closed");
     return;
   }
+  ed_frame_options options = {.rotation = rotation};
   if (read_frame(env, from, in_numbers, &in) != 0 || read_frame(env, to, out_numbers, &out) != 0) return;
-  if (ed_run_frame(self->model, &in, &out, &(ed_frame_options){.rotation = rotation}) != 0) {
+  if (read_mask(env, mask, mask_width, mask_height, &options) != 0) return;
+  if (ed_run_frame(self->model, &in, &out, &options) != 0) {
     throw(env, "java/lang/IllegalArgumentException", ed_last_error());
   }
 }
