@@ -91,61 +91,45 @@ test-tools:
 		else echo "note: without $$tool (apt-get install $$package) the tests that need it are skipped"; fi; \
 	done
 
-# The students that ship, made again from the data in MATERIAL: make build/students/small.edq, nano.edq, large.edq. Both
-# stages of small are for a GPU (ten minutes), and the first of the others; a CPU takes a day, and smaller batches. The
-# minutes of later stages are those of one core with a matrix unit. After an interruption the same command goes on;
-# FIRST="--minutes 10" shows the beginning of the first curve.
+# The students that ship, made again from the data in MATERIAL: make build/students/small.edq, nano.edq, large.edq. Their
+# stages are for a GPU (ten minutes each); a CPU takes days, and smaller batches. After an interruption the same command
+# goes on; FIRST="--minutes 10" shows the beginning of the first curve.
 MATERIAL ?= ../shared/material
 STUDENTS := build/students
 RECIPES := edgedeblur/training/recipes
-MADE_FROM = --data photos:$(MATERIAL)/photos/cid22 --data photos:$(MATERIAL)/photos/clic2025_half \
-	--data photos:$(MATERIAL)/photos/kodak --data frames:$(MATERIAL)/gopro_video_240fps \
+MADE_FROM = $(foreach set,cid22 clic2025_half kodak elementary unsplash,--data photos:$(MATERIAL)/photos/$(set)) \
+	--data frames:$(MATERIAL)/gopro_video_240fps \
+	$(foreach share,gopro720_0372@0.12 gopro256_half@0.12 reds720_hamam@0.05 reds720_020@0.05, \
+		--data pairs:$(MATERIAL)/pairs_train/$(share)) \
 	$(addprefix --validation $(MATERIAL)/pairs/,gopro720 gopro720avg gopro256 reds320)
 DISTILL = $(BIN)/edgedeblur distill --tier $(basename $(basename $(@F))) $(MADE_FROM) $(BEGUN) -o $@
 BEGUN = $(if $(wildcard $(@:.safetensors=.state.pt)),--resume)
+STEPS_small := 76087
+STEPS_nano := 43689
+STEPS_large := 44801
 FIRST ?= --steps $(STEPS_$*)
-FIRST_gated = $(if $(findstring steps,$(FIRST)),--steps $(STEPS_gated),$(FIRST))
-STEPS_small := 37600
-STEPS_gated := 76087
-STEPS_wide := 19850
-STEPS_nano := 19585
-SECOND_nano := --minutes 12
-REAL = $(foreach share,gopro720_0372@0.12 gopro256_half@0.12 reds720_hamam@0.05 reds720_020@0.05, \
-	--data pairs:$(MATERIAL)/pairs_train/$(share)) \
-	--data photos:$(MATERIAL)/photos/elementary --data photos:$(MATERIAL)/photos/unsplash
-THIRD_large := --minutes 58
+FORM_nano := --winograd-form
+WIDE_small := 19850
+WIDE_nano := 22417
+WIDE_large := 15178
 
-$(STUDENTS)/%.1.safetensors: | setup
-	$(DISTILL) --init none --recipe $(RECIPES)/student-from-scratch.toml $(FIRST)
+$(STUDENTS)/%.gated.safetensors: | setup
+	$(DISTILL) --init none --recipe $(RECIPES)/student-gated.toml $(FIRST)
 
-$(STUDENTS)/%.2.safetensors: $(STUDENTS)/%.1.safetensors
-	$(DISTILL) --init $< --recipe $(RECIPES)/student-second.toml $(SECOND_$*)
+# It starts as what computes the same as the finished small one.
+$(STUDENTS)/large.gated.safetensors: $(STUDENTS)/small.wide.safetensors
+	$(DISTILL) --init $< --recipe $(RECIPES)/student-gated.toml --rate 1.2e-3 --batch 16 --crop 256 --steps $(STEPS_large)
 
-$(STUDENTS)/large.2.safetensors: $(STUDENTS)/small.1.safetensors
-	$(DISTILL) --init $< --recipe $(RECIPES)/student-second.toml --rate 1e-3 --minutes 62
+$(STUDENTS)/%.wide.safetensors: $(STUDENTS)/%.gated.safetensors
+	$(DISTILL) --init $< --recipe $(RECIPES)/student-gated-wide.toml --steps $(WIDE_$*)
 
-$(STUDENTS)/%.3.safetensors: $(STUDENTS)/%.2.safetensors
-	$(DISTILL) --init $< --recipe $(RECIPES)/student-finish.toml $(THIRD_$*)
+$(STUDENTS)/nano.between.safetensors: $(STUDENTS)/nano.gated.safetensors $(STUDENTS)/nano.wide.safetensors
+	$(BIN)/python benchmarks/training/between.py $^ 0.7 $@
 
-$(STUDENTS)/small.gated.safetensors: | setup
-	$(DISTILL) $(REAL) --init none --recipe $(RECIPES)/student-gated.toml $(FIRST_gated)
-
-$(STUDENTS)/small.wide.safetensors: $(STUDENTS)/small.gated.safetensors
-	$(DISTILL) $(REAL) --init $< --recipe $(RECIPES)/student-gated-wide.toml --steps $(STEPS_wide)
-
-FINETUNE_small := 1000
-FINETUNE_nano := 600
-FINETUNE_large := 300
-QUANTIZE = $(BIN)/edgedeblur quantize $< --finetune-steps $(FINETUNE_$(basename $(@F))) -o $@
-
-$(STUDENTS)/%.edq: $(STUDENTS)/%.3.safetensors
-	$(QUANTIZE)
-
-$(STUDENTS)/nano.edq: $(STUDENTS)/nano.2.safetensors
-	$(QUANTIZE)
-
-$(STUDENTS)/small.edq: $(STUDENTS)/small.wide.safetensors
-	$(QUANTIZE)
+$(STUDENTS)/nano.edq: $(STUDENTS)/nano.between.safetensors
+$(STUDENTS)/small.edq $(STUDENTS)/large.edq: $(STUDENTS)/%.edq: $(STUDENTS)/%.wide.safetensors
+$(STUDENTS)/%.edq:
+	$(BIN)/edgedeblur quantize $< $(FORM_$*) --finetune-steps 1000 -o $@
 
 .SECONDARY:
 

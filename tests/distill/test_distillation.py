@@ -227,11 +227,12 @@ def test_watching_ends_with_the_block():
     assert len(seen) == 1
 
 
-def test_calibration_and_the_recipes_that_finish_a_student_have_the_same_blur():
-    names = ("student", "student-from-scratch", "student-second", "student-finish")
-    tuning, *stages = (read_recipe(RECIPES / f"{name}.toml", DistillRecipe) for name in names)
-    assert tuning.blur == stages[-1].blur == default_set().blur
-    assert all(stage.losses == stages[0].losses and stage.head_rate == tuning.head_rate for stage in stages)
+def test_stages_of_one_student_differ_in_their_crops_alone_and_calibration_has_the_default_recipes_blur():
+    names = ("student", "student-gated", "student-gated-wide", "student-real")
+    tuning, gated, wide, real = (read_recipe(RECIPES / f"{name}.toml", DistillRecipe) for name in names)
+    assert tuning.blur == default_set().blur
+    assert gated.blur == wide.blur == real.blur and gated.losses == wide.losses == real.losses
+    assert gated.shares == wide.shares == real.shares and gated.gates and wide.gates
 
 
 def test_blurred_teacher_and_student_are_measured_before_the_first_step(run, dark):
