@@ -59,7 +59,9 @@ def main() -> None:
                 total += expected.size
                 for one in loaded:
                     levels, times = np.unique(np.abs(one.run(picture) - expected), return_counts=True)
-                    counts.setdefault(one.runtime, Counter()).update(dict(zip(levels.tolist(), times.tolist())))
+                    counts.setdefault(one.runtime, Counter()).update(
+                        dict(zip(levels.tolist(), times.tolist(), strict=True))
+                    )
         print(f"{size[0]}x{size[1]}: {len(pictures)} pictures", flush=True)
     for runtime, by_level in counts.items():
         differing, one = total - by_level[0], by_level[1]
