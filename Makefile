@@ -34,7 +34,7 @@ sanitize: setup
 android-classes:
 	$(PYTHON) tests/android/classes.py
 
-# Damaged files for every loader, 5,000 each where `make test` has 200: docs/reliability.md.
+# Damaged files for every loader, 5,000 each where `make test` has 100: docs/reliability.md.
 FUZZ_COUNT ?= 5000
 fuzz: setup
 	@$(BIN)/python tests/fuzz/harness.py --count $(FUZZ_COUNT) --part 0/2 & other=$$!; \

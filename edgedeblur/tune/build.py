@@ -12,6 +12,7 @@ import dataclasses
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import tvm
@@ -76,15 +77,17 @@ def link_program(batch: Batch, indices: Sequence[int], target: Target, folder: P
     Raises:
         UserError: zig is missing, or fails.
     """
-    place = Path(tempfile.mkdtemp(dir=folder))  # a new name each time: zig keeps objects by their folder's name
-    plan = _plan(batch, indices, checking)
-    link.copy_sources(place)
-    (place / names.OBJECT).write_bytes(batch.object_code)
-    (place / CONSTANTS).write_bytes(plan.constants)
-    (place / MODEL_C).write_text(emit_model_c(plan, ModelFacts("tune", __version__, target.isa, target.threads)))
+    plan, sources = _plan(batch, indices, checking), folder / "sources"
+    if not sources.exists():  # zig keeps objects by their folder's name: the runtime's are compiled once
+        sources.mkdir()
+        link.copy_sources(sources)
+    (sources / names.OBJECT).write_bytes(batch.object_code)
+    (sources / CONSTANTS).write_bytes(plan.constants)
+    model = emit_model_c(plan, ModelFacts("tune", __version__, target.isa, target.threads))
+    (sources / MODEL_C).write_text(f"{model}/* {sha256(plan.constants).hexdigest()}, which zig does not look at */\n")
     on_cpu = dataclasses.replace(target, gpu=None)  # candidates are kernels for the CPU
-    link.link_bench(place, on_cpu, cache=folder / "zig")
-    return place / names.BENCH
+    link.link_bench(sources, on_cpu, cache=folder / "zig")
+    return (sources / names.BENCH).rename(Path(tempfile.mkdtemp(dir=folder)) / names.BENCH)
 
 
 def differing(output: bytes, indices: Sequence[int]) -> list[int]:

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from artefacts import compiled
 from click.testing import CliRunner
+from model_files import write_student
 
 from edgedeblur.artefact import cpu
 from edgedeblur.cli.main import cli
 from edgedeblur.data.images import write_image
 from edgedeblur.estimate import mca
 from edgedeblur.report.schema import read_report
-from edgedeblur.workflow.shipped import shipped_student
 
 pytestmark = pytest.mark.skipif(cpu.architecture() == "aarch64", reason="the artefact is native here")
 
@@ -59,9 +59,8 @@ def check_html(work):
 
 
 def test_the_first_chain_ends_well_with_an_honest_report(bare):
-    """From the shipped student on, as `distill` alone would take minutes; it starts no program."""
-    bare.mkdir()
-    shutil.copyfile(shipped_student("nano"), bare / "student.safetensors")
+    """From a small student on, as `distill` alone would take minutes; it starts no program."""
+    write_student(bare / "student.safetensors")
     rng = np.random.default_rng(0)
     for index in range(2):
         write_image(Path("photos") / f"{index}.png", rng.integers(0, 256, (64, 64, 3), np.uint8))

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from artefacts import noise
 from click.testing import CliRunner
-from networks import random_network, tiny_spec
+from networks import random_network, single_layer_spec, tiny_spec
 
 from edgedeblur.cli.main import cli
 from edgedeblur.quantize.edq import save_edq
@@ -50,6 +50,7 @@ def test_the_offered_size_is_taken(work):
 
 
 def test_an_artefact_runs_with_the_threads_that_it_was_compiled_for_unless_told_otherwise(work):
+    save_edq(random_network(single_layer_spec()), work / "quantised.edq")
     run("compile", "--size", "64x96", "--threads", "3", code=0)
     assert run_program(work / "artefact-host", noise(), runs=1, warmup=0).result.threads == 3
     assert run_program(work / "artefact-host", noise(), runs=1, warmup=0, threads=2).result.threads == 2

@@ -3,7 +3,7 @@
 The kernels' dot products are held against the layer's multiply-accumulates; small functions against loops in Python.
 """
 
-import functools
+import itertools
 from math import prod
 
 import pytest
@@ -125,20 +125,11 @@ def test_a_branch_on_data_is_not_guessed():
         Execution(function, "aarch64").task(0, 1)
 
 
-@functools.cache
-def kernels(isa: str):
-    return layer_kernels(random_network(tiny_spec()), 64, 96, TARGETS[isa], {})
-
-
-@functools.cache
-def code(isa: str):
-    return kernel_code(kernels(isa), TARGETS[isa])
-
-
-@pytest.mark.parametrize("tasks", [1, 3, 16])
 @pytest.mark.parametrize("isa", list(TARGETS))
-def test_a_kernel_executes_the_dot_products_that_its_layer_needs_however_it_is_cut_into_tasks(isa, tasks):
-    for kernel, lines in zip(kernels(isa), code(isa), strict=True):
+def test_a_kernel_executes_the_dot_products_that_its_layer_needs_however_it_is_cut_into_tasks(isa):
+    described = layer_kernels(random_network(tiny_spec()), 64, 96, TARGETS[isa], {})
+    compiled = [*zip(described, kernel_code(described, TARGETS[isa]), strict=True)]
+    for (kernel, lines), tasks in itertools.product(compiled, (1, 3, 16)):
         if kernel.schedule.method != "direct":
             continue
         function = parallel_body(lines)
@@ -149,4 +140,4 @@ def test_a_kernel_executes_the_dot_products_that_its_layer_needs_however_it_is_c
         )
         channels = kernel.layer.kernel**2 * kernel.isa.padded_channels(kernel.layer.in_channels)
         outputs = channel_vectors(kernel.layer, kernel.isa) * kernel.isa.lanes
-        assert total * MACS[isa] == channels * outputs * prod(kernel.layer.out_size), kernel.layer.name
+        assert total * MACS[isa] == channels * outputs * prod(kernel.layer.out_size), (kernel.layer.name, tasks)

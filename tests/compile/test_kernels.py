@@ -128,7 +128,7 @@ def test_sums_and_clamps_at_the_ends_of_their_ranges_are_exact(isa):
 WIDE = [name for name in HERE if INSTRUCTION_SETS[name].wide is not None]
 
 
-@settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=7, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(
     name=st.sampled_from(WIDE),
     height=st.integers(1, 13),

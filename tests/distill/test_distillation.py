@@ -95,7 +95,7 @@ def test_the_student_learns_what_only_the_teacher_knows(run, tmp_path):
         run,
         data=(f"pairs:{tmp_path / 'cast'}",),
         validation=(str(tmp_path / "cast"),),
-        steps=400,
+        steps=200,
         rate=5e-3,
         recipe=recipe_of_losses(tmp_path, teacher=1.0),
     )

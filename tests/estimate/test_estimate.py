@@ -27,6 +27,11 @@ def estimated():
     return estimate(compiled("android"))
 
 
+@pytest.fixture(scope="module")
+def host():
+    return host_machine.measure_host(compiled("host").target)
+
+
 @pytest.fixture
 def no_mca(monkeypatch):
     monkeypatch.setattr(mca, "find_mca", lambda: None)
@@ -67,11 +72,14 @@ def test_the_error_is_against_the_measured_median(estimated):
 
 
 @needs_mca
-def test_a_measured_report_has_an_estimate_where_it_is_asked_for(tmp_path):
+def test_a_measured_report_has_an_estimate_where_it_is_asked_for(tmp_path, monkeypatch, host):
+    """Of this machine as it was probed once for this module."""
+    probed = []
+    monkeypatch.setattr(measure, "measure_host", lambda target: probed.append(target) or host)
     report = bench(compiled("host"), BenchOptions(runs=50, warmup=2, profile=False, estimate=True), NO_QUALITY, print)
     assert report.provenance == "measured" and report.estimate.provenance == "estimated"
     assert report.estimate.error == pytest.approx(report.estimate.latency_ms / report.latency_ms.p50 - 1)
-    assert report.estimate.threads == report.target.threads
+    assert report.estimate.threads == report.target.threads and probed == [compiled("host").target]
     write_report(report, tmp_path / "report.json")
     assert read_report(tmp_path / "report.json").estimate == report.estimate
 
@@ -118,8 +126,7 @@ def test_loops_are_an_artefacts(tmp_path):
 
 
 @needs_mca
-def test_the_probe_finds_a_machine_that_can_be_estimated():
-    host = host_machine.measure_host(compiled("host").target)
+def test_the_probe_finds_a_machine_that_can_be_estimated(host):
     found = dataclasses.asdict(host.core)
     assert all(value for key, value in found.items() if key not in ("foreseen_trips", "handoff_ns"))
     assert host.ghz > 0 and host.dots_per_cycle > 0

@@ -1,6 +1,5 @@
 """Damaged files give a result or one message: no other exception, no crash, no hang, no gigabyte. See harness.py."""
 
-import fcntl
 import json
 import os
 import signal
@@ -12,31 +11,29 @@ from pathlib import Path
 import harness
 import pytest
 from loaders import LOADERS, Loader
+from once import made_once
 
 from edgedeblur.errors import UserError
 
-COUNT = 200
+COUNT = 100
 
 
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory) -> dict:
-    """Of every loader; once where pytest itself runs in several processes."""
-    folder = tmp_path_factory.getbasetemp()
-    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
-    paths = [folder / f"fuzz-{part}.json" for part in range(2)]
-    with (folder / "fuzz.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not all(path.exists() for path in paths):
-            _fuzz(paths)
-    return {name: outcome for path in paths for name, outcome in json.loads(path.read_text()).items()}
+def outcomes() -> dict:
+    """Of every loader."""
+    folder = made_once("fuzz", _fuzz)
+    return {name: outcome for path in folder.iterdir() for name, outcome in json.loads(path.read_text()).items()}
 
 
-def _fuzz(paths: list[Path]) -> None:
+def _fuzz(folder: Path) -> None:
     """By two processes: they are forked for each loader, and this one's threads do not survive that."""
+    folder.mkdir(exist_ok=True)
     command = [sys.executable, harness.__file__, "--count", str(COUNT)]
     parts = [
-        subprocess.Popen([*command, "--part", f"{part}/2", "--json", path], stdout=subprocess.PIPE, text=True)
-        for part, path in enumerate(paths)
+        subprocess.Popen(
+            [*command, "--part", f"{part}/2", "--json", folder / f"{part}.json"], stdout=subprocess.PIPE, text=True
+        )
+        for part in range(2)
     ]
     print(*(part.communicate()[0] for part in parts))
 

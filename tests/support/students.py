@@ -2,10 +2,12 @@
 
 import dataclasses
 import functools
+from pathlib import Path
 
 import numpy as np
 import torch
 from networks import tiny_spec
+from once import made_once
 from torch.nn import functional as F
 
 from edgedeblur.student import Student
@@ -31,6 +33,13 @@ def trained_student() -> Student:
 
     The same for every caller: do not change it.
     """
+    with torch.random.fork_rng(devices=[]):
+        student = Student(tiny_spec())
+    student.load_state_dict(torch.load(made_once("trained-student.pt", _save_trained)))
+    return student.eval()
+
+
+def _save_trained(path: Path) -> None:
     pairs = [drawn_pair(seed, _SIZE, _SIZE) for seed in range(1024)]
     blurred, sharp = (torch.from_numpy(np.stack(side)).permute(0, 3, 1, 2) / 255 for side in zip(*pairs, strict=True))
     threads = torch.get_num_threads()
@@ -42,7 +51,7 @@ def trained_student() -> Student:
         _train(student, blurred, sharp)
     finally:
         torch.set_num_threads(threads)
-    return student.eval()
+    torch.save(student.state_dict(), path)
 
 
 def _train(student: Student, blurred: torch.Tensor, sharp: torch.Tensor) -> None:

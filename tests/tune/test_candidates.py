@@ -36,7 +36,7 @@ def some(trial, target, count: int, seed: int = 0):
     return [space[0], *(space[i] for i in drawn)]
 
 
-@settings(max_examples=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=4, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
     size=st.tuples(st.integers(1, 12), st.integers(1, 30)).map(lambda s: (2 * s[0], 2 * s[1])),
     channels=st.tuples(st.integers(1, 3).map(lambda n: 16 * n), st.integers(1, 40)),
@@ -55,7 +55,7 @@ def test_every_candidate_of_any_shape_gives_the_interpreters_bytes(tmp_path_fact
 
 
 @needs_qemu
-@pytest.mark.parametrize("index", [0, 2, 3, 6, 7])
+@pytest.mark.parametrize("index", [0, 3, 7])
 def test_candidates_for_a_phone_give_the_interpreters_bytes_in_its_simulator(tmp_path, index):
     target = load_target("android")
     trial = on_trial(random_network(tiny_spec()), index, target, 16, 40)
@@ -74,13 +74,13 @@ def test_the_expected_bytes_are_the_interpreters_of_the_whole_network():
 
 def test_a_single_wrong_byte_is_found_and_the_candidate_is_not_timed(tmp_path):
     trial = on_trial(random_network(tiny_spec()), 1, HERE, 24, 40)
-    schedules = some(trial, HERE, 4)
-    for at in (0, 17, len(trial.expected) - 1):
+    schedules = some(trial, HERE, 2)
+    for at in (0, len(trial.expected) - 1):
         spoilt = bytearray(trial.expected)
         spoilt[at] ^= 1
         other = dataclasses.replace(trial, expected=bytes(spoilt))
-        assert check_outputs(run_here(), other, schedules, HERE, tmp_path) == [False] * 4
-    assert measure_with(run_here(), other, HERE, tmp_path)(schedules, 10) == [None] * 4
+        assert check_outputs(run_here(), other, schedules, HERE, tmp_path) == [False] * 2
+    assert measure_with(run_here(), other, HERE, tmp_path)(schedules, 10) == [None] * 2
 
 
 def test_candidates_take_turns_and_the_hopeless_get_fewer_rounds(tmp_path, monkeypatch):
