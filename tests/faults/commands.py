@@ -75,7 +75,7 @@ def commands() -> dict[str, Command]:
         Command(
             "distill",
             ("distill", *_TINY, "--data", "photos", "--validation", "pairs", *_TRAINING)
-            + ("--steps", "5", "--checkpoint-minutes", "0.0001", "--workdir", WORK),
+            + ("--steps", "8", "--checkpoint-minutes", "0.0001", "--workdir", WORK),
             lambda work: _weights(work / "student.safetensors"),
         ),
         Command(
