@@ -11,7 +11,7 @@ from edgedeblur.artefact.folder import ArtefactInfo
 from edgedeblur.artefact.target import load_target
 from edgedeblur.compile.artefact import compile_network
 from edgedeblur.data.default_set import default_photos
-from edgedeblur.quantize import calibration_set, interpreter
+from edgedeblur.quantize import interpreter
 from edgedeblur.quantize.edq import load_edq
 from edgedeblur.quantize.network import QuantisedNetwork
 from edgedeblur.quantize.pipeline import QuantiseOptions
@@ -61,10 +61,8 @@ def test_a_shipped_student_is_its_tiers_network(tier):
 
 
 @tiers
-def test_the_shipped_edq_is_what_quantize_makes_of_the_shipped_student(tier, tmp_path, monkeypatch):
-    """The same calibration of the same file, and nearer to it than what rounding alone gives of it. By the first 16 of
-    the 64 default pictures, which change no scale by much."""
-    monkeypatch.setattr(calibration_set, "MOST_IMAGES", 16)
+def test_the_shipped_edq_is_what_quantize_makes_of_the_shipped_student(tier, tmp_path):
+    """The same calibration of the same file, and nearer to it than what rounding alone gives of it."""
     shipped = network(tier)
     student, _ = load_student(shipped_student(tier))
     chosen = {key: shipped.recipe[key] for key in ("observer", "equalise")}
