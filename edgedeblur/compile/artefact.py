@@ -72,7 +72,7 @@ def compile_network(
         _write_parts(folder, sets, facts, len(sizes))
         if gpu is not None:
             _write_gpu_parts(folder, gpu, [layer.spec.name for layer in network.layers])
-        dump(names.MODEL_C, (folder / names.MODEL_C).read_text())
+        dump(names.MODEL_C, (folder / names.MODEL_C).read_text)
         save_edq(network, folder / names.NETWORK)
         log(f"linking {names.BENCH} (about a minute more the first time for a target, whose C library is built too)")
         _link_bench(folder, target)

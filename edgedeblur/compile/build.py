@@ -3,9 +3,9 @@
 `build_plan` is the list of the stages, in order.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import tvm
@@ -18,7 +18,7 @@ from edgedeblur.compile.int8_evidence import int8_evidence
 from edgedeblur.compile.kernels import instruction_set
 from edgedeblur.compile.kernels.gate import Gate, gate_parameters
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
-from edgedeblur.compile.kernels.layer import ConvLayer, conv_layers
+from edgedeblur.compile.kernels.layer import ConvLayer, conv_layers, same_kernel
 from edgedeblur.compile.limits import check_memory, check_tensors
 from edgedeblur.compile.llvm_names import check_llvm_names
 from edgedeblur.compile.lower import (
@@ -26,7 +26,9 @@ from edgedeblur.compile.lower import (
     LayerGate,
     LayerKernel,
     OperationKernel,
+    calls_in_order,
     constant_names,
+    identifier,
     kernel_module,
     lower,
     plan_memory,
@@ -119,16 +121,16 @@ def build_plan(
     # 1. What cannot be compiled is refused: sizes, integer ranges, cpus that LLVM does not know.
     check_size(network, height, width)
     check_ranges(network)
-    described = llvm_target(target)
+    check_llvm_names(target)
     # 2. Every layer's numbers at this size, and its schedule (kernels/layer.py, schedules/).
     kernels = _renamed(layer_kernels(network, height, width, target, schedules or {}), suffix)
-    dump("1-layers.txt", layers_text(kernels))
+    dump("1-layers.txt", lambda: layers_text(kernels))
     # 3. The graph: one call for each layer, its kernel as TIR (lower.py, kernels/).
     module = lower(kernels)
-    dump("2-graph.py", graph_text(module))
+    dump("2-graph.py", lambda: graph_text(module))
     functions = kernel_module(module)
     for symbol, function in named_functions(functions):
-        dump(f"3-tir/{symbol}.py", function.script())
+        dump(f"3-tir/{symbol}.py", function.script)
     # 4. The constants, packed in the order in which the kernels read them (pack.py).
     constants, offsets = _pack(network, kernels)
     # 5. Where every tensor lies: TVM's planner shares the arena's bytes (memory.py).
@@ -136,12 +138,12 @@ def build_plan(
     scratch = max(workspace_bytes(function) for _, function in named_functions(functions))
     check_memory(height, width, arena=memory.arena_bytes, workspace=scratch, weights=len(constants))
     plan = Plan(_calls(kernels, memory), height, width, memory.arena_bytes, scratch, constants)
-    dump("4-plan.txt", plan_text(plan))
+    dump("4-plan.txt", lambda: plan_text(plan))
     # 6. Machine code, and what it says of itself (assembly.py, int8_evidence.py).
-    compiled = tvm.compile(functions, target=described).mod
+    compiled = compile_functions(functions, target)
     bodies = kernel_bodies(compiled.inspect_source("asm"))
     for symbol, body in bodies.items():
-        dump(f"5-assembly/{symbol}.s", "\n".join(body))
+        dump(f"5-assembly/{symbol}.s", partial("\n".join, body))
     convolutions = [kernel for kernel in kernels if isinstance(kernel, LayerKernel)]
     report = _describe_all(convolutions, functions, bodies, target, plan)
     passes = tuple(
@@ -171,25 +173,39 @@ def llvm_target(target: Target) -> tvm.target.Target:
     return tvm.target.Target(described)
 
 
+def compile_functions(functions: tvm.IRModule, target: Target) -> tvm.runtime.Module:
+    """TIR to machine code. TVM's search for common subexpressions takes longer than all its other passes together. LLVM
+    finds the same for AArch64; on x86 Winograd's method comes out with half as many spills again without it.
+
+    Raises:
+        UserError: as `llvm_target`.
+    """
+    with tvm.transform.PassContext(config={"tirx.disable_cse_tir": target.architecture == "aarch64"}):
+        return tvm.compile(functions, target=llvm_target(target)).mod
+
+
 def layer_kernels(
     network: QuantisedNetwork, height: int, width: int, target: Target, schedules: Mapping[str, Schedule]
 ) -> tuple[AnyKernel, ...]:
-    """Every layer, a convolution with its schedule: the given one, else the default one for the target."""
+    """Every layer, a convolution with its schedule: the given one, else the default one for the target. Convolutions
+    that differ only in data (kernels/layer.py) have one symbol."""
     isa = instruction_set(target.isa)
     kernels: list[AnyKernel] = []
+    symbols: dict[tuple[ConvLayer, Schedule], str] = {}
     layers = {layer.name: layer for layer in conv_layers(network, height, width)}
     sizes = network.spec.sizes(height, width)
     for index, quantised in enumerate(network.layers):
         conv = quantised.spec
         if isinstance(quantised, QuantisedOp):
-            symbol = f"{isa.name}_{conv.op}{index}_{_symbol_part(conv.name)}"
+            symbol = f"{isa.name}_{conv.op}{index}_{identifier(conv.name)}"
             kernels.append(OperationKernel(operation_layer(network, quantised, sizes), symbol, conv.sources))
             continue
         layer = layers[conv.name]
         schedule = schedules.get(layer.name) or default_schedule(layer, isa, target.threads)
         check_schedule(layer, isa, schedule)
         check_memory(height, width, **{f"scratch for layer {layer.name}": scratch_bytes(layer, isa, schedule)})
-        symbol = f"{isa.name}_conv{index}_{_symbol_part(layer.name)}"
+        shape = "x".join(map(str, (layer.kernel, layer.kernel, *layer.source)))
+        symbol = symbols.setdefault((same_kernel(layer), schedule), f"{isa.name}_conv{len(symbols)}_{shape}")
         gate = None if conv.gate is None else _layer_gate(conv, layers, index, isa)
         kernels.append(LayerKernel(layer, schedule, isa, symbol, conv.source, conv.residual, gate))
     return tuple(kernels)
@@ -208,11 +224,7 @@ def _layer_gate(conv: ConvSpec, layers: Mapping[str, ConvLayer], index: int, isa
     layer, gating = layers[conv.name], layers[conv.gate]
     scales = channel_vectors(layer, isa) * isa.lanes
     gate = Gate(gating.out, gating.out_zero_point, layer.out_channels, scales)
-    return LayerGate(gate, f"{isa.name}_gate{index}_{_symbol_part(layer.name)}", conv.gate)
-
-
-def _symbol_part(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9]", "_", name)
+    return LayerGate(gate, f"{isa.name}_gate{index}_{identifier(layer.name)}", conv.gate)
 
 
 def _describe_all(
@@ -222,11 +234,14 @@ def _describe_all(
     target: Target,
     plan: Plan,
 ) -> tuple[CompiledKernel, ...]:
+    """One description of each symbol's code, for every layer that has it."""
     calls = {call.symbol: call for call in plan.calls}
-    return tuple(
-        _describe(kernel, functions[kernel.symbol], bodies[kernel.symbol], target, calls[ENTRY_PREFIX + kernel.symbol])
-        for kernel in kernels
-    )
+    described: dict[str, CompiledKernel] = {}
+    for kernel in kernels:
+        if kernel.symbol not in described:
+            code, call = (functions[kernel.symbol], bodies[kernel.symbol]), calls[ENTRY_PREFIX + kernel.symbol]
+            described[kernel.symbol] = _describe(kernel, *code, target, call)
+    return tuple(replace(described[kernel.symbol], layer=kernel.layer.name) for kernel in kernels)
 
 
 def _describe(
@@ -254,12 +269,11 @@ def _pack(network: QuantisedNetwork, kernels: tuple[AnyKernel, ...]) -> tuple[by
     packed: dict[tuple[str, str], np.ndarray] = {}
     for conv, kernel in zip(network.layers, kernels, strict=True):
         if isinstance(kernel, OperationKernel):
-            packed[kernel.symbol, TABLE] = conv.table
+            packed[conv.spec.name, TABLE] = conv.table
             continue
         arrays = pack_constants(conv, kernel.layer, kernel.schedule, kernel.isa)
-        packed |= {(kernel.symbol, name): array for name, array in arrays.arrays.items()}
-        if kernel.gate is not None:
-            packed |= {(kernel.gate.symbol, name): array for name, array in pack_gate(conv.gate).items()}
+        found = arrays.arrays | ({} if kernel.gate is None else pack_gate(conv.gate))
+        packed |= {(conv.spec.name, name): array for name, array in found.items()}
     blob, offsets = bytearray(), []
     for name in constant_names(kernels):
         offsets.append(len(blob))
@@ -270,16 +284,12 @@ def _pack(network: QuantisedNetwork, kernels: tuple[AnyKernel, ...]) -> tuple[by
 
 def _calls(kernels: tuple[AnyKernel, ...], memory: MemoryPlan) -> tuple[KernelCall, ...]:
     """The calls in order; that of a gate counts to the layer that it gates, and its products are too few to count."""
-    layers = {kernel.symbol: (kernel.layer.name, kernel.layer.macs) for kernel in kernels}
-    names = {kernel.symbol: tuple(one.name for one in kernel.parameters) for kernel in kernels}
-    for gate in (kernel.gate for kernel in kernels if kernel.gate is not None):
-        names[gate.symbol] = tuple(one.name for one in gate_parameters(gate.gate))
-    layers |= {kernel.gate.symbol: (kernel.layer.name, 0) for kernel in kernels if kernel.gate is not None}
-    return tuple(
-        KernelCall(name, ENTRY_PREFIX + call.symbol, call.operands, macs, names[call.symbol])
-        for call in memory.calls
-        for name, macs in [layers[call.symbol]]
-    )
+    calls = []
+    for (kernel, gate), planned in zip(calls_in_order(kernels), memory.calls, strict=True):
+        taken = kernel.parameters if gate is None else gate_parameters(gate.gate)
+        macs, names = kernel.layer.macs if gate is None else 0, tuple(parameter.name for parameter in taken)
+        calls.append(KernelCall(kernel.layer.name, ENTRY_PREFIX + planned.symbol, planned.operands, macs, names))
+    return tuple(calls)
 
 
 def object_code(compiled: tvm.runtime.Module) -> bytes:

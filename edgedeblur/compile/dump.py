@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from edgedeblur.compile.lower import AnyKernel
     from edgedeblur.compile.plan import Plan
 
-Dump = Callable[[str, str], None]
-"""Told the name of a text, such as "vnni/tir/vnni_conv0_stem.py", and the text."""
+Dump = Callable[[str, Callable[[], str]], None]
+"""Told the name of a text, such as "vnni/3-tir/vnni_conv0_3x3x512x512x3.py", and what makes it, where it is wanted."""
 
 
-def nowhere(name: str, text: str) -> None:
+def nowhere(name: str, text: Callable[[], str]) -> None:
     """Keeps nothing."""
 
 
@@ -34,8 +34,8 @@ def into_folder(folder: Path) -> Dump:
     if held is not None:
         raise UserError(f"{folder} is not empty: it holds {held.name}", "choose another folder for --dump", 2)
 
-    def write(name: str, text: str) -> None:
-        path = folder / name
+    def write(name: str, make: Callable[[], str]) -> None:
+        path, text = folder / name, make()
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
 
@@ -48,19 +48,21 @@ def below(dump: Dump, folder: str) -> Dump:
 
 
 def layers_text(kernels: "Sequence[AnyKernel]") -> str:
-    """Every layer in order: what it reads and makes, how its kernel is cut up."""
-    lines = ["# layer: operation; input -> output, [height, width, channels]; schedule"]
+    """Every layer in order: what it reads and makes, how its kernel is cut up, and which kernel it is."""
+    lines = ["# layer: operation; input -> output, [height, width, channels]; schedule; kernel"]
     for kernel in kernels:
         layer = kernel.layer
         if not hasattr(kernel, "schedule"):
             shapes = [list(source.shape) for source in layer.sources]
             reads = ", ".join(kernel.sources)
-            lines.append(f"{layer.name}: {layer.operation.combine} of {reads}; {shapes} -> {list(layer.out)}")
+            lines.append(
+                f"{layer.name}: {layer.operation.combine} of {reads}; {shapes} -> {list(layer.out)}; {kernel.symbol}"
+            )
             continue
         reads = ", ".join(filter(None, (kernel.source, kernel.residual)))
         lines.append(
             f"{layer.name}: {' + '.join(layer.fused) or 'conv'} of {reads}; "
-            f"{list(layer.source)} -> {list(layer.out)}; {kernel.schedule}"
+            f"{list(layer.source)} -> {list(layer.out)}; {kernel.schedule}; {kernel.symbol}"
         )
     return "\n".join(lines)
 

@@ -1,5 +1,7 @@
 """The quantised network as a Relax function: one `call_tir` per layer, planned by TVM's own memory planner."""
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import tvm
@@ -8,7 +10,7 @@ from tvm import relax
 from edgedeblur.compile.kernels.convolution import conv_kernel
 from edgedeblur.compile.kernels.gate import Gate, gate_kernel, gate_parameters
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
-from edgedeblur.compile.kernels.layer import ConvLayer
+from edgedeblur.compile.kernels.layer import ConvLayer, same_kernel
 from edgedeblur.compile.kernels.signature import Parameter, parameters
 from edgedeblur.compile.operations.kernel import operation_kernel
 from edgedeblur.compile.operations.layer import TABLE, OperationLayer, operation_parameters
@@ -16,7 +18,7 @@ from edgedeblur.compile.schedules.schedule import Schedule
 from edgedeblur.student import IMAGE
 
 ENTRY = "main"
-CONSTANTS = ("weight", "bias", "scale", "negative_scale", TABLE)
+CONSTANTS = ("weight", "bias", "scale", "negative_scale", "numbers", TABLE)
 GATE_CONSTANTS = ("gate_weight", "gate_bias", "gate_scale")
 GATE_TABLE = "gate_table"  # one for all gates
 
@@ -32,7 +34,8 @@ class LayerGate:
 
 @dataclass(frozen=True)
 class LayerKernel:
-    """One layer, how it is computed, and the tensors it reads by name. `symbol`: the kernel's name in the module."""
+    """One layer, how it is computed, and the tensors it reads by name. `symbol`: the kernel's name in the module, which
+    is that of every layer with the same (layer.same_kernel)."""
 
     layer: ConvLayer
     schedule: Schedule
@@ -69,30 +72,43 @@ def lower(kernels: tuple[AnyKernel, ...]) -> tvm.IRModule:
     """The network as a Relax module.
 
     `main` takes the image and then the constants in the order of `constant_names`, and returns the restored image; the
-    kernels lie beside it as TIR functions under their symbols. A gate runs right after the layer whose tensor it reads.
+    kernels lie beside it as TIR functions under their symbols.
     """
     builder = relax.BlockBuilder()
     image = _variable(IMAGE, _image_parameter(kernels))
     constants = {
-        (symbol, parameter.name): _variable(f"{symbol}_{parameter.name}", parameter)
-        for symbol, parameter in _constant_parameters(kernels)
+        (layer, parameter.name): _variable(f"{identifier(layer)}_{parameter.name}", parameter)
+        for layer, parameter in _constant_parameters(kernels)
     }
     with builder.function(ENTRY, [image, *constants.values()]):
         with builder.dataflow():
-            tensors = {IMAGE: image}
-            scales = {kernel.symbol: constants.get((kernel.symbol, "scale")) for kernel in kernels}
-            for kernel in kernels:
-                if isinstance(kernel, OperationKernel):
-                    made = _emit_operation(builder, kernel, tensors, constants)
+            tensors, symbols = {IMAGE: image}, {}
+            scales = {kernel.layer.name: constants.get((kernel.layer.name, "scale")) for kernel in kernels}
+            for kernel, gate in calls_in_order(kernels):
+                name = kernel.layer.name
+                if gate is not None:
+                    scales[name] = _emit_gate(builder, kernel, tensors[gate.source], constants)
+                elif isinstance(kernel, OperationKernel):
+                    tensors[name] = _emit_operation(builder, kernel, tensors, constants)
                 else:
-                    made = _emit(builder, kernel, tensors, constants, scales[kernel.symbol])
-                tensors[kernel.layer.name] = made
-                for gated in kernels:
-                    if gated.gate is not None and gated.gate.source == kernel.layer.name:
-                        scales[gated.symbol] = _emit_gate(builder, gated, made, constants)
+                    tensors[name] = _emit(builder, kernel, symbols, tensors, constants, scales[name])
             output = builder.emit_output(tensors[kernels[-1].layer.name])
         builder.emit_func_output(output)
     return builder.get()
+
+
+def calls_in_order(kernels: tuple[AnyKernel, ...]) -> Iterator[tuple[AnyKernel, LayerGate | None]]:
+    """Every layer's kernel, and right after the layer whose tensor it reads a gate, with the kernel that it gates."""
+    for kernel in kernels:
+        yield kernel, None
+        for gated in kernels:
+            if gated.gate is not None and gated.gate.source == kernel.layer.name:
+                yield gated, gated.gate
+
+
+def identifier(name: str) -> str:
+    """A layer's name as a part of an identifier."""
+    return re.sub(r"[^A-Za-z0-9]", "_", name)
 
 
 def _image_parameter(kernels: tuple[AnyKernel, ...]) -> Parameter:
@@ -103,16 +119,16 @@ def _image_parameter(kernels: tuple[AnyKernel, ...]) -> Parameter:
 
 
 def constant_names(kernels: tuple[AnyKernel, ...]) -> list[tuple[str, str]]:
-    """(symbol of the kernel, name of the parameter) of every constant, in order: every layer's, every gate's, and the
-    gates' table under the symbol of the first."""
-    return [(symbol, parameter.name) for symbol, parameter in _constant_parameters(kernels)]
+    """(layer, name of the parameter) of every constant, in order: every layer's, every gate's under the layer that it
+    gates, and the gates' table under the first of those."""
+    return [(layer, parameter.name) for layer, parameter in _constant_parameters(kernels)]
 
 
 def _constant_parameters(kernels: tuple[AnyKernel, ...]) -> list[tuple[str, Parameter]]:
-    found = [(kernel.symbol, p) for kernel in kernels for p in kernel.parameters if p.name in CONSTANTS]
-    gates = [kernel.gate for kernel in kernels if kernel.gate is not None]
-    found += [(gate.symbol, p) for gate in gates for p in gate_parameters(gate.gate) if p.name in GATE_CONSTANTS]
-    return found + [(gate.symbol, p) for gate in gates[:1] for p in gate_parameters(gate.gate) if p.name == GATE_TABLE]
+    found = [(kernel.layer.name, p) for kernel in kernels for p in kernel.parameters if p.name in CONSTANTS]
+    gates = [(kernel.layer.name, kernel.gate.gate) for kernel in kernels if kernel.gate is not None]
+    found += [(layer, p) for layer, gate in gates for p in gate_parameters(gate) if p.name in GATE_CONSTANTS]
+    return found + [(layer, p) for layer, gate in gates[:1] for p in gate_parameters(gate) if p.name == GATE_TABLE]
 
 
 def plan_memory(module: tvm.IRModule) -> tvm.IRModule:
@@ -126,31 +142,38 @@ def kernel_module(module: tvm.IRModule) -> tvm.IRModule:
 
 
 def _emit(
-    builder: relax.BlockBuilder, kernel: LayerKernel, tensors: dict, constants: dict, scale: relax.Var
+    builder: relax.BlockBuilder, kernel: LayerKernel, symbols: dict, tensors: dict, constants: dict, scale: relax.Var
 ) -> relax.Var:
-    function = conv_kernel(kernel.layer, kernel.schedule, kernel.isa, kernel.symbol)
-    symbol = builder.add_func(function, kernel.symbol)
-    own = {name: constants[kernel.symbol, name] for name in CONSTANTS if (kernel.symbol, name) in constants}
+    """A layer's call; symbols: those of functions that there are already."""
+    if kernel.symbol not in symbols:
+        function = conv_kernel(same_kernel(kernel.layer), kernel.schedule, kernel.isa, kernel.symbol)
+        symbols[kernel.symbol] = builder.add_func(function, kernel.symbol)
+    own = _own(kernel, constants)
     arguments = [tensors[kernel.source], *(own | {"scale": scale}).values()]
     if kernel.residual is not None:
         arguments.append(tensors[kernel.residual])
-    return builder.emit(relax.call_tir(symbol, arguments, _type(kernel.parameters[-1])))
+    return builder.emit(relax.call_tir(symbols[kernel.symbol], arguments, _type(kernel.parameters[-1])))
+
+
+def _own(kernel: AnyKernel, constants: dict) -> dict[str, relax.Var]:
+    """A layer's constants by name, in the order of its kernel's parameters."""
+    keys = {name: (kernel.layer.name, name) for name in CONSTANTS}
+    return {name: constants[key] for name, key in keys.items() if key in constants}
 
 
 def _emit_operation(builder: relax.BlockBuilder, kernel: OperationKernel, tensors: dict, constants: dict) -> relax.Var:
     symbol = builder.add_func(operation_kernel(kernel.layer, kernel.symbol), kernel.symbol)
-    arguments = [tensors[source] for source in kernel.sources]
-    arguments += [constants[kernel.symbol, name] for name in CONSTANTS if (kernel.symbol, name) in constants]
+    arguments = [*(tensors[source] for source in kernel.sources), *_own(kernel, constants).values()]
     return builder.emit(relax.call_tir(symbol, arguments, _type(kernel.parameters[-1])))
 
 
 def _emit_gate(builder: relax.BlockBuilder, kernel: LayerKernel, source: relax.Var, constants: dict) -> relax.Var:
     """The layer's scales for this image."""
-    gate = kernel.gate
+    gate, layer = kernel.gate, kernel.layer.name
     symbol = builder.add_func(gate_kernel(gate.gate, gate.symbol), gate.symbol)
     (table,) = (value for (_, name), value in constants.items() if name == GATE_TABLE)
-    own = [constants[gate.symbol, name] for name in GATE_CONSTANTS]
-    arguments = [source, *own, constants[kernel.symbol, "scale"], table]
+    own = [constants[layer, name] for name in GATE_CONSTANTS]
+    arguments = [source, *own, constants[layer, "scale"], table]
     return builder.emit(relax.call_tir(symbol, arguments, _type(gate_parameters(gate.gate)[-1])))
 
 

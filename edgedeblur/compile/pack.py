@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
-from edgedeblur.compile.kernels.layer import ConvLayer
+from edgedeblur.compile.kernels.layer import ConvLayer, layer_numbers, pack_numbers, reads_numbers
 from edgedeblur.compile.kernels.signature import bias_vectors, weight_dtype, weight_shape
 from edgedeblur.compile.kernels.tile import line_isa
 from edgedeblur.compile.schedules.schedule import ROW_POSITIONS, Schedule, channel_vectors
@@ -15,12 +15,13 @@ from edgedeblur.quantize.network import GATE_TABLE, QuantisedConv, QuantisedGate
 @dataclass(frozen=True)
 class PackedConstants:
     """weight: `weight_dtype`, flat, in `weight_shape` order. bias int32, scale and, with prelu, negative_scale float32:
-    [channel vectors * lanes]."""
+    [channel vectors * lanes]. numbers, where they are data: int32, `layer.pack_numbers`."""
 
     weight: np.ndarray
     bias: np.ndarray
     scale: np.ndarray
     negative_scale: np.ndarray | None = None
+    numbers: np.ndarray | None = None
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
@@ -52,6 +53,7 @@ def pack_constants(conv: QuantisedConv, layer: ConvLayer, schedule: Schedule, is
         bias=bias.astype(np.int32),
         scale=np.pad(conv.scale, surplus).astype(np.float32),
         negative_scale=None if negative is None else np.pad(negative, surplus).astype(np.float32),
+        numbers=_numbers(layer, products),
     )
 
 
@@ -86,7 +88,12 @@ def _pack_rows(conv: QuantisedConv, layer: ConvLayer, schedule: Schedule, isa: I
         weight=np.ascontiguousarray(packed, weight_dtype(schedule, isa)).reshape(-1),
         bias=np.concatenate(bias).astype(np.int32),
         scale=np.pad(conv.scale, surplus).astype(np.float32),
+        numbers=_numbers(layer, line_isa(isa)),
     )
+
+
+def _numbers(layer: ConvLayer, isa: InstructionSet) -> np.ndarray | None:
+    return pack_numbers(layer_numbers(layer, isa)) if reads_numbers(layer) else None
 
 
 def pack_gate(gate: QuantisedGate) -> dict[str, np.ndarray]:

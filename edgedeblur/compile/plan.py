@@ -25,7 +25,8 @@ class Operand:
 
 @dataclass(frozen=True)
 class KernelCall:
-    """One call of a compiled kernel. `symbol` is its packed entry in the object, for example `__tvm_ffi_conv0_stem`.
+    """One call of a compiled kernel. `symbol` is its packed entry in the object, which several layers may have, such as
+    `__tvm_ffi_sdot_conv1_3x3x256x256x16`.
     names: of the operands, for readers ("source", "weight", ...); may be left out."""
 
     layer: str

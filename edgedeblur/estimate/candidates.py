@@ -6,7 +6,7 @@ import tvm
 
 from edgedeblur.artefact.target import Target
 from edgedeblur.compile.assembly import kernel_bodies
-from edgedeblur.compile.build import llvm_target
+from edgedeblur.compile.build import compile_functions
 from edgedeblur.compile.kernels import instruction_set
 from edgedeblur.compile.kernels.convolution import conv_kernel
 from edgedeblur.compile.kernels.layer import ConvLayer
@@ -53,7 +53,7 @@ def kernel_code(kernels: Sequence[AnyKernel], target: Target) -> list[list[str]]
     """Each convolution's lines of assembly, compiled together."""
     kernels = [kernel for kernel in kernels if isinstance(kernel, LayerKernel)]
     functions = {k.symbol: conv_kernel(k.layer, k.schedule, k.isa, k.symbol) for k in kernels}
-    compiled = tvm.compile(tvm.IRModule(functions), target=llvm_target(target)).mod
+    compiled = compile_functions(tvm.IRModule(functions), target)
     bodies = kernel_bodies(compiled.inspect_source("asm"))
     return [bodies[kernel.symbol] for kernel in kernels]
 

@@ -89,17 +89,17 @@ def kernel_costs(
 
 
 def _take_all_apart(kernels: Sequence[LayerKernel], code: Sequence[list[str]], processor: Processor) -> list[_Parts]:
-    functions = [parallel_body(lines) for lines in code]
+    """Each kernel's code, that of several layers once."""
+    bodies = {kernel.symbol: lines for kernel, lines in zip(kernels, code, strict=True)}
+    functions = {symbol: parallel_body(lines) for symbol, lines in bodies.items()}
     blocks = [
         [i.text for i in block.instructions if not (i.is_call or i.is_return)]
-        for function in functions
+        for function in functions.values()
         for block in function.blocks
     ]
     cycles = iter(block_cycles(blocks, processor))
-    return [
-        _take_apart(kernel, function, [next(cycles) for _ in function.blocks])
-        for kernel, function in zip(kernels, functions, strict=True)
-    ]
+    by_symbol = {symbol: [next(cycles) for _ in function.blocks] for symbol, function in functions.items()}
+    return [_take_apart(kernel, functions[kernel.symbol], by_symbol[kernel.symbol]) for kernel in kernels]
 
 
 def _take_apart(kernel: LayerKernel, function: Function, cycles: list[float]) -> _Parts:

@@ -23,7 +23,7 @@ from edgedeblur import __version__
 from edgedeblur.artefact import names
 from edgedeblur.artefact.names import CONSTANTS, MODEL_C
 from edgedeblur.artefact.target import Target
-from edgedeblur.compile.build import ENTRY_PREFIX, llvm_target, object_code
+from edgedeblur.compile.build import ENTRY_PREFIX, compile_functions, object_code
 from edgedeblur.compile.emit import ModelFacts, emit_model_c
 from edgedeblur.compile.kernels.convolution import conv_kernel
 from edgedeblur.compile.kernels.signature import parameters
@@ -63,7 +63,7 @@ def compile_batch(trial: LayerOnTrial, schedules: Sequence[Schedule], target: Ta
     scratch = max(workspace_bytes(function) for function in functions.values())
     functions[_COMPARE] = _compare_kernel(len(trial.expected))
     functions[_COLLECT] = _collect_kernel(len(schedules))
-    compiled = tvm.compile(tvm.IRModule(functions), target=llvm_target(target)).mod
+    compiled = compile_functions(tvm.IRModule(functions), target)
     constants, inputs, expected = _lay_out(trial, schedules)
     return Batch(trial, tuple(schedules), object_code(compiled), scratch, constants, inputs, expected)
 

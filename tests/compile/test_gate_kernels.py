@@ -21,7 +21,7 @@ from edgedeblur.compile.build import build_plan, layer_kernels, llvm_target
 from edgedeblur.compile.kernels import instruction_set
 from edgedeblur.compile.kernels.gate import Gate, gate_kernel, gate_parameters
 from edgedeblur.compile.kernels.layer import conv_layers
-from edgedeblur.compile.lower import constant_names, lower, plan_memory
+from edgedeblur.compile.lower import calls_in_order, constant_names, lower, plan_memory
 from edgedeblur.compile.memory import read_memory_plan
 from edgedeblur.compile.pack import pack_gate
 from edgedeblur.estimate.candidates import kernel_code
@@ -95,12 +95,11 @@ def test_a_gate_runs_as_soon_as_its_tensor_is_there_and_leaves_the_layers_kernel
     order = [call.symbol for call in plans[0].calls]
     gated = [kernel for kernel in kernels if kernel.gate is not None]
     assert len(gated) == len([layer for layer in network.spec.layers if layer.gate]) == 3
-    symbols = {kernel.layer.name: kernel.symbol for kernel in kernels}
+    layers = [(kernel.layer.name, gate is None) for kernel, gate in calls_in_order(kernels)]
     for kernel in gated:
-        at = order.index(kernel.gate.symbol)
-        assert order[at - 1] == symbols[kernel.gate.source] and at < order.index(kernel.symbol)
-        scales = plans[0].calls[at].operands[-1]
-        assert plans[0].calls[order.index(kernel.symbol)].operands[3] == scales
+        at, own = order.index(kernel.gate.symbol), layers.index((kernel.layer.name, True))
+        assert layers[at - 1] == (kernel.gate.source, True) and at < own and order[own] == kernel.symbol
+        assert plans[0].calls[own].operands[3] == plans[0].calls[at].operands[-1]
     assert plans[0].arena_bytes <= plans[1].arena_bytes + 4096
 
 

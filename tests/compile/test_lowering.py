@@ -13,6 +13,7 @@ from edgedeblur.compile.plan import ALIGNMENT
 from edgedeblur.compile.schedules.schedule import Schedule
 from edgedeblur.errors import UserError
 from edgedeblur.quantize import interpreter
+from edgedeblur.student import IMAGE, ConvSpec, StudentSpec
 
 runs_here = pytest.mark.skipif(not has_avx2(), reason="runs AVX2 kernels")
 
@@ -31,10 +32,40 @@ def tiny():
     return network, build_plan(network, 40, 72, avx2_target())
 
 
+@pytest.fixture(scope="module")
+def alike():
+    """Eight layers between stem and head, four without and four with a residual, that differ in numbers only."""
+    layers = [ConvSpec("stem", IMAGE, 48, 8, space_to_depth=4)]
+    for index in range(4):
+        source = layers[-1].name
+        layers.append(ConvSpec(f"{index}.a", source, 8, 8, relu=index % 2 == 1))
+        layers.append(ConvSpec(f"{index}.b", f"{index}.a", 8, 8, residual=source))
+    layers.append(ConvSpec("head", layers[-1].name, 8, 48, depth_to_space=4, residual=IMAGE))
+    network = random_network(StudentSpec("alike", tuple(layers), "3.b", multiple=4), seed=7)
+    return network, build_plan(network, 24, 40, avx2_target())
+
+
 @runs_here
 def test_ragged_sizes_and_odd_image_addresses_give_the_interpreters_bytes(tiny, tmp_path):
     network, compiled = tiny
     image = noise(40, 72)
+    np.testing.assert_array_equal(run_plan(compiled, image, tmp_path), interpreter.run(network, image))
+
+
+def test_layers_of_one_shape_share_a_kernel_whatever_their_numbers_are(alike):
+    network, compiled = alike
+    symbols = {call.layer: call.symbol for call in compiled.plan.calls}
+    assert len({symbols[f"{index}.a"] for index in range(4)}) == 1
+    assert len({symbols[f"{index}.b"] for index in range(4)}) == 1
+    numbers = {call.operands[call.names.index("numbers")].offset for call in compiled.plan.calls if "." in call.layer}
+    assert len(numbers) == 8 and len(set(symbols.values())) == 4
+    assert [kernel.layer for kernel in compiled.kernels] == [conv.spec.name for conv in network.layers]
+
+
+@runs_here
+def test_what_layers_share_gives_the_interpreters_bytes_for_each(alike, tmp_path):
+    network, compiled = alike
+    image = noise(24, 40)
     np.testing.assert_array_equal(run_plan(compiled, image, tmp_path), interpreter.run(network, image))
 
 
@@ -121,13 +152,14 @@ def test_objects_for_arm_are_arm_objects():
     assert (compiled.object_code[:4], machine) == (b"\x7fELF", 183)  # EM_AARCH64
 
 
-def test_layers_whose_names_differ_in_punctuation_only_keep_their_own_kernels():
+def test_layers_whose_names_differ_in_punctuation_only_keep_their_own_constants():
     spec = single_layer_spec()
     first = dataclasses.replace(spec.layers[0], name="a.b")
     second = dataclasses.replace(spec.layers[0], name="a_b", source="a.b")
     compiled = build_plan(random_network(dataclasses.replace(spec, layers=(first, second))), 4, 4, avx2_target())
     assert [call.layer for call in compiled.plan.calls] == ["a.b", "a_b"]
-    assert len({call.symbol for call in compiled.plan.calls}) == 2
+    weights = [call.operands[call.names.index("weight")].offset for call in compiled.plan.calls]
+    assert len(set(weights)) == 2
 
 
 @pytest.mark.parametrize("size", [(0, 16), (12, 16), (16, -8)])

@@ -14,7 +14,7 @@ import tvm
 from edgedeblur.artefact import names
 from edgedeblur.artefact.names import CONSTANTS, MODEL_C
 from edgedeblur.artefact.target import Target
-from edgedeblur.compile.build import ENTRY_PREFIX, llvm_target
+from edgedeblur.compile.build import ENTRY_PREFIX, compile_functions
 from edgedeblur.compile.emit import ModelFacts, emit_model_c
 from edgedeblur.compile.kernels import instruction_set
 from edgedeblur.compile.kernels.convolution import conv_kernel
@@ -94,8 +94,8 @@ def _build(isa: str, trials: list[Trial], plan: Plan, folder: Path) -> Path:
         f"conv{number}": conv_kernel(trial.layer, trial.schedule, instruction_set(isa), f"conv{number}")
         for number, trial in enumerate(trials)
     }
-    compiled = tvm.compile(tvm.IRModule(kernels), target=llvm_target(arm_target(isa)))
-    compiled.mod.write_to_file(str(folder / "kernels.o"))
+    compiled = compile_functions(tvm.IRModule(kernels), arm_target(isa))
+    compiled.write_to_file(str(folder / "kernels.o"))
     (folder / CONSTANTS).write_bytes(plan.constants)
     (folder / MODEL_C).write_text(emit_model_c(plan, ModelFacts("trials", "1", isa, 1)))
     runner = _runner()

@@ -81,12 +81,12 @@ def build_gpu_plan(
     module = lower(kernels)
     functions = {kernel.symbol: kernel.function for kernel in kernels}
     for symbol, function in functions.items():
-        dump(f"1-tir/{symbol}.py", function.script())
+        dump(f"1-tir/{symbol}.py", function.script)
     constants, offsets = _lay_out(kernels)
     memory = read_memory_plan(plan_memory(module), offsets)
     check_memory(height, width, arena=memory.arena_bytes, weights=len(constants))
     text = generate_text(functions, language)
-    dump(f"2-kernels.{language}", text.text)
+    dump(f"2-kernels.{language}", lambda: text.text)
     sizes: dict[tuple[str, int], int] = {}
     for operand in (operand for planned in memory.calls for operand in planned.operands):
         key = operand.place, operand.offset

@@ -1,6 +1,5 @@
 """The network as GPU kernels in order: every one with its tensors by name, planned by TVM's memory planner."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -25,7 +24,7 @@ from edgedeblur.compile.gpu.pack import pack_constants, pack_gate
 from edgedeblur.compile.gpu.schedule import GpuSchedule, check_schedule, default_schedule, output_words
 from edgedeblur.compile.gpu.tensor import LANES
 from edgedeblur.compile.kernels.layer import ConvLayer, conv_layers
-from edgedeblur.compile.lower import ENTRY
+from edgedeblur.compile.lower import ENTRY, identifier
 from edgedeblur.errors import UserError
 from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork
 from edgedeblur.student import IMAGE
@@ -99,7 +98,7 @@ def lower(kernels: tuple[GpuKernel, ...]) -> tvm.IRModule:
     builder = relax.BlockBuilder()
     image = relax.Var(IMAGE, _type(next(a for k in kernels for a in k.arguments if k.reads[0] == IMAGE)))
     constants = {
-        name: relax.Var(_name(name), relax.TensorType(array.shape, str(array.dtype)))
+        name: relax.Var(identifier(name), relax.TensorType(array.shape, str(array.dtype)))
         for name, array in constant_arrays(kernels).items()
     }
     with builder.function(ENTRY, [image, *constants.values()]):
@@ -159,7 +158,3 @@ def _gate_kernels(conv: QuantisedConv, layer: ConvLayer, source: ConvLayer, func
         GpuKernel(name, 0, *sums, (source.name,), f"{name}/sums", {}),
         GpuKernel(name, 0, *scales, (*reads, "gate_table"), f"{name}/gated", constants | table),
     ]
-
-
-def _name(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9]", "_", text)

@@ -27,10 +27,10 @@ from edgedeblur.compile.kernels.depthwise import (
     row_groups,
 )
 from edgedeblur.compile.kernels.instruction_set import InstructionSet, span
-from edgedeblur.compile.kernels.layer import ConvLayer
+from edgedeblur.compile.kernels.layer import ConvLayer, read_numbers
 from edgedeblur.compile.kernels.register_tile import Columns, Weights, add_products, new_sums
 from edgedeblur.compile.kernels.requantise import Output, store_pixel
-from edgedeblur.compile.kernels.tile import fill_tile, tile_pitch, tile_pixel, tile_rows, window
+from edgedeblur.compile.kernels.tile import Input, fill_tile, tile_pitch, tile_pixel, tile_rows, window
 from edgedeblur.compile.schedules.schedule import Schedule, channel_vectors, row_columns, tile_widths
 
 
@@ -39,9 +39,8 @@ class DirectConvolution:
 
     def __init__(self, layer: ConvLayer, schedule: Schedule, isa: InstructionSet, buffers: dict[str, Buffer]):
         self.layer, self.schedule, self.isa = layer, schedule, isa
-        self.source, self.weight = buffers["source"], buffers["weight"]
+        self.buffers, self.weight = buffers, buffers["weight"]
         self.bias, self.scale = buffers["bias"], buffers["scale"]
-        self.output = Output(layer, isa, buffers.get("residual"), buffers["out"], buffers.get("negative_scale"))
         self.pitch = tile_pitch(layer, isa, layer.out_size[1])
 
     def emit(self) -> None:
@@ -60,7 +59,12 @@ class DirectConvolution:
                 self._block(block, self._fill(strip))
 
     def _allocate(self) -> None:
-        """A task's scratch."""
+        """A task's numbers and scratch."""
+        buffers = self.buffers
+        numbers = read_numbers(self.layer, self.isa, buffers.get("numbers"))
+        self.input = Input(self.layer, self.isa, numbers, buffers["source"])
+        kept = buffers.get("residual"), buffers["out"], buffers.get("negative_scale")
+        self.output = Output(self.layer, self.isa, numbers, *kept)
         size = tile_rows(self.layer, self.schedule.strip_rows) * self.pitch
         self.tile = T.alloc_buffer((size,), self.isa.tile_dtype)
         self.gathered = None
@@ -73,7 +77,7 @@ class DirectConvolution:
         layer, rows = self.layer, self.schedule.strip_rows
         first = T.bind(strip * rows)
         source_row, copied = first * layer.stride - layer.pad, tile_rows(layer, rows)
-        fill_tile(layer, self.isa, self.source, self.tile, self.pitch, source_row, copied)
+        fill_tile(self.input, self.tile, self.pitch, source_row, copied)
         return first
 
     def _blocks(self, blocks: int, first: Expr) -> None:

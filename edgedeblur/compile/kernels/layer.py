@@ -1,13 +1,23 @@
-"""The numbers that a kernel is specialised for: a layer's shape, padding value, clamps and range; not its weights."""
+"""The numbers of a layer: its shape, which its kernel is specialised for, and `Numbers`, which are data that its kernel
+reads, so that layers of one shape share a kernel.
 
+A layer that reads or writes the image is the only one of its shape: its numbers stay in its code.
+"""
+
+import dataclasses
 from dataclasses import dataclass
 from math import prod
 
 import numpy as np
+from tvm.ir import Expr
+from tvm.tirx import Buffer
+from tvm.tirx.script.builder import ir as T
 
+from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork, is_image
 
 IMAGE_OFFSET = 128  # pixel = q + 128
+LOWEST, HIGHEST = -128, 127  # at which the stored type itself clamps
 LARGEST_ACTIVATION = 255  # |q - zero_point|
 LARGEST_HALF = 127  # what a layer in Winograd form reads
 
@@ -60,6 +70,21 @@ class ConvLayer:
     def depthwise(self) -> bool:
         """Whether every output channel reads one input channel of its own."""
         return 1 < self.groups == self.in_channels == self.out_channels
+
+    @property
+    def clamps_low(self) -> bool:
+        """Whether its lower clamp is above the lowest value that is stored."""
+        return self.low > LOWEST
+
+    @property
+    def clamps_high(self) -> bool:
+        """Whether its upper clamp is below the highest value that is stored."""
+        return self.high < HIGHEST
+
+    @property
+    def rescales_residual(self) -> bool:
+        """Whether it adds a residual of another scale than its output's."""
+        return self.residual is not None and self.residual.scale != 1.0
 
     @property
     def in_channels(self) -> int:
@@ -153,3 +178,91 @@ def _residual(network: QuantisedNetwork, layer: QuantisedConv) -> Residual | Non
     if name is None:
         return None
     return Residual(float(layer.residual_scale), network.tensors[name].zero_point, is_image(name, network.spec))
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Of one layer; in a kernel that reads them, expressions.
+
+    padding: how the tile holds real zero. offset: what is added to a stored value on its way into the tile.
+    shift: what is added to a requantised sum. low, high: the clamps of what is stored.
+    residual_shift: what is added to a stored residual, so that AArch64 widens and adds in one instruction.
+    residual_scale: what that is multiplied with, float32.
+    """
+
+    padding: int | Expr
+    offset: int | Expr
+    shift: int | Expr
+    low: int | Expr
+    high: int | Expr
+    residual_shift: int | Expr = 0
+    residual_scale: float | Expr = 1.0
+
+
+NUMBERS = len(dataclasses.fields(Numbers))
+
+
+def reads_numbers(layer: ConvLayer) -> bool:
+    """Whether a layer's numbers are data."""
+    return not (layer.image_source or layer.image_out)
+
+
+def same_kernel(layer: ConvLayer) -> ConvLayer:
+    """The layer without what its kernel reads as data: equal for layers that share a kernel."""
+    layer = dataclasses.replace(layer, name="", largest_sum=0)
+    if not reads_numbers(layer):
+        return layer
+    residual = layer.residual
+    if residual is not None:
+        residual = dataclasses.replace(residual, zero_point=0, scale=1.0 if residual.scale == 1.0 else 0.0)
+    clamps = {"low": 0 if layer.clamps_low else LOWEST, "high": 0 if layer.clamps_high else HIGHEST}
+    return dataclasses.replace(layer, residual=residual, source_zero_point=0, out_zero_point=0, **clamps)
+
+
+def layer_numbers(layer: ConvLayer, isa: InstructionSet) -> Numbers:
+    """The numbers of a layer, whose tile is as `isa` has it."""
+    stored = IMAGE_OFFSET if layer.image_out else 0
+    offset = isa.tile_offset(layer.source_zero_point) - (IMAGE_OFFSET if layer.image_source else 0)
+    numbers = Numbers(
+        isa.tile_zero(layer.source_zero_point),
+        offset,
+        layer.out_zero_point + stored,
+        layer.low + stored,
+        layer.high + stored,
+    )
+    if layer.residual is None:
+        return numbers
+    zero = layer.residual.zero_point + (IMAGE_OFFSET if layer.residual.image else 0)
+    if layer.residual.scale == 1.0:
+        return dataclasses.replace(numbers, shift=numbers.shift - zero)
+    return dataclasses.replace(numbers, residual_shift=-zero, residual_scale=layer.residual.scale)
+
+
+def pack_numbers(numbers: Numbers) -> np.ndarray:
+    """int32 [NUMBERS]; of the residual's scale the bits."""
+    *integers, scale = dataclasses.astuple(numbers)
+    return np.array([*integers, np.float32(scale).view(np.int32)], np.int32)
+
+
+def read_numbers(layer: ConvLayer, isa: InstructionSet, buffer: Buffer | None) -> Numbers:
+    """What a kernel computes with; emits the loads of those numbers that it needs.
+
+    Args:
+        buffer: `pack_numbers` of the layer, None where its numbers are not data.
+    """
+    if buffer is None:
+        return layer_numbers(layer, isa)
+    needed = {
+        "padding": isa.tile_bias is not None,
+        "offset": isa.tile_bias is None,
+        "shift": True,
+        "low": layer.clamps_low,
+        "high": layer.clamps_high,
+        "residual_shift": layer.rescales_residual,
+        "residual_scale": layer.rescales_residual,
+    }
+    known = Numbers(padding=0, offset=isa.tile_bias or 0, shift=0, low=LOWEST, high=HIGHEST)
+    loaded = {name: T.bind(buffer[index]) for index, name in enumerate(needed) if needed[name]}
+    if layer.rescales_residual:
+        loaded["residual_scale"] = T.bind(T.reinterpret("float32", loaded["residual_scale"]))
+    return dataclasses.replace(known, **loaded)

@@ -17,19 +17,21 @@ from tvm.tirx import Buffer
 from tvm.tirx.script.builder import ir as T
 
 from edgedeblur.compile.kernels.instruction_set import InstructionSet, round_half_even, span, splat, vector
-from edgedeblur.compile.kernels.layer import IMAGE_OFFSET, ConvLayer, Residual
+from edgedeblur.compile.kernels.layer import ConvLayer, Numbers
 
-_HIGHEST = 127  # which the type itself clamps at
 _MOST_LANES = 16  # worked on together: what one 16-byte store holds
 
 
 @dataclass(frozen=True)
 class Output:
-    """Where results go. residual (None where there is none), out: [height, width * channels] as stored.
+    """Where results go, and the numbers of the layer.
+
+    residual (None where there is none), out: [height, width * channels] as stored.
     negative_scale: of sums below zero, by channel, where they have their own."""
 
     layer: ConvLayer
     isa: InstructionSet
+    numbers: Numbers
     residual: Buffer | None
     out: Buffer
     negative_scale: Buffer | None = None
@@ -91,35 +93,34 @@ def _store(output: Output, steps: Expr, lanes: int, channel: Expr, y: Expr, x: E
     stored = None
     if output.residual is not None:
         stored = _join([output.residual.vload(place) for place in places], piece)
-    values = T.bind(_finish(output.layer, output.isa, steps, stored, lanes))
+    values = T.bind(_finish(output, steps, stored, lanes))
     for index, place in enumerate(places):
         T.buffer_store(output.out, _part(values, index * piece, piece, lanes), place)
 
 
-def _finish(layer: ConvLayer, isa: InstructionSet, steps: Expr, stored: Expr | None, lanes: int) -> Expr:
+def _finish(output: Output, steps: Expr, stored: Expr | None, lanes: int) -> Expr:
     """The output as stored, from requantised sums (int32) and the residual as stored."""
-    offset = IMAGE_OFFSET if layer.image_out else 0
-    total, shift = _narrow(steps, "int16", lanes), layer.out_zero_point + offset
-    if layer.residual is not None:
-        added, made_up = _residual_steps(layer.residual, isa, stored, lanes)
-        total, shift = _add(total, added, lanes), shift + made_up
-    if shift:
-        total = _add(total, splat(shift, "int16", lanes), lanes)
-    dtype, lowest = ("uint8", 0) if layer.image_out else ("int8", -128)
+    layer, numbers = output.layer, output.numbers
+    total = _narrow(steps, "int16", lanes)
+    if stored is not None:
+        total = _add(total, _residual_steps(output, stored, lanes), lanes)
+    if not isinstance(numbers.shift, int) or numbers.shift:
+        total = _add(total, splat(numbers.shift, "int16", lanes), lanes)
+    dtype = "uint8" if layer.image_out else "int8"
     values = _narrow(total, dtype, lanes)
-    low, high = layer.low + offset, layer.high + offset
-    values = values if low == lowest else T.max(values, splat(low, dtype, lanes))
-    return values if layer.high == _HIGHEST else T.min(values, splat(high, dtype, lanes))
+    if layer.clamps_low:
+        values = T.max(values, splat(numbers.low, dtype, lanes))
+    return T.min(values, splat(numbers.high, dtype, lanes)) if layer.clamps_high else values
 
 
-def _residual_steps(residual: Residual, isa: InstructionSet, stored: Expr, lanes: int) -> tuple[Expr, int]:
-    """The residual in steps of the output's scale, int16, and a constant that is still to be added."""
-    zero = residual.zero_point + (IMAGE_OFFSET if residual.image else 0)
-    if residual.scale == 1.0:
-        return T.cast(stored, vector("int16", lanes)), -zero
-    centred = T.cast(stored, vector("int32", lanes)) - splat(zero, "int32", lanes)
-    steps = requantise(isa, centred, splat(residual.scale, "float32", lanes), lanes)
-    return _narrow(steps, "int16", lanes), 0
+def _residual_steps(output: Output, stored: Expr, lanes: int) -> Expr:
+    """The residual in steps of the output's scale, int16; where the scale is the same, the shift has its zero point."""
+    if not output.layer.rescales_residual:
+        return T.cast(stored, vector("int16", lanes))
+    numbers = output.numbers
+    centred = T.cast(stored, vector("int32", lanes)) + splat(numbers.residual_shift, "int32", lanes)
+    steps = requantise(output.isa, centred, splat(numbers.residual_scale, "float32", lanes), lanes)
+    return _narrow(steps, "int16", lanes)
 
 
 def _narrow(values: Expr, dtype: str, lanes: int) -> Expr:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import prod
 
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
-from edgedeblur.compile.kernels.layer import ConvLayer
+from edgedeblur.compile.kernels.layer import NUMBERS, ConvLayer, reads_numbers
 from edgedeblur.compile.kernels.tile import window
 from edgedeblur.compile.plan import ALIGNMENT
 from edgedeblur.compile.schedules.schedule import ROW_POSITIONS, Schedule, channel_vectors
@@ -57,8 +57,8 @@ def bias_vectors(schedule: Schedule, isa: InstructionSet) -> int:
 
 
 def parameters(layer: ConvLayer, schedule: Schedule, isa: InstructionSet) -> tuple[Parameter, ...]:
-    """source, weight (flat, in `weight_shape` order), bias, scale, negative_scale and residual where the layer has one,
-    out."""
+    """source, weight (flat, in `weight_shape` order), bias, scale, negative_scale, numbers and residual where the layer
+    has them, out."""
     outputs = (channel_vectors(layer, isa) * isa.lanes,)
     negative = (Parameter("negative_scale", outputs, "float32"),) if layer.prelu else ()
     biases = (bias_vectors(schedule, isa) * outputs[0],)
@@ -69,6 +69,7 @@ def parameters(layer: ConvLayer, schedule: Schedule, isa: InstructionSet) -> tup
         Parameter("bias", biases, "int32"),
         Parameter("scale", outputs, "float32"),
         *negative,
+        *((Parameter("numbers", (NUMBERS,), "int32"),) if reads_numbers(layer) else ()),
         *residual,
         _activation("out", layer.out, layer.image_out),
     )

@@ -5,7 +5,7 @@ is needed for them. Each input value is copied once per strip and then read kern
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from tvm.ir import Expr
@@ -13,9 +13,19 @@ from tvm.tirx import Buffer
 from tvm.tirx.script.builder import ir as T
 
 from edgedeblur.compile.kernels.instruction_set import InstructionSet, span, splat, vector
-from edgedeblur.compile.kernels.layer import IMAGE_OFFSET, ConvLayer
+from edgedeblur.compile.kernels.layer import ConvLayer, Numbers
 
 _COPY_LANES = 32  # elements per copy instruction; LLVM splits it to the registers of the target
+
+
+@dataclass(frozen=True)
+class Input:
+    """What is copied into a tile that is as `isa` has it. source: [height, width * channels] as stored."""
+
+    layer: ConvLayer
+    isa: InstructionSet
+    numbers: Numbers
+    source: Buffer
 
 
 def tile_rows(layer: ConvLayer, strip_rows: int) -> int:
@@ -62,13 +72,12 @@ def line_isa(isa: InstructionSet) -> InstructionSet:
     return isa if isa.tile_dtype != "uint8" else replace(isa, tile_dtype="int8", tile_bias=0)
 
 
-def fill_tile(
-    layer: ConvLayer, isa: InstructionSet, source: Buffer, tile: Buffer, pitch: int, first_row: Expr, rows: int
-) -> None:
-    """Emits the copy of `rows` rows from `first_row` (which may lie in the padding) of `source` into `tile`.
+def fill_tile(read: Input, tile: Buffer, pitch: int, first_row: Expr, rows: int) -> None:
+    """Emits the copy of `rows` rows from `first_row` (which may lie in the padding) of the source into `tile`.
 
-    source: [height, width * channels] as stored. tile: [rows * pitch] in isa.tile_dtype.
+    tile: [rows * pitch] in isa.tile_dtype.
     """
+    layer, isa = read.layer, read.isa
     second = layer.stride * isa.padded_channels(layer.in_channels)
     length = pitch // isa.sums.pixels
     if isa.sums.pixels > 1:
@@ -76,19 +85,19 @@ def fill_tile(
     with T.serial(rows) as row:
         start, y = T.bind(row * pitch), T.bind(first_row + row)
         if isa.sums.pixels == 1:
-            fill_row(layer, isa, source, tile, pitch, start, y)
+            fill_row(read, tile, pitch, start, y)
         else:
-            fill_row(layer, isa, source, line, length + second, 0, y)
+            fill_row(read, line, length + second, 0, y)
             _pair_row(line, tile, start, length, second)
 
 
-def fill_row(layer: ConvLayer, isa: InstructionSet, source, tile, pitch: int, start: Expr | int, y: Expr) -> None:
+def fill_row(read: Input, tile: Buffer, pitch: int, start: Expr | int, y: Expr) -> None:
     """One row of `pitch` elements from `start` of `tile`: row `y` of the source, or padding where there is none."""
-    with T.If(T.And(y >= 0, y < layer.in_size[0])):
+    with T.If(T.And(y >= 0, y < read.layer.in_size[0])):
         with T.Then():
-            _copy_row(layer, isa, source, tile, pitch, start, y)
+            _copy_row(read, tile, pitch, start, y)
         with T.Else():
-            _fill(tile, isa, start, pitch, isa.tile_zero(layer.source_zero_point))
+            _fill(read, tile, start, pitch)
 
 
 def _pair_row(line: Buffer, tile: Buffer, start: Expr, length: int, second: int) -> None:
@@ -101,49 +110,50 @@ def _pair_row(line: Buffer, tile: Buffer, start: Expr, length: int, second: int)
         T.buffer_store(tile, T.Shuffle([first, other], pairs), [span(start + chunk * 32, 32)])
 
 
-def _copy_row(layer: ConvLayer, isa: InstructionSet, source, tile, pitch: int, start: Expr, y: Expr) -> None:
+def _copy_row(read: Input, tile: Buffer, pitch: int, start: Expr, y: Expr) -> None:
     """One row: padding on the left, the pixels, padding on the right."""
-    channels = isa.padded_channels(layer.in_channels)
-    zero = isa.tile_zero(layer.source_zero_point)
+    layer = read.layer
+    channels = read.isa.padded_channels(layer.in_channels)
     left = layer.pad * channels
     copied = min(layer.in_size[1] * channels, pitch - left)
     if channels != layer.in_channels:
-        _fill(tile, isa, start, pitch, zero)
+        _fill(read, tile, start, pitch)
     else:
-        _fill(tile, isa, start, left, zero)
-        _fill(tile, isa, start + left + copied, pitch - left - copied, zero)
+        _fill(read, tile, start, left)
+        _fill(read, tile, start + left + copied, pitch - left - copied)
     pixels = copied // channels
     if layer.space_to_depth == 1 and channels == layer.in_channels:
-        _copy_run(layer, isa, source, tile, y, 0, start + left, copied)
+        _copy_run(read, tile, y, 0, start + left, copied)
         return
     with T.serial(pixels) as x:
-        _copy_pixel(layer, isa, source, tile, y, x, start + left + x * channels)
+        _copy_pixel(read, tile, y, x, start + left + x * channels)
 
 
-def _copy_pixel(layer: ConvLayer, isa: InstructionSet, source, tile, y, x, start: Expr) -> None:
+def _copy_pixel(read: Input, tile: Buffer, y: Expr, x: Expr, start: Expr) -> None:
     """One pixel of the convolution's input: `space_to_depth` runs of the source, one from each of its rows."""
-    fold = layer.space_to_depth
-    run = fold * layer.source[2]
+    fold = read.layer.space_to_depth
+    run = fold * read.layer.source[2]
     for dy in range(fold):
-        _copy_run(layer, isa, source, tile, y * fold + dy, x * run, start + dy * run, run)
+        _copy_run(read, tile, y * fold + dy, x * run, start + dy * run, run)
 
 
-def _copy_run(layer, isa, source, tile, row, column, start, length: int) -> None:
+def _copy_run(read: Input, tile: Buffer, row: Expr, column: Expr | int, start: Expr, length: int) -> None:
     """`length` neighbouring elements of a source row into the tile."""
-    offset = isa.tile_offset(layer.source_zero_point)
 
     def copy(at, lanes: int) -> None:
-        value = source.vload([row, span(column + at, lanes)])
-        T.buffer_store(tile, _tile_value(value, layer, isa, offset, lanes), [span(start + at, lanes)])
+        value = read.source.vload([row, span(column + at, lanes)])
+        T.buffer_store(tile, _tile_value(read, value, lanes), [span(start + at, lanes)])
 
     _by_vectors(length, copy)
 
 
-def _fill(tile, isa: InstructionSet, start: Expr, length: int, value: int) -> None:
+def _fill(read: Input, tile: Buffer, start: Expr, length: int) -> None:
     """Padding: `length` times the value that means zero."""
     _by_vectors(
         length,
-        lambda at, lanes: T.buffer_store(tile, splat(value, isa.tile_dtype, lanes), [span(start + at, lanes)]),
+        lambda at, lanes: T.buffer_store(
+            tile, splat(read.numbers.padding, read.isa.tile_dtype, lanes), [span(start + at, lanes)]
+        ),
     )
 
 
@@ -161,12 +171,12 @@ def _by_vectors(length: int, emit: Callable[[Expr | int, int], None]) -> None:
             at += lanes
 
 
-def _tile_value(value: Expr, layer: ConvLayer, isa: InstructionSet, offset: int, lanes: int) -> Expr:
+def _tile_value(read: Input, value: Expr, lanes: int) -> Expr:
     """Stored activations (int8 q or uint8 q + 128) as the tile holds them: q + offset, or half of q + offset."""
-    if layer.halved:
+    offset, dtype = read.numbers.offset, read.isa.tile_dtype
+    if read.layer.halved:
         value = T.shift_right(value, splat(1, "int8", lanes))
-    added = offset - IMAGE_OFFSET if layer.image_source else offset
-    if added == 0:
-        return T.cast(value, vector(isa.tile_dtype, lanes))
-    wide = T.cast(value, vector("int16", lanes)) + splat(added, "int16", lanes)
-    return T.cast(wide, vector(isa.tile_dtype, lanes))
+    if isinstance(offset, int) and offset == 0:
+        return T.cast(value, vector(dtype, lanes))
+    wide = T.cast(value, vector("int16", lanes)) + splat(offset, "int16", lanes)
+    return T.cast(wide, vector(dtype, lanes))

@@ -25,10 +25,10 @@ from tvm.tirx import Buffer
 from tvm.tirx.script.builder import ir as T
 
 from edgedeblur.compile.kernels.instruction_set import InstructionSet, span, splat, vector
-from edgedeblur.compile.kernels.layer import ConvLayer
+from edgedeblur.compile.kernels.layer import ConvLayer, read_numbers
 from edgedeblur.compile.kernels.register_tile import Columns, Weights, add_products, new_sums
 from edgedeblur.compile.kernels.requantise import Output, store_pixel
-from edgedeblur.compile.kernels.tile import fill_row, line_isa, pairs_per_row, pairs_pitch, tile_rows
+from edgedeblur.compile.kernels.tile import Input, fill_row, line_isa, pairs_per_row, pairs_pitch, tile_rows
 from edgedeblur.compile.schedules.schedule import ROW_POSITIONS, Schedule, channel_vectors, row_columns, tile_widths
 
 _LANES = 16  # channels that are transformed together
@@ -39,9 +39,8 @@ class RowsConvolution:
 
     def __init__(self, layer: ConvLayer, schedule: Schedule, isa: InstructionSet, buffers: dict[str, Buffer]):
         self.layer, self.schedule, self.isa = layer, schedule, isa
-        self.source, self.weight = buffers["source"], buffers["weight"]
+        self.buffers, self.weight = buffers, buffers["weight"]
         self.bias, self.scale = buffers["bias"], buffers["scale"]
-        self.output = Output(layer, isa, buffers.get("residual"), buffers["out"])
         self.channels, self.pairs = layer.in_channels, pairs_per_row(layer, isa)
         self.plane = self.pairs * self.channels  # of one position of a row
         self.pitch = pairs_pitch(layer, isa)
@@ -62,17 +61,21 @@ class RowsConvolution:
                 self._block(block, self._fill(strip))
 
     def _allocate(self) -> None:
-        """A task's scratch: the tile, and one row of the source as it is transformed."""
+        """A task's numbers and scratch: the tile, and one row of the source as it is transformed."""
         rows, line = tile_rows(self.layer, self.schedule.strip_rows), line_isa(self.isa)
+        buffers = self.buffers
+        numbers = read_numbers(self.layer, line, buffers.get("numbers"))
+        self.input = Input(self.layer, line, numbers, buffers["source"])
+        self.output = Output(self.layer, self.isa, numbers, buffers.get("residual"), buffers["out"])
         self.tile = T.alloc_buffer((rows * self.pitch,), self.isa.tile_dtype)
         self.line = T.alloc_buffer(((2 * self.pairs + 2) * self.channels,), line.tile_dtype)
 
     def _fill(self, strip: Expr) -> Expr:
         """A strip's transformed input; returns its first output row."""
-        layer, rows, line = self.layer, self.schedule.strip_rows, line_isa(self.isa)
+        layer, rows = self.layer, self.schedule.strip_rows
         first = T.bind(strip * rows)
         with T.serial(tile_rows(layer, rows)) as row:
-            fill_row(layer, line, self.source, self.line, (2 * self.pairs + 2) * self.channels, 0, first + row - 1)
+            fill_row(self.input, self.line, (2 * self.pairs + 2) * self.channels, 0, first + row - 1)
             with T.serial(self.pairs // 2) as two:
                 for chunk in range(0, self.channels, _LANES):
                     self._transform(row, two, chunk)

@@ -29,10 +29,10 @@ from tvm.tirx import Buffer
 from tvm.tirx.script.builder import ir as T
 
 from edgedeblur.compile.kernels.instruction_set import InstructionSet, span, splat, vector
-from edgedeblur.compile.kernels.layer import ConvLayer
+from edgedeblur.compile.kernels.layer import ConvLayer, read_numbers
 from edgedeblur.compile.kernels.register_tile import Columns, Weights, add_products, new_sums
 from edgedeblur.compile.kernels.requantise import Output, store_pixel
-from edgedeblur.compile.kernels.tile import fill_tile, tile_pitch, tile_rows
+from edgedeblur.compile.kernels.tile import Input, fill_tile, tile_pitch, tile_rows
 from edgedeblur.compile.schedules.schedule import (
     PATCH,
     POSITIONS,
@@ -56,9 +56,8 @@ class WinogradConvolution:
 
     def __init__(self, layer: ConvLayer, schedule: Schedule, isa: InstructionSet, buffers: dict[str, Buffer]):
         self.layer, self.schedule, self.isa = layer, schedule, isa
-        self.source, self.weight = buffers["source"], buffers["weight"]
+        self.buffers, self.weight = buffers, buffers["weight"]
         self.bias, self.scale = buffers["bias"], buffers["scale"]
-        self.output = Output(layer, isa, buffers.get("residual"), buffers["out"], buffers.get("negative_scale"))
         self.channels, self.groups = layer.in_channels, layer.in_channels // isa.group
         self.pitch = tile_pitch(layer, isa, PATCH * patches_per_row(layer))
         self.patches = patches_per_strip(layer, schedule.strip_rows)
@@ -85,7 +84,12 @@ class WinogradConvolution:
                 self._block(block, self._prepare_strip(strip))
 
     def _allocate(self) -> None:
-        """A task's scratch."""
+        """A task's numbers and scratch."""
+        buffers = self.buffers
+        numbers = read_numbers(self.layer, self.isa, buffers.get("numbers"))
+        self.input = Input(self.layer, self.isa, numbers, buffers["source"])
+        kept = buffers.get("residual"), buffers["out"], buffers.get("negative_scale")
+        self.output = Output(self.layer, self.isa, numbers, *kept)
         rows, columns = tile_rows(self.layer, self.schedule.strip_rows), self.schedule.tile_width
         self.tile = T.alloc_buffer((rows * self.pitch,), self.isa.tile_dtype)
         self.transformed = T.alloc_buffer((POSITIONS * self.patch_pitch,), self.isa.tile_dtype)
@@ -98,7 +102,7 @@ class WinogradConvolution:
         first = T.bind(strip * rows)
         source_row = first - self.layer.pad
         copied = tile_rows(self.layer, rows)
-        fill_tile(self.layer, self.isa, self.source, self.tile, self.pitch, source_row, copied)
+        fill_tile(self.input, self.tile, self.pitch, source_row, copied)
         with T.grid(rows // PATCH, patches_per_row(self.layer)) as (row, column):
             self._transform(row, column)
         return first
