@@ -100,12 +100,22 @@ def other_convolutions(draw) -> tuple[ConvSpec, tuple[int, int]]:
 
 
 @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(isa=st.sampled_from(HERE), case=other_convolutions(), zero_point=st.integers(-128, 127))
-def test_depthwise_grouped_and_dilated_layers_with_any_activation_are_the_interpreters(isa, case, zero_point):
-    layer, size = case
-    check_layer(
-        one_layer_between(layer.in_channels, layer), *size, runnable(isa), seed=3, zero_points={"source": zero_point}
-    )
+@given(
+    name=st.sampled_from(HERE),
+    case=other_convolutions(),
+    zero_point=st.integers(-128, 127),
+    chosen=st.integers(0, 10_000),
+)
+def test_depthwise_grouped_and_dilated_layers_with_any_activation_are_the_interpreters(name, case, zero_point, chosen):
+    (spec, size), isa = case, runnable(name)
+    between = one_layer_between(spec.in_channels, spec)
+    layer = conv_layers(random_network(between), *size)[1]
+    schedule = default_schedule(layer, isa, 2)
+    if layer.depthwise and chosen % 3:
+        tiles = list(register_tiles(layer, isa, layer.out_size[1]))
+        parallel = ("rows", "channels")[chosen % 2]
+        schedule = Schedule(1 + chosen % size[0], *tiles[chosen % len(tiles)], 1, "depthwise", parallel)
+    check_layer(between, *size, isa, seed=3, zero_points={"source": zero_point}, schedule=schedule)
 
 
 @pytest.mark.parametrize("isa", HERE)
