@@ -2,9 +2,10 @@
 # A student trained on a GPU that is at hand for minutes: bash benchmarks/training/on_gpu.sh TIER MINUTES OUTPUT [INIT]
 #
 # From fresh weights by student-gated.toml, with INIT (what the last run left in OUTPUT) by student-gated-wide.toml;
-# RECIPE, RATE, BATCH, CROP, SEED, and PAIRS=no (no real pairs) in the environment say otherwise. The learning rate falls to its end within MINUTES, so the
-# weights are finished whenever this ends. Data: build/gpu-data, from benchmarks/training/pack.py. Needs Python with torch,
-# opencv, scikit-image, safetensors, click and rich; nothing is installed or downloaded.
+# RECIPE, RATE, BATCH, CROP, SEED, and PAIRS=no (no real pairs) in the environment say otherwise. The learning rate falls to
+# its end within MINUTES, so the weights are finished whenever this ends. Two of these at once share a GPU well: `nano` and
+# `large` that ship were trained so. Data: build/gpu-data, from benchmarks/training/pack.py. Needs Python with torch, opencv,
+# scikit-image, safetensors, click and rich; nothing is installed or downloaded.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 tier=$1 minutes=$2 output=$3 init=${4:-none}
