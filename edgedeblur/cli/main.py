@@ -76,6 +76,7 @@ class Commands(click.Group):
     def invoke(self, context: click.Context):
         with _noted_signals() as signals:
             try:
+                os.getcwd()  # raises where the current folder is gone, of which torch's libraries end the process
                 with _plain_usage_errors():
                     return super().invoke(context)
             except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):

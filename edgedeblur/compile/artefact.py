@@ -75,8 +75,9 @@ def compile_network(
         dump(names.MODEL_C, (folder / names.MODEL_C).read_text)
         save_edq(network, folder / names.NETWORK)
         log(f"linking {names.BENCH} (about a minute more the first time for a target, whose C library is built too)")
-        _link_bench(folder, target)
-        _link_library(folder, target, log)
+        with link.linking_place(folder) as place:
+            _link_bench(place, target)
+            _link_library(place, target, log)
         files = describe_files(folder)
         made = manifest.make_manifest(network, sets, len(sizes), target, files, gpu)
         entries = (made, *made["fallbacks"], *made.get("more_sizes", ()))

@@ -61,3 +61,32 @@ def test_zigs_cache_is_kept_between_compiles(monkeypatch, tmp_path):
     assert link.zig_cache() == tmp_path / "edgedeblur" / "zig"
     monkeypatch.setenv("ZIG_GLOBAL_CACHE_DIR", "/elsewhere")
     assert str(link.zig_cache()) == "/elsewhere"
+
+
+def test_artefacts_are_linked_at_places_that_stay_and_come_back_whole(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        (folder / "runtime").mkdir(parents=True)
+        (folder / "runtime" / "a.c").write_text(folder.name)
+    with link.linking_place(first) as one, link.linking_place(second) as two:
+        assert one != two and (one / "runtime" / "a.c").read_text() == "first"
+        program = two / "bin" / "program"
+        program.parent.mkdir()
+        program.write_text("made")
+        program.chmod(0o755)
+    assert (second / "bin" / "program").stat().st_mode & 0o777 == 0o755
+    assert (second / "bin" / "program").read_text() == "made" and not (first / "bin").exists()
+    with pytest.raises(RuntimeError, match="while linking"), link.linking_place(second) as again:
+        assert again == one and (again / "runtime" / "a.c").read_text() == "second"
+        raise RuntimeError("while linking")
+    assert not list((tmp_path / "cache").rglob("*.c"))
+
+
+def test_where_all_places_are_taken_an_artefact_is_linked_where_it_is(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(link, "_PLACES", 1)
+    folder = tmp_path / "artefact"
+    folder.mkdir()
+    with link.linking_place(folder), link.linking_place(folder) as place:
+        assert place == folder

@@ -8,7 +8,8 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from edgedeblur.artefact.names import (
@@ -25,6 +26,7 @@ from edgedeblur.artefact.names import (
 from edgedeblur.artefact.target import Target
 from edgedeblur.errors import UserError
 from edgedeblur.processes import run_to_end
+from edgedeblur.storage.locks import locked
 from edgedeblur.storage.places import cache_folder
 from edgedeblur.storage.resources import resource_folder
 
@@ -56,6 +58,7 @@ _COMPILE_FLAGS = (
 )
 _LINK_FLAGS = ("-s", "-Wl,--build-id=none", "-Wl,-z,max-page-size=16384")  # Android 15 has pages of 16 KiB
 _OUTPUT_LINES = 15
+_PLACES = 8  # for linking: as many artefacts can be linked at once where the C runtime is not compiled again
 
 
 def copy_sources(folder: Path, gpu: bool = False) -> None:
@@ -89,6 +92,50 @@ def copy_sources(folder: Path, gpu: bool = False) -> None:
             )
         (folder / INCLUDE_FOLDER / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, folder / INCLUDE_FOLDER / name)
+
+
+@contextmanager
+def linking_place(folder: Path) -> Iterator[Path]:
+    """A copy of the folder, under a name that other artefacts had before it; what is in it at the end comes back.
+
+    zig finds the objects that it keeps by the names of the folders that their sources lie in. So the C runtime is
+    compiled once for a target, and not for every artefact.
+    """
+    with ExitStack() as held:
+        place = _free_place(held)
+        if place is None:
+            yield folder
+            return
+        shutil.rmtree(place, ignore_errors=True)
+        try:
+            _copy_into(folder, place)
+            yield place
+            _copy_into(place, folder)
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def _copy_into(source: Path, destination: Path) -> None:
+    """Every file, by name; unlike shutil.copytree with an error of the system as it came."""
+    for path in sorted(source.rglob("*")):
+        copy = destination / path.relative_to(source)
+        if not path.is_dir():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, copy)
+
+
+def _free_place(held: ExitStack) -> Path | None:
+    """A place that is locked until `held` ends; None where all are taken."""
+    root = cache_folder() / "linking"
+    root.mkdir(parents=True, exist_ok=True)
+    for number in range(_PLACES):
+        place = root / str(number)
+        try:
+            held.enter_context(locked(root / f"{number}.lock", place, "another place"))
+        except UserError:
+            continue
+        return place
+    return None
 
 
 def join_objects(folder: Path, objects: Sequence[bytes]) -> None:
