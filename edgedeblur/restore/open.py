@@ -19,7 +19,7 @@ from edgedeblur.student.user_module import names_callable
 
 GMAC_SIDE = 512
 NUMPY = "NumPy interpreter"  # the definition of the arithmetic, not a fast way to run it
-EXACT_IN_TORCH = "the interpreter's integers by PyTorch"
+EXACT_IN_TORCH = "PyTorch int8"
 
 
 @dataclass(frozen=True)
