@@ -3,6 +3,7 @@
 import shlex
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from edgedeblur.data.images import write_image
 from edgedeblur.distill.distillation import distill
 from edgedeblur.distill.recipe import DistillRecipe
 from edgedeblur.student import TIERS, build_student
-from edgedeblur.student.model_file import save_student
+from edgedeblur.student.model_file import load_student, save_student
 from edgedeblur.training.recipe import RECIPES, read_recipe
 from edgedeblur.workflow.distill import distill_options
 from edgedeblur.workflow.workdir import WorkDir
@@ -25,8 +26,8 @@ ROOT = Path(__file__).parents[2]
 needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
 
-def commands(target: str, *variables: str) -> list[click.Context]:
-    """What make would run for `target`, parsed but not run."""
+def lines(target: str, *variables: str) -> list[list[str]]:
+    """The words of the lines that make would run for `target`."""
     listed = subprocess.run(
         ["make", "--dry-run", "--always-make", "-o", "setup", target, *variables],
         cwd=ROOT,
@@ -34,7 +35,12 @@ def commands(target: str, *variables: str) -> list[click.Context]:
         text=True,
         check=True,
     ).stdout
-    words = [shlex.split(line) for line in listed.replace("\\\n", " ").splitlines() if "/edgedeblur " in line]
+    return [shlex.split(line) for line in listed.replace("\\\n", " ").splitlines()]
+
+
+def commands(target: str, *variables: str) -> list[click.Context]:
+    """edgedeblur's own commands among them, parsed but not run."""
+    words = [line for line in lines(target, *variables) if line and line[0].endswith("/edgedeblur")]
     return [cli.get_command(None, name).make_context(name, rest) for _, name, *rest in words]
 
 
@@ -50,14 +56,15 @@ def test_a_tier_is_made_in_stages_and_quantised(tier):
         read_recipe(ROOT / stage.params["recipe"], DistillRecipe)
         assert not any("/pairs/" in f"{source}/" for source in stage.params["data"])  # they are for validation alone
         assert (stage.params["steps"] is None) != (stage.params["minutes"] is None)
-    assert quantised.params["student_file"] == stages[-1].params["output"]
+    made = Path("build/students/nano.between.safetensors") if tier == "nano" else stages[-1].params["output"]
+    assert quantised.params["student_file"] == made
     assert quantised.params["output"] == Path(f"build/students/{tier}.edq")
 
 
 RATES = {  # of each stage's hidden layers, in order
-    "nano": (2.5e-3, 2e-5),
+    "nano": (2.5e-3, 6e-4),
     "small": (2.5e-3, 6e-4),
-    "large": (2.5e-3, 1e-3, 2e-5),
+    "large": (2.5e-3, 6e-4, 1.2e-3, 6e-4),  # small's, then its own
 }
 
 
@@ -95,6 +102,21 @@ def test_a_shipped_recipe_s_rate_is_the_optimiser_s_from_fresh_weights_and_from_
     assert run_one_step(tmp_path, "nano", init="none", recipe=recipe)[0] == pytest.approx(rate)
     tuned = rate * written.get("tuning_rate", 1.0)
     assert run_one_step(tmp_path, "nano", init=str(start), recipe=recipe)[0] == pytest.approx(tuned)
+
+
+@needs_make
+def test_nano_is_a_mean_of_both_its_stages(tmp_path):
+    (mixing,) = (line[1:] for line in lines("build/students/nano.edq") if "benchmarks/training/between.py" in line)
+    first, second, _ = commands("build/students/nano.edq")
+    assert [Path(file) for file in mixing[1:3]] == [first.params["output"], second.params["output"]]
+    students = [build_student("nano", seed=seed) for seed in (1, 2)]
+    before, after = (save_student(tmp_path / f"{index}.safetensors", one, {}) for index, one in enumerate(students))
+    made = tmp_path / "made.safetensors"
+    subprocess.run([sys.executable, ROOT / mixing[0], before, after, mixing[3], made], check=True)
+    mixed, _ = load_student(made)
+    for name, weight in mixed.state_dict().items():
+        low, high = (one.state_dict()[name] for one in students)
+        torch.testing.assert_close(weight, torch.lerp(low, high, 0.7))
 
 
 @needs_make
