@@ -23,6 +23,7 @@ demo: setup
 # Two processes, each with one thread of its own: on two cores they take little more than half the time of one.
 TEST_PROCESSES ?= 2
 test: setup test-tools lint
+	@$(BIN)/python tests/support/c_libraries.py &
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal
 
 # The C runtime, the emitted C and the kernels under sanitizers; docs/reliability.md has the figures.
