@@ -128,7 +128,7 @@ int main(void) {
 
 def test_emulated_thread_local_variables_are_each_threads_own(tmp_path):
     (tmp_path / "test.c").write_text(EMULATED)
-    flags = ["-O2", "-s", "-Wall", "-Wextra", "-static", "-femulated-tls"]  # stripped, as zig has its C library already
+    flags = ["-O2", "-s", "-fPIC", "-Wall", "-Wextra", "-static", "-femulated-tls"]  # of which zig has its C library
     command = [
         *link.zig_cc(load_target("host").zig_target),
         *flags,

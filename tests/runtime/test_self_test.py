@@ -42,6 +42,7 @@ def digest_as(lengths: tuple[int, ...], folder) -> list[str]:
         *link.zig_cc(load_target("host").zig_target),
         "-O2",
         "-s",
+        "-fPIC",  # as programs of artefacts are, so zig has its C library already
         f"-I{source}",
         "main.c",
         str(source / "sha256.c"),

@@ -100,7 +100,8 @@ def _build(isa: str, trials: list[Trial], plan: Plan, folder: Path) -> Path:
     (folder / MODEL_C).write_text(emit_model_c(plan, ModelFacts("trials", "1", isa, 1)))
     runner = _runner()
     sources = [str(folder / MODEL_C), str(folder / "kernels.o"), str(runner)]
-    command = [*link.zig_cc(_ZIG), "-O1", f"-I{folder}", *_includes(runner.parent), "-static", *sources]
+    like_artefacts = ["-O2", "-s", "-fPIC", "-static"]  # so zig has their C library already
+    command = [*link.zig_cc(_ZIG), *like_artefacts, f"-I{folder}", *_includes(runner.parent), *sources]
     link.run_compiler([*command, "-o", str(folder / "trials")], folder)
     return folder / "trials"
 
@@ -111,7 +112,7 @@ def _runner() -> Path:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     link.copy_sources(folder)
     source = Path(__file__).with_name("run_tables.c")
-    command = [*link.zig_cc(_ZIG), "-O1", *_includes(folder), "-c", str(source), "-o", str(folder / "run_tables.o")]
+    command = [*link.zig_cc(_ZIG), "-O2", "-fPIC", *_includes(folder), "-c", str(source), "-o", "run_tables.o"]
     link.run_compiler(command, folder)
     return folder / "run_tables.o"
 

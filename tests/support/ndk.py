@@ -41,7 +41,7 @@ def build_double(folder: Path, artefact: Path, library: Path, gpu: bool = False)
         f"#include <stddef.h>\n{declared}\n"
         f"const struct {{ const char *name; void *address; }} double_symbols[] = {{{listed}{{NULL, NULL}}}};\n"
     )
-    flags = ["-O2", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-static", f"-I{artefact}"]
+    flags = ["-O2", "-s", "-fPIC", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-static", f"-I{artefact}"]
     command = [*link.zig_cc("aarch64-linux-musl"), *flags, str(DOUBLE), "symbols.c", "-o", "bionic_double"]
     driver = [str(DOUBLE.with_name(name)) for name in ("opencl_on_phone.c", "opencl_double.c")]
     command += [f"-I{artefact / RUNTIME_FOLDER}", *driver] if gpu else []
