@@ -6,7 +6,7 @@ from pathlib import Path
 from edgedeblur.artefact.folder import ArtefactInfo, load_artefact
 from edgedeblur.bench.measure import BenchOptions
 from edgedeblur.bench.phone import PhoneBench, PhoneOptions, bench_on_phone
-from edgedeblur.bench.quality import recorded_quality
+from edgedeblur.bench.quality import compiled_from, recorded_quality
 from edgedeblur.device.connect import choose_phone, ready_phones
 from edgedeblur.device.shell import Phone
 from edgedeblur.errors import INTERRUPTED, UserError
@@ -86,7 +86,7 @@ def bench_phones_step(artefact: Path, settings: PhoneSettings, workdir: WorkDir)
 
 
 def _bench(info: ArtefactInfo, phone: Phone, settings: PhoneSettings, workdir: WorkDir) -> Report:
-    quality = recorded_quality(workdir.evaluation, info.manifest["network_sha256"])
+    quality = recorded_quality(workdir.evaluation, *compiled_from(info))
     estimated = estimate(info, settings.options.threads) if settings.options.estimate else None
     done = bench_on_phone(
         info, phone, settings.options, settings.phone_options, quality, settings.log, settings.progress

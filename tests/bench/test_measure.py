@@ -129,6 +129,13 @@ def evaluation(sha256):
     }
 
 
+def test_a_student_that_taught_another_is_the_teacher():
+    both = evaluation("abc")
+    both["models"][0]["kind"] = "student"
+    assert dataclasses.astuple(quality(both, "abc", "student")) == (25.0, 29.0, 28.0, 27.5, 7)
+    assert dataclasses.astuple(quality(both, "abc", "of no model")) == (25.0, None, 29.0, 27.5, 7)
+
+
 def test_quality_is_that_of_the_very_network_in_the_artefact(tmp_path):
     found = quality(evaluation("abc"), "abc")
     assert dataclasses.astuple(found) == (25.0, 29.0, 28.0, 27.5, 7)
