@@ -14,7 +14,7 @@ from pathlib import Path
 from edgedeblur.errors import UserError
 from edgedeblur.storage.contents import special_kind
 from edgedeblur.storage.failures import cannot_write
-from edgedeblur.storage.temporary import new_file, new_folder, remove, remove_leftovers
+from edgedeblur.storage.temporary import new_file, remove, remove_leftovers, unmade
 
 _CURRENT_FOLDER, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of renameat2(2)
 
@@ -34,7 +34,8 @@ def atomic_path(destination: str | Path) -> Iterator[Path]:
         _prepare(destination)
         if destination.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        temporary = new_file(destination.parent, destination.suffix)
+        temporary = unmade(destination.parent, destination.suffix)
+        new_file(temporary)
         yield temporary
         _sync(temporary)
         temporary.replace(destination)
@@ -56,7 +57,8 @@ def atomic_folder(destination: str | Path) -> Iterator[Path]:
     destination, temporary = _followed(destination), None
     try:
         _prepare(destination)
-        temporary = new_folder(destination.parent)
+        temporary = unmade(destination.parent)
+        temporary.mkdir()
         yield temporary
         for folder, _, names in os.walk(temporary):
             for name in names:
@@ -65,7 +67,8 @@ def atomic_folder(destination: str | Path) -> Iterator[Path]:
         if not os.path.lexists(destination):
             temporary.rename(destination)
         elif not _exchange(temporary, destination):
-            old = new_folder(destination.parent)
+            old = unmade(destination.parent)
+            old.mkdir()
             destination.rename(old)
             temporary.rename(destination)
             temporary = old
@@ -86,7 +89,11 @@ def require_writable(destination: str | Path) -> None:
     destination = _followed(destination)
     try:
         _prepare(destination)
-        remove(new_file(destination.parent))
+        trial = unmade(destination.parent)
+        try:
+            new_file(trial)
+        finally:
+            remove(trial)
     except OSError as error:
         raise cannot_write(destination, error) from error
 

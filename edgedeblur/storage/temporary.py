@@ -26,29 +26,23 @@ _looked_through: set[tuple[int, str]] = set()
 _lock = threading.Lock()
 
 
-def new_file(folder: Path, suffix: str = "") -> Path:
-    """An empty file of this process in the folder, with the permissions that the umask gives.
+def unmade(folder: Path, suffix: str = "") -> Path:
+    """A path for a file or folder of this process in the folder. Whoever removes it at the end knows it before it is
+    made: a signal may come as soon as it is there.
 
     Args:
         suffix: kept where it is short: libraries tell the format by it.
+    """
+    return folder / _name(suffix if len(os.fsencode(suffix)) <= _LONGEST_SUFFIX else "")
+
+
+def new_file(path: Path) -> None:
+    """An empty file of this process, with the permissions that the umask gives.
 
     Raises:
         OSError: it cannot be made.
     """
-    path = folder / _name(suffix if len(os.fsencode(suffix)) <= _LONGEST_SUFFIX else "")
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    return path
-
-
-def new_folder(folder: Path, mode: int = 0o777) -> Path:
-    """An empty folder of this process in the folder, with this mode less the umask.
-
-    Raises:
-        OSError: it cannot be made.
-    """
-    path = folder / _name("")
-    path.mkdir(mode)
-    return path
 
 
 @contextlib.contextmanager
@@ -56,8 +50,9 @@ def scratch_folder() -> Iterator[Path]:
     """A folder for this user alone in the system's folder for temporary files, removed when the block ends."""
     place = Path(tempfile.gettempdir())
     remove_leftovers(place)
-    folder = new_folder(place, 0o700)
+    folder = unmade(place)
     try:
+        folder.mkdir(0o700)
         yield folder
     finally:
         remove(folder)

@@ -18,7 +18,7 @@ from edgedeblur.data.images import write_image
 from edgedeblur.errors import UserError
 from edgedeblur.storage import files, temporary
 from edgedeblur.storage.files import atomic_folder, atomic_path, require_writable, write_text
-from edgedeblur.storage.temporary import new_file, remove_leftovers, scratch_folder
+from edgedeblur.storage.temporary import new_file, remove_leftovers, scratch_folder, unmade
 
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="mounts a file system")
 
@@ -63,8 +63,21 @@ def test_the_next_process_removes_what_a_killed_one_left(tmp_path, monkeypatch):
     assert {path.name for path in tmp_path.iterdir()} == {"other", "scratch"}
 
 
+def test_a_signal_that_comes_as_soon_as_a_temporary_is_there_leaves_none(tmp_path, monkeypatch):
+    def interrupted(path):
+        new_file(path)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "new_file", interrupted)
+    for write in (lambda: write_text(tmp_path / "a", "text"), lambda: files.require_writable(tmp_path / "a")):
+        with pytest.raises(KeyboardInterrupt):
+            write()
+        assert list(tmp_path.iterdir()) == []
+
+
 def test_temporaries_of_the_living_and_of_other_machines_stay(tmp_path, monkeypatch):
-    mine = new_file(tmp_path, ".png")
+    mine = unmade(tmp_path, ".png")
+    new_file(mine)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
         *machine, _, _, random = mine.name.split("-")
         living = "-".join([*machine, str(other.pid), temporary._start_of(other.pid), random])
