@@ -62,7 +62,7 @@ def measure_host(target: Target) -> HostMachine:
     with scratch_folder() as folder:
         shutil.copyfile(resource_folder("estimate") / "probe.c", folder / "probe.c")
         # Against this machine's C library: to build one for a static program would take zig a minute.
-        compiler = [*link.zig_cc(f"{target.architecture}-linux-gnu.2.17"), "-O2", "-s", "-mcpu=native", "-pthread"]
+        compiler = [*link.zig_cc_gnu(target.architecture), "-O2", "-s", "-mcpu=native", "-pthread"]
         link.run_compiler([*compiler, "probe.c", "-o", "probe"], folder)
         found = _run(folder / "probe", sizes)
     core = CoreModel(

@@ -16,7 +16,6 @@ from edgedeblur.storage.resources import resource_folder
 from edgedeblur.storage.temporary import scratch_folder
 
 _SOURCE = "count_instructions.c"
-_GLIBC = "2.17"
 
 
 def count_instructions(artefact: ArtefactInfo, image: np.ndarray) -> int:
@@ -62,7 +61,7 @@ def _plugin() -> Path:
     kept = link.zig_cache().parent / f"{_SOURCE}-{digest(source)[:16]}.so"
     if not kept.is_file():
         with scratch_folder() as folder:
-            compiler = link.zig_cc(f"{cpu.architecture()}-linux-gnu.{_GLIBC}")
+            compiler = link.zig_cc_gnu(cpu.architecture())
             link.run_compiler([*compiler, "-O2", "-shared", "-fPIC", str(source), "-o", "plugin.so"], folder)
             write_bytes(kept, (folder / "plugin.so").read_bytes())
     return kept

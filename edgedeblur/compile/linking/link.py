@@ -165,10 +165,8 @@ def link_bench(folder: Path, target: Target, cache: Path | None = None) -> None:
     Raises:
         UserError: zig is missing, or fails.
     """
-    if target.gpu is None:
-        how = [*zig_cc(target.zig_target), "-static"]
-    else:
-        how = [*zig_cc(f"{target.architecture}-linux-gnu.{_GLIBC}"), "-ldl"]
+    static = target.gpu is None
+    how = [*zig_cc(target.zig_target), "-static"] if static else [*zig_cc_gnu(target.architecture), "-ldl"]
     run_compiler([*how, *program_arguments(BENCH, gpu=target.gpu is not None)], folder, cache)
 
 
@@ -178,7 +176,7 @@ def link_library(folder: Path, target: Target) -> None:
     Raises:
         UserError: zig is missing, or fails.
     """
-    compiler, gpu = zig_cc(f"{target.architecture}-linux-gnu.{_GLIBC}"), target.gpu is not None
+    compiler, gpu = zig_cc_gnu(target.architecture), target.gpu is not None
     run_compiler([*compiler, *library_arguments(LIBRARY, gpu=gpu), *(["-ldl"] if gpu else [])], folder)
 
 
@@ -211,6 +209,15 @@ def zig_cc(zig_target: str) -> list[str]:
         UserError: zig is not installed.
     """
     return [*_zig(), "cc", "-target", zig_target]
+
+
+def zig_cc_gnu(architecture: str) -> list[str]:
+    """As zig_cc, for Linux with the GNU C library of any version still in use.
+
+    Raises:
+        UserError: zig is not installed.
+    """
+    return zig_cc(f"{architecture}-linux-gnu.{_GLIBC}")
 
 
 def _zig() -> list[str]:
