@@ -9,6 +9,7 @@ parent has threads.)
 import errno
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -81,6 +82,12 @@ def run_to_end(
     if check:
         done.check_returncode()
     return done
+
+
+def let_faults_end_this_process() -> None:
+    """For a forked child that may crash: libraries loaded before the fork (PoCL) catch faults and go on."""
+    for fault in (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT):
+        signal.signal(fault, signal.SIG_DFL)
 
 
 def _located(name: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from edgedeblur.errors import UserError
+from edgedeblur.processes import let_faults_end_this_process
 
 _WAIT_S = 120
 _MEMORY, _TIMES_WEIGHTS = 900 << 20, 4  # bytes for running a small image, and for each byte of the file
@@ -60,6 +61,7 @@ def _resident_bytes(process: int) -> int:
 
 
 def _try(path: Path, height: int, width: int) -> None:
+    let_faults_end_this_process()
     resource.setrlimit(resource.RLIMIT_CPU, (_WAIT_S, _WAIT_S))  # it does not outlive a killed parent for long
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)

@@ -27,6 +27,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from edgedeblur.processes import let_faults_end_this_process
+
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "support")]
 
@@ -121,8 +123,7 @@ def _in_a_process(job: _Job, numbers: range, shared: mmap.mmap) -> str | None:
 
 
 def _child(job: _Job, numbers: range, shared: mmap.mmap) -> int:
-    for fault in (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT):
-        signal.signal(fault, signal.SIG_DFL)  # PoCL, where it was loaded before, handles some, and goes on
+    let_faults_end_this_process()
     with open(os.devnull, "w") as nowhere:  # what libraries print about damaged files
         os.dup2(nowhere.fileno(), 2)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

@@ -12,6 +12,8 @@ import select
 import signal
 from collections.abc import Callable, Iterator
 
+from edgedeblur.processes import let_faults_end_this_process
+
 WAIT_S = 120  # longest time in which nothing goes through the pipe though this process waits for it
 _PIPE_BYTES = 1 << 20  # the most that Linux gives without privileges
 _PR_SET_PDEATHSIG = 1
@@ -124,6 +126,7 @@ def _prepare(parent: int, pipe: int) -> int:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
+    let_faults_end_this_process()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     pipe = fcntl.fcntl(pipe, fcntl.F_DUPFD, 3)  # it is one of the standard three where this process has none
     os.closerange(3, pipe)
