@@ -12,6 +12,7 @@ import cv2
 import mutate
 import numpy as np
 import pillow_heif
+from clips import picture, write_clip
 from photographs import exif, photo, profile
 from PIL import Image
 
@@ -94,6 +95,12 @@ def further_videos(folder: Path) -> list[Path]:
     return [path for suffix, codec in kinds.items() for path in video(folder, suffix, codec)]
 
 
+def clip(folder: Path, suffix: str) -> list[Path]:
+    """H.264 with sound, subtitles and a rotation where the container has them: what PyAV reads and writes."""
+    frames = [picture(index, 32, 48) for index in range(4)]
+    return [write_clip(folder / f"clip.{suffix}", frames, rotation=90 * (suffix == "mp4"))]
+
+
 def heic(folder: Path) -> list[Path]:
     pillow_heif.register_heif_opener()
     path = folder / "photograph.heic"
@@ -119,6 +126,11 @@ def _video(path: Path) -> None:
     deblur_video(path, path.with_name("out.avi"), FrameRestorer(lambda image: image), lambda *done: None)
 
 
+def _streams(path: Path) -> None:
+    """As `_video`, but through PyAV with all tracks."""
+    deblur_video(path, path.with_name(f"out{path.suffix}"), FrameRestorer(lambda image: image), lambda *done: None)
+
+
 PICTURES: dict[str, Loader] = {
     "image PNG": _image_of("png"),
     "image PNG of 16 bits": Loader(deep_png, mutate.raw, read_image),
@@ -137,4 +149,6 @@ PICTURES: dict[str, Loader] = {
     "video MP4": Loader(lambda folder: video(folder, "mp4", "mp4v"), mutate.raw, _video),
     "video Matroska": Loader(lambda folder: video(folder, "mkv", "mp4v"), mutate.raw, _video),
     "video WebM, MPEG, transport stream, 3GP": Loader(further_videos, mutate.raw, _video),
+    "video with sound, MP4": Loader(lambda folder: clip(folder, "mp4"), mutate.raw, _streams),
+    "video with sound, Matroska": Loader(lambda folder: clip(folder, "mkv"), mutate.raw, _streams),
 }
