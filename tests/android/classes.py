@@ -1,20 +1,33 @@
-"""`make android-classes`: compiles Deblurrer.kt to the classes.jar that AARs carry.
+"""`make android-classes`: compiles Deblurrer.kt to the classes.jar that AARs carry, and the examples in Kotlin with it.
 
 Needs a JDK and Kotlin's compiler (apt-get install default-jdk-headless kotlin). Android's own classes are declared in
-stubs/, just as far as Deblurrer.kt calls them: add there what it begins to call.
+stubs/, just as far as Deblurrer.kt and the examples call them: add there what they begin to call.
 """
 
 import hashlib
+import re
+import shutil
 import subprocess
+import sys
 import tempfile
 import zipfile
 from pathlib import Path
 
-ANDROID = Path(__file__).parents[2] / "edgedeblur/runtime/android"
+ROOT = Path(__file__).parents[2]
+ANDROID = ROOT / "edgedeblur/runtime/android"
 SOURCE, JAR = ANDROID / "Deblurrer.kt", ANDROID / "classes.jar"
 STUBS = Path(__file__).with_name("stubs")
 EPOCH = (1980, 1, 1, 0, 0, 0)
 RELEASE = "8"  # of Java: what every Android build tool reads
+EXAMPLES = (ROOT / "docs/camera.md", ROOT / "docs/android-app.md", ANDROID / "README.md")
+# What the app around an example has.
+AROUND = {
+    "photo": "android.graphics.Bitmap",
+    "imageReader": "android.media.ImageReader",
+    "view": "android.widget.ImageView",
+    "backgroundHandler": "android.os.Handler",
+}
+IMPORTED = ("android.graphics.Bitmap", "io.edgedeblur.Deblurrer", "io.edgedeblur.Mask")
 
 
 def manifest(source: Path = SOURCE) -> bytes:
@@ -28,8 +41,38 @@ def compile_classes(folder: Path) -> Path:
     stubs, classes = folder / "stubs", folder / "classes"
     files = sorted(str(path) for path in STUBS.rglob("*.java"))
     subprocess.run(["javac", "--release", RELEASE, "-Xlint:-options", "-d", stubs, *files], check=True)
-    subprocess.run(["kotlinc", "-jvm-target", f"1.{RELEASE}", "-cp", stubs, "-d", classes, SOURCE], check=True)
+    compile_kotlin([SOURCE], [stubs], classes)
     return classes
+
+
+def compile_kotlin(sources: list[Path], needed: list[Path], classes: Path) -> None:
+    path = ":".join(map(str, needed))
+    subprocess.run(["kotlinc", "-jvm-target", f"1.{RELEASE}", "-cp", path, "-d", classes, *sources], check=True)
+
+
+def examples() -> dict[str, str]:
+    """Kotlin files by name: each example of EXAMPLES that makes a Deblurrer as the body of a function of its own."""
+    around = ", ".join(f"{name}: {kind}" for name, kind in AROUND.items())
+    found = {}
+    for document in EXAMPLES:
+        blocks = re.findall(r"^```kotlin\n(.*?)^```$", document.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+        for number, block in enumerate(block for block in blocks if "Deblurrer(" in block):
+            name = f"{re.sub(r'[^a-z]', '_', document.stem.lower())}{number}"
+            imports = {f"import {kind}" for kind in IMPORTED} | set(re.findall(r"^import .*$", block, re.MULTILINE))
+            body = re.sub(r"^import .*\n", "", block, flags=re.MULTILINE)
+            found[f"{name}.kt"] = "\n".join([*sorted(imports), f"fun {name}({around}) {{", body, "}\n"])
+    return found
+
+
+def check_examples(folder: Path, classes: Path) -> int:
+    """Compiles them against what `compile_classes` made in the folder; how many there are."""
+    written = folder / "examples"
+    written.mkdir()
+    for name, text in examples().items():
+        (written / name).write_text(text, encoding="utf-8")
+    written = sorted(written.iterdir())
+    compile_kotlin([*written, STUBS / "use.kt"], [folder / "stubs", classes], folder / "examples-classes")
+    return len(written)
 
 
 def write_jar(classes: Path, jar: Path = JAR) -> None:
@@ -42,9 +85,14 @@ def write_jar(classes: Path, jar: Path = JAR) -> None:
 
 
 def main() -> None:
+    missing = [program for program in ("javac", "kotlinc") if shutil.which(program) is None]
+    if missing:
+        sys.exit(f"no {' and no '.join(missing)}: apt-get install default-jdk-headless kotlin")
     with tempfile.TemporaryDirectory(prefix="edgedeblur-classes-") as folder:
-        write_jar(compile_classes(Path(folder)))
-    print(f"{JAR}: {JAR.stat().st_size} bytes")
+        classes = compile_classes(Path(folder))
+        count = check_examples(Path(folder), classes)
+        write_jar(classes)
+    print(f"{JAR}: {JAR.stat().st_size} bytes; {count} examples in Kotlin compile with it")
 
 
 if __name__ == "__main__":
