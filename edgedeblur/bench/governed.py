@@ -12,43 +12,67 @@ from edgedeblur.errors import UserError
 from edgedeblur.report.phone_schema import Governed, GovernorReading, Level, Minute, Sustained, SustainedReading
 
 MAX_LEVELS, MAX_THREADS, MAX_RATE = 16, 64, 1000.0  # of edgedeblur-bench --levels
-_LEVEL = re.compile(r"(?:(cpu|gpu):)?(\d{1,2})(?:@(\d{1,4}(?:\.\d{1,3})?))?")
+_LEVEL = re.compile(r"(?:([1-9]):)?(?:(cpu|gpu):)?(\d{1,2})(?:@(\d{1,4}(?:\.\d{1,3})?))?")
 _RATES = (0.7, 0.45, 0.25)  # of one frame per budget: heat falls with them, the time of a frame does not
 _MINUTE_S = 60.0
 
 
-def default_levels(threads: int, budget_ms: float) -> tuple[Level, ...]:
-    """As the frames come, then ever fewer of them: of one network fewer threads would miss the budget."""
-    rates = (None, *(round(share * 1e3 / budget_ms, 1) for share in _RATES))
-    return tuple(Level(None, threads, rate) for rate in rates)
+def default_levels(
+    threads: int, budget_ms: float, macs: int = 1, lighter: Sequence[tuple[str, int]] = ()
+) -> tuple[Level, ...]:
+    """As the frames come, then ever fewer of them: of one network fewer threads would miss the budget.
+
+    Args:
+        macs: of the network. lighter: name and macs of each smaller one: after the network at nearly half of its rate
+            they follow at rates of which each heats less than the level before it, as far as macs tell.
+    """
+    networks = [(None, macs), *lighter]
+    levels, least = [Level(None, threads, None)], float(macs)
+    for place, (name, own) in enumerate(networks, start=1):
+        for share in _RATES if place == len(networks) else _RATES[:-1]:
+            if own * share < least:
+                levels.append(Level(None, threads, round(share * 1e3 / budget_ms, 1), name))
+                least = own * share
+    return tuple(levels)
 
 
-def parse_levels(text: str) -> tuple[Level, ...]:
-    """ "gpu:1,4,4@20": a unit, threads, and frames a second at most, from what is preferred to what heats least.
+def parse_levels(text: str, lighter: Sequence[str] = ()) -> tuple[Level, ...]:
+    """ "gpu:1,4,4@20,2:4@20": a unit, threads, and frames a second at most, from what is preferred to what heats least;
+    in front of all 2: or 3: for the first or second of `lighter`, the names of other networks.
 
     Raises:
-        UserError: not such a list.
+        UserError: not such a list, or one that leaves a network out.
     """
     found = [_LEVEL.fullmatch(word) for word in text.split(",")]
-    if all(found) and len(found) <= MAX_LEVELS:
-        levels = tuple(Level(each[1], int(each[2]), float(each[3]) if each[3] else None) for each in found)
+    networks = (None, *lighter)
+    if all(found) and len(found) <= MAX_LEVELS and all(int(each[1] or 1) <= len(networks) for each in found):
+        levels = tuple(
+            Level(each[2], int(each[3]), float(each[4]) if each[4] else None, networks[int(each[1] or 1) - 1])
+            for each in found
+        )
+        unused = set(lighter) - {level.network for level in levels}
+        if unused:
+            numbers = ", ".join(f"{2 + place}:" for place, name in enumerate(lighter) if name in unused)
+            raise UserError(f"--governor {text} has no level with {numbers}", "leave --lighter out", exit_code=2)
         if all(1 <= each.threads <= MAX_THREADS and 0 < (each.frames_per_second or 1) <= MAX_RATE for each in levels):
             return levels
+    example = "4,4@20,2:4@20" if lighter else "4,4@20,2@10"
     raise UserError(
         f"--governor {text}",
-        f"give at most {MAX_LEVELS} levels of threads, 1 to {MAX_THREADS}, and frames a second: --governor 4,4@20,2@10",
+        f"give at most {MAX_LEVELS} levels of threads, 1 to {MAX_THREADS}, and frames a second: --governor {example}",
         exit_code=2,
     )
 
 
-def levels_text(levels: Sequence[Level]) -> str:
+def levels_text(levels: Sequence[Level], lighter: Sequence[str] = ()) -> str:
     """As `parse_levels` and edgedeblur-bench read them."""
-    return ",".join(map(level_text, levels))
+    return ",".join(_level_text(level, lighter) for level in levels)
 
 
-def level_text(level: Level) -> str:
+def _level_text(level: Level, lighter: Sequence[str]) -> str:
+    network = "" if level.network is None else f"{2 + lighter.index(level.network)}:"
     unit = f"{level.unit}:" if level.unit else ""
-    return f"{unit}{level.threads}" + (f"@{level.frames_per_second:g}" if level.frames_per_second else "")
+    return f"{network}{unit}{level.threads}" + (f"@{level.frames_per_second:g}" if level.frames_per_second else "")
 
 
 def judge_governed(

@@ -13,7 +13,7 @@ What is interrupted after the first measured run by unplugging, a time limit or 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,7 +21,8 @@ from edgedeblur.artefact.folder import ArtefactInfo
 from edgedeblur.bench.governed import default_levels, judge_governed, levels_text, parse_levels
 from edgedeblur.bench.gpu import unit_for
 from edgedeblur.bench.layers import layer_rows, unknown_layer_rows
-from edgedeblur.bench.measure import MAX_SECONDS, PROFILED_RUNS, BenchOptions, bench_image, check_output
+from edgedeblur.bench.measure import PROFILED_RUNS, BenchOptions, bench_image, check_output
+from edgedeblur.bench.phone_options import PhoneOptions, load_lighter, macs
 from edgedeblur.bench.phone_report import Findings, cycles_per_ms, phone_report
 from edgedeblur.bench.throttling import judge_sustained
 from edgedeblur.device.condition import ZONES, Condition, read_condition
@@ -41,39 +42,8 @@ from edgedeblur.report.schema import Layer, Quality, Report
 from edgedeblur.runtime.program import check_result
 
 MIN_SECONDS = 10.0
-MAX_MINUTES = 24 * 60.0
 _INPUT, _OUTPUT = "input.rgb", "output.rgb"
 _WATCH_MARGIN_S = 120.0
-
-
-@dataclass(frozen=True)
-class PhoneOptions:
-    """What only a phone has.
-
-    cores: "4-7": run there only; None: the big cores. cooldown_c: wait for this temperature first.
-    sustained_minutes: run back to back so long, after the timed runs. governor: and then as long under the governor,
-    with these levels ("4,4@20,2@10"), "" for its own; None: not. timeout_s: longest time without a sign from the
-    phone. clean: remove all files of edgedeblur from the phone at the end.
-    """
-
-    cores: str | None = None
-    cooldown_c: float | None = None
-    sustained_minutes: float | None = None
-    governor: str | None = None
-    timeout_s: float = 60.0
-    clean: bool = False
-
-    def __post_init__(self):
-        if self.sustained_minutes is not None and not 0 < self.sustained_minutes <= MAX_MINUTES:
-            raise UserError(f"--sustained {self.sustained_minutes:g}; above 0 to {MAX_MINUTES:g} minutes", exit_code=2)
-        if self.governor is not None and self.sustained_minutes is None:
-            raise UserError("--governor is for a sustained run", "add --sustained MINUTES", exit_code=2)
-        if self.governor:
-            parse_levels(self.governor)
-        if not 0 < self.timeout_s <= MAX_SECONDS:
-            raise UserError(f"--timeout {self.timeout_s:g}; above 0 to {MAX_SECONDS:g} seconds", exit_code=2)
-        if self.cooldown_c is not None and not 0 <= self.cooldown_c <= 100:
-            raise UserError(f"--cooldown {self.cooldown_c:g}; 0 to 100 degrees Celsius", exit_code=2)
 
 
 @dataclass(frozen=True)
@@ -106,8 +76,10 @@ def bench_on_phone(
     if facts.is_emulator and phone_options.sustained_minutes is not None:
         raise UserError(f"{phone.serial} is an emulator, which has no heat", "leave out --sustained", exit_code=2)
     placement = _placement(artefact, facts, options, phone_options)
+    lighter = load_lighter(artefact, phone_options.lighter)
+    work = _Work(artefact, phone, options, phone_options, facts, placement, log, progress, lighter)
     try:
-        return _measure(_Work(artefact, phone, options, phone_options, facts, placement, log, progress), quality)
+        return _measure(work, quality)
     finally:
         if phone_options.clean:
             _clean(phone, log)
@@ -125,6 +97,7 @@ class _Work:
     placement: Placement
     log: Callable[[str], None]
     progress: Progress
+    lighter: tuple[ArtefactInfo, ...]
 
     @property
     def folder(self) -> str:
@@ -210,6 +183,8 @@ def _go_on(work: _Work, image: np.ndarray, findings: Findings) -> ContactLost | 
         findings.output_identical = True
         if work.options.profile and not work.facts.is_emulator:
             findings.layers = _layers(work)
+        for other in work.lighter:
+            _check_lighter(replace(work, artefact=other), image)
         if work.phone_options.sustained_minutes is not None:
             findings.sustained, failure = _sustain(work, work.phone_options.sustained_minutes)
             if failure is None and work.phone_options.governor is not None:
@@ -220,6 +195,15 @@ def _go_on(work: _Work, image: np.ndarray, findings: Findings) -> ContactLost | 
     except KeyboardInterrupt:
         return Interrupted(work.phone.serial)
     return None
+
+
+def _check_lighter(work: _Work, image: np.ndarray) -> None:
+    """Brings the program of a network that the governor may choose, and compares its output too."""
+    _push(work, image)
+    run = work.run(work.artefact.name, ["--runs", "1", "--warmup", "0", "--output", f"{work.folder}/{_OUTPUT}"])
+    if run.failure is not None:
+        raise run.failure
+    _check_output(work, np.frombuffer(_pull_output(work, image.nbytes), np.uint8), image)
 
 
 def _pull_output(work: _Work, size: int) -> bytes:
@@ -255,12 +239,17 @@ def _govern(work: _Work, without: Sustained) -> tuple[Governed, ContactLost | No
     """Begins as hot as the phone is then, unless it is told to cool down first; one that does not costs nothing of what
     was measured before."""
     budget_ms, given = work.artefact.target.latency_budget_ms, work.phone_options.governor
-    levels = parse_levels(given) if given else default_levels(work.placement.threads, budget_ms)
+    names, own = [other.name for other in work.lighter], macs(work.artefact)
+    smaller = [(other.name, macs(other)) for other in work.lighter]
+    threads = work.placement.threads
+    levels = parse_levels(given, names) if given else default_levels(threads, budget_ms, own, smaller)
     _cool_again(work)
-    minutes, words = without.minutes, levels_text(levels)
+    minutes, words = without.minutes, levels_text(levels, names)
     work.log(f"running under the governor for {minutes:g} minutes, {budget_ms:g} ms, levels {words}")
     zones = ZONES.rpartition("/")[0]
-    governor = ["--govern", str(budget_ms), "--levels", words, "--zones", zones]
+    programs = [f"{replace(work, artefact=other).folder}/{PROGRAM}" for other in work.lighter]
+    networks = [word for program in programs for word in ("--network", program)]
+    governor = ["--govern", str(budget_ms), *networks, "--levels", words, "--zones", zones]
     run, readings = _watched(work, "governed runs", minutes, governor)
     return judge_governed(minutes, budget_ms, levels, run, readings, work.placement.cores, without), run.failure
 

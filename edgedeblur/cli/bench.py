@@ -93,7 +93,7 @@ def command(
 
 
 def _on_phone(folder: Path, settings: "BenchOptions", phones: PhoneChoice, workdir: WorkDir) -> "Report":
-    from edgedeblur.bench.phone import PhoneOptions
+    from edgedeblur.bench.phone_options import PhoneOptions
     from edgedeblur.workflow.phones import PhoneSettings, bench_phone_step
 
     with Progress("phone") as progress:
@@ -102,7 +102,7 @@ def _on_phone(folder: Path, settings: "BenchOptions", phones: PhoneChoice, workd
 
 
 def _on_every_phone(folder: Path, settings: "BenchOptions", phones: PhoneChoice, workdir: WorkDir) -> int:
-    from edgedeblur.bench.phone import PhoneOptions
+    from edgedeblur.bench.phone_options import PhoneOptions
     from edgedeblur.report.phone_tables import phones_table
     from edgedeblur.report.schema import report_json
     from edgedeblur.workflow.phones import PhoneSettings, bench_phones_step

@@ -59,6 +59,14 @@ _OPTIONS = (
         "as 4,4@20,2@10: threads, and frames a second at most.",
     ),
     click.option(
+        "--lighter",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        metavar="ARTEFACT",
+        help="Phone: a smaller network's artefact for the same target and size, which the governor may choose too; in "
+        "LEVELS 2: in front is the first, as in 4,4@20,2:4@20.",
+    ),
+    click.option(
         "--timeout",
         "timeout_s",
         type=float,
@@ -79,9 +87,9 @@ def phone_options(command: Callable) -> Callable:
 
     @functools.wraps(command)
     def collect(*args, artefact: Path | None, serial: str | None, devices: str | None, **kwargs):
-        names = ("cores", "cooldown_c", "sustained_minutes", "governor", "timeout_s", "clean")
+        names = ("cores", "cooldown_c", "sustained_minutes", "governor", "lighter", "timeout_s", "clean")
         given = {name: kwargs.pop(name) for name in names}
-        settings = {name: value for name, value in given.items() if value is not None}
+        settings = {name: value for name, value in given.items() if value not in (None, ())}
         if serial and artefact is None and (Path(serial) / "manifest.json").is_file():
             artefact, serial = Path(serial), ""
         if serial is not None and devices is not None:
@@ -89,7 +97,8 @@ def phone_options(command: Callable) -> Callable:
         choice = PhoneChoice(serial, devices is not None, settings)
         if settings and not choice.any:
             raise click.UsageError(
-                "--cores, --cooldown, --sustained, --governor, --timeout and --adb-clean go with --adb or --devices all"
+                "--cores, --cooldown, --sustained, --governor, --lighter, --timeout and --adb-clean go with --adb or "
+                "--devices all"
             )
         return command(*args, artefact=artefact, phones=choice, **kwargs)
 

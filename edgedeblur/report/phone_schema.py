@@ -82,11 +82,12 @@ class SustainedReading:
 @dataclass(frozen=True)
 class Level:
     """One way to run, of those that a governor chooses from. unit: null for the target's own. frames_per_second: at
-    most; null as they come."""
+    most; null as they come. network: a lighter one's name; null for that of the report."""
 
     unit: str | None
     threads: int
     frames_per_second: float | None
+    network: str | None = None
 
 
 @dataclass(frozen=True)

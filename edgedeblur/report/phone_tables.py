@@ -57,7 +57,8 @@ def governed_sentence(governed: Governed) -> str:
 def level_text(level: Level) -> str:
     unit = "" if level.unit is None else f" on the {level.unit.upper()}"
     rate = "" if level.frames_per_second is None else f", {level.frames_per_second:g} a second"
-    return f"{level.threads} threads{unit}{rate}"
+    network = "" if level.network is None else f"{level.network} "
+    return f"{network}{level.threads} threads{unit}{rate}"
 
 
 MINUTE_HEADINGS = (

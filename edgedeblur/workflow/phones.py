@@ -5,7 +5,8 @@ from pathlib import Path
 
 from edgedeblur.artefact.folder import ArtefactInfo, load_artefact
 from edgedeblur.bench.measure import BenchOptions
-from edgedeblur.bench.phone import PhoneBench, PhoneOptions, bench_on_phone
+from edgedeblur.bench.phone import PhoneBench, bench_on_phone
+from edgedeblur.bench.phone_options import PhoneOptions
 from edgedeblur.bench.quality import compiled_from, recorded_quality
 from edgedeblur.device.connect import choose_phone, ready_phones
 from edgedeblur.device.shell import Phone

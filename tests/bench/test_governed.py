@@ -7,6 +7,7 @@ from edgedeblur.bench.throttling import judge_sustained
 from edgedeblur.device.errors import PhoneGone
 from edgedeblur.device.program import ChosenLevel, RemoteRun, TimedRun
 from edgedeblur.device.watch import Reading
+from edgedeblur.errors import UserError
 from edgedeblur.report.phone_schema import Level
 from edgedeblur.report.phone_tables import governed_sentence, minute_rows
 
@@ -25,6 +26,25 @@ def test_levels_are_read_as_the_program_reads_them():
     assert list(LEVELS) == [Level(None, 4, None), Level("gpu", 1, 20.0), Level(None, 2, 7.5)]
     assert levels_text(LEVELS) == "4,gpu:1@20,2@7.5"
     assert levels_text(default_levels(4, 35.0)) == "4,4@20,4@12.9,4@7.1"
+
+
+def test_levels_of_lighter_networks_are_numbered_in_their_order():
+    names = ["nano", "tiny"]
+    levels = parse_levels("4,2:cpu:3@10,3:1", names)
+    assert [(level.network, level.threads) for level in levels] == [(None, 4), ("nano", 3), ("tiny", 1)]
+    assert levels_text(levels, names) == "4,2:cpu:3@10,3:1"
+    for text, told in (("4,2:4", "has no level with 3:"), ("4,4:4", "4,4@20,2:4@20"), ("4,0:4", "at most 16 levels")):
+        with pytest.raises(UserError) as refused:
+            parse_levels(text, names)
+        assert told in f"{refused.value.message} {refused.value.fix}"
+
+
+def test_of_lighter_networks_the_own_levels_are_those_that_heat_ever_less():
+    """At 0.7, 0.45 and 0.25 of 28.6 frames a second; `small` at 0.25 is left out, for `nano` at 0.45 heats less."""
+    levels = default_levels(4, 35.0, 478, [("nano", 190)])
+    assert levels_text(levels, ["nano"]) == "4,4@20,4@12.9,2:4@20,2:4@12.9,2:4@7.1"
+    levels = default_levels(4, 35.0, 478, [("nearly", 470), ("nano", 190)])
+    assert levels_text(levels, ["nearly", "nano"]) == "4,4@20,4@12.9,2:4@12.9,3:4@20,3:4@12.9,3:4@7.1"
 
 
 def test_each_minute_has_its_own_percentiles_heat_and_levels():

@@ -9,12 +9,18 @@ import json
 import shutil
 
 import pytest
-from artefacts import compiled
+from artefacts import HEIGHT, WIDTH, compiled
 from click.testing import CliRunner
 from heat import CALM_C, TRIP_C
+from networks import random_network, single_layer_spec
+from once import made_once
 from PIL import Image
 
+from edgedeblur.artefact.folder import load_artefact
+from edgedeblur.artefact.target import load_target
 from edgedeblur.cli.main import cli
+from edgedeblur.compile.artefact import compile_network
+from edgedeblur.report.phone_tables import governed_sentence
 from edgedeblur.report.schema import read_report
 
 pytestmark = pytest.mark.usefixtures("arm")
@@ -31,6 +37,17 @@ def artefact(tmp_path_factory):
     manifest["target"]["budget"]["latency_ms"] = BUDGET_MS
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
+
+
+@pytest.fixture(scope="module")
+def lighter():
+    """One layer."""
+
+    def make(folder):
+        network = random_network(single_layer_spec(kernel=1, fold=4))
+        compile_network(network, load_target("android"), HEIGHT, WIDTH, folder)
+
+    return made_once("android-lighter", make)
 
 
 def bench(artefact, *words):
@@ -61,6 +78,41 @@ def test_the_governed_run_leaves_a_level_that_heats_and_stays_cooler(artefact, f
     assert "begins with the heat of the one before" in done.stderr
     assert CliRunner().invoke(cli, ["report"]).exit_code == 0
     assert (work / "report.html").read_text().count("<svg") == 3
+
+
+def test_the_governor_goes_over_to_a_smaller_network(artefact, lighter, fake, tmp_path, monkeypatch):
+    """The air is too hot for any level, so after a second the governor leaves the larger network."""
+    monkeypatch.chdir(tmp_path)
+    played = fake()
+    body = played.heats(speed=60).body
+    body.air_c = body.temperature_c = TRIP_C
+    words = ["--lighter", str(lighter), "--governor", "1,2:1@4"]
+    done = bench(artefact, "--adb", "--sustained", "0.03", *words)
+    assert done.exit_code == 0, done.output
+    held = read_report(tmp_path / "edgedeblur-work" / "report.json").governed
+    name = load_artefact(lighter).name
+    assert [level.network for level in held.levels] == [None, name]
+    assert held.chosen[0].level == 1 and held.level_seconds[1] > 0.5
+    assert f"{name} 1 threads, 4 a second for" in governed_sentence(held)
+    asked = next(service for service in played.services if "--govern" in service)
+    program = f"/data/local/tmp/edgedeblur/{name}-android/edgedeblur-bench"
+    assert f"--network {program} --levels 1,2:1@4" in asked
+    checked = [service for service in played.services if f"exec {program}" in service]
+    assert len(checked) == 1 and "--output" in checked[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--sustained", "1"], "add --governor"),
+        (["--sustained", "1", "--governor", "1"], "--governor 1 has no level with 2:"),
+        (["--sustained", "1", "--governor"], "for smaller networks"),
+    ],
+)
+def test_lighter_networks_that_cannot_be_are_bad_use(artefact, fake, words, told):
+    fake()
+    done = bench(artefact, "--adb", *words, "--lighter", str(artefact))
+    assert done.exit_code == 2 and told in " ".join(done.output.split())
 
 
 @pytest.mark.parametrize(

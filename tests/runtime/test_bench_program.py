@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -162,6 +163,63 @@ def test_without_zones_the_headroom_is_unknown(tmp_path):
     assert [line.split()[2:] for line in done.stderr.splitlines() if line.startswith("level")] == [["0", "nan"]]
 
 
+OTHER_MS = 60
+OTHER_NETWORK = f"""#!{sys.executable}
+import os, sys, time
+print(*sys.argv[1:], file=open(os.path.dirname(__file__) + "/words", "w"))
+os.write(1, b"y")
+while asked := os.read(0, 1):
+    print(*asked, file=open(os.path.dirname(__file__) + "/asked", "a"))
+    time.sleep({OTHER_MS / 1e3})
+    os.write(1, b"y")
+"""
+
+
+def other_network(folder: Path, text: str = OTHER_NETWORK) -> list[str]:
+    """Options for a program in another network's place, which takes OTHER_MS and writes down what it is asked."""
+    program = folder / "other"
+    program.write_text(text)
+    program.chmod(0o755)
+    write_zone(folder, 0, 69.0, (("passive", 70.0),))
+    return ["--govern", "1000", "--zones", str(folder), "--network", str(program), "--stream", "--warmup", "0"]
+
+
+def test_the_governor_changes_to_another_networks_program_and_times_it(tmp_path):
+    """The levels of network 2 are its own first and second; the governor leaves level 0 after a second."""
+    words = [*other_network(tmp_path), "--levels", "1@40,2:cpu:3@10,1@5,2:2", "--threads", "1", "--cores", "0"]
+    done = bench(*words, "--min-seconds", "1.5", "--runs", "1")
+    assert done.returncode == 0, done.stderr
+    told = [line.split() for line in done.stderr.splitlines()]
+    change = next(index for index, line in enumerate(told) if line[0] == "level")
+    assert told[change][2] == "1"
+    times = [float(line[2]) for line in told if line[0] == "run"]
+    assert max(times[:change]) < OTHER_MS <= min(times[change:]) and len(times[change:]) >= 2
+    assert (tmp_path / "words").read_text() == (
+        "--serve --unit cpu --threads 3 --levels cpu:3,2 --canary 0 --cores 0\n"
+    )
+    assert (tmp_path / "asked").read_text() == "0\n" * len(times[change:])
+
+
+def test_a_program_that_serves_answers_each_level_and_ends_with_who_asks():
+    asked = bytes([0, 1, 1, 0])
+    words = [compiled("host").bench, "--serve", "--levels", "1,2"]
+    done = subprocess.run(words, input=asked, capture_output=True, timeout=60)
+    assert (done.returncode, len(done.stdout), done.stderr) == (0, 1 + len(asked), b"")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("#!/bin/sh\nexit 3\n", "other: it did not start"),
+        ("#!/bin/sh\necho; read -n 1 x; exit 3\n", "other: it has ended"),
+        ("no program", "other: Exec format error"),
+    ],
+)
+def test_another_network_that_fails_ends_the_measurement_with_a_message(tmp_path, text, told):
+    done = bench(*other_network(tmp_path, text), "--levels", "2:1", "--runs", "2")
+    assert done.returncode == 1 and told in done.stderr and done.stdout == ""
+
+
 def test_help_names_every_option_and_exits_0():
     done = bench("--help")
     assert done.returncode == 0
@@ -188,6 +246,10 @@ def test_help_names_every_option_and_exits_0():
         (("--levels", "4,,2"), "--levels 4,,2"),
         (("--levels", "0"), "--levels 0"),
         (("--levels", "npu:4"), "--levels npu:4"),
+        (("--levels", "2:4"), "of 1 networks"),
+        (("--levels", "0:4"), "--levels 0:4"),
+        (("--network", "other"), "--network is for --govern"),
+        (4 * ("--network", "other"), "--network other: at most 3"),
         (("--levels", ",".join(17 * "4")), "at most 16"),
         (("extra",), "extra: no such option"),
         (("--input", "/no/such/file"), "/no/such/file: No such file"),

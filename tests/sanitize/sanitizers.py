@@ -51,7 +51,7 @@ LIBRARY_SOURCES = (
     "tiles.c",
     "workspace.c",
 )
-BENCH_SOURCES = ("bench.c", "bench_options.c", "bench_report.c", "govern.c", "peak.c")
+BENCH_SOURCES = ("bench.c", "bench_options.c", "bench_report.c", "govern.c", "other_network.c", "peak.c")
 FLAGS = ["-std=gnu11", "-O1", "-g", "-fPIC", "-pthread", "-fno-omit-frame-pointer", "-I.", "-Iruntime", "-Iinclude"]
 TIMEOUT_S = 600
 BENCH_RUNS = (

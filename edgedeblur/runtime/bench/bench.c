@@ -13,6 +13,7 @@
 #include "bench_report.h"
 #include "edgedeblur.h"
 #include "govern.h"
+#include "other_network.h"
 #include "peak.h"
 
 enum { TELL_MS = 250, LINE_BYTES = 64 };
@@ -92,6 +93,15 @@ static int run_once(ed_model *model, const uint8_t *in, uint8_t *out, double *la
   return status;
 }
 
+/* The same by the level that the governor has chosen, at its time. */
+static int run_governed(bench_governed *governed, const uint8_t *in, uint8_t *out, double *layer_ms, double *elapsed_ms) {
+  bench_govern_wait(governed, &interrupted);
+  const double start = milliseconds(CLOCK_MONOTONIC);
+  const int status = bench_govern_run(governed, in, out, layer_ms);
+  *elapsed_ms = milliseconds(CLOCK_MONOTONIC) - start;
+  return status;
+}
+
 /* Lines for --stream. They go out a few times a second: often enough to lose little when the link breaks, and seldom
  * enough that whoever passes them on does not take a core from the runs. */
 static struct {
@@ -137,11 +147,12 @@ static int grow(bench_result *result, size_t *capacity) {
   return 0;
 }
 
-/* One measured run, under a governor that is not NULL at its time and with its instance. */
+/* One measured run, by the governor where that is not NULL. */
 static int measured_run(ed_model *model, const bench_options *options, bench_governed *governed, const uint8_t *in,
                         uint8_t *out, double *layer_ms, double *elapsed_ms) {
-  if (governed != NULL) model = bench_govern_next(governed, &interrupted);
-  if (run_once(model, in, out, layer_ms, elapsed_ms) != 0) return -1;
+  const int status = governed != NULL ? run_governed(governed, in, out, layer_ms, elapsed_ms)
+                                      : run_once(model, in, out, layer_ms, elapsed_ms);
+  if (status != 0) return -1;
   const int is_read = governed != NULL ? bench_govern_frame(governed, *elapsed_ms) : 0;
   if (is_read < 0) return -1;
   if (options->stream) tell(*elapsed_ms, is_read ? governed : NULL);
@@ -178,6 +189,27 @@ static ed_model *create(const bench_options *options, double *load_ms) {
   return model;
 }
 
+typedef struct {
+  bench_governed *governed;
+  const uint8_t *in;
+  uint8_t *out;
+} served;
+
+static int run_level(void *context, int level) {
+  const served *what = context;
+  what->governed->governor.level = level;
+  return bench_govern_run(what->governed, what->in, what->out, NULL);
+}
+
+/* --serve: the instances of the levels, for whoever asks on stdin. */
+static int serve(ed_model *model, const bench_options *options, const uint8_t *in, uint8_t *out) {
+  static bench_governed governed; /* all zero at first */
+  int status = bench_govern_begin(&governed, options, model);
+  if (status == 0) status = other_network_serve(options->level_count, run_level, &(served){&governed, in, out});
+  bench_govern_end(&governed, model);
+  return status == 0 ? 0 : complain(ed_name(), ed_last_error());
+}
+
 static int bench(ed_model *model, const bench_options *options, double load_ms, const uint8_t *in, uint8_t *out) {
   bench_result result = {.profiled = options->profile, .load_ms = load_ms, .first_ms = -1.0};
   static bench_governed governed; /* all zero at first */
@@ -186,7 +218,7 @@ static int bench(ed_model *model, const bench_options *options, double load_ms, 
   if (status == 0) status = measure(model, options, governs ? &governed : NULL, in, out, &result);
   bench_govern_end(&governed, model);
   if (status != 0) {
-    complain(ed_name(), ed_last_error());
+    if (*ed_last_error() != '\0') complain(ed_name(), ed_last_error()); /* of another network it was told before */
   } else {
     result.threads = ed_threads(model);
     result.unit = ed_unit(model) == ED_GPU ? "gpu" : "cpu";
@@ -220,7 +252,7 @@ int main(int count, char **words) {
     status = 2;
   } else if (model != NULL) {
     if (options.input == NULL) fill_with_noise(in);
-    status = bench(model, &options, load_ms, in, out) == 0 ? 0 : 1;
+    status = (options.serve ? serve(model, &options, in, out) : bench(model, &options, load_ms, in, out)) == 0 ? 0 : 1;
   }
   ed_destroy(model);
   free(in);

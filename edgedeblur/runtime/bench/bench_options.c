@@ -26,7 +26,11 @@ void bench_print_help(void) {
       "  --canary N        repeat the self-test after every N images; 0 for never (0)\n"
       "  --govern MS       let the governor choose a level every second, so that 90 % of the runs take no longer\n"
       "  --levels LIST     what it may choose, from the best to what heats least: threads, behind @ runs a second at\n"
-      "                    most, before : another unit, such as gpu:1,4,4@20,2@10 (the own number of threads)\n"
+      "                    most, before : another unit, such as gpu:1,4,4@20,2@10 (the own number of threads);\n"
+      "                    in front of all that 2: for the first --network, 3: for the second\n"
+      "  --network FILE    the edgedeblur-bench of another network, which levels may name; up to 3\n"
+      "  --serve           run an image by one of --levels whenever its number, a byte, comes on stdin, and answer with\n"
+      "                    a byte: what --network starts\n"
       "  --zones FOLDER    thermal zones for the governor, where Android forecasts nothing (/sys/class/thermal)\n"
       "  --profile         the median milliseconds of every layer (adds a clock reading per layer)\n"
       "  --stream          tell the measured runs on stderr meanwhile: \"run\", seconds since boot, milliseconds;\n"
@@ -75,12 +79,17 @@ static int parse_cores(const char *text, uint64_t *mask) {
   return -1;
 }
 
-/* "gpu:1,4,4@20": of a level without a unit it is that of --unit. */
+/* "gpu:1,4,4@20,2:4@20": of a level without a unit it is that of --unit, without a network the own one. */
 static int parse_levels(const char *text, bench_options *options) {
   const char *at = text;
   options->level_count = 0;
   while (options->level_count < MAX_LEVELS) {
     ed_level level = {.unit = options->unit};
+    if (is_digit(at[0]) && at[1] == ':') {
+      level.model = at[0] - '1';
+      if (level.model < 0 || level.model > options->network_count) break;
+      at += 2;
+    }
     if (strncmp(at, "cpu:", 4) == 0 || strncmp(at, "gpu:", 4) == 0) {
       level.unit = *at == 'c' ? ED_CPU : ED_GPU;
       at += 4;
@@ -96,8 +105,8 @@ static int parse_levels(const char *text, bench_options *options) {
     if (*end != ',') break;
     at = end + 1;
   }
-  fprintf(stderr, "edgedeblur-bench: --levels %s: a list such as 4,4@20,2@10 is needed, at most %d of 1 to %d threads\n",
-          text, MAX_LEVELS, MAX_THREADS);
+  fprintf(stderr, "edgedeblur-bench: --levels %s: a list such as 4,4@20,2@10 is needed, at most %d of 1 to %d threads, of %d networks\n",
+          text, MAX_LEVELS, MAX_THREADS, options->network_count + 1);
   return -1;
 }
 
@@ -109,6 +118,15 @@ static int parse_unit(const char *text, ed_processor *unit) {
     return 0;
   }
   fprintf(stderr, "edgedeblur-bench: --unit %s: cpu, gpu or auto is needed\n", text);
+  return -1;
+}
+
+static int add_network(const char *program, bench_options *options) {
+  if (options->network_count < MAX_NETWORKS) {
+    options->networks[options->network_count++] = program;
+    return 0;
+  }
+  fprintf(stderr, "edgedeblur-bench: --network %s: at most %d\n", program, MAX_NETWORKS);
   return -1;
 }
 
@@ -125,6 +143,8 @@ static int set_option(int letter, const char *text, bench_options *options, cons
     case 'v': status = parse_number("govern", text, MAX_BUDGET_MS, &options->govern_ms); break;
     case 'l': *levels = text; break;
     case 'z': options->zones = text; break;
+    case 'k': status = add_network(text, options); break;
+    case 'f': options->serve = true; break;
     case 't':
       status = parse_long("threads", text, 0, MAX_THREADS, &number);
       options->threads = (int)number;
@@ -152,6 +172,7 @@ int bench_parse(int count, char **words, bench_options *options) {
       {"canary", required_argument, NULL, 'n'},      {"gpu-library", required_argument, NULL, 'g'},
       {"cache", required_argument, NULL, 'a'},       {"govern", required_argument, NULL, 'v'},
       {"levels", required_argument, NULL, 'l'},      {"zones", required_argument, NULL, 'z'},
+      {"network", required_argument, NULL, 'k'},     {"serve", no_argument, NULL, 'f'},
       {"help", no_argument, NULL, 'h'},              {NULL, 0, NULL, 0}};
   *options = (bench_options){.runs = 50, .warmup = 10, .zones = "/sys/class/thermal"};
   const char *levels = NULL;
@@ -161,6 +182,10 @@ int bench_parse(int count, char **words, bench_options *options) {
   }
   if (optind != count) {
     fprintf(stderr, "edgedeblur-bench: %s: no such option; see --help\n", words[optind]);
+    return -1;
+  }
+  if (options->network_count > 0 && (options->profile || options->govern_ms == 0)) {
+    fputs("edgedeblur-bench: --network is for --govern, without --profile\n", stderr);
     return -1;
   }
   options->levels[0] = (ed_level){.unit = options->unit, .threads = options->threads};

@@ -7,7 +7,7 @@
 
 #include "edgedeblur.h"
 
-enum { MAX_LEVELS = 16 };
+enum { MAX_LEVELS = 16, MAX_NETWORKS = 3 };
 
 typedef struct {
   const char *input;  /* NULL: a pseudo-random image */
@@ -24,9 +24,12 @@ typedef struct {
   double govern_ms; /* the governor's budget; 0: no governor */
   ed_level levels[MAX_LEVELS];
   int level_count;
+  const char *networks[MAX_NETWORKS]; /* other networks' programs: model 1 and on of the levels; 0 is the own */
+  int network_count;
   const char *zones; /* folder of the thermal zones */
   bool profile;
   bool stream;
+  bool serve; /* for other_network.h */
   bool help;
 } bench_options;
 

@@ -1,4 +1,4 @@
-/* govern.c: keeps to the level that ed_govern chooses: its instance and its frame rate; a reading every second. */
+/* govern.c: keeps to the level that ed_govern chooses: its network, instance and frame rate; a reading every second. */
 #include "govern.h"
 
 #include <stdlib.h>
@@ -17,7 +17,7 @@ static double now_s(void) {
 }
 
 static int alike(const ed_level *one, const ed_level *other) {
-  return one->unit == other->unit && one->threads == other->threads;
+  return one->model == other->model && one->unit == other->unit && one->threads == other->threads;
 }
 
 int bench_govern_begin(bench_governed *governed, const bench_options *options, ed_model *first) {
@@ -25,6 +25,8 @@ int bench_govern_begin(bench_governed *governed, const bench_options *options, e
   governed->options = options;
   for (int level = 0; level < options->level_count; level++) {
     const ed_level *wanted = &options->levels[level];
+    for (int before = 0; before < level; before++) governed->places[level] += options->levels[before].model == wanted->model;
+    if (wanted->model != 0) continue;
     ed_model *model = alike(wanted, &own) ? first : NULL;
     for (int before = 0; before < level && model == NULL; before++) {
       if (alike(wanted, &options->levels[before])) model = governed->models[before];
@@ -35,12 +37,15 @@ int bench_govern_begin(bench_governed *governed, const bench_options *options, e
     if (model == NULL) return -1;
     governed->models[level] = model;
   }
+  for (int index = 0; index < options->network_count; index++) {
+    if (other_network_begin(&governed->networks[index], options, index) != 0) return -1;
+  }
   governed->next_s = now_s();
   governed->read_s = governed->next_s + READING_S;
   return 0;
 }
 
-ed_model *bench_govern_next(bench_governed *governed, const volatile sig_atomic_t *interrupted) {
+void bench_govern_wait(bench_governed *governed, const volatile sig_atomic_t *interrupted) {
   const double rate = governed->options->levels[governed->governor.level].frames_per_second;
   double now = now_s();
   while (rate > 0 && now < governed->next_s && !*interrupted) {
@@ -51,7 +56,13 @@ ed_model *bench_govern_next(bench_governed *governed, const volatile sig_atomic_
   /* A frame that comes late does not make the following ones come sooner. */
   if (rate > 0) governed->next_s = (now - governed->next_s < 1 / rate ? governed->next_s : now) + 1 / rate;
   else governed->next_s = now;
-  return governed->models[governed->governor.level];
+}
+
+int bench_govern_run(bench_governed *governed, const uint8_t *in, uint8_t *out, double *layer_ms) {
+  const int level = governed->governor.level, network = governed->options->levels[level].model;
+  if (network > 0) return other_network_run(&governed->networks[network - 1], governed->places[level]);
+  ed_model *model = governed->models[level];
+  return layer_ms != NULL ? ed_run_profiled(model, in, out, layer_ms) : ed_run(model, in, out);
 }
 
 static int ascending(const void *a, const void *b) {
@@ -76,6 +87,7 @@ int bench_govern_frame(bench_governed *governed, double elapsed_ms) {
 }
 
 void bench_govern_end(bench_governed *governed, ed_model *first) {
+  for (int index = 0; index < MAX_NETWORKS; index++) other_network_end(&governed->networks[index]);
   for (int level = 0; level < MAX_LEVELS; level++) {
     ed_model *model = governed->models[level];
     for (int later = level; later < MAX_LEVELS; later++) {

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import heat
 
-from adbd.sandbox import set_trip, set_zone
+from adbd.sandbox import replace_text, set_trip, set_zone
 
 RUN = re.compile(rb"run (\d+\.\d+) (\d+\.\d+)\n")
 PID = re.compile(rb"pid (\d+)\n")
@@ -64,7 +64,7 @@ class Heating:
         set_zone(self._root, 0, "cpu-0-0-usr", f"{1000 * self.body.temperature_c:.0f}")
         for number, khz in enumerate(self._clocks):
             folder = self._root / "sys" / "devices" / "system" / "cpu" / f"cpu{number}" / "cpufreq"
-            (folder / "scaling_cur_freq").write_text(f"{khz * self.body.clock:.0f}\n")
+            replace_text(folder / "scaling_cur_freq", f"{khz * self.body.clock:.0f}\n")
 
     def _slow_down(self, pid: int, ended: threading.Event) -> None:
         with contextlib.suppress(ProcessLookupError):

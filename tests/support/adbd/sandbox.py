@@ -104,4 +104,11 @@ def _df(free_kb: int) -> str:
 
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    replace_text(path, text)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Whoever reads meanwhile gets the one text or the other, never an empty file."""
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(text)
+    new.replace(path)

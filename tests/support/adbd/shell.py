@@ -17,6 +17,7 @@ _STDIN, _STDOUT, _STDERR, _EXIT, _CLOSE_STDIN = range(5)
 _PHONE_PATH = re.compile(r"(?<![\w./-])/(?=(?:data|sys|proc|system)\b)")
 _COMMAND = re.compile(r"((?:^|[;&|]|\bexec)\s*)(/[\w./-]+)")
 _CORES = re.compile(r" --cores \S+")
+_STARTED = re.compile(r"(--network )(\S+)")
 _AARCH64 = 183  # ELF e_machine
 QEMU = ("qemu-aarch64", "-cpu", "max")
 
@@ -57,14 +58,22 @@ def _start(script: str, root: Path) -> subprocess.Popen:
 
 
 def _translate(script: str, root: Path) -> str:
-    """Paths into the sandbox; ARM programs where a command stands are given to qemu, without the phone's core numbers,
-    which this machine need not have."""
+    """Paths into the sandbox; ARM programs where a command stands, or that one starts, are given to qemu, without the
+    phone's core numbers, which this machine need not have."""
 
     def command(found: re.Match) -> str:
         prefix = " ".join(QEMU) + " " if _is_arm_program(Path(found[2])) else ""
         return f"{found[1]}{prefix}{found[2]}"
 
-    return _COMMAND.sub(command, _PHONE_PATH.sub(lambda found: f"{root}/", _CORES.sub("", script)))
+    def started(found: re.Match) -> str:
+        script = Path(f"{found[2]}.sh")
+        script.write_text(f'#!/bin/sh\nexec {" ".join(QEMU)} {found[2]} "$@"\n')
+        script.chmod(0o755)
+        return f"{found[1]}{script}"
+
+    return _STARTED.sub(
+        started, _COMMAND.sub(command, _PHONE_PATH.sub(lambda found: f"{root}/", _CORES.sub("", script)))
+    )
 
 
 def _is_arm_program(path: Path) -> bool:
