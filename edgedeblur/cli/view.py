@@ -13,6 +13,7 @@ from edgedeblur.workflow.workdir import WorkDir
 @click.command("view", short_help="A page to compare before and after, and to correct by hand.")
 @click.argument("source", metavar="INPUT", type=options.PATH)
 @click.argument("output", type=options.PATH, required=False)
+@click.option("--in-page", is_flag=True, help="The page also restores by itself, any picture, by WebGPU.")
 @options.model
 @options.threads
 @options.teacher_options
@@ -22,6 +23,7 @@ def command(
     context: click.Context,
     source: Path,
     output: Path | None,
+    in_page: bool,
     model: Path | None,
     threads: int | None,
     teacher_options: dict,
@@ -31,16 +33,16 @@ def command(
 
     The page needs no other file and no network. A slider compares before and after; a brush says where, and how
     strongly, the picture is restored; a second scale can be mixed in. It saves a mask, and shows the `deblur` command
-    that restores with it.
+    that restores with it. With --in-page it holds the int8 network too.
     """
     from edgedeblur.restore.open import open_model
     from edgedeblur.workflow.choose_model import default_model
-    from edgedeblur.workflow.view import deblur_command, view_step
+    from edgedeblur.workflow.view import TILE, deblur_command, view_step
 
     restorer = open_model(model or default_model(workdir), threads=threads, load_torch=True, **teacher_options)
     say(f"model: {restorer.path} ({restorer.kind}), in {restorer.runs_in}")
     page = output or workdir.root / f"{source.stem}.html"
-    view_step(source, page, restorer, deblur_command(source, _given_options(context)))
+    view_step(source, page, restorer, deblur_command(source, _given_options(context)), TILE if in_page else None)
     tell(page)
 
 
@@ -51,6 +53,8 @@ def _given_options(context: click.Context) -> list[str]:
         value = context.params.get(parameter.name)
         given = context.get_parameter_source(parameter.name) is click.core.ParameterSource.COMMANDLINE
         if not isinstance(parameter, click.Option) or not given or not parameter.expose_value:
+            continue
+        if parameter.name == "in_page":
             continue
         if parameter.is_flag:
             words.append((parameter.opts if value else parameter.secondary_opts)[0])

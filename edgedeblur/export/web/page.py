@@ -6,7 +6,7 @@ the page proves it where it is opened, by the self-test of artefacts (artefact/s
 
 import base64
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from edgedeblur.artefact.self_test import make_self_test
@@ -14,8 +14,7 @@ from edgedeblur.compile.gpu.build import build_gpu_plan
 from edgedeblur.quantize.network import QuantisedNetwork
 from edgedeblur.storage.files import write_text
 
-_TEMPLATE = Path(__file__).with_name("page.html")
-_SCRIPT = Path(__file__).with_name("page.js")
+_HERE = Path(__file__).parent
 
 
 def export_page(network: QuantisedNetwork, path: Path, height: int = 512, width: int = 512) -> None:
@@ -25,11 +24,41 @@ def export_page(network: QuantisedNetwork, path: Path, height: int = 512, width:
         UserError: a size that the network cannot take, a layer that the kernels for GPUs do not have, a file that
             cannot be written.
     """
+    page = (_HERE / "page.html").read_text(encoding="utf-8")
+    scripts = {f"/* {name} */": (_HERE / name).read_text(encoding="utf-8") for name in ("network.js", "page.js")}
+    for place, text in (scripts | {"/* data */": network_data(network, height, width)}).items():
+        page = page.replace(place, text)
+    write_text(path, page)
+
+
+@dataclass(frozen=True)
+class EmbeddedNetwork:
+    """What other pages need to restore by themselves. script: JavaScript with `provenNetwork()`, `restoreAnySize()` and
+    `restoreAtHalfScale()`. data: of an element "data" before it, JSON."""
+
+    script: str
+    data: str
+
+
+def embedded_network(network: QuantisedNetwork, height: int, width: int) -> EmbeddedNetwork:
+    """The network, in tiles of height x width.
+
+    Raises:
+        UserError: a size that the network cannot take, a layer that the kernels for GPUs do not have.
+    """
+    scripts = ((_HERE / name).read_text(encoding="utf-8") for name in ("network.js", "any_size.js"))
+    return EmbeddedNetwork("\n".join(scripts), network_data(network, height, width))
+
+
+def network_data(network: QuantisedNetwork, height: int, width: int) -> str:
+    """The kernels, weights and self-test of a network as JSON that may stand in a script element; errors as of
+    `embedded_network`."""
     plan, test = build_gpu_plan(network, height, width, "webgpu"), make_self_test(network, height, width)
     data = {
         "name": network.spec.name,
         "height": height,
         "width": width,
+        "multiple": network.spec.multiple,
         "tile": {"height": test.tile.shape[0], "width": test.tile.shape[1], "rgb": _base64(test.tile.tobytes())},
         "sha256": test.sha256.hex(),
         "text": plan.text,
@@ -37,9 +66,7 @@ def export_page(network: QuantisedNetwork, path: Path, height: int = 512, width:
         "calls": [{"kernel": one.kernel, "arguments": one.arguments, "groups": one.groups} for one in plan.calls],
         "constants": _base64(plan.constants),
     }
-    inside = json.dumps(data).replace("<", "\\u003c")  # so that nothing in it ends the element
-    page = _TEMPLATE.read_text(encoding="utf-8").replace("/* page.js */", _SCRIPT.read_text(encoding="utf-8"))
-    write_text(path, page.replace("/* data */", inside))
+    return json.dumps(data).replace("<", "\\u003c")  # so that nothing in it ends the element
 
 
 def _base64(data: bytes) -> str:

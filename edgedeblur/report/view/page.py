@@ -24,7 +24,8 @@ class View:
 
     name: of the picture's file. command: words of a command that restores it, to which the page adds the mask.
     model: what restored it. before, full, half: uint8 [H, W, 3] RGB: the picture, restored at full scale and at half.
-    icc: their colour profile; empty for sRGB.
+    icc: their colour profile; empty for sRGB. network_script, network_data: of a network by which the page restores
+    by itself (`export.web`), and the picture, which is then stored without loss; empty for a page without.
     """
 
     name: str
@@ -34,6 +35,8 @@ class View:
     full: np.ndarray
     half: np.ndarray
     icc: bytes = b""
+    network_script: str = ""
+    network_data: str = ""
 
 
 def check_size(height: int, width: int) -> None:
@@ -62,15 +65,25 @@ def write_view(view: View, destination: Path) -> None:
         view=view,
         width=width,
         height=height,
-        pictures={name: _data_url(getattr(view, name), view.icc) for name in ("before", "full", "half")},
-        facts={"name": Path(view.name).stem, "command": " ".join(map(shlex.quote, view.command))},
+        pictures={
+            "before": _data_url(view.before, view.icc, lossless=bool(view.network_script)),
+            **{name: _data_url(getattr(view, name), view.icc) for name in ("full", "half")},
+        },
+        facts={
+            "name": Path(view.name).stem,
+            "command": " ".join(map(shlex.quote, view.command)),
+            "words": view.command,
+        },
         script=(_HERE / "view.js").read_text(),
+        in_page=(_HERE / "in_page.js").read_text(),
     )
     write_text(destination, page + "\n")
 
 
-def _data_url(pixels: np.ndarray, icc: bytes) -> str:
+def _data_url(pixels: np.ndarray, icc: bytes, lossless: bool = False) -> str:
     file = io.BytesIO()
     profile = {"icc_profile": icc} if icc else {}
-    Image.fromarray(np.ascontiguousarray(pixels)).save(file, "WEBP", quality=_QUALITY, method=2, **profile)
+    Image.fromarray(np.ascontiguousarray(pixels)).save(
+        file, "WEBP", quality=_QUALITY, method=2, lossless=lossless, **profile
+    )
     return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()

@@ -18,21 +18,27 @@ let undone = [];
 let dirty = false;
 
 function start() {
-  width = pictures.before.naturalWidth;
-  height = pictures.before.naturalHeight;
+  begin();
+  new ResizeObserver(resize).observe($("stage"));
+  document.documentElement.dataset.ready = "yes";
+}
+
+/* With the pictures as they are now, all of them restored. */
+function begin() {
+  width = pictures.before.naturalWidth ?? pictures.before.width;
+  height = pictures.before.naturalHeight ?? pictures.before.height;
   maskScale = Math.min(1, Math.sqrt(MASK_PIXELS / (width * height)));
   maskWidth = Math.max(1, Math.round(width * maskScale));
   maskHeight = Math.max(1, Math.round(height * maskScale));
   mask = new Uint8ClampedArray(maskWidth * maskHeight).fill(255);
+  [undone, fitted, $("undo").disabled] = [[], true, true];
   for (const canvas of [after, mixed]) [canvas.width, canvas.height] = [width, height];
   [opacity.width, opacity.height] = [maskWidth, maskHeight];
   cursor = { x: width / 2, y: height / 2 };
   blendScales();
   showMask(0, 0, maskWidth, maskHeight);
-  new ResizeObserver(resize).observe($("stage"));
   resize();
   for (const id of ["split", "strength", "size", "soft", "half"]) tellValue(id);
-  document.documentElement.dataset.ready = "yes";
 }
 
 // Drawing
@@ -252,20 +258,23 @@ function maskCanvas() {
 
 function save() {
   maskCanvas().toBlob((blob) => {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(blob);
-    link.download = `${facts.name}.mask.png`;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 1e4);
-    tell(`${link.download} saved; the command above restores with it`);
+    const name = `${facts.name}.mask.png`;
+    download(blob, name);
+    tell(`${name} saved; the command above restores with it`);
   }, "image/png");
 }
 
+function download(blob, name) {
+  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1e4);
+}
+
+const quoted = (word) => /^[\w@%+=:,.\/-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\"'\"'")}'`;
+
 function command() {
-  const name = `${facts.name}.mask.png`;
-  const word = /^[\w@%+=:,.\/-]+$/.test(name) ? name : `'${name.replaceAll("'", "'\"'\"'")}'`;
   const half = $("half").value > 0 ? ` --half-scale ${$("half").value / 100}` : "";
-  return `${facts.command} --roi-file ${word}${half}`;
+  return `${facts.command} --roi-file ${quoted(`${facts.name}.mask.png`)}${half}`;
 }
 
 async function copy() {
@@ -441,4 +450,4 @@ function moveBy(x, y, steps) {
 }
 
 choose("compare");
-Promise.all(Object.values(pictures).map((picture) => picture.decode())).then(start);
+const begun = Promise.all(Object.values(pictures).map((picture) => picture.decode())).then(start);
