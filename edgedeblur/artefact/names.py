@@ -3,7 +3,9 @@
 MODEL_C = "model.c"
 CONSTANTS = "constants.bin"
 GPU_C = "gpu.c"
-GPU_TEXT = "kernels.cl"
+GPU_TEXT = "kernels.cl"  # OpenCL C, which the driver compiles
+CUDA_TEXT = "kernels.cu"
+CUDA_PTX = "kernels.ptx"  # made of it, for the driver
 GPU_CONSTANTS = "gpu_constants.bin"
 NETWORK = "network.edq"
 MANIFEST = "manifest.json"

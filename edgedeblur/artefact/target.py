@@ -17,7 +17,7 @@ from edgedeblur.storage.resources import resource_folder
 
 MAX_THREADS = 64
 _LONGEST = 500  # characters of a name or of a part of a command line
-GPU_LANGUAGES = ("opencl",)
+GPU_LANGUAGES = ("opencl", "cuda")
 MIN_ANDROID_API, MAX_ANDROID_API = 21, 99  # the first with AArch64
 
 # By what a triple for LLVM, or a target of zig's, may end; LLVM would take any other word and say nothing.
@@ -192,7 +192,7 @@ def target_table(target: Target) -> dict:
 
 def _known_gpu(path: Path, language: str | None) -> str | None:
     if language is not None and language not in GPU_LANGUAGES:
-        raise bad_file(path, f"gpu = {shown(language)}; there is {', '.join(GPU_LANGUAGES)}")
+        raise bad_file(path, f"gpu = {shown(language)}; there are {', '.join(GPU_LANGUAGES)}")
     return language
 
 
@@ -214,6 +214,8 @@ def _check_values(path: Path, target: Target) -> None:
             raise bad_file(path, f"feature {feature!r}; LLVM's features begin with + or -")
     if target.is_android != (target.android_api is not None):
         raise bad_file(path, f"android_api = {target.android_api}; triples for Android need it, others have none")
+    if target.is_android and target.gpu == "cuda":
+        raise bad_file(path, "gpu = 'cuda'; no phone has NVIDIA's driver: opencl is there")
     if target.android_api is not None and not MIN_ANDROID_API <= target.android_api <= MAX_ANDROID_API:
         raise bad_file(path, f"android_api = {target.android_api}; allowed are {MIN_ANDROID_API} to {MAX_ANDROID_API}")
     if not 1 <= target.threads <= MAX_THREADS:

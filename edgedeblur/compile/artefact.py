@@ -68,7 +68,7 @@ def compile_network(
         name = manifest.artefact_name(network, height, width)
         log("restoring the self-test's image with the integer interpreter")
         proof = make_self_test(network, height, width)
-        facts = ModelFacts(name, __version__, target.isa, target.threads, network.spec.multiple, proof, gpu is not None)
+        facts = ModelFacts(name, __version__, target.isa, target.threads, network.spec.multiple, proof, target.gpu)
         _write_parts(folder, sets, facts, len(sizes))
         if gpu is not None:
             _write_gpu_parts(folder, gpu, [layer.spec.name for layer in network.layers])
@@ -180,9 +180,10 @@ def _build_gpu(
 
 
 def _write_gpu_parts(folder: Path, plan: "GpuPlan", layers: Sequence[str]) -> None:
-    from edgedeblur.compile.gpu.emit import emit_gpu_c
+    from edgedeblur.compile.gpu.emit import emit_gpu_c, kernel_files
 
-    (folder / names.GPU_TEXT).write_text(plan.text, encoding="ascii")
+    for name, text in kernel_files(plan).items():
+        (folder / name).write_text(text, encoding="ascii")
     (folder / names.GPU_CONSTANTS).write_bytes(plan.constants)
     (folder / names.GPU_C).write_text(emit_gpu_c(plan, layers), encoding="ascii")
 

@@ -39,14 +39,11 @@ extern const {type_name} {symbol}[];
 """
 
 
-_OPENCL = "extern const struct ed_gpu_driver ed_opencl;\nconst struct ed_gpu_driver *const ed_model_gpu = &ed_opencl;\n"
-
-
 @dataclass(frozen=True)
 class ModelFacts:
     """What model.c says about the network besides the plan. threads: an instance's, when its maker names none.
     multiple: heights and widths that the network can take are multiples of this.
-    self_test: None for programs that are checked otherwise. gpu: whether there are kernels for OpenCL too, in GPU_C."""
+    self_test: None for programs that are checked otherwise. gpu: the language of kernels for a GPU, in GPU_C."""
 
     name: str
     version: str
@@ -54,7 +51,7 @@ class ModelFacts:
     threads: int
     multiple: int = 1
     self_test: SelfTest | None = None
-    gpu: bool = False
+    gpu: str | None = None
 
 
 def join_constants(plans: Sequence[Plan]) -> tuple[bytes, list[int]]:
@@ -95,7 +92,9 @@ def emit_model_c(plan: Plan, facts: ModelFacts, fallbacks: Sequence[tuple[str, P
     parts.append("const uint32_t ed_model_tables_count = sizeof ed_model_tables / sizeof ed_model_tables[0];")
     parts.append(f"const uint32_t ed_model_sizes = {sizes};\n")
     parts.append(_proof(facts.self_test))
-    parts.append(_OPENCL if facts.gpu else "const struct ed_gpu_driver *const ed_model_gpu = NULL;\n")
+    driver = "NULL" if facts.gpu is None else f"&ed_{facts.gpu}"
+    parts += [] if facts.gpu is None else [f"extern const struct ed_gpu_driver ed_{facts.gpu};"]
+    parts.append(f"const struct ed_gpu_driver *const ed_model_gpu = {driver};\n")
     return "\n".join(parts)
 
 

@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 
 from edgedeblur.artefact.cpu import cpu_model, runs_here
 from edgedeblur.artefact.isa import ISAS
+from edgedeblur.bench.cuda_devices import OLDEST, cuda_devices
 from edgedeblur.bench.environment import program_version, version_of
 from edgedeblur.bench.opencl_devices import opencl_devices
 from edgedeblur.estimate import mca
@@ -31,6 +32,7 @@ EXTRAS = {
     "heic": "only for HEIC photographs",
     "video": "only for videos' sound, subtitles and time stamps",
     "test": "only for the tests",
+    "ptxas": "only to test that NVIDIA's assembler takes the kernels for CUDA",
 }
 
 
@@ -54,6 +56,7 @@ def run_checks(workdir: Path) -> list[Check]:
         check_adb,
         check_mca,
         check_opencl,
+        check_cuda,
         check_ndk,
         lambda: check_disk(workdir),
     ]
@@ -151,6 +154,20 @@ def check_opencl() -> Check:
         return Check("OpenCL", "optional", found, fix)
     names = ", ".join(f"{one.name} ({'a GPU' if one.is_gpu else 'software, no GPU'})" for one in devices)
     return Check("OpenCL", "ok", names)
+
+
+def check_cuda() -> Check:
+    """What would run kernels for CUDA here."""
+    devices = cuda_devices()
+    if not devices:
+        found = "libcuda.so.1 is not installed" if devices is None else "no device"
+        return Check(
+            "CUDA", "optional", found, "only for target cuda: a GPU by NVIDIA and its driver; CUDA is not needed"
+        )
+    names = ", ".join(one.name for one in devices)
+    if max(one.capability for one in devices) < OLDEST:
+        return Check("CUDA", "optional", names, "the kernels need compute capability 7.5: Turing or later")
+    return Check("CUDA", "ok", names)
 
 
 def check_ndk() -> Check:

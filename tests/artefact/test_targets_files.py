@@ -37,6 +37,7 @@ def test_the_shipped_targets_are_these_and_all_but_the_hosts_load_anywhere():
         "adreno",
         "android",
         "android-arm64",
+        "cuda",
         "host",
         "linux-arm64",
         "opencl",
@@ -45,7 +46,7 @@ def test_the_shipped_targets_are_these_and_all_but_the_hosts_load_anywhere():
         "x86-64-v4-vnni",
     ]
     assert list_targets() == names
-    for name in set(list_targets()) - {"host", "opencl"}:
+    for name in set(list_targets()) - {"host", "opencl", "cuda"}:
         target = load_target(name)
         assert target.name == name
         assert target.threads <= sum(cluster.count for cluster in target.clusters)
@@ -105,7 +106,7 @@ def test_a_users_own_file_is_loaded_by_path_and_named_after_it(tmp_path):
 
 
 def test_an_unknown_name_lists_the_targets():
-    with pytest.raises(UserError, match="no target 'iphone'; there are adreno, android, android-arm64, host") as caught:
+    with pytest.raises(UserError, match="no target 'iphone'; there are adreno, android, android-arm64, cuda, host") as caught:
         load_target("iphone")
     assert caught.value.exit_code == 2
 
@@ -230,5 +231,5 @@ def test_a_gpu_is_added_to_any_target_and_an_unknown_language_is_refused(tmp_pat
     assert (target.gpu, target.cpu) == ("opencl", "cortex-a77")
     assert parse_target("mine", target_table(target), mine) == target
     mine.write_text('description = "a phone"\nsame_as = "android"\ngpu = "glide"\n')
-    with pytest.raises(UserError, match="gpu = 'glide'; there is opencl"):
+    with pytest.raises(UserError, match="gpu = 'glide'; there are opencl, cuda"):
         load_target(mine)

@@ -3,16 +3,14 @@
 The driver is a double (support/opencl_double.c) whose kernels do nothing and whose every function can fail.
 """
 
-import json
-import os
 import re
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 from artefacts import HEIGHT, WIDTH, compiled, expected, noise
+from gpu_bench import Outcome, check_cpu, run_with
 from networks import random_network, tiny_spec
 
 from edgedeblur.artefact import cpu, names
@@ -41,15 +39,6 @@ IN_A_RUN = CALLS[-4:]
 NOT_TOLD = {"clGetDeviceIDs": "there is no device", "clGetDeviceInfo": "there is no device"}  # such are passed over
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What the bench program did: its result (None where it failed), its output image, what it said."""
-
-    result: dict | None
-    output: np.ndarray | None
-    said: str
-
-
 @pytest.fixture(scope="module")
 def double(tmp_path_factory):
     """The double's library, and what it answers: the right restoration of the self-test's image."""
@@ -65,23 +54,7 @@ def double(tmp_path_factory):
 
 def bench(double: Path, *options: str, **environment: str) -> Outcome:
     """One image after the self-test."""
-    command = [compiled("opencl").bench, "--gpu-library", double / "cl.so", "--input", double / "in.rgb"]
-    command += ["--output", double / "out.rgb", "--runs", "1", "--warmup", "0", *options]
-    told = {f"ED_DOUBLE_{name.upper()}": value for name, value in environment.items()}
-    done = subprocess.run(command, env=os.environ | told, capture_output=True, text=True)
-    assert done.returncode in (0, 1), done
-    if done.returncode:
-        return Outcome(None, None, done.stderr)
-    output = np.fromfile(double / "out.rgb", np.uint8).reshape(HEIGHT, WIDTH, 3)
-    return Outcome(json.loads(done.stdout), output, done.stderr)
-
-
-def check_cpu(outcome: Outcome, said: str) -> None:
-    """The CPU restored the image, and the program said why."""
-    assert outcome.result is not None, outcome.said
-    assert outcome.result["unit"] == "cpu" and "gpu" not in outcome.result
-    np.testing.assert_array_equal(outcome.output, expected())
-    assert "the CPU computes: " in outcome.said and re.search(said, outcome.said), outcome.said
+    return run_with(compiled("opencl"), double / "cl.so", double, *options, **environment)
 
 
 def test_a_gpu_that_passes_the_self_test_computes(double):

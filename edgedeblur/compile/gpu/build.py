@@ -6,16 +6,19 @@ from math import prod
 
 from edgedeblur.compile.dump import Dump, nowhere
 from edgedeblur.compile.gpu.graph import GpuKernel, constant_arrays, gpu_kernels, lower
+from edgedeblur.compile.gpu.ptx import make_ptx
 from edgedeblur.compile.gpu.schedule import GpuSchedule
 from edgedeblur.compile.gpu.source import generate_text
 from edgedeblur.compile.limits import check_memory
 from edgedeblur.compile.lower import plan_memory
 from edgedeblur.compile.memory import PlannedCall, aligned, read_memory_plan
 from edgedeblur.compile.ranges import check_ranges
+from edgedeblur.errors import UserError
 from edgedeblur.quantize.network import QuantisedNetwork
 from edgedeblur.sizes import check_sides
 
 _WORD_BYTES = 4  # of every element: uint32, int32 or float32
+_MOST_CUDA_GROUPS = 65535  # along y
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,12 @@ class GpuCall:
 
 @dataclass(frozen=True)
 class GpuPlan:
-    """The network on a GPU. arena_bytes: of all buffers between layers together."""
+    """The network on a GPU. text: its kernels in `language`, a key of `source.PRELUDES`; ptx: what was made of them for
+    the driver, None where it takes the text. arena_bytes: of all buffers between layers together."""
 
+    language: str
     text: str
+    ptx: str | None
     buffers: tuple[GpuBuffer, ...]
     calls: tuple[GpuCall, ...]
     constants: bytes
@@ -73,12 +79,14 @@ def build_gpu_plan(
 
     Raises:
         UserError: a size that the network cannot take, numbers that leave the integer ranges, a gate over
-            too many pixels.
+            too many pixels, more work groups than CUDA has; zig is missing, which makes PTX.
     """
     check_sides(height, width, network.spec.multiple)
     check_ranges(network)
     kernels = gpu_kernels(network, height, width, schedules)
     module = lower(kernels)
+    if language == "cuda":
+        _check_cuda(kernels, height, width)
     functions = {kernel.symbol: kernel.function for kernel in kernels}
     for symbol, function in functions.items():
         dump(f"1-tir/{symbol}.py", function.script)
@@ -87,6 +95,10 @@ def build_gpu_plan(
     check_memory(height, width, arena=memory.arena_bytes, weights=len(constants))
     text = generate_text(functions, language)
     dump(f"2-kernels.{language}", lambda: text.text)
+    ptx = None
+    if language == "cuda":
+        ptx = make_ptx(text.text)
+        dump("3-kernels.ptx", ptx)
     sizes: dict[tuple[str, int], int] = {}
     for operand in (operand for planned in memory.calls for operand in planned.operands):
         key = operand.place, operand.offset
@@ -97,7 +109,18 @@ def build_gpu_plan(
         for kernel, planned in zip(kernels, memory.calls, strict=True)
     ]
     buffers = tuple(GpuBuffer(place, offset, size) for (place, offset), size in sizes.items())
-    return GpuPlan(text.text, buffers, tuple(calls), constants, height, width)
+    return GpuPlan(language, text.text, ptx, buffers, tuple(calls), constants, height, width)
+
+
+def _check_cuda(kernels: tuple[GpuKernel, ...], height: int, width: int) -> None:
+    """Raises UserError where a launch has more work groups along y than CUDA takes."""
+    most = max(kernels, key=lambda kernel: kernel.launch.groups[1])
+    if most.launch.groups[1] > _MOST_CUDA_GROUPS:
+        raise UserError(
+            f"layer {most.layer} for images of {height}x{width} has {most.launch.groups[1]:,} rows of work groups; "
+            f"CUDA takes at most {_MOST_CUDA_GROUPS:,}",
+            "compile for fewer pixels; larger images are restored in tiles",
+        )
 
 
 def _lay_out(kernels: tuple[GpuKernel, ...]) -> tuple[bytes, list[int]]:

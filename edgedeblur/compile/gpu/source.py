@@ -1,4 +1,4 @@
-"""From TIR to source text, by TVM's code generators, behind a page of prelude for each language: OpenCL C, WGSL.
+"""From TIR to source text, by TVM's code generators, behind a page of prelude for each language: OpenCL C, CUDA, WGSL.
 
 The kernels call two functions by name; the prelude says what they are there:
     ed_dot(a, b, sum)   sum plus the products of the four int8 of each word, by an instruction where there is one
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import tvm
 
+CUDA_ARCH = "sm_75"  # the oldest that runs the kernels: Turing, such as the T4
 PRELUDES = {
     "opencl": """\
 #pragma OPENCL FP_CONTRACT OFF
@@ -28,6 +29,32 @@ int ed_dot(uint a, uint b, int sum) {
 }
 #endif
 """,
+    # NVIDIA's compilers declare themselves what is declared here for ptx.py's clang, which has no header of CUDA.
+    "cuda": """\
+#if !defined(__CUDACC__) && defined(__NVPTX__)
+#define __global__ __attribute__((nvptx_kernel))
+#define __shared__ static __attribute__((address_space(3), loader_uninitialized))
+#define __launch_bounds__(items)
+#define alignas(bytes) __attribute__((aligned(bytes)))
+#define blockIdx (ed_index{__nvvm_read_ptx_sreg_ctaid_x(), __nvvm_read_ptx_sreg_ctaid_y()})
+#define threadIdx (ed_index{__nvvm_read_ptx_sreg_tid_x(), __nvvm_read_ptx_sreg_tid_y()})
+#define __syncthreads() __nvvm_bar_sync(0)
+#define __float2int_rn(x) __nvvm_f2i_rn(x)
+struct ed_index { int x, y; };
+struct __attribute__((aligned(16))) uint4 { unsigned int x, y, z, w; };
+static inline int min(int a, int b) { return a < b ? a : b; }
+static inline int max(int a, int b) { return a > b ? a : b; }
+static inline float min(float a, float b) { return __nvvm_fmin_f(a, b); }
+static inline float max(float a, float b) { return __nvvm_fmax_f(a, b); }
+static inline int __dp4a(int a, int b, int sum) {
+  asm("dp4a.s32.s32 %0, %1, %2, %0;" : "+r"(sum) : "r"(a), "r"(b));
+  return sum;
+}
+#endif
+#define uint unsigned int
+#define ed_dot(a, b, sum) __dp4a((int)(a), (int)(b), sum)
+#define ed_rint(x) __float2int_rn(x)
+""",
     "webgpu": """\
 requires packed_4x8_integer_dot_product;
 fn ed_dot(a : u32, b : u32, sum : i32) -> i32 { return sum + dot4I8Packed(a, b); }
@@ -35,7 +62,8 @@ fn ed_rint(x : f32) -> i32 { return i32(round(x)); }
 """,
 }
 _SUFFIX = "_kernel"  # that TVM gives the part of a function that runs on the device
-_HEAD = re.compile(r"__kernel void (\w+)\(([^)]*)\) \{")
+_HEAD = re.compile(r"(?:__kernel|__global__) void (?:__launch_bounds__\(\d+\) )?(\w+)\(([^)]*)\) \{")
+_CUDA_FIRST = 'extern "C" __global__'  # before it TVM declares what the prelude does
 _WGSL_SECTION = re.compile(r"^// Function: (\w+)\n", re.MULTILINE)
 _WGSL_BUFFER = re.compile(r"@binding\(\d+\) var<storage, \w+> (\w+) :")
 _WGSL_NAMES = re.compile(r"(?:^struct|var<[^>]+>) (\w+)", re.MULTILINE)  # of a module's own declarations
@@ -55,9 +83,12 @@ def generate_text(functions: dict[str, tvm.tirx.PrimFunc], language: str) -> Ker
     Raises:
         ValueError: TVM wrote something whose heads cannot be read.
     """
-    target = tvm.target.Target(language, host="llvm")
+    kind = {"kind": "cuda", "arch": CUDA_ARCH} if language == "cuda" else language
+    target = tvm.target.Target(kind, host="llvm")
     text = tvm.compile(tvm.IRModule(functions), target=target).mod.imports[0].inspect_source()
-    text, found = _wgsl_kernels(text) if language == "webgpu" else (text, _opencl_kernels(text))
+    if language == "cuda":
+        text = text[max(text.find(_CUDA_FIRST), 0) :]
+    text, found = _wgsl_kernels(text) if language == "webgpu" else (text, _c_kernels(text))
     entries = {
         name.removesuffix(_SUFFIX): (name, tuple(one.removesuffix("_ptr") for one in arguments))
         for name, arguments in found.items()
@@ -67,7 +98,7 @@ def generate_text(functions: dict[str, tvm.tirx.PrimFunc], language: str) -> Ker
     return KernelText(PRELUDES[language] + text, entries)
 
 
-def _opencl_kernels(text: str) -> dict[str, list[str]]:
+def _c_kernels(text: str) -> dict[str, list[str]]:
     """The arguments of every kernel in order, as the text names them."""
     return {name: [one.split()[-1] for one in arguments.split(",")] for name, arguments in _HEAD.findall(text)}
 

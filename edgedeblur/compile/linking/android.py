@@ -68,7 +68,7 @@ def link_with_zig(folder: Path, target: Target, output: str) -> None:
         UserError: zig is missing or fails, the library would not load on phones.
     """
     sources = [f"{ANDROID_FOLDER}/{JNI_SOURCE}", *(f"{_STUBS}/{name}" for name in _BARE_SOURCES)]
-    _link_bare(folder, target, output, link.library_arguments(output, *sources, gpu=target.gpu is not None))
+    _link_bare(folder, target, output, link.library_arguments(output, *sources, gpu=target.gpu))
 
 
 def link_android_bench(folder: Path, target: Target) -> None:
@@ -79,7 +79,7 @@ def link_android_bench(folder: Path, target: Target) -> None:
         UserError: zig is missing or fails, the program would not start on phones.
     """
     sources = [f"{_STUBS}/{name}" for name in (_START, *_BARE_SOURCES)]
-    arguments = link.program_arguments(BENCH, *sources, gpu=target.gpu is not None)
+    arguments = link.program_arguments(BENCH, *sources, gpu=target.gpu)
     api = f'-DED_ANDROID_API="{target.android_api}"'
     _link_bare(folder, target, BENCH, [*arguments, api, "-fPIE", "-pie", f"-Wl,-dynamic-linker,{_LOADER}"])
 
@@ -116,7 +116,7 @@ def link_with_ndk(folder: Path, target: Target, ndk: Path) -> None:
         UserError: not an NDK for this machine, its clang fails, the library would not load on phones.
     """
     compiler = [str(ndk_clang(ndk)), f"--target={target.architecture}-linux-android{target.android_api}"]
-    arguments = link.library_arguments(ANDROID_LIBRARY, f"{ANDROID_FOLDER}/{JNI_SOURCE}", gpu=target.gpu is not None)
+    arguments = link.library_arguments(ANDROID_LIBRARY, f"{ANDROID_FOLDER}/{JNI_SOURCE}", gpu=target.gpu)
     link.run_compiler([*compiler, *arguments, "-ldl"], folder)
     check_bionic(folder / ANDROID_LIBRARY, target.android_api, bionics_headers=True)
 

@@ -35,8 +35,11 @@ _LIBRARY_SOURCES = ("cpu.c", "error.c", "instance.c", "pool.c", "workspace.c")
 _LIBRARY_HEADERS = ("cpu.h", "error.h", "instance.h", "pool.h", "tables.h", "workspace.h")
 _UNIT_SOURCES = ("cpu_unit.c", "self_test.c", "sha256.c")
 _UNIT_HEADERS = ("cpu_unit.h", "gpu_unit.h", "self_test.h", "sha256.h")
-_GPU_SOURCES = ("opencl.c", "opencl_api.c", "opencl_cache.c")  # of artefacts with kernels for a GPU
-_GPU_HEADERS = ("opencl_api.h", "opencl_cache.h")
+_GPU_SOURCES = {  # of artefacts with kernels for a GPU, by language
+    "opencl": ("opencl.c", "opencl_api.c", "opencl_cache.c"),
+    "cuda": ("cuda.c", "cuda_api.c"),
+}
+_GPU_HEADERS = {"opencl": ("gpu_image.h", "opencl_api.h", "opencl_cache.h"), "cuda": ("gpu_image.h", "cuda_api.h")}
 _CAMERA_SOURCES = ("camera.c", "governor.c", "headroom.c", "mask.c", "pixels.c", "tiles.c")
 _CAMERA_HEADERS = ("camera.h", "headroom.h", "mask.h", "pixels.h", "tiles.h")
 _BENCH_SOURCES = ("bench.c", "bench_options.c", "bench_report.c", "govern.c", "other_network.c", "peak.c")
@@ -61,12 +64,12 @@ _OUTPUT_LINES = 15
 _PLACES = 8  # for linking: as many artefacts can be linked at once where the C runtime is not compiled again
 
 
-def copy_sources(folder: Path, gpu: bool = False) -> None:
+def copy_sources(folder: Path, gpu: str | None = None) -> None:
     """Puts everything that a program or library is built from into the folder, besides model.c, its constants and
     model.o: the C runtime, the public header, TVM's and DLPack's headers, and the CMake file for apps.
 
     Args:
-        gpu: whether the artefact has kernels for a GPU, in GPU_C.
+        gpu: the language of the artefact's kernels for a GPU, in GPU_C.
     """
     import tvm.libinfo
     import tvm_ffi.libinfo
@@ -75,7 +78,7 @@ def copy_sources(folder: Path, gpu: bool = False) -> None:
     (folder / RUNTIME_FOLDER).mkdir()
     sources = {
         "library": (*_LIBRARY_SOURCES, *_LIBRARY_HEADERS, _EXPORTS),
-        "units": (*_UNIT_SOURCES, *_UNIT_HEADERS, *(_GPU_SOURCES + _GPU_HEADERS if gpu else ())),
+        "units": (*_UNIT_SOURCES, *_UNIT_HEADERS, *(_GPU_SOURCES[gpu] + _GPU_HEADERS[gpu] if gpu else ())),
         "camera": (*_CAMERA_SOURCES, *_CAMERA_HEADERS),
         "bench": (*_BENCH_SOURCES, *_BENCH_HEADERS),
     }
@@ -167,7 +170,7 @@ def link_bench(folder: Path, target: Target, cache: Path | None = None) -> None:
     """
     static = target.gpu is None
     how = [*zig_cc(target.zig_target), "-static"] if static else [*zig_cc_gnu(target.architecture), "-ldl"]
-    run_compiler([*how, *program_arguments(BENCH, gpu=target.gpu is not None)], folder, cache)
+    run_compiler([*how, *program_arguments(BENCH, gpu=target.gpu)], folder, cache)
 
 
 def link_library(folder: Path, target: Target) -> None:
@@ -176,16 +179,16 @@ def link_library(folder: Path, target: Target) -> None:
     Raises:
         UserError: zig is missing, or fails.
     """
-    compiler, gpu = zig_cc_gnu(target.architecture), target.gpu is not None
-    run_compiler([*compiler, *library_arguments(LIBRARY, gpu=gpu), *(["-ldl"] if gpu else [])], folder)
+    loader = [] if target.gpu is None else ["-ldl"]
+    run_compiler([*zig_cc_gnu(target.architecture), *library_arguments(LIBRARY, gpu=target.gpu), *loader], folder)
 
 
-def program_arguments(output: str, *more_sources: str, gpu: bool = False) -> list[str]:
+def program_arguments(output: str, *more_sources: str, gpu: str | None = None) -> list[str]:
     """What a compiler is told to make the bench program `output` of the sources in a folder, and of more."""
     return [*_COMPILE_FLAGS, *_LINK_FLAGS, *more_sources, *_sources(bench=True, gpu=gpu), "-o", output]
 
 
-def library_arguments(output: str, *more_sources: str, gpu: bool = False) -> list[str]:
+def library_arguments(output: str, *more_sources: str, gpu: str | None = None) -> list[str]:
     """What a compiler is told to make the shared library `output` of the sources in a folder, and of more."""
     exports = f"-Wl,--version-script={RUNTIME_FOLDER}/{_EXPORTS}"
     soname = f"-Wl,-soname,{LIBRARY}"
@@ -251,8 +254,8 @@ def zig_cache() -> Path:
     return cache_folder() / "zig"
 
 
-def _sources(bench: bool, gpu: bool) -> list[str]:
+def _sources(bench: bool, gpu: str | None) -> list[str]:
     names = _LIBRARY_SOURCES + _UNIT_SOURCES + _CAMERA_SOURCES
-    names += (_GPU_SOURCES if gpu else ()) + (_BENCH_SOURCES if bench else ())
+    names += (_GPU_SOURCES[gpu] if gpu else ()) + (_BENCH_SOURCES if bench else ())
     generated = [MODEL_C, *([GPU_C] if gpu else [])]
     return [*generated, *(f"{RUNTIME_FOLDER}/{name}" for name in names), OBJECT]

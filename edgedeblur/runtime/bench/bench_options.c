@@ -21,7 +21,7 @@ void bench_print_help(void) {
       "  --threads T       1 to 64; 0 for the target's own number (0)\n"
       "  --cores LIST      run on these cores only, such as 4-7 or 0,2\n"
       "  --unit U          cpu, gpu, or auto: the GPU where there are kernels for it that work, else the CPU (auto)\n"
-      "  --gpu-library F   the GPU driver's library (OpenCL) instead of the system's\n"
+      "  --gpu-library F   the GPU driver's library instead of the system's\n"
       "  --cache FOLDER    keep what the GPU's driver makes of the kernels there, and take it from there\n"
       "  --canary N        repeat the self-test after every N images; 0 for never (0)\n"
       "  --govern MS       let the governor choose a level every second, so that 90 % of the runs take no longer\n"

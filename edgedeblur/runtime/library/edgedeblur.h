@@ -31,9 +31,9 @@ typedef struct {
   uint64_t cores;    /* bit i allows the worker threads on core i; 0: any core. The caller's own thread is left alone. */
   ed_processor unit; /* ED_GPU: a failure of the GPU is an error. ED_AUTO: the CPU takes over. */
   uint32_t canary;   /* repeat the self-test after every so many images; 0: never */
-  const char *gpu_library; /* path of the GPU driver's library (OpenCL); NULL: the system's */
-  /* A folder that only this app may write, for what the GPU's driver makes of the kernels' text, which it otherwise does
-   * again for each instance: an app's cache folder. NULL: nothing is kept. */
+  const char *gpu_library; /* path of the GPU driver's library (OpenCL's, CUDA's); NULL: the system's */
+  /* A folder that only this app may write, for what OpenCL's driver makes of the kernels' text, which it otherwise does
+   * again for each instance: an app's cache folder. NULL: nothing is kept. (CUDA's driver keeps its own.) */
   const char *cache_folder;
 } ed_options;
 

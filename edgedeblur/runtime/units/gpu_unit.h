@@ -25,7 +25,7 @@ typedef struct {
 } ed_gpu_call;
 
 typedef struct {
-  const char *text; /* of all kernels */
+  const char *text; /* of all kernels: OpenCL C, or PTX; a zero behind it */
   size_t text_bytes;
   const uint8_t *constants;
   const ed_gpu_buffer *buffers;

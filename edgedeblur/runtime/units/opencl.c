@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "error.h"
+#include "gpu_image.h"
 #include "gpu_unit.h"
 #include "opencl_api.h"
 #include "opencl_cache.h"
@@ -181,13 +181,11 @@ static ed_gpu_unit *create(const ed_options *options) {
   return NULL;
 }
 
-static size_t pixels(void) { return (size_t)ed_model_tables[0].height * (size_t)ed_model_tables[0].width; }
-
 /* One of the images in this process's memory; NULL with an error. */
 static uint8_t *map(ed_gpu_unit *unit, cl_handle image, uint64_t access) {
   cl_status status = CL_SUCCESS;
   uint8_t *mapped =
-      unit->cl.clEnqueueMapBuffer(unit->queue, image, 1, access, 0, pixels() * 4, 0, NULL, NULL, &status);
+      unit->cl.clEnqueueMapBuffer(unit->queue, image, 1, access, 0, ed_gpu_pixels() * 4, 0, NULL, NULL, &status);
   if (mapped == NULL || status != CL_SUCCESS) return failed("clEnqueueMapBuffer", status), NULL;
   return mapped;
 }
@@ -200,25 +198,15 @@ static int unmap(ed_gpu_unit *unit, cl_handle image, uint8_t *mapped) {
 static int write_image(ed_gpu_unit *unit, const uint8_t *rgb) {
   uint8_t *mapped = map(unit, unit->in, CL_MAP_WRITE);
   if (mapped == NULL) return -1;
-  for (size_t i = 0; i < pixels(); i++) {
-    const uint8_t *from = rgb + 3 * i;
-    const uint8_t word[4] = {from[0], from[1], from[2], 0};
-    memcpy(mapped + 4 * i, word, sizeof word);
-  }
+  ed_gpu_write_words(mapped, rgb);
   return unmap(unit, unit->in, mapped);
 }
 
 static int read_image(ed_gpu_unit *unit, uint8_t *rgb) {
   uint8_t *mapped = map(unit, unit->out, CL_MAP_READ);
   if (mapped == NULL) return -1;
-  for (size_t i = 0; i < pixels(); i++) memcpy(rgb + 3 * i, mapped + 4 * i, 3);
+  ed_gpu_read_words(rgb, mapped);
   return unmap(unit, unit->out, mapped);
-}
-
-static double milliseconds(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
 }
 
 static int finish(ed_gpu_unit *unit) {
@@ -231,13 +219,13 @@ static int run_calls(ed_gpu_unit *unit, double *layer_ms) {
     const ed_gpu_call *call = &TABLES.calls[i];
     const size_t *n = call->group;
     const size_t items[2] = {call->groups[0] * n[0], call->groups[1] * n[1]};
-    const double start_ms = layer_ms != NULL ? milliseconds() : 0.0;
+    const double start_ms = layer_ms != NULL ? ed_gpu_milliseconds() : 0.0;
     const cl_status status =
         unit->cl.clEnqueueNDRangeKernel(unit->queue, unit->kernels[i], 2, NULL, items, n, 0, NULL, NULL);
     if (status != CL_SUCCESS) return failed("clEnqueueNDRangeKernel", status);
     if (layer_ms == NULL) continue;
     if (finish(unit) != 0) return -1;
-    layer_ms[call->layer] += milliseconds() - start_ms;
+    layer_ms[call->layer] += ed_gpu_milliseconds() - start_ms;
   }
   return 0;
 }
