@@ -1,12 +1,15 @@
 """The kernels for GPUs give the integer interpreter's bytes, on every OpenCL that this machine has."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
+from gpu_layers import LAYER, LayerCase, layer_plans
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernels import one_layer_between
 from networks import gated_spec, in_winograd_form, mobile_spec, random_network, single_layer_spec, tiny_spec
-from opencl import QUICK, devices, needs_opencl, run_on
+from opencl import QUICK, build, devices, needs_opencl, run_on, run_plan
 
 from edgedeblur.compile.gpu.build import build_gpu_plan
 from edgedeblur.compile.gpu.gate import MAX_PIXELS, WordGate, check_gate
@@ -24,14 +27,12 @@ def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
-def check(network: QuantisedNetwork, height: int, width: int, schedules=None, options: tuple[str, ...] = QUICK) -> None:
+def check(network: QuantisedNetwork, height: int, width: int, options: tuple[str, ...] = QUICK) -> None:
     """Every device's bytes are the interpreter's."""
-    plan, image = build_gpu_plan(network, height, width, schedules=schedules), picture(height, width)
+    plan, image = build_gpu_plan(network, height, width), picture(height, width)
     expected = interpreter.run(network, image)
     for device in devices():
-        np.testing.assert_array_equal(
-            run_on(device, plan, image, expected.shape, options), expected, err_msg=device.name
-        )
+        np.testing.assert_array_equal(run_on(device, plan, image, options), expected, err_msg=device.name)
 
 
 @needs_opencl
@@ -61,26 +62,30 @@ def layers(draw):
     channels = source * fold**2, out * unfold**2
     groups = draw(st.sampled_from([n for n in range(1, 4) if channels[0] % n == 0 and channels[1] % n == 0]))
     shape = (kernel, stride, fold, unfold)
-    layer = ConvSpec("layer", "source", *channels, *shape, dilation=dilation, groups=groups, **further)
+    layer = ConvSpec(LAYER, "source", *channels, *shape, dilation=dilation, groups=groups, **further)
     height, width = (draw(st.integers(1, 7)) * fold * stride for _ in range(2))
     numbers = draw(st.integers(1, 5)), draw(st.integers(0, 3)), draw(st.sampled_from([(1, 1), (4, 2), (3, 5)]))
-    return source, layer, height, width, numbers
+    network = random_network(one_layer_between(source, layer))
+    (described,) = (one for one in conv_layers(network, height, width) if one.name == LAYER)
+    words = [number for number in range(1, 5) if output_words(described) % number == 0]
+    pixels, choice, group = numbers
+    return LayerCase(network, height, width, GpuSchedule(pixels, words[choice % len(words)], group))
 
 
 @needs_opencl
 @settings(max_examples=3, deadline=None, derandomize=True)
 @given(layers())
 def test_layers_of_any_shape_with_any_schedule(drawn):
-    check_layer(drawn)
+    check_layers([drawn])
 
 
-def check_layer(drawn) -> None:
-    source, layer, height, width, (pixels, choice, group) = drawn
-    network = random_network(one_layer_between(source, layer))
-    (described,) = (one for one in conv_layers(network, height, width) if one.name == "layer")
-    words = [number for number in range(1, 5) if output_words(described) % number == 0]
-    chosen = GpuSchedule(pixels, words[choice % len(words)], group)
-    check(network, height, width, {"layer": chosen})
+def check_layers(cases: Sequence[LayerCase]) -> None:
+    """Every device's bytes of each layer are the interpreter's."""
+    plans = layer_plans(cases)
+    for device in devices():
+        program = build(device, plans[0].plan.text, QUICK)
+        for one in plans:
+            one.check(run_plan(program, one.plan, np.empty(0, np.uint32)))
 
 
 def test_a_schedule_that_does_not_divide_its_layer_is_refused():

@@ -24,30 +24,51 @@ def devices() -> tuple:
 needs_opencl = pytest.mark.skipif(not devices(), reason="no OpenCL driver (apt-get install pocl-opencl-icd)")
 
 
-def run_on(device, plan: GpuPlan, image: np.ndarray, shape: tuple[int, ...], options: tuple[str, ...]) -> np.ndarray:
-    """The restored image, uint8 [H, W, 3] of that shape."""
+def run_on(device, plan: GpuPlan, image: np.ndarray, options: tuple[str, ...]) -> np.ndarray:
+    """The restored image, uint8 [H, W, 3]."""
+    return image_of(run_plan(build(device, plan.text, options), plan, image_words(image)), image.shape)
+
+
+def build(device, text: str, options: tuple[str, ...]):
+    """A program on a device, for `run_plan`."""
     import pyopencl as cl
 
-    context = cl.Context([device])
+    return cl.Program(cl.Context([device]), text).build(list(options), cache_dir=False)
+
+
+def run_plan(program, plan: GpuPlan, words: np.ndarray) -> np.ndarray:
+    """What a plan makes of an image's words (none where it reads no image): uint32, flat."""
+    import pyopencl as cl
+
+    context = program.context
     queue = cl.CommandQueue(context)
-    program = cl.Program(context, plan.text).build(list(options), cache_dir=False)
-    words = np.full((*image.shape[:2], 4), 77, np.uint8)  # nothing may rely on the fourth byte
-    words[..., :3] = image
     flags = cl.mem_flags.READ_WRITE | cl.mem_flags.COPY_HOST_PTR
     buffers = [cl.Buffer(context, flags, hostbuf=_contents(plan, one, words)) for one in plan.buffers]
     for call in plan.calls:
         items = tuple(groups * size for groups, size in zip(call.groups, call.group, strict=True))
         cl.Kernel(program, call.kernel)(queue, items, call.group, *(buffers[index] for index in call.arguments))
-    restored = np.empty((*shape[:2], 4), np.uint8)
-    places = [one.place for one in plan.buffers]
-    cl.enqueue_copy(queue, restored, buffers[places.index("output")])
+    place = [one.place for one in plan.buffers].index("output")
+    made = np.empty(plan.buffers[place].bytes // 4, np.uint32)
+    cl.enqueue_copy(queue, made, buffers[place])
     queue.finish()
-    return restored[..., :3]
+    return made
+
+
+def image_words(image: np.ndarray) -> np.ndarray:
+    """uint8 [H, W, 3] as uint32, flat; nothing may rely on the fourth byte."""
+    words = np.full((*image.shape[:2], 4), 77, np.uint8)
+    words[..., :3] = image
+    return words.reshape(-1).view(np.uint32)
+
+
+def image_of(words: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The inverse of `image_words`, for an image of that shape."""
+    return words.view(np.uint8).reshape(*shape[:2], 4)[..., :3]
 
 
 def _contents(plan: GpuPlan, buffer, words: np.ndarray) -> np.ndarray:
     if buffer.place == "constant":
         return np.frombuffer(plan.constants, np.uint8)[buffer.offset : buffer.offset + buffer.bytes].copy()
     if buffer.place == "input":
-        return words.reshape(-1).copy()
+        return words.view(np.uint8).copy()
     return np.full(buffer.bytes, 0xA5, np.uint8)  # nothing may rely on cleared memory

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from opencl import image_of, image_words
 
 from edgedeblur.compile.gpu.build import GpuPlan
 
@@ -51,6 +52,26 @@ def _bytes(words: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(words).view(np.int8).reshape(*words.shape, 4)
 
 
+def _funnel(left: bool) -> Callable:
+    def shifted(low: np.ndarray, high: np.ndarray, count: np.ndarray) -> np.ndarray:
+        both = high.astype(np.uint64) << 32 | low
+        count = (count & 31).astype(np.uint64)
+        return (both << count >> 32 if left else both >> count).astype(np.uint32)
+
+    return shifted
+
+
+def _permute(a: np.ndarray, b: np.ndarray, selector: np.ndarray) -> np.ndarray:
+    """Each byte one of the eight of b and a, or its sign eight times."""
+    both = np.concatenate([_bytes(a), _bytes(b)], axis=-1)
+    chosen = []
+    for index in range(4):
+        nibble = selector >> 4 * index & 15
+        byte = np.take_along_axis(both, (nibble & 7).astype(np.int64)[:, None], axis=1)[:, 0]
+        chosen.append(np.where(nibble & 8, byte >> 7, byte))
+    return np.stack(chosen, axis=-1).view(np.uint32)[:, 0]
+
+
 _ARITHMETIC: dict[str, Callable] = {
     "add": lambda a, b: a + b,
     "sub": lambda a, b: a - b,
@@ -70,6 +91,9 @@ _ARITHMETIC: dict[str, Callable] = {
     "shl": _shift(left=True),
     "shr": _shift(left=False),
     "bfe": _bits,
+    "shf.l.wrap": _funnel(left=True),
+    "shf.r.wrap": _funnel(left=False),
+    "prmt": _permute,
     "dp4a": _dot,
     "mov": lambda a: a,
     "selp": lambda a, b, chosen: np.where(chosen, a, b),
@@ -96,14 +120,20 @@ class _Kernel:
 
 def run_ptx(plan: GpuPlan, image: np.ndarray) -> np.ndarray:
     """The image that a plan in CUDA restores by its PTX, uint8 [H, W, 3]."""
-    places, memory = _lay_out(plan, image)
-    kernels = {name: _parse(head, body) for name, head, body in _ENTRY.findall(re.sub(r"//.*", "", plan.ptx))}
+    return image_of(run_ptx_plan(plan, image_words(image)), image.shape)
+
+
+def run_ptx_plan(plan: GpuPlan, words: np.ndarray) -> np.ndarray:
+    """What a plan makes of an image's words (none where it reads no image): uint32, flat."""
+    places, memory = _lay_out(plan, words)
+    wanted = {call.kernel for call in plan.calls}
+    entries = _ENTRY.findall(re.sub(r"//.*", "", plan.ptx))
+    kernels = {name: _parse(head, body) for name, head, body in entries if name in wanted}
     for call in plan.calls:
         arguments = [places[index] for index in call.arguments]
         _Launch(kernels[call.kernel], memory, arguments, call.groups, call.group).run()
     output = next(index for index, one in enumerate(plan.buffers) if one.place == "output")
-    words = memory.words[places[output] // 4 :][: plan.buffers[output].bytes // 4]
-    return words.view(np.uint8).reshape(*image.shape[:2], 4)[..., :3]
+    return memory.words[places[output] // 4 :][: plan.buffers[output].bytes // 4]
 
 
 @dataclass(frozen=True)
@@ -114,21 +144,19 @@ class _Memory:
     inside: np.ndarray
 
 
-def _lay_out(plan: GpuPlan, image: np.ndarray) -> tuple[list[int], _Memory]:
+def _lay_out(plan: GpuPlan, words: np.ndarray) -> tuple[list[int], _Memory]:
     places, end = [], _FIRST
     for buffer in plan.buffers:
         places.append(end)
         end += -(-buffer.bytes // _GAP) * _GAP + _GAP
     whole, inside = np.full(end, 0xA5, np.uint8), np.zeros(end // 4, bool)  # nothing may rely on cleared memory
-    words = np.full((*image.shape[:2], 4), 77, np.uint8)
-    words[..., :3] = image
     for place, buffer in zip(places, plan.buffers, strict=True):
         inside[place // 4 : (place + buffer.bytes) // 4] = True
         if buffer.place == "constant":
             contents = np.frombuffer(plan.constants, np.uint8)[buffer.offset :][: buffer.bytes]
             whole[place : place + buffer.bytes] = contents
         if buffer.place == "input":
-            whole[place : place + buffer.bytes] = words.reshape(-1)
+            whole[place : place + buffer.bytes] = words.view(np.uint8)
     return places, _Memory(whole.view(np.uint32), inside)
 
 
@@ -254,13 +282,15 @@ class _Launch:
         if step.name == "ld.param":
             return [np.full(len(threads), self.parameters[step.operands[1].strip("[]")], "u8")]
         base, byte = self._address(step.operands[1], threads)
-        size = np.dtype(_TYPES[step.types[-1]]).itemsize
+        kind = _TYPES[step.types[-1]]
+        size = np.dtype(kind).itemsize
         assert not np.any(byte % (size * count)), f"{step} is not aligned"
         words = [self._words(step, base, byte // 4 + index, threads) for index in range(count)]
         if size == 4:
             return words
-        assert size == 1 and count == 1, step
-        return [(words[0] >> (8 * (byte % 4)).astype("u4") & 0xFF).astype("u1")]
+        assert size < 4 and count == 1, step
+        part = (words[0] >> (8 * (byte % 4)).astype("u4")).astype(f"u{size}").view(kind)
+        return [part.astype("i4") if kind[0] == "i" else part]
 
     def _words(self, step: _Step, base: str, word: np.ndarray, threads: np.ndarray) -> np.ndarray:
         if ".shared" in step.name:
