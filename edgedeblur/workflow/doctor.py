@@ -15,9 +15,8 @@ from packaging.requirements import Requirement
 
 from edgedeblur.artefact.cpu import cpu_model, runs_here
 from edgedeblur.artefact.isa import ISAS
-from edgedeblur.bench.cuda_devices import OLDEST, cuda_devices
 from edgedeblur.bench.environment import program_version, version_of
-from edgedeblur.bench.opencl_devices import opencl_devices
+from edgedeblur.bench.gpu_devices import OLDEST_CUDA, cuda_devices, opencl_devices
 from edgedeblur.estimate import mca
 
 Status = Literal["ok", "missing", "optional"]
@@ -165,7 +164,7 @@ def check_cuda() -> Check:
             "CUDA", "optional", found, "only for target cuda: a GPU by NVIDIA and its driver; CUDA is not needed"
         )
     names = ", ".join(one.name for one in devices)
-    if max(one.capability for one in devices) < OLDEST:
+    if max(one.capability for one in devices) < OLDEST_CUDA:
         return Check("CUDA", "optional", names, "the kernels need compute capability 7.5: Turing or later")
     return Check("CUDA", "ok", names)
 

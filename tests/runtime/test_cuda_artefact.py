@@ -15,7 +15,7 @@ from gpu_bench import Outcome, check_cpu, run_with
 
 from edgedeblur.artefact import cpu, names
 from edgedeblur.artefact.target import load_target, parse_target, target_table
-from edgedeblur.bench import cuda_devices
+from edgedeblur.bench import gpu_devices
 from edgedeblur.compile.linking import link
 from edgedeblur.errors import UserError
 from edgedeblur.workflow import doctor
@@ -126,11 +126,11 @@ def test_the_artefact_has_the_kernels_as_text_and_as_ptx_and_nothing_of_opencl()
 
 @pytest.mark.parametrize(("capability", "status"), [("75", "ok"), ("70", "optional")])
 def test_doctor_asks_the_driver_for_gpus_that_are_new_enough(double, monkeypatch, capability, status):
-    monkeypatch.setattr(cuda_devices, "_LIBRARY", str(double / "cuda.so"))
+    monkeypatch.setattr(gpu_devices, "_CUDA_LIBRARY", str(double / "cuda.so"))
     monkeypatch.setenv("ED_DOUBLE_CAPABILITY", capability)
     check = doctor.check_cuda()
     assert (check.status, check.found) == (status, "a double")
-    monkeypatch.setattr(cuda_devices, "_LIBRARY", "/no/such.so")
+    monkeypatch.setattr(gpu_devices, "_CUDA_LIBRARY", "/no/such.so")
     assert "libcuda.so.1 is not installed" in doctor.check_cuda().found
 
 

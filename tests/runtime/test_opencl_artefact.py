@@ -8,8 +8,8 @@ from opencl import needs_opencl
 
 from edgedeblur.artefact import names
 from edgedeblur.artefact.target import load_target
+from edgedeblur.bench.gpu_devices import opencl_devices
 from edgedeblur.bench.measure import BenchOptions, bench
-from edgedeblur.bench.opencl_devices import opencl_devices
 from edgedeblur.bench.quality import UNKNOWN
 from edgedeblur.compile.artefact import compile_network
 from edgedeblur.errors import UserError
