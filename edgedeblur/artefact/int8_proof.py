@@ -9,6 +9,7 @@ _INTEGERS = {
     "residual": ("int8", "uint8"),
     "out": ("int8", "uint8"),
 }
+_ACTIVATIONS = ("source", "residual", "out")
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,18 @@ def why_not_int8(name: str, evidence: dict) -> list[str]:
     Args:
         evidence: the fields of `Int8Evidence`, as a manifest has them.
     """
+    wide = int16_operands(evidence)
+    said = [f"{name}: int16 activations, as the network has them: its {' and '.join(wide)}"] if wide else []
+    return said + why_not_integer(name, evidence)
+
+
+def int16_operands(evidence: dict) -> list[str]:
+    """The activations that a layer reads or writes as int16."""
+    return [operand for operand in _ACTIVATIONS if evidence["operands"].get(operand) == "int16"]
+
+
+def why_not_integer(name: str, evidence: dict) -> list[str]:
+    """The same for an integer convolution, whose activations may also be int16."""
     if evidence["uncounted"]:
         return [f"{name}: its machine code could not be counted: {evidence['uncounted']}"]
     reasons = []
@@ -52,6 +65,7 @@ def why_not_int8(name: str, evidence: dict) -> list[str]:
         )
     for operand, dtypes in _INTEGERS.items():
         found = evidence["operands"].get(operand)
-        if found not in dtypes and not (found is None and operand == "residual"):
+        allowed = found in dtypes or (found == "int16" and operand in _ACTIVATIONS)
+        if not allowed and not (found is None and operand == "residual"):
             reasons.append(f"{name}: its {operand} is {found}, not {' or '.join(dtypes)}")
     return reasons

@@ -23,8 +23,11 @@ _FIX = "compile it again: edgedeblur compile"
 
 @dataclass(frozen=True)
 class _Scale:
+    """bits: of int16 values only."""
+
     scale: float
     zero_point: int
+    bits: int = 8
 
 
 @dataclass(frozen=True)

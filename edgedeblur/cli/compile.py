@@ -46,6 +46,7 @@ def command(
     --threads is its default number of threads; schedules are chosen for that number.
     Schedules found by `edgedeblur tune` for a layer's shape are used, and those that ship with edgedeblur.
     """
+    from edgedeblur.artefact.int8_proof import int16_operands
     from edgedeblur.artefact.manifest import count_sources
     from edgedeblur.workflow.compile import compile_step
 
@@ -54,8 +55,10 @@ def command(
     with workdir.lock():
         artefact = compile_step(source, target, size, workdir, say, database, tuned, threads, None, dump, more)
     int8 = artefact.manifest["int8"]
+    wide = sum(bool(int16_operands(layer["int8"])) for layer in artefact.manifest["layers"] if "int8" in layer)
+    said = f"{wide} with int16 activations, " if wide else ""
     sources = count_sources(layer["schedule_source"] for layer in artefact.manifest["layers"])
     tell(
-        f"{artefact.path}: {int8['int8_convolutions']} of {int8['convolutions']} convolutions int8, "
+        f"{artefact.path}: {int8['int8_convolutions']} of {int8['convolutions']} convolutions int8, {said}"
         f"{int8['dot_instructions']:,} int8 dot-product instructions; schedules: {sources}"
     )

@@ -59,7 +59,8 @@ _BOUND_NOT_KEPT = 3  # as a failed verdict of `bench`
     "--max-drop",
     type=click.FloatRange(0),
     metavar="DB",
-    help="Try ever longer recipes until held-back pictures lose no more; exits with 3 where none keeps it.",
+    help="Try ever longer recipes, at last int16 activations in the worst layers, until held-back pictures lose no "
+    "more; exits with 3 where none keeps it.",
 )
 @options.seed
 @json_option
@@ -147,7 +148,8 @@ def _show(outcome: "Outcome", destination: Path, plot: Path) -> None:
     if outcome.halves is not None:
         shown.append(halves_sentence(outcome.halves))
     if outcome.bounded is not None:
-        shown += [attempts_table(outcome.bounded.attempts), *bound_sentences(outcome.bounded, outcome.costs)]
+        cost = outcome.int16_cost.sentence if outcome.int16_cost is not None else ""
+        shown += [attempts_table(outcome.bounded.attempts), *bound_sentences(outcome.bounded, outcome.costs, cost)]
     shown += [f"recipe: {readable(network.recipe)}", quality_sentence(outcome.quality, outcome.held_back)]
     shown.append(f"{destination}: {int8} of {len(network.convolutions)} convolutions with int8 weights")
     document = {
@@ -169,4 +171,6 @@ def _bounded_document(outcome: "Outcome") -> dict:
         "kept": bounded.kept,
         "chosen": bounded.attempts[bounded.best].added,
         "attempts": [asdict(attempt) for attempt in bounded.attempts],
+        "int16_layers": list(bounded.int16_layers),
+        "int16_cost": outcome.int16_cost and asdict(outcome.int16_cost),
     }

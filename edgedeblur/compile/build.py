@@ -18,7 +18,7 @@ from edgedeblur.compile.int8_evidence import int8_evidence
 from edgedeblur.compile.kernels import instruction_set
 from edgedeblur.compile.kernels.gate import Gate, gate_parameters
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
-from edgedeblur.compile.kernels.layer import ConvLayer, conv_layers, same_kernel
+from edgedeblur.compile.kernels.layer import ConvLayer, conv_layers, layer_isa, same_kernel
 from edgedeblur.compile.limits import check_memory, check_tensors
 from edgedeblur.compile.llvm_names import check_llvm_names
 from edgedeblur.compile.lower import (
@@ -201,13 +201,14 @@ def layer_kernels(
             kernels.append(OperationKernel(operation_layer(network, quantised, sizes), symbol, conv.sources))
             continue
         layer = layers[conv.name]
-        schedule = schedules.get(layer.name) or default_schedule(layer, isa, target.threads)
-        check_schedule(layer, isa, schedule)
-        check_memory(height, width, **{f"scratch for layer {layer.name}": scratch_bytes(layer, isa, schedule)})
+        own = layer_isa(layer, isa)
+        schedule = schedules.get(layer.name) or default_schedule(layer, own, target.threads)
+        check_schedule(layer, own, schedule)
+        check_memory(height, width, **{f"scratch for layer {layer.name}": scratch_bytes(layer, own, schedule)})
         shape = "x".join(map(str, (layer.kernel, layer.kernel, *layer.source)))
         symbol = symbols.setdefault((same_kernel(layer), schedule), f"{isa.name}_conv{len(symbols)}_{shape}")
         gate = None if conv.gate is None else _layer_gate(conv, layers, index, isa)
-        kernels.append(LayerKernel(layer, schedule, isa, symbol, conv.source, conv.residual, gate))
+        kernels.append(LayerKernel(layer, schedule, own, symbol, conv.source, conv.residual, gate))
     return tuple(kernels)
 
 
@@ -222,8 +223,7 @@ def _renamed(kernels: tuple[AnyKernel, ...], suffix: str) -> tuple[AnyKernel, ..
 
 def _layer_gate(conv: ConvSpec, layers: Mapping[str, ConvLayer], index: int, isa: InstructionSet) -> LayerGate:
     layer, gating = layers[conv.name], layers[conv.gate]
-    scales = channel_vectors(layer, isa) * isa.lanes
-    gate = Gate(gating.out, gating.out_zero_point, layer.out_channels, scales)
+    gate = Gate(gating.out, gating.out_zero_point, layer.out_channels, channel_vectors(layer, isa) * isa.lanes)
     return LayerGate(gate, f"{isa.name}_gate{index}_{identifier(layer.name)}", conv.gate)
 
 

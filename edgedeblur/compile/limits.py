@@ -8,16 +8,16 @@ from edgedeblur.errors import UserError
 
 
 def check_tensors(layers: tuple[ConvLayer, ...], multiple: int) -> None:
-    """Raises UserError where an activation, one byte an element, has more than MAX_BYTES.
+    """Raises UserError where an activation has more than MAX_BYTES: an element is one byte, two of int16 values.
 
     Args:
         layers: for the size that is asked for.
         multiple: of height and width, for the message.
     """
     tensors = {f"the input of layer {layers[0].name}": prod(layers[0].source)}
-    tensors |= {f"the output of layer {layer.name}": prod(layer.out) for layer in layers}
+    tensors |= {f"the output of layer {layer.name}": prod(layer.out) << layer.int16_out for layer in layers}
     tensors |= {
-        f"the input of layer {layer.name}": prod(layer.source) for layer in layers
+        f"the input of layer {layer.name}": prod(layer.source) << layer.int16_source for layer in layers
     }  # of no convolution, perhaps
     name, size = max(tensors.items(), key=lambda tensor: tensor[1])
     if size <= MAX_BYTES:

@@ -12,6 +12,7 @@ from edgedeblur.artefact.int8_proof import why_not_int8
 from edgedeblur.artefact.manifest import PASS, SCHEMA_VERSION, describe_op
 from edgedeblur.artefact.names import MANIFEST
 from edgedeblur.artefact.target import Target, target_table
+from edgedeblur.quantize.edq import tensor_record
 
 if TYPE_CHECKING:
     from edgedeblur.compile.build import CompiledKernel, CompiledKernels, CompiledPass
@@ -63,7 +64,7 @@ def make_manifest(
         "arena_bytes": max(one.arena_bytes for one in own),
         "workspace_bytes": max(one.workspace_bytes for one in own),
         "weights_bytes": len(plan.constants),
-        "tensors": {name: dataclasses.asdict(scale) for name, scale in network.tensors.items()},
+        "tensors": {name: tensor_record(scale) for name, scale in network.tensors.items()},
         "recipe": network.recipe,
         "provenance": network.provenance,
         "tool_versions": _tool_versions(),

@@ -20,12 +20,12 @@ _FIX = "quantise again with more calibration images"
 def check_ranges(network: QuantisedNetwork) -> None:
     """Raises UserError unless every layer's sums and requantised sums fit int32, and its residual int16."""
     for layer in network.convolutions:
-        _check_sums(layer)
-        _check_residual(layer)
+        _check_sums(network, layer)
+        _check_residual(network, layer)
 
 
-def _check_sums(layer: QuantisedConv) -> None:
-    largest = largest_sums(layer) + np.abs(layer.bias.astype(np.int64))
+def _check_sums(network: QuantisedNetwork, layer: QuantisedConv) -> None:
+    largest = largest_sums(network, layer) + np.abs(layer.bias.astype(np.int64))
     if largest.max() > INT32_MAX:
         channel = int(largest.argmax())
         raise UserError(
@@ -43,9 +43,12 @@ def _check_sums(layer: QuantisedConv) -> None:
         )
 
 
-def _check_residual(layer: QuantisedConv) -> None:
-    scale = layer.residual_scale
-    if layer.spec.residual is not None and not 0 <= scale <= MAX_RESIDUAL_SCALE:
+def _check_residual(network: QuantisedNetwork, layer: QuantisedConv) -> None:
+    """Of what is added in int16; what is added in int32 quantize/check.py bounds."""
+    scale, residual = layer.residual_scale, layer.spec.residual
+    if residual is None or network.tensors[residual].int16 or network.tensors[layer.spec.name].int16:
+        return
+    if not 0 <= scale <= MAX_RESIDUAL_SCALE:
         raise UserError(
             f"layer {layer.spec.name} scales its residual {layer.spec.residual} by {scale:g}; kernels take 0 to "
             f"{MAX_RESIDUAL_SCALE:g}",

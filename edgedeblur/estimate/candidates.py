@@ -1,6 +1,6 @@
 """Candidates to compare without the machine: layers with schedules to estimated times."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import tvm
 
@@ -9,11 +9,13 @@ from edgedeblur.compile.assembly import kernel_bodies
 from edgedeblur.compile.build import compile_functions
 from edgedeblur.compile.kernels import instruction_set
 from edgedeblur.compile.kernels.convolution import conv_kernel
-from edgedeblur.compile.kernels.layer import ConvLayer
+from edgedeblur.compile.kernels.layer import ConvLayer, conv_layers, layer_isa, same_kernel
 from edgedeblur.compile.lower import AnyKernel, LayerKernel
+from edgedeblur.compile.schedules.choose import choose_schedules, databases_for
 from edgedeblur.compile.schedules.schedule import Schedule, check_schedule
 from edgedeblur.estimate.kernel_cost import KernelCost, kernel_costs, weight_bytes
 from edgedeblur.estimate.machine import KIB, Machine, target_machine
+from edgedeblur.quantize.network import QuantisedNetwork
 
 
 def schedule_costs(
@@ -38,10 +40,23 @@ def schedule_costs(
     isa = instruction_set(target.isa)
     kernels = []
     for index, (layer, schedule) in enumerate(candidates):
-        check_schedule(layer, isa, schedule)
-        kernels.append(LayerKernel(layer, schedule, isa, f"candidate{index}", source=""))
+        own = layer_isa(layer, isa)
+        check_schedule(layer, own, schedule)
+        kernels.append(LayerKernel(layer, schedule, own, f"candidate{index}", source=""))
     beyond_caches = 2 * machine.core.l3_kib * KIB
     return kernel_costs(kernels, kernel_code(kernels, target), machine, footprint or beyond_caches)
+
+
+def layers_ms(network: QuantisedNetwork, names: Collection[str], size: tuple[int, int], target: Target) -> float:
+    """Estimated milliseconds of the convolutions of these names together, for images of that size; schedules as
+    `compile` chooses them, each layer reading its tensors from beyond the caches; raises as `schedule_costs`."""
+    layers = [layer for layer in conv_layers(network, *size) if layer.name in names]
+    chosen = choose_schedules(layers, instruction_set(target.isa), target.threads, databases_for(target))
+    alike: dict[tuple[ConvLayer, Schedule], list[ConvLayer]] = {}
+    for layer in layers:
+        alike.setdefault((same_kernel(layer), chosen[layer.name].schedule), []).append(layer)
+    costs = schedule_costs([(group[0], schedule) for (_, schedule), group in alike.items()], target)
+    return sum(cost.ms * len(group) for cost, group in zip(costs, alike.values(), strict=True))
 
 
 def schedule_ms(layer: ConvLayer, schedule: Schedule, target: Target, threads: int | None = None) -> float:

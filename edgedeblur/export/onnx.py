@@ -56,7 +56,8 @@ def export_onnx(
             network costs, and gives, without int8.
 
     Raises:
-        UserError: no such form, a size that is not a multiple of `spec.multiple`, or the file cannot be written.
+        UserError: no such form, a size that is not a multiple of `spec.multiple`, int16 activations in another form
+            than "float", or the file cannot be written.
     """
     model = onnx_model(network, height, width, form)
     with atomic_path(path) as temporary:
@@ -68,6 +69,13 @@ def onnx_model(network: QuantisedNetwork, height: int, width: int, form: Form = 
     if form not in FORMS:
         raise UserError(f"no ONNX form {form!r}; there are {', '.join(FORMS)}", exit_code=2)
     check_sides(height, width, network.spec.multiple)
+    if network.int16_tensors and form != "float":
+        raise UserError(
+            f"layer {network.int16_tensors[0]} has int16 activations: QLinearConv and ConvInteger take int8 only, and "
+            "between quantise/dequantise pairs (opset 21) runtimes convolve int16 in float32, whose sums are not exact "
+            "from 2^24 on, so the bytes would not be edgedeblur's",
+            "--form float, or quantise again with a larger --max-drop",
+        )
     graph = Graph(network.spec.sizes(height, width))
     names = {IMAGE: graph.add("Transpose", [IMAGE], "image.nchw", perm=[0, 3, 1, 2])}
     if form == "float":

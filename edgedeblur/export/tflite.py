@@ -46,7 +46,7 @@ def export_tflite(network: QuantisedNetwork, path: str | Path, height: int = 512
     """Writes the network for images of one size.
 
     Raises:
-        UserError: ai-edge-litert is missing, a size that is not a multiple of `spec.multiple`, or
+        UserError: ai-edge-litert is missing, a size that is not a multiple of `spec.multiple`, int16 activations, or
             the file cannot be written.
     """
     write_bytes(path, tflite_model(network, height, width))
@@ -57,6 +57,12 @@ def tflite_model(network: QuantisedNetwork, height: int, width: int) -> bytes:
     if schema is None:
         raise UserError("TFLite export needs the package ai-edge-litert", 'pip install "edgedeblur[peers]"')
     check_sides(height, width, network.spec.multiple)
+    if network.int16_tensors:
+        raise UserError(
+            f"layer {network.int16_tensors[0]} has int16 activations: TFLite's CONV_2D takes them (int16x8) only where "
+            "input and output are both int16; between int8 and int16 a QUANTIZE would round a second time",
+            "quantise again with a larger --max-drop; edgedeblur compile takes the network as it is",
+        )
     graph = Graph(network.spec.sizes(height, width))
     pixels = TensorScale(image_scale().scale, 0)
     image = graph.tensor(IMAGE, (height, width, 3), pixels, "UINT8")

@@ -24,6 +24,7 @@ from edgedeblur.student import IMAGE, Layer, OpSpec, StudentSpec
 from edgedeblur.student.check import check_graph
 
 MAX_WEIGHTS = 64_000_000
+MAX_BITS = 16  # of an activation
 MAX_OPERATION_SCALE = 2.0**13  # of a layer without weights: times the largest product, 255 * 255, it fits int32
 MAX_RESULT = 2**30  # of the requantised convolution and residual, so that their sum stays in int32
 _SCALE_TOLERANCE = 1e-5  # relative; stored scales are float32 products
@@ -46,6 +47,7 @@ def check_network(network: QuantisedNetwork) -> None:
             continue
         check_arrays(layer, network.spec.gate_channels(layer.spec))
         check_winograd_form(layer, network.tensors)
+        check_int16(layer, network.tensors)
         check_scales(layer, network.tensors)
         check_bounds(layer, network.tensors)
 
@@ -69,6 +71,11 @@ def check_tensors(spec: StudentSpec, tensors: dict[str, TensorScale]) -> None:
             math.isfinite(scale) and 1e-12 < scale < 1e12, f"tensor {name!r}: scale {scale} is not a positive number"
         )
         _require(-128 <= zero_point <= 127, f"tensor {name!r}: zero point {zero_point}; allowed are -128 to 127")
+        bits = tensors[name].bits
+        _require(8 <= bits <= MAX_BITS, f"tensor {name!r}: {bits} bits; allowed are 8 to {MAX_BITS}")
+        _require(
+            bits == 8 or zero_point == 0, f"tensor {name!r}: zero point {zero_point}; of int16 values it must be 0"
+        )
     for name in (IMAGE, spec.layers[-1].name):
         _require(tensors[name] == image_scale(), f"tensor {name!r} must be an image: scale 1/255, zero point -128")
 
@@ -100,6 +107,8 @@ def check_arrays(layer: QuantisedConv, gate_channels: int = 0) -> None:
 def check_operation(layer: QuantisedOp, tensors: dict[str, TensorScale]) -> None:
     """A layer without weights: its arrays' forms, and scales that follow from its tensors'."""
     spec, name = layer.spec, layer.spec.name
+    wide = [one for one in (name, *spec.sources) if tensors[one].int16]
+    _require(not wide, f"layer {name!r} has no weights ({spec.op}); {''.join(wide[:1])!r} must be int8 for it")
     for kind, (dtype, shape) in array_forms(spec).items():
         array = array_of(layer, kind)
         found = "missing" if array is None else f"{array.dtype} {list(array.shape)}"
@@ -173,6 +182,15 @@ def check_winograd_form(layer: QuantisedConv, tensors: dict[str, TensorScale]) -
     )
 
 
+def check_int16(layer: QuantisedConv, tensors: dict[str, TensorScale]) -> None:
+    """A tensor of int16 values is read as source or residual only, and by no layer in Winograd form."""
+    spec = layer.spec
+    gated = spec.gate is not None and tensors[spec.gate].int16
+    _require(not gated, f"layer {spec.name!r}: {spec.gate!r}, whose means its gate takes, must be int8")
+    halved = layer.winograd and tensors[spec.source].int16
+    _require(not halved, f"layer {spec.name!r}: in Winograd form, which reads int8; {spec.source!r} is int16")
+
+
 def check_scales(layer: QuantisedConv, tensors: dict[str, TensorScale]) -> None:
     """The folded scales agree with the scales of the tensors that they were folded from."""
     spec, out = layer.spec, tensors[layer.spec.name].scale
@@ -189,10 +207,9 @@ def check_scales(layer: QuantisedConv, tensors: dict[str, TensorScale]) -> None:
         _require(agree, f"layer {spec.name!r}: residual_scale {layer.residual_scale} should be {expected:g}")
 
 
-def accumulator_bound(layer: QuantisedConv, source_zero_point: int) -> np.ndarray:
+def accumulator_bound(layer: QuantisedConv, source: TensorScale) -> np.ndarray:
     """int64 [out]: no input can make an accumulator of that channel larger than this in magnitude."""
-    farthest = max(127 - source_zero_point, source_zero_point + 128)
-    farthest = (farthest + 1) // 2 if layer.winograd else farthest
+    farthest = (source.largest_input + 1) // 2 if layer.winograd else source.largest_input
     weight = np.abs(layer.weight.astype(np.int64)).reshape(len(layer.weight), -1)
     return weight.sum(axis=1) * farthest + np.abs(layer.bias.astype(np.int64))
 
@@ -206,7 +223,7 @@ def largest_scale(layer: QuantisedConv) -> np.ndarray:
 def check_bounds(layer: QuantisedConv, tensors: dict[str, TensorScale]) -> None:
     """No accumulator leaves int32, and no requantised value leaves [-2^30, 2^30]."""
     name = layer.spec.name
-    bound = accumulator_bound(layer, tensors[layer.spec.source].zero_point)
+    bound = accumulator_bound(layer, tensors[layer.spec.source])
     _require(
         int(bound.max()) < 2**31,
         f"layer {name!r}: the accumulator of channel {int(bound.argmax())} can reach {int(bound.max()):,}; "
@@ -222,8 +239,13 @@ def check_bounds(layer: QuantisedConv, tensors: dict[str, TensorScale]) -> None:
         largest = int((products + np.abs(layer.gate.bias.astype(np.int64))).max())
         _require(largest < 2**31, f"layer {name!r}: its gate can reach {largest:,}; int32 holds less than {2**31:,}")
     if layer.residual_scale is not None:
-        largest = 255 * float(layer.residual_scale)
-        _require(largest < MAX_RESULT, f"layer {name!r}: residual_scale {layer.residual_scale} is too large")
+        wide = tensors[layer.spec.residual].int16 or tensors[name].int16
+        farthest = tensors[layer.spec.residual].largest_input if wide else 255
+        largest = farthest * float(layer.residual_scale)
+        _require(
+            largest < (MAX_RESULT // 2 if wide else MAX_RESULT),
+            f"layer {name!r}: residual_scale {layer.residual_scale} is too large",
+        )
 
 
 def _require(condition: bool, message: str) -> None:

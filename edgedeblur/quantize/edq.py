@@ -109,7 +109,7 @@ def load_edq(path: str | Path) -> QuantisedNetwork:
     Example:
         >>> network = ed.load_network("student.edq")
         >>> network.tensors["image"]
-        TensorScale(scale=0.00392156862745098, zero_point=-128)
+        TensorScale(scale=0.00392156862745098, zero_point=-128, bits=8)
     """
     path = Path(path)
     if not path.exists():
@@ -177,10 +177,7 @@ def _description(network: QuantisedNetwork) -> dict:
         "version": VERSION,
         "student": dataclasses.asdict(network.spec)
         | {"layers": [layer_record(layer) for layer in network.spec.layers]},
-        "tensors": {
-            name: {"scale": float(scale.scale), "zero_point": int(scale.zero_point)}
-            for name, scale in network.tensors.items()
-        },
+        "tensors": {name: tensor_record(scale) for name, scale in network.tensors.items()},
         "residual_scales": {
             layer.spec.name: float(layer.residual_scale) for layer in network.layers if layer.residual_scale is not None
         },
@@ -188,6 +185,12 @@ def _description(network: QuantisedNetwork) -> dict:
         "recipe": network.recipe,
         "provenance": network.provenance,
     }
+
+
+def tensor_record(scale: TensorScale) -> dict[str, float | int]:
+    """A tensor's entry in JSON; `bits` only of int16 values, so that networks without any are what they were."""
+    record = {"scale": float(scale.scale), "zero_point": int(scale.zero_point)}
+    return record | ({"bits": int(scale.bits)} if scale.int16 else {})
 
 
 def _to_json(value: dict) -> bytes:
@@ -227,6 +230,10 @@ def _layer(archive: Archive, spec: Layer, found: _NetworkJson, gate_channels: in
 def _with_later_fields(document: dict[str, Any]) -> dict[str, Any]:
     """The document with what it and its layers leave out since they do not have it."""
     document.setdefault("winograd", [])
+    tensors = document.get("tensors")
+    for tensor in tensors.values() if isinstance(tensors, dict) else ():
+        if isinstance(tensor, dict):
+            tensor.setdefault("bits", 8)
     student = document.get("student")
     layers = student.get("layers") if isinstance(student, dict) else None
     for layer in layers if isinstance(layers, list) else ():

@@ -26,7 +26,7 @@ from edgedeblur.student import IMAGE
 from edgedeblur.student.operations import Tap
 
 _BAND_VALUES = 1 << 22  # values of unfolded input held at once: 16 MB of float32
-_LARGEST_INPUT = 255  # magnitude of an int8 value less its zero point
+LARGEST_INPUT = 255  # magnitude of an int8 value less its zero point
 
 
 def run(network: QuantisedNetwork, image: np.ndarray) -> np.ndarray:
@@ -47,7 +47,7 @@ def run(network: QuantisedNetwork, image: np.ndarray) -> np.ndarray:
 
 
 def run_tensors(network: QuantisedNetwork, image: np.ndarray) -> dict[str, np.ndarray]:
-    """Every tensor by name, int8 [H, W, C], the image (pixel - 128) and the output (in the same way) among them.
+    """Every tensor by name, int8 or int16 [H, W, C], among them the image (pixel - 128) and the output (likewise).
 
     Raises:
         UserError: as `run`.
@@ -56,7 +56,7 @@ def run_tensors(network: QuantisedNetwork, image: np.ndarray) -> dict[str, np.nd
 
 
 def iterate_tensors(network: QuantisedNetwork, image: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    """(name, int8 [H, W, C]) in order of computation, the image first.
+    """(name, int8 or int16 [H, W, C]) in order of computation, the image first.
 
     Raises:
         UserError: as `run`.
@@ -70,11 +70,12 @@ def iterate_tensors(network: QuantisedNetwork, image: np.ndarray) -> Iterator[tu
 
 
 def run_layer(network: QuantisedNetwork, layer: QuantisedLayer, tensors: dict[str, np.ndarray]) -> np.ndarray:
-    """One layer's output, int8 [H, W, C], from the int8 [H, W, C] tensors it reads."""
+    """One layer's output [H, W, C] from the [H, W, C] tensors it reads: int8, or int16 as `network.tensors` says."""
     spec = layer.spec
     if isinstance(layer, QuantisedOp):
         return run_operation(layer, tensors, network.tensors, network.tensors[spec.name])
-    accumulator = convolve(source_integers(network, layer, tensors), layer)
+    read, out = network.tensors[spec.source], network.tensors[spec.name]
+    accumulator = convolve(source_integers(network, layer, tensors), layer, read.largest_input)
     scale = layer.scale
     if layer.gate is not None:
         scale = scale * gate_factors(layer.gate, tensors[spec.gate], network.tensors[spec.gate].zero_point)
@@ -84,8 +85,8 @@ def run_layer(network: QuantisedNetwork, layer: QuantisedLayer, tensors: dict[st
     if spec.residual is not None:
         residual = tensors[spec.residual].astype(np.int32) - network.tensors[spec.residual].zero_point
         result = result + requantise(residual, layer.residual_scale)
-    zero_point = network.tensors[spec.name].zero_point
-    return np.clip(result + zero_point, network.low(layer), network.high(layer)).astype(np.int8)
+    clamped = np.clip(result + out.zero_point, network.low(layer), network.high(layer))
+    return clamped.astype(np.int16 if out.int16 else np.int8)
 
 
 def run_operation(
@@ -162,15 +163,19 @@ def source_integers(network: QuantisedNetwork, layer: QuantisedConv, tensors: di
     return space_to_depth((source + 1) >> 1 if layer.winograd else source, spec.space_to_depth)
 
 
-def convolve(source: np.ndarray, layer: QuantisedConv) -> np.ndarray:
-    """int32 accumulators [H', W', out] of zero-centred integers [H, W, in], padded with zeros, bias added."""
+def convolve(source: np.ndarray, layer: QuantisedConv, largest: int = LARGEST_INPUT) -> np.ndarray:
+    """int32 accumulators [H', W', out] of zero-centred integers [H, W, in], padded with zeros, bias added.
+
+    Args:
+        largest: no magnitude in `source` is larger.
+    """
     spec = layer.spec
     stride, reach, step, pad = spec.stride, spec.reach, spec.dilation, spec.padding
     padded = np.pad(source, ((pad, pad), (pad, pad), (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (reach, reach), axis=(0, 1))[::stride, ::stride]
     windows = windows[..., ::step, ::step]
     height, width, channels = windows.shape[:3]
-    exact = exact_type(layer)
+    exact = exact_type(layer, largest)
     weight = layer.weight.reshape(spec.groups, len(layer.weight) // spec.groups, -1).transpose(0, 2, 1).astype(exact)
     bias = layer.bias.astype(exact)
     out = np.empty((height, width, len(layer.weight)), np.int32)
@@ -184,11 +189,12 @@ def convolve(source: np.ndarray, layer: QuantisedConv) -> np.ndarray:
     return out
 
 
-def exact_type(layer: QuantisedConv) -> type:
-    """The smallest floating-point type that holds every partial sum of the layer's accumulators, in any order."""
+def exact_type(layer: QuantisedConv, largest: int = LARGEST_INPUT) -> type:
+    """The smallest floating-point type that holds every partial sum of the layer's accumulators, in any order, where no
+    input is larger in magnitude."""
     weight = np.abs(layer.weight.reshape(len(layer.weight), -1).astype(np.int64))
-    largest = (weight.sum(axis=1) * _LARGEST_INPUT + np.abs(layer.bias.astype(np.int64))).max()
-    return np.float32 if largest < 1 << 24 else np.float64
+    reached = (weight.sum(axis=1) * max(largest, LARGEST_INPUT) + np.abs(layer.bias.astype(np.int64))).max()
+    return np.float32 if reached < 1 << 24 else np.float64
 
 
 def requantise(accumulator: np.ndarray, scale: np.ndarray | np.float32) -> np.ndarray:

@@ -35,6 +35,14 @@ zero_point(source) is odd, so that this is floor(q / 2) - floor(zero_point / 2),
 along rows (Winograd, 1980; Lavin & Gray, CVPR 2016) computes the same sums with two thirds of the products in int8 dot
 products (compile/kernels/winograd/rows.py), and any other method computes them as it would those of a plain layer.
 
+A tensor may have int16 values (`TensorScale.bits` above 8). Its zero point is 0 and q lies within +-(2^(bits - 1) - 1);
+nothing else changes: the sums are int32, and q = clamp(r, low, high) with these ends (low = 0 with ReLU). bits is at
+most 16, and so small that no sum of a layer that reads the tensor can leave int32, whatever the image:
+
+    |bias[o]| + (2^(bits - 1) - 1) * sum over taps of |weight[o, ky, kx, i]| < 2^31             for every output channel
+
+Only convolutions write such a tensor, and read it as source or residual.
+
 Layers without weights (student/operations.py): with the integer c(source) = q - zero_point(source),
 and r(x, scale) = rint(float32(x) * scale), half to even:
 
@@ -71,10 +79,31 @@ GATE_TABLE = (np.rint((1 << 15) / (1 + np.exp(-_INDICES / GATE_STEPS))) / (1 << 
 
 @dataclass(frozen=True)
 class TensorScale:
-    """real = scale * (q - zero_point), q in int8."""
+    """real = scale * (q - zero_point), q in int8; where `bits` is above 8, in int16, and zero_point is 0."""
 
     scale: float
     zero_point: int
+    bits: int = 8
+
+    @property
+    def int16(self) -> bool:
+        """Whether q is stored as int16."""
+        return self.bits > 8
+
+    @property
+    def lowest(self) -> int:
+        """The least q."""
+        return -self.highest if self.int16 else -128
+
+    @property
+    def highest(self) -> int:
+        """The largest q."""
+        return (1 << (self.bits - 1)) - 1
+
+    @property
+    def largest_input(self) -> int:
+        """No |q - zero_point| is larger."""
+        return max(self.highest - self.zero_point, self.zero_point - self.lowest)
 
 
 @dataclass(frozen=True)
@@ -154,20 +183,27 @@ class QuantisedNetwork:
         """The layers that have weights."""
         return tuple(layer for layer in self.layers if isinstance(layer, QuantisedConv))
 
+    @property
+    def int16_tensors(self) -> tuple[str, ...]:
+        """Names of the tensors with int16 values."""
+        return tuple(name for name, scale in self.tensors.items() if scale.int16)
+
     def low(self, layer: QuantisedConv) -> int:
-        """The lower clamp of a layer's output: its zero point with ReLU, else -128."""
-        return max(-128, self.tensors[layer.spec.name].zero_point) if layer.spec.relu else -128
+        """The lower clamp of a layer's output: its zero point with ReLU, else the least that its tensor holds."""
+        out = self.tensors[layer.spec.name]
+        return max(out.lowest, out.zero_point) if layer.spec.relu else out.lowest
 
     def high(self, layer: QuantisedConv) -> int:
-        """The upper clamp of a layer's output: 127, or the integer nearest to its limit where that is lower."""
+        """The upper clamp of a layer's output, as `limit_step`."""
         return limit_step(layer.spec, self.tensors[layer.spec.name])
 
 
 def limit_step(spec: ConvSpec, out: TensorScale) -> int:
-    """The upper clamp of a layer's output q: 127, or the integer nearest to its limit where that is lower."""
+    """The upper clamp of a layer's output q: the most that its tensor holds, 127 in int8, or the integer nearest to its
+    limit where that is lower."""
     if spec.limit is None:
-        return 127
-    return int(min(127, out.zero_point + np.rint(np.float32(spec.limit) / np.float32(out.scale))))
+        return out.highest
+    return int(min(out.highest, out.zero_point + np.rint(np.float32(spec.limit) / np.float32(out.scale))))
 
 
 def fold_operation(spec: OpSpec, tensors: dict[str, TensorScale]) -> QuantisedOp:

@@ -1,8 +1,9 @@
 """The quantised network's arithmetic on integers in float32 torch tensors: many times faster than the interpreter.
 
-A tensor is held in steps of its scale, float32 [1, C, H, W]: int8 value less zero point. Sums of products stay exact
-below 2^24, so the bytes are the interpreter's, which stays the definition; `exact_in_torch` says of which networks that
-is certain. Values need not be whole steps, so one quantised layer can be run in a float network (cost/).
+A tensor is held in steps of its scale, float32 [1, C, H, W]: its integers less zero point. Sums of products stay exact
+below 2^24, and those of int16 values always, as they are added up in float64; so the bytes are the interpreter's, which
+stays the definition. `exact_in_torch` says of which networks that is certain. Values need not be whole steps, so one
+quantised layer can be run in a float network (cost/).
 """
 
 import numpy as np
@@ -24,7 +25,7 @@ def exact_in_torch(network: QuantisedNetwork) -> bool:
     No partial sum can reach 2^24, whatever the picture; and torch's convolutions here are such sums (not a transform
     with fractions, nor products of fewer bits), which one picture of noise shows.
     """
-    convolutions = [layer for layer in network.layers if isinstance(layer, QuantisedConv)]
+    convolutions = [layer for layer in network.convolutions if not network.tensors[layer.spec.source].int16]
     if any(exact_type(layer) is not np.float32 for layer in convolutions):
         return False
     side = -(-_TRIAL_SIDE // network.spec.multiple) * network.spec.multiple
@@ -52,7 +53,12 @@ def simulate_layer(network: QuantisedNetwork, layer: QuantisedConv, steps: dict[
     scale = torch.from_numpy(layer.scale)[None, :, None, None]
     if layer.gate is not None:
         scale = scale * simulate_gate(network, layer, steps[layer.spec.gate])
-    return requantise(network, layer, scaled(layer, convolve(layer, steps[layer.spec.source]), scale), steps)
+    source = steps[layer.spec.source]
+    if network.tensors[layer.spec.source].int16:
+        accumulators = convolve(layer, source.double()).float()  # which rounds once, half to even
+    else:
+        accumulators = convolve(layer, source)
+    return requantise(network, layer, scaled(layer, accumulators, scale), steps)
 
 
 def simulate_operation(network: QuantisedNetwork, layer: QuantisedOp, steps: dict[str, Tensor]) -> Tensor:
@@ -70,10 +76,10 @@ def _integers(network: QuantisedNetwork, name: str, steps: Tensor) -> np.ndarray
 
 
 def convolve(layer: QuantisedConv, source: Tensor) -> Tensor:
-    """The integer convolution's accumulators [1, out, H', W']."""
+    """The integer convolution's accumulators [1, out, H', W'], of the source's type."""
     spec = layer.spec
-    weight = torch.from_numpy(layer.weight).permute(0, 3, 1, 2).float()
-    bias = torch.from_numpy(layer.bias).float()
+    weight = torch.from_numpy(layer.weight).permute(0, 3, 1, 2).to(source.dtype)
+    bias = torch.from_numpy(layer.bias).to(source.dtype)
     if layer.winograd:
         source = ((source.round() + 1) / 2).floor()
     folded = space_to_depth(source, spec.space_to_depth).contiguous(memory_format=torch.channels_last)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgedeblur.artefact.int8_proof import why_not_int8
+from edgedeblur.artefact.int8_proof import int16_operands, why_not_integer
 from edgedeblur.artefact.manifest import PASS, count_sources, describe_op
 from edgedeblur.errors import UserError
 from edgedeblur.quantize.network import QuantisedConv, QuantisedLayer, QuantisedNetwork
@@ -16,7 +16,6 @@ from edgedeblur.student import StudentSpec
 if TYPE_CHECKING:
     from edgedeblur.artefact.folder import ArtefactInfo
     from edgedeblur.generators.generator import Generator
-
 
 _NONE = "-"
 
@@ -232,11 +231,12 @@ def _compiled_layer(stored: LayerFacts, entry: dict) -> LayerFacts:
 
 
 def machine_code_proof(isa: str, layers: list[dict]) -> list[str]:
-    """Whether one set of kernels is int8, from the numbers of each of its layers in the manifest."""
+    """Whether one set of kernels multiplies integers, int8 or int16 ones, from each layer's numbers in the manifest."""
     layers = [layer for layer in layers if layer["schedule"]["method"] != PASS]
     if not all("int8" in layer for layer in layers):
         return [f"{isa}: compiled before edgedeblur counted what machine code multiplies; compile again for the proof"]
-    reasons = [why_not_int8(layer["name"], layer["int8"]) for layer in layers]
+    reasons = [why_not_integer(layer["name"], layer["int8"]) for layer in layers]
+    wide = [layer["name"] for layer in layers if int16_operands(layer["int8"])]
     total = {key: sum(layer["int8"][key] for layer in layers) for key in ("products", "float_products")}
     return [
         f"{sum(not found for found in reasons)} of {len(layers)} compiled kernels multiply with integer dot-product "
@@ -244,6 +244,7 @@ def machine_code_proof(isa: str, layers: list[dict]) -> list[str]:
         f"make {total['products']:,} products for an image of {sum(layer['macs'] for layer in layers):,} "
         f"multiply-accumulates, and {total['float_products']:,} floats are multiplied to requantise",
         *_winograd_proof(layers),
+        *([f"{len(wide)} of them read or write int16 activations: {', '.join(wide)}"] if wide else []),
         *(reason for found in reasons for reason in found),
     ]
 
@@ -260,8 +261,8 @@ def _winograd_proof(layers: list[dict]) -> list[str]:
 
 def _quantised_layer(network: QuantisedNetwork, layer: QuantisedLayer, macs: int) -> LayerFacts:
     spec = layer.spec
-    scales = [network.tensors[name] for name in (spec.source, spec.name)]
-    activation = "int8" if all(-128 <= scale.zero_point <= 127 for scale in scales) else "unknown"
+    scales = [network.tensors[name] for name in (*spec.reads, spec.name)]
+    activation = "int16" if any(scale.int16 for scale in scales) else "int8"
     parameters = spec.parameters + network.spec.gate_parameters(spec)
     stored = isinstance(layer, QuantisedConv)
     weight, bias = (layer.weight.dtype.name, layer.bias.dtype.name) if stored else (_NONE, _NONE)
@@ -271,7 +272,9 @@ def _quantised_layer(network: QuantisedNetwork, layer: QuantisedLayer, macs: int
 def _stored_proof(layers: list[LayerFacts]) -> str:
     layers = [layer for layer in layers if layer.weight != _NONE]
     int8 = sum((layer.weight, layer.bias, layer.activation) == ("int8", "int32", "int8") for layer in layers)
-    return f"{int8} of {len(layers)} convolutions have int8 weights and int8 activations in the file"
+    wide = sum(layer.activation == "int16" for layer in layers)
+    further = f"; {wide} read or write int16" if wide else ""
+    return f"{int8} of {len(layers)} convolutions have int8 weights and int8 activations in the file{further}"
 
 
 def layer_macs(spec: StudentSpec, height: int, width: int) -> list[int]:

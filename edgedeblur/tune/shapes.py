@@ -28,7 +28,8 @@ class ShapeOfLayers:
 def distinct_shapes(
     network: QuantisedNetwork, height: int, width: int, patterns: Sequence[str] = ()
 ) -> list[ShapeOfLayers]:
-    """The network's layers by shape, the shape with most multiplications first.
+    """The network's layers by shape, the shape with most multiplications first; without those that have int16 values,
+    which take the default schedule.
 
     Args:
         patterns: only shapes of layers with these names; `*` and `?` stand for any letters. Empty: all.
@@ -43,6 +44,8 @@ def distinct_shapes(
     wanted = {name for pattern in patterns or ("*",) for name in fnmatch.filter(every, pattern)}
     groups: dict[LayerShape, list[tuple[QuantisedConv, ConvLayer]]] = {}
     for conv, layer in zip(network.convolutions, conv_layers(network, height, width), strict=True):
+        if layer.int16:
+            continue
         groups.setdefault(layer_shape(layer), []).append((conv, layer))
     shapes = [
         ShapeOfLayers(shape, tuple(layer.name for _, layer in group), *group[0]) for shape, group in groups.items()

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from edgedeblur.artefact.target import load_target
 from edgedeblur.distill.named_student import TrainedStudent, trained_student
+from edgedeblur.errors import UserError
 from edgedeblur.progress import Log, Progress, silent
 from edgedeblur.quantize.calibration_notes import calibration_notes
 from edgedeblur.quantize.calibration_set import calibration_images, held_back_images
@@ -20,6 +22,9 @@ from edgedeblur.quantize.quality import QuantiseQuality, measure_quality
 from edgedeblur.storage.files import require_writable
 from edgedeblur.student import Student
 from edgedeblur.student.table import cost_sentence
+
+ESTIMATED_ON = "android"  # a target with an [estimate] table
+_ESTIMATED_SIZE = (512, 512)
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class Asked:
 @dataclass(frozen=True)
 class Outcome:
     """quality: of the network on held-back pictures, which `held_back` describes. The others where asked for; costs
-    also where the bound of max_drop_db was not kept."""
+    also where the bound of max_drop_db was not kept; int16_cost where it took int16 activations."""
 
     network: QuantisedNetwork
     quality: QuantiseQuality
@@ -46,6 +51,31 @@ class Outcome:
     costs: list[PartCost] | None
     halves: Halves | None
     bounded: Bounded | None
+    int16_cost: "Int16Cost | None" = None
+
+
+@dataclass(frozen=True)
+class Int16Cost:
+    """What int16 activations cost, estimated on a target's big cores: int8_ms, int16_ms: of the layers that write or
+    read them, without and with them, for images of `size`. unknown: why nothing is estimated; the times are then None.
+    """
+
+    target: str
+    size: tuple[int, int]
+    layers: int
+    int8_ms: float | None
+    int16_ms: float | None
+    unknown: str = ""
+
+    @property
+    def sentence(self) -> str:
+        if self.unknown:
+            return f"what int16 activations cost in milliseconds is not estimated: {self.unknown}"
+        return (
+            f"int16 activations cost {self.int16_ms - self.int8_ms:.2f} ms, estimated on {self.target} at "
+            f"{self.size[0]}x{self.size[1]}: the {self.layers} layers that write or read them take {self.int16_ms:.2f} "
+            f"ms, {self.int8_ms:.2f} in int8"
+        )
 
 
 @dataclass(frozen=True)
@@ -112,7 +142,24 @@ def quantise_and_judge(
     halves = None
     if asked.halves:
         halves = try_halves(inputs.student, made.network, inputs.images, pictures, options, asked.halves, progress)
-    return Outcome(made.network, quality, held_back.described, costs, halves, bounded)
+    cost = estimate_int16(bounded.int8, made.network) if bounded is not None and bounded.int16_layers else None
+    return Outcome(made.network, quality, held_back.described, costs, halves, bounded, cost)
+
+
+def estimate_int16(int8: QuantisedNetwork, network: QuantisedNetwork) -> Int16Cost:
+    """What the int16 activations of a network cost over the same one without them."""
+    from edgedeblur.estimate.candidates import layers_ms  # loads TVM
+
+    wide = set(network.int16_tensors)
+    names = [layer.spec.name for layer in network.convolutions if wide & {layer.spec.name, *layer.spec.reads}]
+    multiple = network.spec.multiple
+    size = tuple(-(-side // multiple) * multiple for side in _ESTIMATED_SIZE)
+    try:
+        target = load_target(ESTIMATED_ON)
+        times = [layers_ms(one, names, size, target) for one in (int8, network)]
+    except UserError as error:
+        return Int16Cost(ESTIMATED_ON, size, len(names), None, None, error.message)
+    return Int16Cost(ESTIMATED_ON, size, len(names), *times)
 
 
 def _inputs(

@@ -52,11 +52,14 @@ def test_rungs_are_tried_in_order_and_the_first_that_keeps_the_bound_is_taken(fe
     assert not free.kept
     added = [attempt.added for attempt in free.attempts]
     assert added == [
-        "the best of both observers", "equalisation", "bias correction", "fine-tuning, 2 steps", "fine-tuning, 5 steps"
+        "the best of both observers", "equalisation", "bias correction", "fine-tuning, 2 steps", "fine-tuning, 5 steps",
+        added[-1],
     ]  # fmt: skip
+    assert added[-1].startswith("int16 activations in ")
     lost = [attempt.lost_db for attempt in free.attempts]
     assert free.best == int(np.argmin(lost))
     assert drop(free.quantised.network) == pytest.approx(min(lost), abs=1e-9)
+    assert lost[-1] <= min(lost[:-1]), "a layer keeps int16 activations only where they help"
     within = lost[2] + 1e-6
     first = next(index for index, value in enumerate(lost) if value <= within)
     again = quantise_within(trained_student(), CALIBRATION, (BLURRED, SHARP), within, QuantiseOptions())
@@ -66,7 +69,7 @@ def test_rungs_are_tried_in_order_and_the_first_that_keeps_the_bound_is_taken(fe
 def test_what_the_user_chose_is_not_changed(few_steps):
     options = QuantiseOptions("min-max", equalise=False, bias_correction=False)
     found = quantise_within(trained_student(), CALIBRATION, (BLURRED, SHARP), -1.0, options)
-    assert [attempt.added for attempt in found.attempts][0] == "observer min-max" and len(found.attempts) == 3
+    assert [attempt.added for attempt in found.attempts][0] == "observer min-max" and len(found.attempts) == 4
     assert all(attempt.recipe["observer"] == "min-max" for attempt in found.attempts)
     assert not any(attempt.recipe["equalise"] or attempt.recipe["bias_correction"] for attempt in found.attempts)
 
@@ -130,6 +133,9 @@ def test_a_bound_that_cannot_be_kept_exits_with_3_and_says_what_was_tried(tmp_pa
         return
     assert result.exit_code == 3 and "no recipe keeps int8 within 0 dB; tried: the best of both" in result.stdout
     assert "layers that cost the most alone: " in result.stdout and "int16 activations" in result.stdout
-    assert len(made["attempts"]) == 4 and load_edq(Path("made.edq")).recipe in [
+    network = load_edq(Path("made.edq"))
+    assert made["int16_layers"] == network.recipe.get("int16_activations", [])
+    assert sorted(made["int16_layers"]) == sorted(network.int16_tensors)
+    assert len(made["attempts"]) == 5 and load_edq(Path("made.edq")).recipe in [
         one["recipe"] for one in made["attempts"]
     ]

@@ -15,7 +15,7 @@ from edgedeblur.quantize.simulate import exact_in_torch, run_simulated
 NETWORKS = [random_network(pieces_spec(), seed=3), in_winograd_form(random_network(gated_spec(), seed=5))]
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 1), st.integers(1, 4), st.integers(1, 4), st.integers(0, 99))
 def test_where_torch_is_exact_it_gives_the_interpreters_bytes(number, rows, columns, seed):
     network = NETWORKS[number]

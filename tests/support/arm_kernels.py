@@ -15,10 +15,11 @@ from edgedeblur.artefact import names
 from edgedeblur.artefact.names import CONSTANTS, MODEL_C
 from edgedeblur.artefact.target import Target
 from edgedeblur.compile.build import ENTRY_PREFIX, compile_functions
-from edgedeblur.compile.emit import ModelFacts, emit_model_c
+from edgedeblur.compile.emit import ModelFacts, emit_model_c, operand_bytes
 from edgedeblur.compile.kernels import instruction_set
 from edgedeblur.compile.kernels.convolution import conv_kernel
-from edgedeblur.compile.kernels.layer import ConvLayer
+from edgedeblur.compile.kernels.instruction_set import InstructionSet
+from edgedeblur.compile.kernels.layer import ConvLayer, layer_isa
 from edgedeblur.compile.kernels.signature import parameters
 from edgedeblur.compile.linking import link
 from edgedeblur.compile.memory import aligned
@@ -38,13 +39,17 @@ _UNTOUCHED = 0xA5  # of run_tables.c
 
 @dataclass(frozen=True)
 class Trial:
-    """One layer to run. tensors: int8 [H, W, C] by name: the layer's source and residual, as the interpreter's."""
+    """One layer to run. tensors: [H, W, C] by name: the layer's source and residual, as the interpreter's."""
 
     network: QuantisedNetwork
     index: int
     layer: ConvLayer
     schedule: Schedule
     tensors: dict[str, np.ndarray]
+
+    def isa(self, name: str) -> InstructionSet:
+        """What its kernel multiplies with."""
+        return layer_isa(self.layer, instruction_set(name))
 
 
 def arm_target(isa: str) -> Target:
@@ -54,7 +59,7 @@ def arm_target(isa: str) -> Target:
 
 
 def run_trials(isa: str, trials: list[Trial]) -> list[np.ndarray]:
-    """Each layer's output, int8 [H, W, C], as the interpreter's."""
+    """Each layer's output [H, W, C], as the interpreter's."""
     plan = _plan(isa, trials)
     with tempfile.TemporaryDirectory(prefix="edgedeblur-arm-") as name:
         folder = Path(name)
@@ -76,22 +81,22 @@ def _plan(isa: str, trials: list[Trial]) -> Plan:
         return operand
 
     for number, trial in enumerate(trials):
-        packed = pack_constants(trial.network.layers[trial.index], trial.layer, trial.schedule, instruction_set(isa))
+        packed = pack_constants(trial.network.layers[trial.index], trial.layer, trial.schedule, trial.isa(isa))
         spec = trial.network.layers[trial.index].spec
         arrays = {"source": _stored(trial, spec.source)} | packed.arrays
         if spec.residual is not None:
             arrays["residual"] = _stored(trial, spec.residual)
-        *inputs, out = parameters(trial.layer, trial.schedule, instruction_set(isa))
+        *inputs, out = parameters(trial.layer, trial.schedule, trial.isa(isa))
         operands = [constant(arrays[p.name], p.shape) for p in inputs]
         operands.append(Operand("arena", arena_bytes, out.shape, out.dtype))
-        arena_bytes += aligned(int(np.prod(out.shape)) + _GUARD)
+        arena_bytes += aligned(operand_bytes(operands[-1]) + _GUARD)
         calls.append(KernelCall(f"trial {number}", f"{ENTRY_PREFIX}conv{number}", tuple(operands), 1))
     return Plan(tuple(calls), 1, 1, arena_bytes, 0, bytes(constants))
 
 
 def _build(isa: str, trials: list[Trial], plan: Plan, folder: Path) -> Path:
     kernels = {
-        f"conv{number}": conv_kernel(trial.layer, trial.schedule, instruction_set(isa), f"conv{number}")
+        f"conv{number}": conv_kernel(trial.layer, trial.schedule, trial.isa(isa), f"conv{number}")
         for number, trial in enumerate(trials)
     }
     compiled = compile_functions(tvm.IRModule(kernels), arm_target(isa))
@@ -127,7 +132,7 @@ def _stored(trial: Trial, name: str) -> np.ndarray:
 
 
 def _output(layer: ConvLayer, operand: Operand, arena: np.ndarray) -> np.ndarray:
-    end = operand.offset + int(np.prod(operand.shape))
+    end = operand.offset + operand_bytes(operand)
     assert np.all(arena[end : aligned(end + _GUARD)] == _UNTOUCHED), f"{layer} writes beyond its output"
-    stored = arena[operand.offset : end].reshape(layer.out)
-    return interpreter.from_image(stored) if layer.image_out else stored.view(np.int8)
+    stored = arena[operand.offset : end].view(operand.dtype).reshape(layer.out)
+    return interpreter.from_image(stored) if layer.image_out else stored

@@ -32,6 +32,7 @@ def schemas() -> dict[str, dict]:
     layer = network["$defs"]["ConvSpec"]
     layer["required"] = [key for key in layer["required"] if key not in LATER_FIELDS]  # left out where it has none
     network["required"].remove("winograd")  # and where no layer is in that form
+    network["$defs"]["TensorScale"]["required"].remove("bits")  # and of int8 tensors
     artefact = _schema(
         "manifest", manifest.SCHEMA_VERSION, "manifest.json of an artefact", manifest._Manifest, further_keys=True
     )

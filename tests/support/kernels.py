@@ -49,7 +49,7 @@ def _target(triple: str, cpu: str, features: tuple[str, ...], isa: str, zig_targ
 
 def with_portable_dot(isa: InstructionSet) -> InstructionSet:
     """The same schedules, tiles and packing, without an instruction of its own: the dot product is plain integers."""
-    wide_products = None if isa.wide is None else with_portable_dot(isa.wide)
+    wide_products, int16 = (None if one is None else with_portable_dot(one) for one in (isa.wide, isa.int16))
     wide = f"int32x{isa.lanes}"
 
     def dot(sums, activation, part, weight):
@@ -73,7 +73,7 @@ def with_portable_dot(isa: InstructionSet) -> InstructionSet:
 
     own = ("halve_sum", "halve_difference")
     halves = {field.name: field.default for field in dataclasses.fields(isa) if field.name in own}
-    return dataclasses.replace(isa, dot=dot, tap=tap, to_int=to_int, wide=wide_products, **halves)
+    return dataclasses.replace(isa, dot=dot, tap=tap, to_int=to_int, wide=wide_products, int16=int16, **halves)
 
 
 def one_layer_between(source_channels: int, layer: ConvSpec) -> StudentSpec:
@@ -99,7 +99,7 @@ def run_kernel(
     isa: InstructionSet,
     tensors: dict[str, np.ndarray],
 ) -> np.ndarray:
-    """Layer `index` of the network on this machine. tensors and result: int8 [H, W, C], as the interpreter's."""
+    """Layer `index` of the network on this machine. tensors and result: [H, W, C], as the interpreter's."""
     kernel = conv_kernel(layer, schedule, isa, "kernel")
     target = vnni_target() if isa is VNNI else avx2_target()
     compiled = tvm.compile(tvm.IRModule({"kernel": kernel}), target=llvm_target(target))
@@ -109,7 +109,8 @@ def run_kernel(
     if conv.spec.residual is not None:
         inputs.append(_stored(network, conv.spec.residual, tensors))
     height, width, channels = layer.out
-    out = tvm.runtime.tensor(np.zeros((height, width * channels), "uint8" if layer.image_out else "int8"))
+    dtype = "uint8" if layer.image_out else "int16" if layer.int16_out else "int8"
+    out = tvm.runtime.tensor(np.zeros((height, width * channels), dtype))
     compiled["kernel"](*(tvm.runtime.tensor(array) for array in inputs), out)
     result = out.numpy().reshape(layer.out)
     return interpreter.from_image(result) if layer.image_out else result

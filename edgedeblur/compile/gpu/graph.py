@@ -59,13 +59,18 @@ def gpu_kernels(
         schedules: by layer, instead of the default schedule.
 
     Raises:
-        UserError: a gate over more pixels than its sums can hold, or a layer without weights.
+        UserError: a gate over more pixels than its sums can hold, a layer without weights, or with int16 activations.
     """
     if network.spec.operations:
         first = network.spec.operations[0]
         raise UserError(
             f"layer {first.name} has no weights ({first.op}); there are no GPU kernels for such layers yet",
             "compile for a target without a GPU",
+        )
+    if network.int16_tensors:
+        raise UserError(
+            f"layer {network.int16_tensors[0]} has int16 activations; GPU kernels have int8 ones only",
+            "compile for a target without a GPU, or quantise without int16 activations",
         )
     layers = conv_layers(network, height, width)
     functions, kernels = _Functions({}), []

@@ -55,4 +55,4 @@ _PRODUCTS = InstructionSet(
     tap_mnemonic=r"vpmaddwd",
     cache_bytes=256 << 10,  # Haswell
 )
-AVX2 = replace(_PRODUCTS, wide=_PRODUCTS)
+AVX2 = replace(_PRODUCTS, wide=_PRODUCTS, int16=_PRODUCTS)

@@ -8,7 +8,14 @@ input channels; `zip1` and `zip2` of two such groups make two right operands, wh
 from tvm.tirx.script.builder import ir as T
 
 from edgedeblur.compile.kernels.instruction_set import InstructionSet, SumLayout
-from edgedeblur.compile.kernels.sdot import AARCH64_WEIGHTS, DOT_TAPS, halve_difference, halve_sum, to_int
+from edgedeblur.compile.kernels.sdot import (
+    AARCH64_WEIGHTS,
+    DOT_TAPS,
+    halve_difference,
+    halve_sum,
+    int16_products,
+    to_int,
+)
 
 _LANES, _GROUP = 4, 8
 
@@ -57,6 +64,7 @@ I8MM = InstructionSet(
     order=AARCH64_WEIGHTS,
     load_cost=1,
     weight_cost=4,
+    int16=int16_products("i8mm", 128 << 10),
     **DOT_TAPS,
     dot_cost=2,
 )

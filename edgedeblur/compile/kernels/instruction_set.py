@@ -77,6 +77,8 @@ class InstructionSet:
     tap_rows: products that it adds up for a lane, of so many kernel rows. One multiplies int16 x lanes; more multiply
         bytes, x lanes * tap_rows, as tiles and weights hold them. Where weights have a shared order, it is shared too.
     wide: the same registers with int16 products, for Winograd's method; None where they are not worth it.
+    int16: products of int16 values, for layers that read such, by any method but Winograd's; None of those themselves.
+        A tile of theirs holds int16.
     sums: how sums lie in registers; `dot` adds to one register.
     halve_sum(a, b), halve_difference(a, b): half of what is even, of int32 x lanes.
     order: the order of weights that it shares with others; None for its own, which follows the schedule.
@@ -103,6 +105,7 @@ class InstructionSet:
     tap_rows: int = 1
     tap_sums: SumLayout = CHANNEL_PER_LANE
     wide: "InstructionSet | None" = None
+    int16: "InstructionSet | None" = None
     sums: SumLayout = CHANNEL_PER_LANE
     halve_sum: Callable[[Expr, Expr], Expr] = _halve_sum
     halve_difference: Callable[[Expr, Expr], Expr] = _halve_difference

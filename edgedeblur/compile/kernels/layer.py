@@ -17,7 +17,6 @@ from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork, is_image
 
 IMAGE_OFFSET = 128  # pixel = q + 128
-LOWEST, HIGHEST = -128, 127  # at which the stored type itself clamps
 LARGEST_ACTIVATION = 255  # |q - zero_point|
 LARGEST_HALF = 127  # what a layer in Winograd form reads
 
@@ -29,6 +28,7 @@ class Residual:
     scale: float
     zero_point: int
     image: bool
+    int16: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class ConvLayer:
     prelu: sums below zero have a scale of their own.
     largest_sum: no sum of products (q - zero_point) * weight is larger, whatever the image.
     halved: in Winograd form, which reads q >> 1; source_zero_point is then the zero point of that.
+    int16_source, int16_out: that tensor is stored as int16 q, its zero point 0.
     """
 
     name: str
@@ -65,6 +66,8 @@ class ConvLayer:
     dilation: int = 1
     prelu: bool = False
     halved: bool = False
+    int16_source: bool = False
+    int16_out: bool = False
 
     @property
     def depthwise(self) -> bool:
@@ -74,12 +77,27 @@ class ConvLayer:
     @property
     def clamps_low(self) -> bool:
         """Whether its lower clamp is above the lowest value that is stored."""
-        return self.low > LOWEST
+        return self.low > self.stored_range[0]
 
     @property
     def clamps_high(self) -> bool:
         """Whether its upper clamp is below the highest value that is stored."""
-        return self.high < HIGHEST
+        return self.high < self.stored_range[1]
+
+    @property
+    def stored_range(self) -> tuple[int, int]:
+        """The values of q at which the stored type itself clamps."""
+        return (-(1 << 15), (1 << 15) - 1) if self.int16_out else (-128, 127)
+
+    @property
+    def int16(self) -> bool:
+        """Whether it reads or writes int16 values."""
+        return self.int16_source or self.wide_store
+
+    @property
+    def wide_store(self) -> bool:
+        """Whether what follows requantisation needs more than int16."""
+        return self.int16_out or (self.residual is not None and self.residual.int16)
 
     @property
     def rescales_residual(self) -> bool:
@@ -135,11 +153,16 @@ class ConvLayer:
         return tuple(step for step, done in steps.items() if done)
 
 
-def largest_sums(conv: QuantisedConv) -> np.ndarray:
+def layer_isa(layer: ConvLayer, isa: InstructionSet) -> InstructionSet:
+    """The products that a layer's kernel uses: those of int16 values where its source has such; also of these alone."""
+    return isa.int16 if layer.int16_source and isa.int16 is not None else isa
+
+
+def largest_sums(network: QuantisedNetwork, conv: QuantisedConv) -> np.ndarray:
     """int64 [out]: a bound on the sum of each output channel's products, before the bias."""
-    return np.abs(conv.weight.astype(np.int64)).sum(axis=(1, 2, 3)) * (
-        LARGEST_HALF if conv.winograd else LARGEST_ACTIVATION
-    )
+    source = network.tensors[conv.spec.source]
+    plain = source.highest if source.int16 else LARGEST_ACTIVATION
+    return np.abs(conv.weight.astype(np.int64)).sum(axis=(1, 2, 3)) * (LARGEST_HALF if conv.winograd else plain)
 
 
 def conv_layers(network: QuantisedNetwork, height: int, width: int) -> tuple[ConvLayer, ...]:
@@ -161,13 +184,15 @@ def conv_layers(network: QuantisedNetwork, height: int, width: int) -> tuple[Con
             source_zero_point=network.tensors[layer.spec.source].zero_point >> layer.winograd,
             out_zero_point=network.tensors[layer.spec.name].zero_point,
             low=network.low(layer),
-            largest_sum=int(largest_sums(layer).max()),
+            largest_sum=int(largest_sums(network, layer).max()),
             residual=_residual(network, layer),
             high=network.high(layer),
             groups=layer.spec.groups,
             dilation=layer.spec.dilation,
             prelu=layer.spec.prelu,
             halved=layer.winograd,
+            int16_source=network.tensors[layer.spec.source].int16,
+            int16_out=network.tensors[layer.spec.name].int16,
         )
         for layer in network.convolutions
     )
@@ -177,7 +202,8 @@ def _residual(network: QuantisedNetwork, layer: QuantisedConv) -> Residual | Non
     name = layer.spec.residual
     if name is None:
         return None
-    return Residual(float(layer.residual_scale), network.tensors[name].zero_point, is_image(name, network.spec))
+    read = network.tensors[name]
+    return Residual(float(layer.residual_scale), read.zero_point, is_image(name, network.spec), read.int16)
 
 
 @dataclass(frozen=True)
@@ -215,7 +241,8 @@ def same_kernel(layer: ConvLayer) -> ConvLayer:
     residual = layer.residual
     if residual is not None:
         residual = dataclasses.replace(residual, zero_point=0, scale=1.0 if residual.scale == 1.0 else 0.0)
-    clamps = {"low": 0 if layer.clamps_low else LOWEST, "high": 0 if layer.clamps_high else HIGHEST}
+    lowest, highest = layer.stored_range
+    clamps = {"low": 0 if layer.clamps_low else lowest, "high": 0 if layer.clamps_high else highest}
     return dataclasses.replace(layer, residual=residual, source_zero_point=0, out_zero_point=0, **clamps)
 
 
@@ -254,14 +281,15 @@ def read_numbers(layer: ConvLayer, isa: InstructionSet, buffer: Buffer | None) -
         return layer_numbers(layer, isa)
     needed = {
         "padding": isa.tile_bias is not None,
-        "offset": isa.tile_bias is None,
+        "offset": isa.tile_bias is None and not layer.int16_source,
         "shift": True,
         "low": layer.clamps_low,
         "high": layer.clamps_high,
         "residual_shift": layer.rescales_residual,
         "residual_scale": layer.rescales_residual,
     }
-    known = Numbers(padding=0, offset=isa.tile_bias or 0, shift=0, low=LOWEST, high=HIGHEST)
+    lowest, highest = layer.stored_range
+    known = Numbers(padding=0, offset=isa.tile_bias or 0, shift=0, low=lowest, high=highest)
     loaded = {name: T.bind(buffer[index]) for index, name in enumerate(needed) if needed[name]}
     if layer.rescales_residual:
         loaded["residual_scale"] = T.bind(T.reinterpret("float32", loaded["residual_scale"]))

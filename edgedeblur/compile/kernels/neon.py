@@ -7,7 +7,14 @@ eight values: two output channels by four input channels. A lane of a sum is hal
 from tvm.tirx.script.builder import ir as T
 
 from edgedeblur.compile.kernels.instruction_set import InstructionSet, SumLayout
-from edgedeblur.compile.kernels.sdot import AARCH64_WEIGHTS, TAP_ROWS, halve_difference, halve_sum, to_int
+from edgedeblur.compile.kernels.sdot import (
+    AARCH64_WEIGHTS,
+    TAP_ROWS,
+    halve_difference,
+    halve_sum,
+    int16_products,
+    to_int,
+)
 
 _LANES, _GROUP = 4, 8
 
@@ -84,4 +91,5 @@ NEON = InstructionSet(
         pixels=1, registers=2, weight_loads=1, operands=tuple, begin=_begin, totals=_totals, whole=False
     ),
     dot_cost=6,
+    int16=int16_products("neon", 128 << 10),
 )

@@ -6,7 +6,8 @@ Each product is rounded once and feeds a rounding, never an addition, so no comp
 multiply-add and change a bit (edgedeblur/quantize/network.py defines the arithmetic).
 
 What follows the rounding is done in int16 with saturation, twice the lanes of int32. That is exact: whatever saturates
-lies so far outside the clamp that nothing added later brings it back (compile/ranges.py sees to it).
+lies so far outside the clamp that nothing added later brings it back (compile/ranges.py sees to it). Where the output
+or the residual has int16 values it is done in int32 (quantize/check.py sees to it that the sum fits).
 """
 
 from dataclasses import dataclass
@@ -101,6 +102,8 @@ def _store(output: Output, steps: Expr, lanes: int, channel: Expr, y: Expr, x: E
 def _finish(output: Output, steps: Expr, stored: Expr | None, lanes: int) -> Expr:
     """The output as stored, from requantised sums (int32) and the residual as stored."""
     layer, numbers = output.layer, output.numbers
+    if layer.wide_store:
+        return _finish_in_int32(output, steps, stored, lanes)
     total = _narrow(steps, "int16", lanes)
     if stored is not None:
         total = _add(total, _residual_steps(output, stored, lanes), lanes)
@@ -113,14 +116,33 @@ def _finish(output: Output, steps: Expr, stored: Expr | None, lanes: int) -> Exp
     return T.min(values, splat(numbers.high, dtype, lanes)) if layer.clamps_high else values
 
 
+def _finish_in_int32(output: Output, steps: Expr, stored: Expr | None, lanes: int) -> Expr:
+    """The same where int16 does not hold what is added."""
+    layer, numbers = output.layer, output.numbers
+    total = steps
+    if stored is not None:
+        total = total + (
+            _rescaled(output, stored, lanes) if layer.rescales_residual else T.cast(stored, vector("int32", lanes))
+        )
+    dtype = "uint8" if layer.image_out else "int16" if layer.int16_out else "int8"
+    values = _narrow(total + splat(numbers.shift, "int32", lanes), dtype, lanes)
+    if layer.clamps_low:
+        values = T.max(values, splat(numbers.low, dtype, lanes))
+    return T.min(values, splat(numbers.high, dtype, lanes)) if layer.clamps_high else values
+
+
 def _residual_steps(output: Output, stored: Expr, lanes: int) -> Expr:
     """The residual in steps of the output's scale, int16; where the scale is the same, the shift has its zero point."""
     if not output.layer.rescales_residual:
         return T.cast(stored, vector("int16", lanes))
+    return _narrow(_rescaled(output, stored, lanes), "int16", lanes)
+
+
+def _rescaled(output: Output, stored: Expr, lanes: int) -> Expr:
+    """The residual in steps of the output's scale, int32."""
     numbers = output.numbers
     centred = T.cast(stored, vector("int32", lanes)) + splat(numbers.residual_shift, "int32", lanes)
-    steps = requantise(output.isa, centred, splat(numbers.residual_scale, "float32", lanes), lanes)
-    return _narrow(steps, "int16", lanes)
+    return requantise(output.isa, centred, splat(numbers.residual_scale, "float32", lanes), lanes)
 
 
 def _narrow(values: Expr, dtype: str, lanes: int) -> Expr:

@@ -62,20 +62,21 @@ def parameters(layer: ConvLayer, schedule: Schedule, isa: InstructionSet) -> tup
     outputs = (channel_vectors(layer, isa) * isa.lanes,)
     negative = (Parameter("negative_scale", outputs, "float32"),) if layer.prelu else ()
     biases = (bias_vectors(schedule, isa) * outputs[0],)
-    residual = () if layer.residual is None else (_activation("residual", layer.out, layer.residual.image),)
+    added = layer.residual
+    residual = () if added is None else (_activation("residual", layer.out, added.image, added.int16),)
     return (
-        _activation("source", layer.source, layer.image_source),
+        _activation("source", layer.source, layer.image_source, layer.int16_source),
         Parameter("weight", (prod(weight_shape(layer, schedule, isa)),), weight_dtype(schedule, isa)),
         Parameter("bias", biases, "int32"),
         Parameter("scale", outputs, "float32"),
         *negative,
         *((Parameter("numbers", (NUMBERS,), "int32"),) if reads_numbers(layer) else ()),
         *residual,
-        _activation("out", layer.out, layer.image_out),
+        _activation("out", layer.out, layer.image_out, layer.int16_out),
     )
 
 
-def _activation(name: str, shape: tuple[int, int, int], image: bool) -> Parameter:
+def _activation(name: str, shape: tuple[int, int, int], image: bool, int16: bool) -> Parameter:
     height, width, channels = shape
     rows = (height, width * channels)
-    return Parameter(name, rows, "uint8", alignment=1) if image else Parameter(name, rows, "int8")
+    return Parameter(name, rows, "uint8", alignment=1) if image else Parameter(name, rows, "int16" if int16 else "int8")

@@ -4,8 +4,11 @@ The tile of bytes holds q + 128; the bias makes up for the shift. `vpdpwssd` doe
 instruction; Winograd's method needs a quarter of them. LLVM 22 wants operands as 64 bytes, or as 32 int16.
 """
 
+from dataclasses import replace
+
 from tvm.tirx.script.builder import ir as T
 
+from edgedeblur.compile.kernels.avx2 import alone
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 
 _LANES, _GROUP, _PAIR = 16, 4, 2
@@ -27,6 +30,10 @@ def _load_pair(tile, index):
 
 def _dot_pairs(sums, activation, part, weight):
     return T.call_llvm_pure_intrin("int32x16", "llvm.x86.avx512.vpdpwssd.512", sums, activation, weight)
+
+
+def _tap_pairs(sums, activation, weight):
+    return [_dot_pairs(sums[0], alone(activation, _LANES), 0, alone(weight, _LANES))]
 
 
 def _tap(sums, activation, weight):
@@ -57,6 +64,16 @@ _COMMON = {
     "tap_rows": _GROUP,
     "cache_bytes": 1 << 20,  # Zen 4; Ice Lake has more
 }
+_WIDE = InstructionSet(
+    **_COMMON,
+    group=_PAIR,
+    step=_PAIR,
+    tile_dtype="int16",
+    weight_dtype="int16",
+    tile_bias=None,
+    dot=_dot_pairs,
+    load=_load_pair,
+)
 VNNI = InstructionSet(
     **_COMMON,
     group=_GROUP,
@@ -66,14 +83,6 @@ VNNI = InstructionSet(
     tile_bias=128,
     dot=_dot,
     load=_load,
-    wide=InstructionSet(
-        **_COMMON,
-        group=_PAIR,
-        step=_PAIR,
-        tile_dtype="int16",
-        weight_dtype="int16",
-        tile_bias=None,
-        dot=_dot_pairs,
-        load=_load_pair,
-    ),
+    wide=_WIDE,
+    int16=replace(_WIDE, tap=_tap_pairs, tap_mnemonic=r"vpdpwssd", tap_rows=1),
 )

@@ -9,7 +9,7 @@ from typing import Literal
 
 from edgedeblur.artefact.target import Target, shipped_database
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
-from edgedeblur.compile.kernels.layer import ConvLayer
+from edgedeblur.compile.kernels.layer import ConvLayer, layer_isa
 from edgedeblur.compile.kernels.signature import weight_dtype, weight_shape
 from edgedeblur.compile.schedules.schedule import (
     CACHE_SHARE,
@@ -33,8 +33,8 @@ class Chosen:
 
     source: "tuned": a database's, for this shape, instruction set and number of threads. "adapted": tuned for another
         number of threads or chosen for another size; its inner loops, and other strips. "default": no database has the
-        shape. "fallback": the default, as the one in the database does not fit. A tuned schedule is the default one
-        where none was faster.
+        shape, or the layer has int16 activations, which are not tuned. "fallback": the default, as the one in the
+        database does not fit. A tuned schedule is the default one where none was faster.
     note: what measured it, or why it does not fit; empty for "default".
     """
 
@@ -78,7 +78,7 @@ def choose_sharing(
 def _follow(
     layer: ConvLayer, isa: InstructionSet, threads: int, databases: Sequence[Database], first: Schedule
 ) -> Chosen:
-    own = _choose(layer, isa, threads, databases)
+    own, isa = _choose(layer, isa, threads, databases), layer_isa(layer, isa)
     if _weight_order(layer, own.schedule, isa) == _weight_order(layer, first, isa):
         return own
     step, share = (PATCH, WINOGRAD_CACHE_SHARE) if first.method == "winograd" else (1, CACHE_SHARE)
@@ -109,8 +109,8 @@ def check_fit(layer: ConvLayer, isa: InstructionSet, schedule: Schedule) -> None
 
 
 def _choose(layer: ConvLayer, isa: InstructionSet, threads: int, databases: Sequence[Database]) -> Chosen:
-    default = default_schedule(layer, isa, threads)
-    found = _find(layer, isa, threads, databases)
+    default = default_schedule(layer, layer_isa(layer, isa), threads)
+    found = None if layer.int16 else _find(layer, isa, threads, databases)
     if found is None:
         return Chosen(default, "default")
     database, entry = found

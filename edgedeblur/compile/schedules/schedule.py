@@ -75,7 +75,7 @@ def takes_winograd(layer: ConvLayer, isa: InstructionSet) -> bool:
     return (
         isa.wide is not None
         and (layer.kernel, layer.stride, layer.dilation) == (3, 1, 1)
-        and not layer.depthwise
+        and not (layer.depthwise or layer.int16_source)
         and layer.in_channels % TRANSFORM_LANES == 0
         and layer.out_channels % isa.lanes == 0
         and layer.largest_sum <= LARGEST_SUM

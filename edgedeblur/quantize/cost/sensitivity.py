@@ -116,7 +116,7 @@ class _Picture:
             exact = exact + steps[layer.spec.residual] * float(layer.residual_scale)
         if layer.spec.limit is not None:
             exact = exact.clamp_max(layer.spec.limit / scale.scale)
-        low, high = -128.5 - scale.zero_point, 127.5 - scale.zero_point
+        low, high = scale.lowest - 0.5 - scale.zero_point, scale.highest + 0.5 - scale.zero_point
         clamped = (exact > high) if layer.spec.relu else (exact > high) | (exact < low)
         wanted = self.reals[name]
         unrounded = (exact.relu() if layer.spec.relu else exact) * scale.scale
