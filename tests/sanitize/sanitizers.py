@@ -58,6 +58,7 @@ BENCH_RUNS = (
     (0, ["--runs", "3", "--warmup", "1", "--threads", "3", "--profile", "--input", "image.rgb", "--output", "o.rgb"]),
     (0, ["--runs", "2", "--warmup", "0", "--threads", "8", "--stream", "--cores", "0"]),
     (0, ["--runs", "1", "--min-seconds", "1.1", "--govern", "900", "--levels", "1,2@9", "--zones", ".", "--stream"]),
+    (0, ["--runs", "3", "--govern", "900", "--network", "./bench", "--levels", "2:2,1,2:1@9", "--zones", "."]),
     (2, ["--threads", "65"]),
     (2, ["--input", "model.c"]),
     (2, ["--cores", "9-1"]),
