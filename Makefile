@@ -1,5 +1,5 @@
 # make demo: set up, run the main job, print the verdict.   make test: set up, pass all tests.
-# make android-classes: the Kotlin class of AARs, after a change of it.
+# make android-classes: the Kotlin class of AARs, after a change of it or of an example in Kotlin.
 # make sanitize: the C code under AddressSanitizer, UBSan and ThreadSanitizer.
 PYTHON ?= python3
 VENV := .venv
