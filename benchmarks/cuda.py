@@ -16,13 +16,13 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from edgedeblur.artefact.folder import load_artefact
+from edgedeblur.artefact.folder import ArtefactInfo, load_artefact
 from edgedeblur.quantize.edq import load_edq
 from edgedeblur.runtime.program import run_program
 from edgedeblur.runtime.session import Session
@@ -30,7 +30,7 @@ from edgedeblur.workflow.shipped import shipped_network
 
 TIERS = ("nano", "small", "large")
 GENERATORS = ("fpn_mobilenet", "resnet_9blocks")  # DeblurGAN-v2's light one and DeblurGAN's, as they are published
-MEASURED, PICTURES = "measured.json", "pictures.npz"
+MEASURED = "measured.json"
 
 
 @dataclass(frozen=True)
@@ -47,20 +47,23 @@ class Row:
         return 1e3 / self.ms
 
 
-def prepare(folder: Path, size: int) -> None:
+def prepare(folder: Path, size: int, tiers: Sequence[str]) -> None:
     from edgedeblur.artefact.target import load_target
     from edgedeblur.compile.artefact import compile_network
     from edgedeblur.quantize import interpreter
 
     pictures = np.stack([_scene(size), np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)])
     folder.mkdir(parents=True, exist_ok=True)
-    arrays = {"pictures": pictures}
-    for tier in TIERS:
+    for tier in tiers:
         network = load_edq(shipped_network(tier))
         compile_network(network, load_target("cuda"), size, size, folder / tier, log=lambda line: print(f"  {line}"))
-        arrays[tier] = np.stack([interpreter.run(network, picture) for picture in pictures])
+        expected = np.stack([interpreter.run(network, picture) for picture in pictures])
+        np.savez_compressed(_pictures(folder, tier), pictures=pictures, expected=expected)
         print(f"{tier}: compiled, and {len(pictures)} pictures restored with the interpreter", flush=True)
-    np.savez_compressed(folder / PICTURES, **arrays)
+
+
+def _pictures(folder: Path, tier: str) -> Path:
+    return folder / f"{tier}-pictures.npz"
 
 
 def _scene(size: int) -> np.ndarray:
@@ -72,16 +75,19 @@ def _scene(size: int) -> np.ndarray:
 
 
 def measure(folder: Path, rounds: int, images: int) -> None:
-    data = dict(np.load(folder / PICTURES))
-    picture = data["pictures"][0]
-    sessions = {tier: Session(load_artefact(folder / tier), unit="gpu") for tier in TIERS}
-    equal = {tier: _equal(session, data["pictures"], data[tier]) for tier, session in sessions.items()}
+    tiers = [tier for tier in TIERS if _pictures(folder, tier).is_file()]
+    if not tiers:
+        raise SystemExit(f"nothing is prepared in {folder}: python benchmarks/cuda.py prepare {folder}")
+    data = {tier: dict(np.load(_pictures(folder, tier))) for tier in tiers}
+    picture = data[tiers[0]]["pictures"][0]
+    sessions = {tier: Session(load_artefact(folder / tier), unit="gpu") for tier in tiers}
+    equal = {tier: _equal(session, **data[tier]) for tier, session in sessions.items()}
     for tier, one in equal.items():
         print(f"{tier}: bytes {'equal' if one else 'DIFFER FROM'} the interpreter's", flush=True)
     calls: dict[str, Callable[[], object]] = {
         f"edgedeblur {tier}, int8": lambda session=session: session.run(picture) for tier, session in sessions.items()
     }
-    gpu, networks = _torch_calls(picture)
+    gpu, networks = _torch_calls(picture, tiers)
     calls |= gpu
     times = _take_turns(calls | networks, rounds, images)
     rows = []
@@ -89,7 +95,7 @@ def measure(folder: Path, rounds: int, images: int) -> None:
         tier = what.split()[1].rstrip(",")
         network_ms = times.get(f"{what}: network")
         rows.append(Row(what, times[what], network_ms, equal[tier] if what.startswith("edgedeblur") else None))
-    _report(folder, rows, picture)
+    _report(folder, load_artefact(folder / tiers[0]), rows, picture)
     if not all(equal.values()):
         raise SystemExit("bytes differ from the integer interpreter's")
 
@@ -98,7 +104,7 @@ def _equal(session: Session, pictures: np.ndarray, expected: np.ndarray) -> bool
     return all(np.array_equal(session.run(picture), right) for picture, right in zip(pictures, expected, strict=True))
 
 
-def _torch_calls(picture: np.ndarray) -> tuple[dict[str, Callable], dict[str, Callable]]:
+def _torch_calls(picture: np.ndarray, tiers: Sequence[str]) -> tuple[dict[str, Callable], dict[str, Callable]]:
     """Each network from image to image, and each alone; none where torch has no GPU."""
     import torch
 
@@ -109,7 +115,7 @@ def _torch_calls(picture: np.ndarray) -> tuple[dict[str, Callable], dict[str, Ca
         print("torch has no GPU here: not compared")
         return {}, {}
     torch.backends.cudnn.benchmark = True
-    modules = {f"torch student {tier}, float16": Student(load_edq(shipped_network(tier)).spec) for tier in TIERS}
+    modules = {f"torch student {tier}, float16": Student(load_edq(shipped_network(tier)).spec) for tier in tiers}
     modules |= {f"torch {name}, float16": build_network(NETWORKS[name], 0) for name in GENERATORS}
     whole, alone = {}, {}
     for what, module in modules.items():
@@ -174,8 +180,8 @@ def _take_turns(calls: dict[str, Callable], rounds: int, images: int) -> dict[st
     return {what: statistics.median(samples) for what, samples in taken.items()}
 
 
-def _report(folder: Path, rows: list[Row], picture: np.ndarray) -> None:
-    gpu = run_program(load_artefact(folder / TIERS[0]), picture, runs=1, warmup=0, unit="gpu").result.gpu
+def _report(folder: Path, artefact: ArtefactInfo, rows: list[Row], picture: np.ndarray) -> None:
+    gpu = run_program(artefact, picture, runs=1, warmup=0, unit="gpu").result.gpu
     height, width, _ = picture.shape
     print(f"\n{gpu.name}, driver {gpu.driver}, images of {height}x{width}")
     print("| | ms | frames per second | network ms | bytes |\n|---|---|---|---|---|")
@@ -192,11 +198,12 @@ def main() -> None:
     parser.add_argument("command", choices=["prepare", "measure"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--size", type=int, default=512, help="of the images that `prepare` compiles for")
+    parser.add_argument("--tier", choices=TIERS, action="append", help="that `prepare` compiles; may be repeated (all)")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--images", type=int, default=50, help="of one network in one round")
     options = parser.parse_args()
     if options.command == "prepare":
-        prepare(options.folder, options.size)
+        prepare(options.folder, options.size, options.tier or TIERS)
     else:
         measure(options.folder, options.rounds, options.images)
 
