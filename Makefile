@@ -45,7 +45,7 @@ fuzz: setup
 benchmarks: setup
 	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only -s
 
-# The shipped networks at 512x512 and drawn layers on every OpenCL of this machine: docs/gpu.md.
+# The shipped networks at 512x512 and drawn layers on every OpenCL of this machine, and as PTX: docs/gpu.md.
 SHAPES ?= 200
 gpu: setup test-tools
 	$(BIN)/python tests/compile/long_gpu.py --shapes $(SHAPES)
