@@ -16,9 +16,10 @@ from edgedeblur.compile.assembly import dot_instructions, inner_loop, kernel_bod
 from edgedeblur.compile.dump import Dump, graph_text, layers_text, named_functions, nowhere, plan_text
 from edgedeblur.compile.int8_evidence import int8_evidence
 from edgedeblur.compile.kernels import instruction_set
+from edgedeblur.compile.kernels.convolution import same_kernel
 from edgedeblur.compile.kernels.gate import Gate, gate_parameters
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
-from edgedeblur.compile.kernels.layer import ConvLayer, conv_layers, layer_isa, same_kernel
+from edgedeblur.compile.kernels.layer import ConvLayer, conv_layers, layer_isa
 from edgedeblur.compile.limits import check_memory, check_tensors
 from edgedeblur.compile.llvm_names import check_llvm_names
 from edgedeblur.compile.lower import (
@@ -200,13 +201,12 @@ def layer_kernels(
             symbol = f"{isa.name}_{conv.op}{index}_{identifier(conv.name)}"
             kernels.append(OperationKernel(operation_layer(network, quantised, sizes), symbol, conv.sources))
             continue
-        layer = layers[conv.name]
-        own = layer_isa(layer, isa)
+        layer, own = layers[conv.name], layer_isa(layers[conv.name], isa)
         schedule = schedules.get(layer.name) or default_schedule(layer, own, target.threads)
         check_schedule(layer, own, schedule)
         check_memory(height, width, **{f"scratch for layer {layer.name}": scratch_bytes(layer, own, schedule)})
         shape = "x".join(map(str, (layer.kernel, layer.kernel, *layer.source)))
-        symbol = symbols.setdefault((same_kernel(layer), schedule), f"{isa.name}_conv{len(symbols)}_{shape}")
+        symbol = symbols.setdefault((same_kernel(layer, isa), schedule), f"{isa.name}_conv{len(symbols)}_{shape}")
         gate = None if conv.gate is None else _layer_gate(conv, layers, index, isa)
         kernels.append(LayerKernel(layer, schedule, own, symbol, conv.source, conv.residual, gate))
     return tuple(kernels)

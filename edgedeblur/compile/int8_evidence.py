@@ -28,7 +28,7 @@ _X86_BITS = {"xmm": 128, "ymm": 256, "zmm": 512}
 _X86_DOTS = {r"vpdpb[us]{2}ds?": 8, r"vpdpw[us]{2}ds?": 16, "vpmaddubsw": 8, "vpmaddwd": 16}  # bits of an operand
 _X86_FLOATS = re.compile(r"v?(?:mul|dp|dpbf16|fn?madd\d*|fn?msub\d*|fmaddsub\d*|fmsubadd\d*)(p|s)([shd])$")
 _ARM_DOTS = {r"([us]|us|su)dot": 4, r"([us]|us)mmla": 8}  # products for each 32-bit sum
-_ARM_LONG = re.compile(r"[us]m(ull|lal|lsl)2?$")
+_ARM_LONG = re.compile(r"sm(ull|lal|lsl)2?$")  # weights are signed; `umull` rescales residuals
 _ARM_FLOATS = re.compile(r"(fn?mul\w*|fn?ml[as]\w*|fn?madd|fn?msub|bf(dot|mmla|mlal[bt]))$")
 _ELEMENT_BITS = {"b": 8, "h": 16, "s": 32, "d": 64}
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import tvm
 from tvm import relax
 
-from edgedeblur.compile.kernels.convolution import conv_kernel
+from edgedeblur.compile.kernels.convolution import conv_kernel, same_kernel
 from edgedeblur.compile.kernels.gate import Gate, gate_kernel, gate_parameters
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
-from edgedeblur.compile.kernels.layer import ConvLayer, same_kernel
+from edgedeblur.compile.kernels.layer import ConvLayer
 from edgedeblur.compile.kernels.signature import Parameter, parameters
 from edgedeblur.compile.operations.kernel import operation_kernel
 from edgedeblur.compile.operations.layer import TABLE, OperationLayer, operation_parameters
@@ -35,7 +35,7 @@ class LayerGate:
 @dataclass(frozen=True)
 class LayerKernel:
     """One layer, how it is computed, and the tensors it reads by name. `symbol`: the kernel's name in the module, which
-    is that of every layer with the same (layer.same_kernel)."""
+    is that of every layer with the same (convolution.same_kernel)."""
 
     layer: ConvLayer
     schedule: Schedule
@@ -146,7 +146,7 @@ def _emit(
 ) -> relax.Var:
     """A layer's call; symbols: those of functions that there are already."""
     if kernel.symbol not in symbols:
-        function = conv_kernel(same_kernel(kernel.layer), kernel.schedule, kernel.isa, kernel.symbol)
+        function = conv_kernel(same_kernel(kernel.layer, kernel.isa), kernel.schedule, kernel.isa, kernel.symbol)
         symbols[kernel.symbol] = builder.add_func(function, kernel.symbol)
     own = _own(kernel, constants)
     arguments = [tensors[kernel.source], *(own | {"scale": scale}).values()]

@@ -6,6 +6,7 @@ import numpy as np
 
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer, layer_numbers, pack_numbers, reads_numbers
+from edgedeblur.compile.kernels.requantise import BEGUN_BITS, begins_as_float
 from edgedeblur.compile.kernels.signature import bias_vectors, weight_dtype, weight_shape
 from edgedeblur.compile.kernels.tile import line_isa
 from edgedeblur.compile.schedules.schedule import ROW_POSITIONS, Schedule, channel_vectors
@@ -45,7 +46,7 @@ def pack_constants(conv: QuantisedConv, layer: ConvLayer, schedule: Schedule, is
     surplus_in = (0, 0 if layer.depthwise else products.padded_channels(layer.in_channels) - layer.in_channels)
     weight = np.pad(own, (surplus, (0, 0), (0, 0), surplus_in))
     made_up = products.tile_zero(layer.source_zero_point) * weight.sum(axis=(1, 2, 3), dtype=np.int64)
-    bias = np.pad(conv.bias, surplus).astype(np.int64) - made_up
+    bias = np.pad(conv.bias, surplus).astype(np.int64) - made_up + begun_bits(layer, isa)
     packed = _ORDERS[schedule.method](weight, weight_shape(layer, schedule, isa))
     negative = conv.negative_scale
     return PackedConstants(
@@ -81,6 +82,7 @@ def _pack_rows(conv: QuantisedConv, layer: ConvLayer, schedule: Schedule, isa: I
     sums = transformed.sum(axis=(2, 3))
     zero = line_isa(isa).tile_zero(layer.source_zero_point)
     begun = 2 * np.pad(conv.bias, surplus).astype(np.int64) - (2 * zero + offset) * sums[:, 1]
+    begun += 2 * begun_bits(layer, isa)
     bias = [begun, *(-offset * sums[:, position] for position in (0, 2, 3))][: bias_vectors(schedule, isa)]
     rows = transformed.reshape(outputs, ROW_POSITIONS * layer.kernel, 1, layer.in_channels)
     packed = _inner_loop_order(rows, weight_shape(layer, schedule, isa))
@@ -90,6 +92,11 @@ def _pack_rows(conv: QuantisedConv, layer: ConvLayer, schedule: Schedule, isa: I
         scale=np.pad(conv.scale, surplus).astype(np.float32),
         numbers=_numbers(layer, line_isa(isa)),
     )
+
+
+def begun_bits(layer: ConvLayer, isa: InstructionSet) -> int:
+    """What sums begin with beside their bias (kernels/requantise.py)."""
+    return BEGUN_BITS if begins_as_float(layer, isa) else 0
 
 
 def _numbers(layer: ConvLayer, isa: InstructionSet) -> np.ndarray | None:

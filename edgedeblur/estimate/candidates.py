@@ -8,8 +8,8 @@ from edgedeblur.artefact.target import Target
 from edgedeblur.compile.assembly import kernel_bodies
 from edgedeblur.compile.build import compile_functions
 from edgedeblur.compile.kernels import instruction_set
-from edgedeblur.compile.kernels.convolution import conv_kernel
-from edgedeblur.compile.kernels.layer import ConvLayer, conv_layers, layer_isa, same_kernel
+from edgedeblur.compile.kernels.convolution import conv_kernel, same_kernel
+from edgedeblur.compile.kernels.layer import ConvLayer, conv_layers, layer_isa
 from edgedeblur.compile.lower import AnyKernel, LayerKernel
 from edgedeblur.compile.schedules.choose import choose_schedules, databases_for
 from edgedeblur.compile.schedules.schedule import Schedule, check_schedule
@@ -51,10 +51,11 @@ def layers_ms(network: QuantisedNetwork, names: Collection[str], size: tuple[int
     """Estimated milliseconds of the convolutions of these names together, for images of that size; schedules as
     `compile` chooses them, each layer reading its tensors from beyond the caches; raises as `schedule_costs`."""
     layers = [layer for layer in conv_layers(network, *size) if layer.name in names]
-    chosen = choose_schedules(layers, instruction_set(target.isa), target.threads, databases_for(target))
+    isa = instruction_set(target.isa)
+    chosen = choose_schedules(layers, isa, target.threads, databases_for(target))
     alike: dict[tuple[ConvLayer, Schedule], list[ConvLayer]] = {}
     for layer in layers:
-        alike.setdefault((same_kernel(layer), chosen[layer.name].schedule), []).append(layer)
+        alike.setdefault((same_kernel(layer, isa), chosen[layer.name].schedule), []).append(layer)
     costs = schedule_costs([(group[0], schedule) for (_, schedule), group in alike.items()], target)
     return sum(cost.ms * len(group) for cost, group in zip(costs, alike.values(), strict=True))
 

@@ -113,18 +113,22 @@ def test_every_kind_of_fusion_and_the_ends_of_all_ranges_give_the_interpreters_b
         Trial(network, index, layer, default_schedule(layer, kernels, threads=2), tensors)
         for index, layer in enumerate(conv_layers(network, 24, 40))
     ]
-    check(isa, [*trials, *(extreme_trial(isa, q, w) for q, w in itertools.product((-128, 127), (-127, 127)))])
+    extremes = [extreme_trial(isa, q, w) for q, w in itertools.product((-128, 127), (-127, 127))]
+    nearly = [extreme_trial(isa, q, w, 16, 32766.0) for q, w in itertools.product((-128, 127), (-113, 113))]
+    assert all(trial.layer.float_sums and trial.layer.short_steps for trial in nearly)
+    assert not any(trial.layer.float_sums for trial in extremes)
+    check(isa, [*trials, *extremes, *nearly])
 
 
-def extreme_trial(isa: str, activation: int, weight: int) -> Trial:
-    """The largest sums: every activation and every weight at an end of its range."""
-    network = random_network(one_layer_between(64, ConvSpec("probe", "source", 64, 8)), seed=1)
-    scale = np.full(8, np.float32(127.5 / (255 * 127 * 64 * 9)))
-    worst = dataclasses.replace(network.layers[1], weight=np.full((8, 3, 3, 64), weight, np.int8), scale=scale)
+def extreme_trial(isa: str, activation: int, weight: int, channels: int = 64, steps: float = 127.5) -> Trial:
+    """The largest sums that weights allow, which are requantised to so many steps."""
+    network = random_network(one_layer_between(channels, ConvSpec("probe", "source", channels, 8)), seed=1)
+    scale = np.full(8, np.float32(steps / (255 * abs(weight) * channels * 9 + np.abs(network.layers[1].bias).max())))
+    worst = dataclasses.replace(network.layers[1], weight=np.full((8, 3, 3, channels), weight, np.int8), scale=scale)
     tensors = network.tensors | {"source": TensorScale(0.1, -1 - activation), "probe": TensorScale(0.1, 0)}
     network = dataclasses.replace(network, tensors=tensors, layers=(network.layers[0], worst, network.layers[2]))
     layer = conv_layers(network, 4, 10)[1]
-    source = np.full((4, 10, 64), activation, np.int8)
+    source = np.full((4, 10, channels), activation, np.int8)
     return Trial(network, 1, layer, default_schedule(layer, INSTRUCTION_SETS[isa], 2), {"source": source})
 
 

@@ -22,6 +22,7 @@ from tvm.tirx.script.builder import ir as T
 from edgedeblur.compile.gpu.launch import Argument, Launch, work_items
 from edgedeblur.compile.gpu.schedule import GpuSchedule, output_words
 from edgedeblur.compile.gpu.tensor import IMAGE_WORD, LANES, WordTensor, half_lanes, lane, pack, word, words_for
+from edgedeblur.compile.kernels.convolution import without_short_cuts
 from edgedeblur.compile.kernels.layer import IMAGE_OFFSET, ConvLayer
 
 
@@ -53,6 +54,7 @@ def layer_numbers(layer: ConvLayer) -> tuple[int, int, int, int, int]:
 
 def same_kernel(layer: ConvLayer) -> ConvLayer:
     """The layer without what its kernel reads as data: equal for layers that can share a kernel."""
+    layer = without_short_cuts(layer)
     residual = layer.residual
     if residual is not None:
         residual = dataclasses.replace(residual, zero_point=0, scale=1.0 if residual.scale == 1.0 else 0.0)

@@ -108,6 +108,12 @@ def gathered_bytes(layer: ConvLayer, isa: InstructionSet, block_vectors: int) ->
     return row_groups(layer, isa) * gathered_pixels(layer, isa) * block_vectors * isa.lanes * isa.group
 
 
+def fits_taps(layer: ConvLayer, isa: InstructionSet, tile_width: int, block_vectors: int) -> bool:
+    """Whether a depthwise tile's sums and the weights of a kernel row stay in registers, beside two operands."""
+    columns = tile_width * isa.tap_sums.registers
+    return (columns + layer.kernel) * block_vectors + 1 + isa.tap_sums.registers <= isa.registers
+
+
 def instructions_per_vector(
     layer: ConvLayer, isa: InstructionSet, tiles: tuple[tuple[int, int], ...], block_vectors: int
 ) -> float:

@@ -28,10 +28,12 @@ from edgedeblur.compile.kernels.depthwise import (
 )
 from edgedeblur.compile.kernels.instruction_set import InstructionSet, span
 from edgedeblur.compile.kernels.layer import ConvLayer, read_numbers
-from edgedeblur.compile.kernels.register_tile import Columns, Weights, add_products, new_sums
+from edgedeblur.compile.kernels.register_tile import Columns, Row, Weights, add_products, add_row_products, new_sums
 from edgedeblur.compile.kernels.requantise import Output, store_pixel
 from edgedeblur.compile.kernels.tile import Input, fill_tile, tile_pitch, tile_pixel, tile_rows, window
 from edgedeblur.compile.schedules.schedule import Schedule, channel_vectors, row_columns, tile_widths
+
+_LOOP_DOTS = 512  # dot products of a round with all kernel rows: some 2.5 KB of code
 
 
 class DirectConvolution:
@@ -144,6 +146,9 @@ class DirectConvolution:
         if self.gathered is not None:
             self._add_gathered(block, x, sums)
             return
+        if self._one_loop():
+            self._add_rows(row, block, x, sums)
+            return
         pixel, reach = layer.stride * tile_pixel(layer, isa), window(layer, isa)
         with T.serial(layer.kernel) as ky:
             start = T.bind((row * layer.stride + ky * layer.dilation) * self.pitch + x * pixel)
@@ -155,6 +160,22 @@ class DirectConvolution:
                 self._add_dilated(columns, self._weights(block, ky), sums)
             else:
                 add_products(isa, reach // isa.step, schedule.unroll, columns, self._weights(block, ky), sums)
+
+    def _one_loop(self) -> bool:
+        """Whether all kernel rows are in one loop, whose end is met once for each tile: where one load of activations
+        serves several products, as far as the code stays short."""
+        layer, isa, schedule = self.layer, self.isa, self.schedule
+        dots = layer.kernel * schedule.tile_width * schedule.block_vectors * isa.step // isa.group * schedule.unroll
+        return schedule.method == "direct" and layer.dilation == 1 and isa.holds_activations and dots <= _LOOP_DOTS
+
+    def _add_rows(self, row: Expr, block: Expr, x: Expr, sums: list[list[Buffer]]) -> None:
+        """Every product of the tile in one loop over a kernel row's loads, each round with all kernel rows."""
+        layer, isa, unroll = self.layer, self.isa, self.schedule.unroll
+        pixel = layer.stride * tile_pixel(layer, isa)
+        start = T.bind(row * (layer.stride * self.pitch) + x * pixel)
+        columns = [Columns(self.tile, start + ky * self.pitch, pixel) for ky in range(layer.kernel)]
+        rows = [Row(columns[ky], self._weights(block, ky), sums) for ky in range(layer.kernel)]
+        add_row_products(isa, window(layer, isa) // isa.step, unroll, rows)
 
     def _channel(self, block: Expr) -> Expr:
         """The first channel of a block."""

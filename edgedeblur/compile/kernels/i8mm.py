@@ -62,6 +62,7 @@ I8MM = InstructionSet(
     halve_sum=halve_sum,
     halve_difference=halve_difference,
     order=AARCH64_WEIGHTS,
+    adds_to_round=True,
     load_cost=1,
     weight_cost=4,
     int16=int16_products("i8mm", 128 << 10),

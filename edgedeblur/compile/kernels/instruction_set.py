@@ -82,6 +82,7 @@ class InstructionSet:
     sums: how sums lie in registers; `dot` adds to one register.
     halve_sum(a, b), halve_difference(a, b): half of what is even, of int32 x lanes.
     order: the order of weights that it shares with others; None for its own, which follows the schedule.
+    adds_to_round: whether adding 1.5 * 2^23 takes less than converting between int32 and float32.
     load_cost, weight_cost, dot_cost: instructions to have one activation load, one vector of weights and one vector's
         products of a column, as the rule for schedules weighs them.
     """
@@ -110,6 +111,7 @@ class InstructionSet:
     halve_sum: Callable[[Expr, Expr], Expr] = _halve_sum
     halve_difference: Callable[[Expr, Expr], Expr] = _halve_difference
     order: WeightOrder | None = None
+    adds_to_round: bool = False
     load_cost: int = 1
     weight_cost: int = 1
     dot_cost: int = 1

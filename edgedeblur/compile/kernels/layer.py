@@ -14,21 +14,22 @@ from tvm.tirx import Buffer
 from tvm.tirx.script.builder import ir as T
 
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
+from edgedeblur.compile.ranges import SCALE_STEPS, IntegerScale, any_int16, integer_scale, largest_sums, short_cuts
 from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork, is_image
 
 IMAGE_OFFSET = 128  # pixel = q + 128
-LARGEST_ACTIVATION = 255  # |q - zero_point|
-LARGEST_HALF = 127  # what a layer in Winograd form reads
 
 
 @dataclass(frozen=True)
 class Residual:
-    """What is added after requantisation: rint((q - zero_point) * scale). `image`: stored as uint8 pixels."""
+    """What is added after requantisation: rint((q - zero_point) * scale). `image`: stored as uint8 pixels.
+    integer: the scale in integers, where it is as good and not 1."""
 
     scale: float
     zero_point: int
     image: bool
     int16: bool = False
+    integer: IntegerScale | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class ConvLayer:
     largest_sum: no sum of products (q - zero_point) * weight is larger, whatever the image.
     halved: in Winograd form, which reads q >> 1; source_zero_point is then the zero point of that.
     int16_source, int16_out: that tensor is stored as int16 q, its zero point 0.
+    float_sums: every sum is below FLOAT_SUMS. short_steps: every requantised sum fits SHORT_STEPS.
     """
 
     name: str
@@ -68,6 +70,8 @@ class ConvLayer:
     halved: bool = False
     int16_source: bool = False
     int16_out: bool = False
+    float_sums: bool = False
+    short_steps: bool = False
 
     @property
     def depthwise(self) -> bool:
@@ -103,6 +107,11 @@ class ConvLayer:
     def rescales_residual(self) -> bool:
         """Whether it adds a residual of another scale than its output's."""
         return self.residual is not None and self.residual.scale != 1.0
+
+    @property
+    def rescales_in_integers(self) -> bool:
+        """Whether integers can do that."""
+        return self.residual is not None and self.residual.integer is not None
 
     @property
     def in_channels(self) -> int:
@@ -158,13 +167,6 @@ def layer_isa(layer: ConvLayer, isa: InstructionSet) -> InstructionSet:
     return isa.int16 if layer.int16_source and isa.int16 is not None else isa
 
 
-def largest_sums(network: QuantisedNetwork, conv: QuantisedConv) -> np.ndarray:
-    """int64 [out]: a bound on the sum of each output channel's products, before the bias."""
-    source = network.tensors[conv.spec.source]
-    plain = source.highest if source.int16 else LARGEST_ACTIVATION
-    return np.abs(conv.weight.astype(np.int64)).sum(axis=(1, 2, 3)) * (LARGEST_HALF if conv.winograd else plain)
-
-
 def conv_layers(network: QuantisedNetwork, height: int, width: int) -> tuple[ConvLayer, ...]:
     """Every convolution of the network for an image of height x width, in order."""
     spec = network.spec
@@ -193,6 +195,7 @@ def conv_layers(network: QuantisedNetwork, height: int, width: int) -> tuple[Con
             halved=layer.winograd,
             int16_source=network.tensors[layer.spec.source].int16,
             int16_out=network.tensors[layer.spec.name].int16,
+            **short_cuts(network, layer),
         )
         for layer in network.convolutions
     )
@@ -202,8 +205,9 @@ def _residual(network: QuantisedNetwork, layer: QuantisedConv) -> Residual | Non
     name = layer.spec.residual
     if name is None:
         return None
-    read = network.tensors[name]
-    return Residual(float(layer.residual_scale), read.zero_point, is_image(name, network.spec), read.int16)
+    read, scale = network.tensors[name], float(layer.residual_scale)
+    integer = None if scale == 1.0 or any_int16(network, layer) else integer_scale(scale, read.zero_point)
+    return Residual(scale, read.zero_point, is_image(name, network.spec), read.int16, integer)
 
 
 @dataclass(frozen=True)
@@ -214,6 +218,7 @@ class Numbers:
     shift: what is added to a requantised sum. low, high: the clamps of what is stored.
     residual_shift: what is added to a stored residual, so that AArch64 widens and adds in one instruction.
     residual_scale: what that is multiplied with, float32.
+    residual_multiplier, residual_addend: the same in integers: of IntegerScale, the addend with `shift`, modulo 2^32.
     """
 
     padding: int | Expr
@@ -222,6 +227,8 @@ class Numbers:
     low: int | Expr
     high: int | Expr
     residual_shift: int | Expr = 0
+    residual_multiplier: int | Expr = 0
+    residual_addend: int | Expr = 0
     residual_scale: float | Expr = 1.0
 
 
@@ -231,19 +238,6 @@ NUMBERS = len(dataclasses.fields(Numbers))
 def reads_numbers(layer: ConvLayer) -> bool:
     """Whether a layer's numbers are data."""
     return not (layer.image_source or layer.image_out)
-
-
-def same_kernel(layer: ConvLayer) -> ConvLayer:
-    """The layer without what its kernel reads as data: equal for layers that share a kernel."""
-    layer = dataclasses.replace(layer, name="", largest_sum=0)
-    if not reads_numbers(layer):
-        return layer
-    residual = layer.residual
-    if residual is not None:
-        residual = dataclasses.replace(residual, zero_point=0, scale=1.0 if residual.scale == 1.0 else 0.0)
-    lowest, highest = layer.stored_range
-    clamps = {"low": 0 if layer.clamps_low else lowest, "high": 0 if layer.clamps_high else highest}
-    return dataclasses.replace(layer, residual=residual, source_zero_point=0, out_zero_point=0, **clamps)
 
 
 def layer_numbers(layer: ConvLayer, isa: InstructionSet) -> Numbers:
@@ -262,6 +256,11 @@ def layer_numbers(layer: ConvLayer, isa: InstructionSet) -> Numbers:
     zero = layer.residual.zero_point + (IMAGE_OFFSET if layer.residual.image else 0)
     if layer.residual.scale == 1.0:
         return dataclasses.replace(numbers, shift=numbers.shift - zero)
+    if isa.adds_to_round and layer.residual.integer is not None:
+        integer = layer.residual.integer
+        addend = np.int64(integer.addend + numbers.shift * SCALE_STEPS).astype(np.int32)
+        multiplier = integer.multiplier % SCALE_STEPS
+        return dataclasses.replace(numbers, residual_multiplier=multiplier, residual_addend=int(addend))
     return dataclasses.replace(numbers, residual_shift=-zero, residual_scale=layer.residual.scale)
 
 
@@ -279,18 +278,22 @@ def read_numbers(layer: ConvLayer, isa: InstructionSet, buffer: Buffer | None) -
     """
     if buffer is None:
         return layer_numbers(layer, isa)
+    integer = layer.rescales_in_integers and isa.adds_to_round
+    scaled = layer.rescales_residual and not integer
     needed = {
         "padding": isa.tile_bias is not None,
         "offset": isa.tile_bias is None and not layer.int16_source,
-        "shift": True,
+        "shift": not integer,
         "low": layer.clamps_low,
         "high": layer.clamps_high,
-        "residual_shift": layer.rescales_residual,
-        "residual_scale": layer.rescales_residual,
+        "residual_shift": scaled,
+        "residual_multiplier": integer,
+        "residual_addend": integer,
+        "residual_scale": scaled,
     }
     lowest, highest = layer.stored_range
     known = Numbers(padding=0, offset=isa.tile_bias or 0, shift=0, low=lowest, high=highest)
     loaded = {name: T.bind(buffer[index]) for index, name in enumerate(needed) if needed[name]}
-    if layer.rescales_residual:
+    if scaled:
         loaded["residual_scale"] = T.bind(T.reinterpret("float32", loaded["residual_scale"]))
     return dataclasses.replace(known, **loaded)

@@ -82,6 +82,7 @@ NEON = InstructionSet(
     halve_sum=halve_sum,
     halve_difference=halve_difference,
     order=AARCH64_WEIGHTS,
+    adds_to_round=True,
     load_cost=3,
     weight_cost=2,
     tap=_tap,

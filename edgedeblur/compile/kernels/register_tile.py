@@ -29,6 +29,15 @@ class Weights:
     vector_pitch: int
 
 
+@dataclass(frozen=True)
+class Row:
+    """What one row of a kernel adds to: sums as `new_sums` makes them."""
+
+    columns: Columns
+    weights: Weights
+    sums: list[list[Buffer]]
+
+
 def new_sums(isa: InstructionSet, columns: int, vectors: int) -> list[list[Buffer]]:
     """Accumulators [columns][vectors * registers]: LLVM promotes buffers that are indexed by constants only."""
     registers = vectors * isa.sums.registers
@@ -39,9 +48,15 @@ def add_products(
     isa: InstructionSet, loads: int, unroll: int, columns: Columns, weights: Weights, sums: list[list[Buffer]]
 ) -> None:
     """Emits sums += activations x weights over `loads` activation loads per column, in rounds of `unroll`."""
+    add_row_products(isa, loads, unroll, [Row(columns, weights, sums)])
+
+
+def add_row_products(isa: InstructionSet, loads: int, unroll: int, rows: list[Row]) -> None:
+    """The same over several rows, all of them in each round."""
     with T.serial(loads // unroll) as k:
-        for u in range(unroll):
-            _step(isa, k * unroll + u, columns, weights, sums)
+        for row in rows:
+            for u in range(unroll):
+                _step(isa, k * unroll + u, row.columns, row.weights, row.sums)
 
 
 def _step(isa: InstructionSet, load: Expr, columns: Columns, weights: Weights, sums: list[list[Buffer]]) -> None:

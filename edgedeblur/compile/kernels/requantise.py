@@ -8,6 +8,11 @@ multiply-add and change a bit (edgedeblur/quantize/network.py defines the arithm
 What follows the rounding is done in int16 with saturation, twice the lanes of int32. That is exact: whatever saturates
 lies so far outside the clamp that nothing added later brings it back (compile/ranges.py sees to it). Where the output
 or the residual has int16 values it is done in int32 (quantize/check.py sees to it that the sum fits).
+
+Where the instruction set adds to round and compile/ranges.py allows it, the same comes of shorter arithmetic:
+    float32(sum)     sums begin with the bits of 1.5 * 2^23, so that their own are a float32 from which that is taken
+    rint(product)    1.5 * 2^23 is added, and the low 16 bits are the integer's; a fence keeps the addition apart
+    the residual     u * multiplier + addend, the high 16 bits of 32
 """
 
 from dataclasses import dataclass
@@ -20,6 +25,8 @@ from tvm.tirx.script.builder import ir as T
 from edgedeblur.compile.kernels.instruction_set import InstructionSet, round_half_even, span, splat, vector
 from edgedeblur.compile.kernels.layer import ConvLayer, Numbers
 
+BEGUN = 1.5 * 2**23  # a float32 whose last bit is 1, so that adding it rounds to integers, half to even
+BEGUN_BITS = 0x4B400000
 _MOST_LANES = 16  # worked on together: what one 16-byte store holds
 
 
@@ -28,7 +35,8 @@ class Output:
     """Where results go, and the numbers of the layer.
 
     residual (None where there is none), out: [height, width * channels] as stored.
-    negative_scale: of sums below zero, by channel, where they have their own."""
+    negative_scale: of sums below zero, by channel, where they have their own.
+    begun: what sums that begin with BEGUN_BITS are as float32, less what is summed up: BEGUN or -BEGUN."""
 
     layer: ConvLayer
     isa: InstructionSet
@@ -36,6 +44,12 @@ class Output:
     residual: Buffer | None
     out: Buffer
     negative_scale: Buffer | None = None
+    begun: float = BEGUN
+
+    @property
+    def short(self) -> bool:
+        """Whether requantised sums are known by their low 16 bits."""
+        return self.isa.adds_to_round and self.layer.short_steps
 
     @property
     def run(self) -> int:
@@ -49,11 +63,12 @@ def store_pixel(output: Output, sums: list[Expr], scales: list[Expr], channel: E
     sums, scales: int32 and float32 x isa.lanes; the first lane is output channel `channel`, before depth-to-space.
     """
     layer, isa = output.layer, output.isa
+    values = [_as_float(output, total) for total in sums]
     if output.negative_scale is not None:
         scales = [
-            _by_sign(output, *each, channel + v * isa.lanes) for v, each in enumerate(zip(sums, scales, strict=True))
+            _by_sign(output, *each, channel + v * isa.lanes) for v, each in enumerate(zip(values, scales, strict=True))
         ]
-    steps = [requantise(isa, total, scale, isa.lanes) for total, scale in zip(sums, scales, strict=True)]
+    steps = [_round(output, value * scale) for value, scale in zip(values, scales, strict=True)]
     for first, vectors in by_powers_of_two(len(steps), _MOST_LANES // isa.lanes):
         lanes = vectors * isa.lanes
         values = T.bind(_join(steps[first : first + vectors], isa.lanes))
@@ -67,11 +82,35 @@ def store_pixel(output: Output, sums: list[Expr], scales: list[Expr], channel: E
                 _store(output, _part(values, start, piece, lanes), piece, at + start, y, x)
 
 
-def _by_sign(output: Output, total: Expr, scale: Expr, channel: Expr) -> Expr:
+def begins_as_float(layer: ConvLayer, isa: InstructionSet) -> bool:
+    """Whether a layer's sums begin with BEGUN_BITS (compile/pack.py adds them to the bias)."""
+    return isa.adds_to_round and layer.float_sums
+
+
+def _as_float(output: Output, total: Expr) -> Expr:
+    """float32(total) of one vector."""
+    kind, begun = vector("float32", output.isa.lanes), splat(output.begun, "float32", output.isa.lanes)
+    if not begins_as_float(output.layer, output.isa):
+        return T.bind(T.cast(total, kind))
+    value = T.reinterpret(kind, total)
+    return T.bind(value - begun if output.begun > 0 else begun - value)
+
+
+def _round(output: Output, product: Expr) -> Expr:
+    """rint(product) as int32 of one vector; where steps are short, only its low 16 bits."""
+    isa = output.isa
+    if not output.short:
+        return isa.to_int(product)
+    kind = vector("float32", isa.lanes)
+    fenced = T.call_llvm_pure_intrin(kind, "llvm.arithmetic.fence", product)
+    return T.reinterpret(vector("int32", isa.lanes), fenced + splat(BEGUN, "float32", isa.lanes))
+
+
+def _by_sign(output: Output, value: Expr, scale: Expr, channel: Expr) -> Expr:
     """The scale of each lane: another one for sums below zero."""
     lanes = output.isa.lanes
     negative = T.bind(output.negative_scale.vload([span(channel, lanes)]))
-    return T.Select(total < splat(0, "int32", lanes), negative, scale)
+    return T.Select(value < splat(0.0, "float32", lanes), negative, scale)
 
 
 def requantise(isa: InstructionSet, sums: Expr, scale: Expr, lanes: int) -> Expr:
@@ -104,11 +143,19 @@ def _finish(output: Output, steps: Expr, stored: Expr | None, lanes: int) -> Exp
     layer, numbers = output.layer, output.numbers
     if layer.wide_store:
         return _finish_in_int32(output, steps, stored, lanes)
-    total = _narrow(steps, "int16", lanes)
+    total = T.cast(steps, vector("int16", lanes)) if output.short else _narrow(steps, "int16", lanes)
+    if stored is not None and output.isa.adds_to_round and layer.rescales_in_integers:
+        return _clamp(output, _add(total, _integer_residual_steps(output, stored, lanes), lanes), lanes)
     if stored is not None:
         total = _add(total, _residual_steps(output, stored, lanes), lanes)
     if not isinstance(numbers.shift, int) or numbers.shift:
         total = _add(total, splat(numbers.shift, "int16", lanes), lanes)
+    return _clamp(output, total, lanes)
+
+
+def _clamp(output: Output, total: Expr, lanes: int) -> Expr:
+    """The output as stored, from int16."""
+    layer, numbers = output.layer, output.numbers
     dtype = "uint8" if layer.image_out else "int8"
     values = _narrow(total, dtype, lanes)
     if layer.clamps_low:
@@ -143,6 +190,21 @@ def _rescaled(output: Output, stored: Expr, lanes: int) -> Expr:
     numbers = output.numbers
     centred = T.cast(stored, vector("int32", lanes)) + splat(numbers.residual_shift, "int32", lanes)
     return requantise(output.isa, centred, splat(numbers.residual_scale, "float32", lanes), lanes)
+
+
+def _integer_residual_steps(output: Output, stored: Expr, lanes: int) -> Expr:
+    """The same in integers, with the output's zero point."""
+    numbers, short, wide = output.numbers, vector("uint16", lanes), vector("uint32", lanes)
+    byte = T.reinterpret(vector("uint8", lanes), stored)
+    if not output.layer.residual.image:
+        byte = T.bitwise_xor(byte, splat(0x80, "uint8", lanes))
+    byte = T.bind(T.cast(byte, short))
+    scaled = T.cast(byte, wide) * T.cast(splat(numbers.residual_multiplier, "uint16", lanes), wide)
+    high = T.shift_right(scaled + splat(numbers.residual_addend, "uint32", lanes), splat(16, "uint32", lanes))
+    steps, whole = T.cast(high, short), output.layer.residual.integer.whole
+    if whole:
+        steps = steps + (byte if whole == 1 else byte * splat(whole, "uint16", lanes))
+    return T.reinterpret(vector("int16", lanes), steps)
 
 
 def _narrow(values: Expr, dtype: str, lanes: int) -> Expr:

@@ -109,5 +109,6 @@ SDOT = InstructionSet(
     halve_difference=halve_difference,
     order=AARCH64_WEIGHTS,
     int16=int16_products("sdot", 256 << 10),
+    adds_to_round=True,
     **DOT_TAPS,
 )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from edgedeblur.compile.kernels.depthwise import gathered_bytes, instructions_per_vector
+from edgedeblur.compile.kernels.depthwise import fits_taps, gathered_bytes, instructions_per_vector
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer
 from edgedeblur.compile.kernels.tile import tile_bytes, window
@@ -112,10 +112,9 @@ def fits_registers(isa: InstructionSet, tile_width: int, block_vectors: int) -> 
     return tile_width * per_column + held + isa.reserved <= isa.registers
 
 
-def fits_taps(layer: ConvLayer, isa: InstructionSet, tile_width: int, block_vectors: int) -> bool:
-    """Whether a depthwise tile's sums and the weights of a kernel row stay in registers, beside two operands."""
-    columns = tile_width * isa.tap_sums.registers
-    return (columns + layer.kernel) * block_vectors + 1 + isa.tap_sums.registers <= isa.registers
+def holds_two_positions(isa: InstructionSet, tile_width: int, block_vectors: int) -> bool:
+    """By the method rows, whether the sums of two positions stay in registers, so that none wait on the stack."""
+    return fits_registers(isa, tile_width, 2 * block_vectors)
 
 
 def register_tiles(layer: ConvLayer, isa: InstructionSet, columns: int) -> Iterator[tuple[int, int]]:
@@ -182,10 +181,10 @@ def default_schedule(layer: ConvLayer, isa: InstructionSet, threads: int) -> Sch
     method = "rows" if takes_rows(layer, isa) else "direct"
     strip_rows = _strip_rows(layer, isa, threads, method)
     columns = row_columns(layer, isa, method)
-    tile = min(
-        register_tiles(layer, isa, columns),
-        key=lambda tile: (loads_per_dot(layer, isa, method, columns, tile), -tile[1]),
-    )
+    tiles = list(register_tiles(layer, isa, columns))
+    if method == "rows":
+        tiles = [tile for tile in tiles if holds_two_positions(isa, *tile)] or tiles
+    tile = min(tiles, key=lambda tile: (loads_per_dot(layer, isa, method, columns, tile), -tile[1]))
     dots_per_load = tile[0] * tile[1] * isa.dot_cost * (isa.step // isa.group)
     unroll = max(n for n in unrolls(layer, isa, method) if n == 1 or n * dots_per_load <= UNROLLED_DOTS)
     return Schedule(strip_rows, *tile, unroll, method)

@@ -10,13 +10,14 @@ windows read of one row, and w0 to w2 the kernel's row:
 
 The form (quantize/network.py) makes every operand fit int8, so these are the int8 dot products of the direct method;
 m1 + m2 and m1 - m2 are even. The bias is doubled and counts to m1. The sums of m1 and m2 are done first: what comes of
-them is where m0's and m3's begin, so that registers hold the sums of one position at a time, for as many columns.
+them is where m0's and m3's begin. Registers hold the sums of two positions at a time, where the tile is small enough;
+else of one, and the other's wait on the stack.
 
 for strip, or for block of output channels, in parallel:     a task
     for the other of the two:
         tile = d0 - d2, d1 + d2, d2 - d1, d3 - d1            [rows, 4, pairs, channels]
         for row, for tile of pairs:
-            for position of 1, 2, 0, 3: sums in registers
+            for positions 1 and 2, then 0 and 3: sums in registers
             requantise, add the residual, clamp, store
 """
 
@@ -26,10 +27,17 @@ from tvm.tirx.script.builder import ir as T
 
 from edgedeblur.compile.kernels.instruction_set import InstructionSet, span, splat, vector
 from edgedeblur.compile.kernels.layer import ConvLayer, read_numbers
-from edgedeblur.compile.kernels.register_tile import Columns, Weights, add_products, new_sums
-from edgedeblur.compile.kernels.requantise import Output, store_pixel
+from edgedeblur.compile.kernels.register_tile import Columns, Row, Weights, add_row_products, new_sums
+from edgedeblur.compile.kernels.requantise import BEGUN, Output, store_pixel
 from edgedeblur.compile.kernels.tile import Input, fill_row, line_isa, pairs_per_row, pairs_pitch, tile_rows
-from edgedeblur.compile.schedules.schedule import ROW_POSITIONS, Schedule, channel_vectors, row_columns, tile_widths
+from edgedeblur.compile.schedules.schedule import (
+    ROW_POSITIONS,
+    Schedule,
+    channel_vectors,
+    holds_two_positions,
+    row_columns,
+    tile_widths,
+)
 
 _LANES = 16  # channels that are transformed together
 
@@ -44,6 +52,7 @@ class RowsConvolution:
         self.channels, self.pairs = layer.in_channels, pairs_per_row(layer, isa)
         self.plane = self.pairs * self.channels  # of one position of a row
         self.pitch = pairs_pitch(layer, isa)
+        self.both = holds_two_positions(isa, schedule.tile_width, schedule.block_vectors)
         self.blocks = channel_vectors(layer, isa) // schedule.block_vectors
 
     def emit(self) -> None:
@@ -66,7 +75,8 @@ class RowsConvolution:
         buffers = self.buffers
         numbers = read_numbers(self.layer, line, buffers.get("numbers"))
         self.input = Input(self.layer, line, numbers, buffers["source"])
-        self.output = Output(self.layer, self.isa, numbers, buffers.get("residual"), buffers["out"])
+        # sums begin with twice BEGUN_BITS, modulo 2^32: half of it has the other sign
+        self.output = Output(self.layer, self.isa, numbers, buffers.get("residual"), buffers["out"], begun=-BEGUN)
         self.tile = T.alloc_buffer((rows * self.pitch,), self.isa.tile_dtype)
         self.line = T.alloc_buffer(((2 * self.pairs + 2) * self.channels,), line.tile_dtype)
 
@@ -120,16 +130,22 @@ class RowsConvolution:
         first, second = new_sums(isa, columns, vectors), new_sums(isa, columns, vectors)
         for position, sums in ((1, first), (2, second)):
             self._begin(channel, position, sums)
-            self._accumulate(block, row, x, position, sums)
+            if not self.both:
+                self._accumulate(block, row, x, [(position, sums)])
+        if self.both:
+            self._accumulate(block, row, x, [(1, first), (2, second)])
         for one, other in zip(_flat(first), _flat(second), strict=True) if isa.sums.whole else ():
             self._halve(one, other)
         if not isa.sums.whole:
             self._halve_totals(first, second)
         scales = [T.bind(self.scale.vload([span(channel + v * isa.lanes, isa.lanes)])) for v in range(vectors)]
+        if self.both:
+            self._accumulate(block, row, x, [(0, first), (3, second)])
         for position, sums in ((0, first), (3, second)):
             if isa.tile_bias:
                 self._add_bias(channel, position, sums)
-            self._accumulate(block, row, x, position, sums)
+            if not self.both:
+                self._accumulate(block, row, x, [(position, sums)])
             for c, column_sums in enumerate(sums):
                 for p, totals in enumerate(self._totals(column_sums)):
                     pixel = 2 * (x + c) * isa.sums.pixels + (2 * p + position // 3)
@@ -158,14 +174,22 @@ class RowsConvolution:
             for column_sums in sums:
                 T.buffer_store(column_sums[v], column_sums[v].vload(every) + value, every)
 
-    def _accumulate(self, block: Expr, row: Expr, x: Expr, position: int, sums: list[list[Buffer]]) -> None:
-        """Every product of one position of the tile, kernel row by kernel row."""
-        isa, pixel = self.isa, self.channels * self.isa.sums.pixels
+    def _accumulate(self, block: Expr, row: Expr, x: Expr, positions: list[tuple[int, list[list[Buffer]]]]) -> None:
+        """Every product of these positions of the tile, each with its sums."""
+        isa, loads = self.isa, self.channels // self.isa.step
+        if isa.holds_activations and loads > self.schedule.unroll:  # one loop for all of them, as in direct.py
+            rows = [self._kernel_row(block, row, x, ky, *at) for at in positions for ky in range(self.layer.kernel)]
+            add_row_products(isa, loads, self.schedule.unroll, rows)
+            return
         with T.serial(self.layer.kernel) as ky:
-            start = T.bind((row + ky) * self.pitch + position * self.plane + x * pixel)
-            weights = self._weights(block, position * self.layer.kernel + ky)
-            loads = self.channels // isa.step
-            add_products(isa, loads, self.schedule.unroll, Columns(self.tile, start, pixel), weights, sums)
+            rows = [self._kernel_row(block, row, x, ky, *at) for at in positions]
+            add_row_products(isa, loads, self.schedule.unroll, rows)
+
+    def _kernel_row(self, block: Expr, row: Expr, x: Expr, ky: Expr | int, position: int, sums: list) -> Row:
+        pixel = self.channels * self.isa.sums.pixels
+        start = T.bind((row + ky) * self.pitch + position * self.plane + x * pixel)
+        weights = self._weights(block, position * self.layer.kernel + ky)
+        return Row(Columns(self.tile, start, pixel), weights, sums)
 
     def _weights(self, block: Expr, row: Expr) -> Weights:
         """Where the weights of a block for a kernel row of a position lie (`signature.weight_shape`)."""
