@@ -41,6 +41,8 @@ class IntegerScale:
 def integer_scale(scale: float, zero_point: int) -> IntegerScale | None:
     """The scale of a residual with that zero point in integers; None where no integer near it rounds each of the 256
     values as the float32 does."""
+    if not np.isfinite(scale):  # refused where the network's numbers are checked
+        return None
     stored = np.arange(256, dtype=np.int64)
     steps = np.rint((stored - 128 - zero_point).astype(np.float32) * np.float32(scale)).astype(np.int64)
     nearest = round(float(np.float32(scale)) * SCALE_STEPS)

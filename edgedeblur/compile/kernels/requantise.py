@@ -65,8 +65,9 @@ def store_pixel(output: Output, sums: list[Expr], scales: list[Expr], channel: E
     layer, isa = output.layer, output.isa
     values = [_as_float(output, total) for total in sums]
     if output.negative_scale is not None:
+        signed = values if begins_as_float(layer, isa) else sums  # TVM cannot bound a comparison of converted sums
         scales = [
-            _by_sign(output, *each, channel + v * isa.lanes) for v, each in enumerate(zip(values, scales, strict=True))
+            _by_sign(output, *each, channel + v * isa.lanes) for v, each in enumerate(zip(signed, scales, strict=True))
         ]
     steps = [_round(output, value * scale) for value, scale in zip(values, scales, strict=True)]
     for first, vectors in by_powers_of_two(len(steps), _MOST_LANES // isa.lanes):
@@ -107,10 +108,10 @@ def _round(output: Output, product: Expr) -> Expr:
 
 
 def _by_sign(output: Output, value: Expr, scale: Expr, channel: Expr) -> Expr:
-    """The scale of each lane: another one for sums below zero."""
+    """The scale of each lane: another one for sums below zero. value: those, int32 or float32."""
     lanes = output.isa.lanes
     negative = T.bind(output.negative_scale.vload([span(channel, lanes)]))
-    return T.Select(value < splat(0.0, "float32", lanes), negative, scale)
+    return T.Select(value < T.cast(splat(0, "int32", lanes), value.ty.dtype), negative, scale)
 
 
 def requantise(isa: InstructionSet, sums: Expr, scale: Expr, lanes: int) -> Expr:
