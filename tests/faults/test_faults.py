@@ -3,6 +3,8 @@
 import random
 import signal
 import subprocess
+import time
+from pathlib import Path
 
 import pytest
 import trials
@@ -49,6 +51,8 @@ def test_the_harness_sees_what_it_looks_for(disturb, tmp_path):
 def test_the_harness_sees_a_program_that_still_runs(monkeypatch):
     monkeypatch.setattr(trials, "_SURVIVAL_S", 0.0)
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as program:
+        while not Path(f"/proc/{program.pid}/cmdline").read_bytes():  # the kernel has not set it yet
+            time.sleep(0.001)
         assert trials.survivors(program.pid) == ["sleep 60 "]
         trials.end_by(program.pid, signal.SIGINT)
         assert program.wait() == -signal.SIGINT and trials.survivors(program.pid) == []
