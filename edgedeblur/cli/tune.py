@@ -54,9 +54,9 @@ def command(
     """Search schedules for every distinct layer shape of a quantised NETWORK (default: the work directory's).
 
     Each candidate is compiled, its output compared with the integer interpreter's, and timed in turns with the others:
-    on this machine, or with --adb on a phone. A schedule that is faster than the default one goes into a database
-    (TOML), shape by shape, and `edgedeblur compile` uses it. An interrupted search resumes with
-    the shapes that are not in the database yet.
+    on this machine, or with --adb on a phone; for a target with OpenCL kernels on its GPU. A schedule that is faster
+    than the default one goes into a database (TOML), shape by shape, and `edgedeblur compile` uses it. An interrupted
+    search resumes with the shapes that are not in the database yet.
     """
     from edgedeblur.artefact.target import database_name, load_target
     from edgedeblur.storage.digests import digest

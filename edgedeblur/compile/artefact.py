@@ -21,6 +21,7 @@ from edgedeblur.compile.emit import ModelFacts, emit_model_c, join_constants
 from edgedeblur.compile.linking import aar, android, link
 from edgedeblur.compile.manifest import KernelSet
 from edgedeblur.errors import UserError
+from edgedeblur.sizes import check_sides
 from edgedeblur.storage.files import atomic_folder, require_writable
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def compile_network(
     _check_output(output)
     require_writable(output)
     sizes = list(dict.fromkeys([(height, width), *more_sizes]))
-    gpu = _build_gpu(network, sizes, target, dump, log)
+    gpu = _build_gpu(network, sizes, target, databases, dump, log)
     sets = _build_sets(network, sizes, target, databases, dump, log)
     with atomic_folder(output) as folder:
         name = manifest.artefact_name(network, height, width)
@@ -157,6 +158,7 @@ def _build_gpu(
     network: "QuantisedNetwork",
     sizes: Sequence[tuple[int, int]],
     target: Target,
+    databases: "Callable[[Target], Sequence[Database]] | None",
     dump: Dump,
     log: Callable[[str], None],
 ) -> "GpuPlan | None":
@@ -174,9 +176,20 @@ def _build_gpu(
             exit_code=2,
         )
     from edgedeblur.compile.gpu.build import build_gpu_plan
+    from edgedeblur.compile.gpu.graph import check_layers
+    from edgedeblur.compile.kernels.layer import conv_layers
+    from edgedeblur.compile.schedules.choose import databases_for
+    from edgedeblur.compile.schedules.choose_gpu import choose_gpu_schedules
 
+    check_sides(*sizes[0], network.spec.multiple)
+    check_layers(network)
     log(f"writing {target.gpu} kernels for a GPU")
-    return build_gpu_plan(network, *sizes[0], target.gpu, dump=below(dump, target.gpu))
+    chosen = choose_gpu_schedules(conv_layers(network, *sizes[0]), target.gpu, (databases or databases_for)(target))
+    log(f"schedules of the GPU: {count_sources([choice.source for choice in chosen.values()])}")
+    for note in dict.fromkeys(choice.note for choice in chosen.values() if choice.note):
+        log(f"note: {note}")
+    schedules = {name: choice.schedule for name, choice in chosen.items()}
+    return build_gpu_plan(network, *sizes[0], target.gpu, schedules, below(dump, target.gpu))
 
 
 def _write_gpu_parts(folder: Path, plan: "GpuPlan", layers: Sequence[str]) -> None:

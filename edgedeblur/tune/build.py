@@ -36,6 +36,7 @@ from edgedeblur.compile.workspace import workspace_bytes
 from edgedeblur.errors import UserError
 from edgedeblur.tune.trial import LayerOnTrial
 
+OPTIONS: tuple[str, ...] = ()  # of every run of a program
 _COMPARE, _COLLECT = "compare", "collect"
 _LANES = 32
 _CHANNELS = 3  # of the program's output image, whose bytes are the candidates' verdicts

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from edgedeblur.artefact.target import Target
 from edgedeblur.compile.schedules.schedule import Schedule
+from edgedeblur.device.errors import ContactLost
 from edgedeblur.errors import UserError
 from edgedeblur.runtime.program import BenchResult, parse_bench_output, run_bench
-from edgedeblur.tune.build import candidate_name, compile_batch, differing, link_program
+from edgedeblur.tune import build, gpu_build
+from edgedeblur.tune.build import candidate_name
 from edgedeblur.tune.trial import LayerOnTrial
 
 CHECK_ROUNDS = 5
@@ -45,20 +47,32 @@ def run_here(runner: Sequence[str] = ()) -> RunProgram:
 
 
 def measure_with(run: RunProgram, trial: LayerOnTrial, target: Target, folder: Path) -> Measure:
-    """Measures a layer's candidates by running programs, which are built in `folder`."""
+    """Measures a layer's candidates by running programs, which are built in `folder`: for the target's GPU where
+    `tunes_gpu`, else for its processor."""
+    programs = gpu_build if tunes_gpu(target) else build
 
     def measure(schedules: Sequence[Schedule], rounds: int) -> list[Samples | None]:
-        batch = compile_batch(trial, schedules, target)
+        batch = programs.compile_batch(trial, schedules, target)
         every = list(range(len(schedules)))
-        result, output = run(
-            link_program(batch, every, target, folder, checking=True), ["--runs", str(CHECK_ROUNDS), "--profile"]
-        )
-        wrong = set(differing(output, every))
-        samples = {index: None if index in wrong else _samples(result, index) for index in every}
+
+        def check(indices: list[int]) -> dict[int, Samples | None]:
+            program = programs.link_program(batch, indices, target, folder, checking=True)
+            try:
+                result, output = run(program, ["--runs", str(CHECK_ROUNDS), "--profile", *programs.OPTIONS])
+            except ContactLost:
+                raise
+            except UserError:
+                if not tunes_gpu(target) or indices == [0]:
+                    raise
+                return _apart(indices, check)
+            wrong = set(programs.differing(output, indices))
+            return {index: None if index in wrong else _samples(result, index) for index in indices}
+
+        samples = check(every)
         hopeful = _hopeful(samples)
         if hopeful:
-            program = link_program(batch, hopeful, target, folder, checking=False)
-            timed, _ = run(program, ["--runs", str(rounds), "--warmup", "2", "--profile"])
+            program = programs.link_program(batch, hopeful, target, folder, checking=False)
+            timed, _ = run(program, ["--runs", str(rounds), "--warmup", "2", "--profile", *programs.OPTIONS])
             samples.update((index, _samples(timed, index)) for index in hopeful)
         return [samples[index] for index in every]
 
@@ -69,10 +83,24 @@ def check_outputs(
     run: RunProgram, trial: LayerOnTrial, schedules: Sequence[Schedule], target: Target, folder: Path
 ) -> list[bool]:
     """Whether each candidate's output is the interpreter's."""
-    batch, every = compile_batch(trial, schedules, target), list(range(len(schedules)))
-    _, output = run(link_program(batch, every, target, folder, checking=True), ["--runs", "1", "--warmup", "0"])
-    wrong = set(differing(output, every))
+    batch, every = build.compile_batch(trial, schedules, target), list(range(len(schedules)))
+    _, output = run(build.link_program(batch, every, target, folder, checking=True), ["--runs", "1", "--warmup", "0"])
+    wrong = set(build.differing(output, every))
     return [index not in wrong for index in every]
+
+
+def tunes_gpu(target: Target) -> bool:
+    """Whether a target's kernels for a GPU are tuned, and not those for its processor."""
+    return target.gpu == "opencl"
+
+
+def _apart(indices: list[int], check: Callable[[list[int]], dict[int, Samples | None]]) -> dict[int, Samples | None]:
+    """`check` by halves, after it failed with all: a driver may refuse the group or the registers of one candidate. One
+    that fails alone is infinitely slow."""
+    if len(indices) == 1:
+        return {indices[0]: (float("inf"),)}
+    half = len(indices) // 2
+    return check(indices[:half]) | check(indices[half:])
 
 
 def _samples(result: BenchResult, index: int) -> Samples:

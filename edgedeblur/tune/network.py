@@ -61,9 +61,9 @@ def compare_networks(
     return Comparison(*(_typical([result.samples_ms for result in side]) for side in sides), layers)
 
 
-def run_network_here(artefact: ArtefactInfo, image: np.ndarray) -> tuple[BenchResult, np.ndarray]:
-    """One turn on this machine."""
-    run = run_program(artefact, image, _RUNS, _WARMUP, min_seconds=_SECONDS, profile=True)
+def run_network_here(artefact: ArtefactInfo, image: np.ndarray, unit: str = "auto") -> tuple[BenchResult, np.ndarray]:
+    """One turn on this machine; `unit` as `run_program` takes it."""
+    run = run_program(artefact, image, _RUNS, _WARMUP, min_seconds=_SECONDS, profile=True, unit=unit)
     if run.result.interrupted:
         raise KeyboardInterrupt
     return run.result, run.output

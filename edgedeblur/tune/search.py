@@ -14,12 +14,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgedeblur.compile.gpu.schedule import GpuSchedule
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer
 from edgedeblur.compile.schedules.schedule import Schedule
 from edgedeblur.errors import UserError
 from edgedeblur.tune.measure import Measure, Samples
-from edgedeblur.tune.space import neighbours, schedule_space, starts
+from edgedeblur.tune.space import Moves, cpu_moves
 
 BATCH = 12
 FINALISTS = 3
@@ -48,11 +49,11 @@ class SearchOptions:
 class Found:
     """The outcome for one layer. default_ms, tuned_ms: in the last comparison. wrong: whose output differs."""
 
-    schedule: Schedule
+    schedule: Schedule | GpuSchedule
     default_ms: float
     tuned_ms: float
     trials: int
-    wrong: tuple[Schedule, ...]
+    wrong: tuple[Schedule | GpuSchedule, ...]
 
 
 def typical_ms(samples: Sequence[float]) -> float:
@@ -75,15 +76,27 @@ def search(
     options: SearchOptions,
     progress: Callable[[int], None] = lambda trials: None,
 ) -> Found:
+    """`search_among` a layer's schedules for the CPU."""
+    return search_among(layer.name, cpu_moves(layer, isa, threads), measure, options, progress)
+
+
+def search_among(
+    name: str,
+    moves: Moves,
+    measure: Measure,
+    options: SearchOptions,
+    progress: Callable[[int], None] = lambda trials: None,
+) -> Found:
     """The fastest schedule of a layer that was found, the default schedule where none is faster.
 
     Args:
+        name: the layer's.
         progress: told after each batch how many schedules were tried so far.
 
     Raises:
         UserError: the output of the default schedule is not the interpreter's.
     """
-    state = _Search(layer, isa, threads, measure, options)
+    state = _Search(name, moves, measure, options)
     while time.monotonic() < options.deadline and state.measure_batch():
         progress(state.trials)
     return state.decide()
@@ -92,12 +105,11 @@ def search(
 class _Search:
     """What is known of a layer's schedules. costs: relative to the default schedule in the same run."""
 
-    def __init__(self, layer: ConvLayer, isa: InstructionSet, threads: int, measure: Measure, options: SearchOptions):
-        self.layer, self.isa, self.measure, self.options = layer, isa, measure, options
-        self.space = schedule_space(layer, isa, threads)
-        self.default = self.space[0]
+    def __init__(self, name: str, moves: Moves, measure: Measure, options: SearchOptions):
+        self.name, self.moves, self.measure, self.options = name, moves, measure, options
+        self.default = moves.space[0]
         self.order = random.Random(options.seed)
-        self.costs: dict[Schedule, float] = {self.default: 1.0}
+        self.costs: dict[Schedule | GpuSchedule, float] = {self.default: 1.0}
         self.wrong: list[Schedule] = []
 
     @property
@@ -130,19 +142,19 @@ class _Search:
         """Untried schedules: where the search starts, the best one's neighbours, and some from anywhere."""
         room = min(BATCH, self.options.trials - self.trials)
         tried = {*self.costs, *self.wrong}
-        near = [*starts(self.layer, self.isa, self.space), *neighbours(self.layer, self.isa, self.space, best)]
+        near = [*self.moves.starts, *self.moves.near(best)]
         near = [schedule for schedule in dict.fromkeys(near) if schedule not in tried]
         near = near[: room - room // _DRAWN]
         if not near:
             return []
-        far = [schedule for schedule in self.space if schedule not in tried and schedule not in near]
+        far = [schedule for schedule in self.moves.space if schedule not in tried and schedule not in near]
         return near + self.order.sample(far, min(room - len(near), len(far)))
 
     def _measured(self, schedules: list[Schedule], rounds: int) -> list[Samples | None]:
         measured = self.measure(schedules, rounds)
         if measured[0] is None:
             raise UserError(
-                f"layer {self.layer.name}: the output of {self.default} is not the integer interpreter's",
+                f"layer {self.name}: the output of {self.default} is not the integer interpreter's",
                 "this is a defect; please report it",
             )
         return measured

@@ -1,8 +1,9 @@
 """What is searched: every schedule of a layer that fits its registers and caches, and which of them are alike."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import fields
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from typing import Any
 
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer
@@ -28,6 +29,24 @@ _TILE = ("tile_width", "block_vectors")  # one choice: they share the registers
 
 # The choices that make a schedule, each a group of its fields. Schedules that differ in one choice are neighbours.
 CHOICES = (_TILE, *((field.name,) for field in fields(Schedule) if field.name not in _TILE))
+
+
+@dataclass(frozen=True)
+class Moves:
+    """How a search moves among schedules of one kind, for the CPU or for a GPU.
+
+    space: all, the default one first. starts: where to begin. near(centre): the neighbours, likely ones first.
+    """
+
+    space: list[Any]
+    starts: list[Any]
+    near: Callable[[Any], list[Any]]
+
+
+def cpu_moves(layer: ConvLayer, isa: InstructionSet, threads: int) -> Moves:
+    """Among a layer's schedules for the CPU."""
+    space = schedule_space(layer, isa, threads)
+    return Moves(space, starts(layer, isa, space), lambda centre: neighbours(layer, isa, space, centre))
 
 
 def schedule_space(layer: ConvLayer, isa: InstructionSet, threads: int) -> list[Schedule]:

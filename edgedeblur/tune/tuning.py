@@ -18,10 +18,13 @@ from pathlib import Path
 from edgedeblur import __version__
 from edgedeblur.artefact.target import Target
 from edgedeblur.compile.build import check_size
+from edgedeblur.compile.gpu.schedule import GpuSchedule
+from edgedeblur.compile.gpu.schedule import default_schedule as default_gpu_schedule
 from edgedeblur.compile.kernels import instruction_set
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.ranges import check_ranges
 from edgedeblur.compile.schedules.choose import check_fit
+from edgedeblur.compile.schedules.choose_gpu import GPU_THREADS, check_gpu_fit
 from edgedeblur.compile.schedules.schedule import Schedule, default_schedule
 from edgedeblur.compile.schedules.tuned import TunedLayer
 from edgedeblur.errors import UserError
@@ -31,9 +34,12 @@ from edgedeblur.storage.files import require_writable
 from edgedeblur.storage.temporary import scratch_folder
 from edgedeblur.tune.database import open_database, store_entry
 from edgedeblur.tune.devices import Device
+from edgedeblur.tune.gpu_space import gpu_moves
+from edgedeblur.tune.measure import tunes_gpu
 from edgedeblur.tune.network import Comparison, compare_networks
-from edgedeblur.tune.search import Found, SearchOptions, search
+from edgedeblur.tune.search import Found, SearchOptions, search_among
 from edgedeblur.tune.shapes import ShapeOfLayers, distinct_shapes
+from edgedeblur.tune.space import Moves, cpu_moves
 from edgedeblur.tune.trial import LayerOnTrial, layer_on_trial
 
 Log = Callable[[str], None]
@@ -99,7 +105,7 @@ def tune(
     with scratch_folder() as folder:
         tuner = _Tuner(network, target, device, database, options, deadline, folder, log, progress)
         for done, shape in enumerate(shapes):
-            before = None if options.again else known.find(shape.shape, target.isa, target.threads)
+            before = None if options.again else known.find(shape.shape, *tuner.tuned_for)
             if before is not None and tuner.fits(shape, before):
                 results.append(TunedShape(shape.names, "before", before))
             else:
@@ -125,7 +131,21 @@ class _Tuner:
     def isa(self) -> InstructionSet:
         return instruction_set(self.target.isa)
 
-    def default(self, shape: ShapeOfLayers) -> Schedule:
+    @property
+    def tuned_for(self) -> tuple[str, int]:
+        """isa and threads of an entry."""
+        return (self.target.gpu, GPU_THREADS) if self.gpu else (self.target.isa, self.target.threads)
+
+    @property
+    def gpu(self) -> bool:
+        return tunes_gpu(self.target)
+
+    def moves(self, shape: ShapeOfLayers) -> Moves:
+        return gpu_moves(shape.layer) if self.gpu else cpu_moves(shape.layer, self.isa, self.target.threads)
+
+    def default(self, shape: ShapeOfLayers) -> Schedule | GpuSchedule:
+        if self.gpu:
+            return default_gpu_schedule(shape.layer)
         return default_schedule(shape.layer, self.isa, self.target.threads)
 
     def fits(self, shape: ShapeOfLayers, entry: TunedLayer) -> bool:
@@ -133,7 +153,10 @@ class _Tuner:
         if entry.schedule is None:
             return entry.unfit is None
         try:
-            check_fit(shape.layer, self.isa, entry.schedule)
+            if self.gpu:
+                check_gpu_fit(shape.layer, entry.schedule)
+            else:
+                check_fit(shape.layer, self.isa, entry.schedule)
         except UserError:
             return False
         return True
@@ -147,10 +170,9 @@ class _Tuner:
         with tempfile.TemporaryDirectory(dir=self.folder) as place:
             measure = self.device.measure(trial, self.target, Path(place))
             search_options = SearchOptions(trials, seed=self.options.seed, deadline=self.deadline)
-            found = search(
-                shape.layer,
-                self.isa,
-                self.target.threads,
+            found = search_among(
+                shape.layer.name,
+                self.moves(shape),
                 measure,
                 search_options,
                 lambda tried: self.progress(f"{layers[0]} {tried} tried", done, of),
@@ -172,10 +194,11 @@ class _Tuner:
         return dataclasses.replace(found, schedule=default, tuned_ms=found.default_ms, wrong=wrong)
 
     def _entry(self, shape: ShapeOfLayers, found: Found) -> TunedLayer:
+        isa, threads = self.tuned_for
         return TunedLayer(
             shape=shape.shape,
-            isa=self.target.isa,
-            threads=self.target.threads,
+            isa=isa,
+            threads=threads,
             schedule=None if found.schedule == self.default(shape) else found.schedule,
             provenance=self.device.provenance,
             measured_by=self.device.name,

@@ -11,6 +11,7 @@ from edgedeblur.quantize.edq import load_edq
 from edgedeblur.workflow.workdir import WorkDir
 
 if TYPE_CHECKING:
+    from edgedeblur.quantize.network import QuantisedNetwork
     from edgedeblur.tune.devices import Device
     from edgedeblur.tune.tuning import TuneOptions, Tuning
 
@@ -41,15 +42,21 @@ def tune_step(
     described, loaded = load_target(target), load_edq(network)
     described = replace(described, threads=threads or described.threads)
     path = database or workdir.tuned(database_name(described))
-    return path, tune(loaded, described, size, _device(described, serial), path, options, log, progress)
+    return path, tune(loaded, described, size, _device(described, serial, loaded), path, options, log, progress)
 
 
-def _device(target: Target, serial: str | None) -> "Device":
-    """The phone, else this machine, else an estimate."""
-    from edgedeblur.tune.devices import this_machine, times_here
+def _device(target: Target, serial: str | None, network: "QuantisedNetwork") -> "Device":
+    """The phone, else this machine, else an estimate; for kernels for a GPU, which nothing estimates, one of theirs."""
+    from edgedeblur.compile.gpu.graph import check_layers
+    from edgedeblur.tune.devices import this_machine, this_machines_gpu, times_here
     from edgedeblur.tune.estimate import estimating_device
+    from edgedeblur.tune.measure import tunes_gpu
     from edgedeblur.tune.phone import phone_device
 
+    if tunes_gpu(target):
+        check_layers(network)
     if serial is not None:
-        return phone_device(serial or None, target)
+        return phone_device(serial or None, target, network)
+    if tunes_gpu(target):
+        return this_machines_gpu(network, target)
     return this_machine() if times_here(target) else estimating_device(target)

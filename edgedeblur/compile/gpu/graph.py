@@ -61,6 +61,21 @@ def gpu_kernels(
     Raises:
         UserError: a gate over more pixels than its sums can hold, a layer without weights, or with int16 activations.
     """
+    check_layers(network)
+    layers = conv_layers(network, height, width)
+    functions, kernels = _Functions({}), []
+    for conv, layer in zip(network.layers, layers, strict=True):
+        schedule = (schedules or {}).get(layer.name) or default_schedule(layer)
+        check_schedule(layer, schedule)
+        kernels += _layer_kernels(conv, layer, schedule, functions)
+        for gated, its_layer in zip(network.layers, layers, strict=True):
+            if gated.spec.gate == layer.name:
+                kernels += _gate_kernels(gated, its_layer, layer, functions)
+    return tuple(kernels)
+
+
+def check_layers(network: QuantisedNetwork) -> None:
+    """Raises UserError where a network has layers without weights, or with int16 activations."""
     if network.spec.operations:
         first = network.spec.operations[0]
         raise UserError(
@@ -72,16 +87,6 @@ def gpu_kernels(
             f"layer {network.int16_tensors[0]} has int16 activations; GPU kernels have int8 ones only",
             "compile for a target without a GPU, or quantise without int16 activations",
         )
-    layers = conv_layers(network, height, width)
-    functions, kernels = _Functions({}), []
-    for conv, layer in zip(network.layers, layers, strict=True):
-        schedule = (schedules or {}).get(layer.name) or default_schedule(layer)
-        check_schedule(layer, schedule)
-        kernels += _layer_kernels(conv, layer, schedule, functions)
-        for gated, its_layer in zip(network.layers, layers, strict=True):
-            if gated.spec.gate == layer.name:
-                kernels += _gate_kernels(gated, its_layer, layer, functions)
-    return tuple(kernels)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from edgedeblur.artefact.target import Target, shipped_database
+from edgedeblur.compile.gpu.schedule import GpuSchedule
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer, layer_isa
 from edgedeblur.compile.kernels.signature import weight_dtype, weight_shape
@@ -38,7 +39,7 @@ class Chosen:
     note: what measured it, or why it does not fit; empty for "default".
     """
 
-    schedule: Schedule
+    schedule: Schedule | GpuSchedule
     source: Source
     note: str = ""
 

@@ -1,15 +1,17 @@
 """Databases of tuned schedules: what `edgedeblur tune` found for a layer's shape, read strictly and used if it fits.
 
 A database is a TOML file (docs/tuning.md) named after LLVM's cpu: targets/tuned/x86-64-v4.toml ships, and a work
-directory may hold one of its own. A file that cannot be read is an error; an entry that this version cannot use is a
-note, and its layer gets the default schedule.
+directory may hold one of its own. Schedules for a GPU stand in it too, under the GPU's language in place of an isa. A
+file that cannot be read is an error; an entry that this version cannot use is a note, and its layer gets the default
+schedule.
 """
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
-from edgedeblur.artefact.target import MAX_THREADS
+from edgedeblur.artefact.target import GPU_LANGUAGES, MAX_THREADS
+from edgedeblur.compile.gpu.schedule import GpuSchedule
 from edgedeblur.compile.kernels.layer import ConvLayer
 from edgedeblur.compile.schedules.schedule import LARGEST_SUM, Schedule
 from edgedeblur.errors import UserError
@@ -51,11 +53,12 @@ class LayerShape:
 class TunedLayer:
     """One entry of a database.
 
-    isa, threads: what it was tuned for.
+    isa, threads: what it was tuned for; for a GPU its language and 1.
     schedule: None where none was faster than the default, so that an old database does not hold back a better rule, and
         where this version has no such schedule; `unfit` then says why.
-    provenance: "measured" in milliseconds of a clock, or "estimated" from the machine code.
-    measured_by: the processor or phone, or the model that estimated.
+    provenance: "measured" in milliseconds of a clock, "estimated" from the machine code, or "simulated": measured of
+        software in place of a GPU.
+    measured_by: the processor or phone, the GPU and its driver, or the model that estimated.
     default_ms, tuned_ms: the default schedule and this one, side by side in one run.
     trials: schedules that were tried. created: RFC 3339.
     """
@@ -63,7 +66,7 @@ class TunedLayer:
     shape: LayerShape
     isa: str
     threads: int
-    schedule: Schedule | None
+    schedule: Schedule | GpuSchedule | None
     provenance: str
     measured_by: str
     default_ms: float
@@ -103,7 +106,7 @@ class _Entry(LayerShape):
 
     isa: str
     threads: int
-    provenance: Literal["measured", "estimated"]
+    provenance: Literal["measured", "estimated", "simulated"]
     measured_by: str
     default_ms: float
     tuned_ms: float
@@ -155,20 +158,20 @@ def _read_entry(origin: Origin, key: str, table: dict) -> TunedLayer:
         if not all(0 < side <= _LARGEST for side in getattr(entry, name)):
             raise origin.error(f"{key}.{name} = {list(getattr(entry, name))}; allowed are 1 to {_LARGEST:,}")
     shape = LayerShape(**{name: getattr(entry, name) for name in _SHAPE_KEYS})
-    schedule, unfit = _read_schedule(entry.schedule)
+    schedule, unfit = _read_schedule(entry.schedule, GpuSchedule if entry.isa in GPU_LANGUAGES else Schedule)
     own = {name: value for name, value in vars(entry).items() if name not in (*_SHAPE_KEYS, "schedule")}
     return TunedLayer(shape=shape, schedule=schedule, unfit=unfit, **own)
 
 
-def _read_schedule(table: dict | None) -> tuple[Schedule | None, str | None]:
+def _read_schedule(table: dict | None, kind: type) -> tuple[Schedule | GpuSchedule | None, str | None]:
     """The schedule, or why this version has none like it; neither for the default one."""
     if table is None:
         return None, None
     origin = Origin("its schedule")
     try:
-        schedule = read_record(Schedule, table, origin)
+        schedule = read_record(kind, table, origin)
         for name, value in vars(schedule).items():
-            if type(value) is int and not 0 < value <= _LARGEST:
+            if not all(0 < n <= _LARGEST for n in (value if type(value) is tuple else (value,)) if type(n) is int):
                 raise origin.error(f"{name} = {value}; allowed are 1 to {_LARGEST:,}")
     except UserError as error:
         return None, error.message
