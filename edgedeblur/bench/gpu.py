@@ -4,12 +4,18 @@ import numpy as np
 
 from edgedeblur.artefact.folder import ArtefactInfo
 from edgedeblur.artefact.target import Target
+from edgedeblur.errors import UserError
 from edgedeblur.report.schema import Gpu
-from edgedeblur.runtime.program import BenchResult, run_program
+from edgedeblur.runtime.program import BenchResult, NoRunner, run_program
 
 SOFTWARE_GPU = (
     "latency and peak memory unknown: software simulates the GPU here, and compiles in the same process; bench it "
     "where there is a GPU, or the processor's kernels: edgedeblur bench --target host"
+)
+
+_NO_GPU = (
+    "edgedeblur doctor says which GPU and driver there are; bench it where there is one, or the processor's kernels: "
+    "edgedeblur bench --target host"
 )
 
 
@@ -27,7 +33,12 @@ def lacks_gpu(artefact: ArtefactInfo) -> bool:
     if artefact.target.gpu is None:
         return False
     image = np.zeros((artefact.height, artefact.width, 3), np.uint8)
-    return run_program(artefact, image, runs=1, warmup=0, unit="gpu").simulated
+    try:
+        return run_program(artefact, image, runs=1, warmup=0, unit="gpu").simulated
+    except NoRunner:
+        raise
+    except UserError as error:
+        raise UserError(error.message, error.fix or _NO_GPU, error.exit_code) from None
 
 
 def gpu_facts(result: BenchResult) -> Gpu | None:

@@ -68,8 +68,8 @@ def load_lighter(artefact: ArtefactInfo, paths: Sequence[Path]) -> tuple[Artefac
                 exit_code=2,
             )
         if (other.height, other.width) != (artefact.height, artefact.width):
-            sizes = [f"{each.width}x{each.height}" for each in (other, artefact)]
-            told = f"{path} is for images of {sizes[0]}, not {sizes[1]}"
+            sizes = [f"{each.height}x{each.width}" for each in (other, artefact)]
+            told = f"{path} is for images of {sizes[0]} (height x width), not {sizes[1]}"
             raise UserError(told, f"compile it with --size {sizes[1]}", exit_code=2)
         if macs(other) >= macs(before):
             told = f"{path} computes {macs(other) / 1e9:.2f} GMAC an image, {before.path} {macs(before) / 1e9:.2f}"

@@ -59,8 +59,8 @@ _BOUND_NOT_KEPT = 3  # as a failed verdict of `bench`
     "--max-drop",
     type=click.FloatRange(0),
     metavar="DB",
-    help="Try ever longer recipes, at last int16 activations in the worst layers, until held-back pictures lose no "
-    "more; exits with 3 where none keeps it.",
+    help="Try ever longer recipes, fine-tuning up to 3,000 steps or --finetune-steps, at last int16 activations in the "
+    "worst layers, until held-back pictures lose no more; exits with 3 where none keeps it.",
 )
 @options.seed
 @json_option
@@ -114,7 +114,8 @@ def command(
         seed=seed,
         winograd_form=winograd_form,
     )
-    asked = Asked(sensitivity, halves, max_drop)
+    steps_given = context.get_parameter_source("finetune_steps") is not click.core.ParameterSource.DEFAULT
+    asked = Asked(sensitivity, halves, max_drop, finetune_steps if steps_given else None)
     plot = destination.with_name(workdir.sensitivity.name)
     with Progress("quantize") as progress, workdir.lock(destination):
         outcome = quantise_and_judge(source, calibration, destination, recipe, asked, say, progress)

@@ -6,7 +6,7 @@ from pathlib import Path
 from edgedeblur.artefact.folder import ArtefactInfo, load_artefact
 from edgedeblur.bench.measure import BenchOptions
 from edgedeblur.bench.phone import PhoneBench, bench_on_phone
-from edgedeblur.bench.phone_options import PhoneOptions
+from edgedeblur.bench.phone_options import PhoneOptions, load_lighter
 from edgedeblur.bench.quality import compiled_from, recorded_quality
 from edgedeblur.device.connect import choose_phone, ready_phones
 from edgedeblur.device.shell import Phone
@@ -53,7 +53,7 @@ def bench_phone_step(artefact: Path, serial: str | None, settings: PhoneSettings
         UserError: no artefact, no such phone, it does not run the artefact, or the measurement was interrupted; then
             what there is of it is in `partial-report-<target>-<serial>.json`.
     """
-    info = load_artefact(artefact)
+    info = _checked(artefact, settings)
     phone = choose_phone(serial)
     report = _bench(info, phone, settings, workdir)
     write_report(report, workdir.report, workdir.target_report(info.target.name))
@@ -68,7 +68,7 @@ def bench_phones_step(artefact: Path, settings: PhoneSettings, workdir: WorkDir)
     Raises:
         UserError: no artefact, no phone, or Ctrl-C.
     """
-    info = load_artefact(artefact)
+    info = _checked(artefact, settings)
     phones, failures = ready_phones()
     reports = []
     for phone in phones:
@@ -84,6 +84,13 @@ def bench_phones_step(artefact: Path, settings: PhoneSettings, workdir: WorkDir)
     if reports:
         write_report(max(reports, key=lambda report: report.latency_ms.p90 or 0.0), workdir.report)
     return PhonesOutcome(reports, failures)
+
+
+def _checked(artefact: Path, settings: PhoneSettings) -> ArtefactInfo:
+    """The artefact, once the lighter ones are known to go with it: a wrong file is told before a phone is asked for."""
+    info = load_artefact(artefact)
+    load_lighter(info, settings.phone_options.lighter)
+    return info
 
 
 def _bench(info: ArtefactInfo, phone: Phone, settings: PhoneSettings, workdir: WorkDir) -> Report:

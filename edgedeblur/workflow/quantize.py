@@ -32,12 +32,14 @@ class Asked:
     """What is wanted beside the network.
 
     sensitivity: rank the layers. halves: how many random halves of the calibration pictures to quantise from.
-    max_drop_db: quantise until int8 costs no more than that.
+    max_drop_db: quantise until int8 costs no more than that, by at most `longest` steps of fine-tuning (None: as many
+        as there are rungs for).
     """
 
     sensitivity: bool = False
     halves: int = 0
     max_drop_db: float | None = None
+    longest: int | None = None
 
 
 @dataclass(frozen=True)
@@ -132,8 +134,9 @@ def quantise_and_judge(
     bounded = None
     if asked.max_drop_db is not None:
         bounded = quantise_within(
-            inputs.student, inputs.images, pictures, asked.max_drop_db, options, inputs.provenance, progress, log
-        )
+            inputs.student, inputs.images, pictures, asked.max_drop_db, options, inputs.provenance, progress, log,
+            asked.longest,
+        )  # fmt: skip
     made = bounded.quantised if bounded else _quantise(inputs, options, progress, log)
     save_edq(made.network, output)
     quality = measure_quality(made.network, inputs.student, *pictures, progress)

@@ -7,6 +7,7 @@ that the report has both runs.
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 from artefacts import HEIGHT, WIDTH, compiled
@@ -18,8 +19,10 @@ from PIL import Image
 
 from edgedeblur.artefact.folder import load_artefact
 from edgedeblur.artefact.target import load_target
+from edgedeblur.bench.phone_options import load_lighter
 from edgedeblur.cli.main import cli
 from edgedeblur.compile.artefact import compile_network
+from edgedeblur.errors import UserError
 from edgedeblur.report.phone_tables import governed_sentence
 from edgedeblur.report.schema import read_report
 
@@ -109,10 +112,16 @@ def test_the_governor_goes_over_to_a_smaller_network(artefact, lighter, fake, tm
         (["--sustained", "1", "--governor"], "for smaller networks"),
     ],
 )
-def test_lighter_networks_that_cannot_be_are_bad_use(artefact, fake, words, told):
-    fake()
+def test_lighter_networks_that_cannot_be_are_bad_use_before_a_phone_is_asked_for(artefact, words, told):
     done = bench(artefact, "--adb", *words, "--lighter", str(artefact))
     assert done.exit_code == 2 and told in " ".join(done.output.split())
+
+
+def test_a_lighter_network_of_another_size_is_told_as_compile_takes_sizes(artefact, lighter):
+    with pytest.raises(UserError) as refused:
+        load_lighter(replace(load_artefact(artefact), height=64, width=96), [lighter])
+    assert f"images of {HEIGHT}x{WIDTH} (height x width), not 64x96" in refused.value.message
+    assert refused.value.fix == "compile it with --size 64x96"
 
 
 @pytest.mark.parametrize(

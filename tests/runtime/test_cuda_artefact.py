@@ -16,6 +16,7 @@ from gpu_bench import Outcome, check_cpu, run_with
 from edgedeblur.artefact import cpu, names
 from edgedeblur.artefact.target import load_target, parse_target, target_table
 from edgedeblur.bench import gpu_devices
+from edgedeblur.bench.gpu import lacks_gpu
 from edgedeblur.compile.linking import link
 from edgedeblur.errors import UserError
 from edgedeblur.workflow import doctor
@@ -132,6 +133,14 @@ def test_doctor_asks_the_driver_for_gpus_that_are_new_enough(double, monkeypatch
     assert (check.status, check.found) == (status, "a double")
     monkeypatch.setattr(gpu_devices, "_CUDA_LIBRARY", "/no/such.so")
     assert "libcuda.so.1 is not installed" in doctor.check_cuda().found
+
+
+def test_bench_without_a_gpu_says_what_else_can_be_measured():
+    if "not installed" not in doctor.check_cuda().found:
+        pytest.skip("NVIDIA's driver is here")
+    with pytest.raises(UserError, match="libcuda.so.1 cannot be loaded") as refused:
+        lacks_gpu(compiled("cuda"))
+    assert "edgedeblur doctor" in refused.value.fix and "edgedeblur bench --target host" in refused.value.fix
 
 
 def test_phones_have_no_cuda(tmp_path):

@@ -69,12 +69,15 @@ def quantise_within(
     provenance: dict[str, Any] | None = None,
     progress: Progress = silent,
     log: Log = unheard,
+    longest: int | None = None,
 ) -> Bounded:
     """Tries the rungs in order until held-back pictures lose at most `bound_db` of PSNR to the sharp ones.
 
     Args:
         images, provenance: as for `quantise`. held_back: blurred and sharp pictures, as for `measure_quality`.
-        options: observer and equalisation that are given are kept; fine-tuning is tried with FINETUNE_STEPS.
+        options: observer and equalisation that are given are kept; its steps of fine-tuning are not read.
+        longest: fine-tuning is tried with FINETUNE_STEPS up to this many, and with this many; 0: not at all; None: with
+            FINETUNE_STEPS.
 
     Raises:
         UserError: no sharp pictures, or whatever quantisation raises on every rung.
@@ -87,7 +90,7 @@ def quantise_within(
     attempts: list[Attempt] = []
     made: list[Quantised] = []
     known = options
-    for added, rung in _rungs(options):
+    for added, rung in _rungs(options, longest):
         started = time.monotonic()
         tried = replace(rung, observer=known.observer, equalise=known.equalise) if rung.finetune_steps else rung
         quantised = quantise(student, images, tried, provenance, progress, log)
@@ -130,7 +133,7 @@ def _widened(
     return Bounded(quantised, attempts, best, found.bound_db, int8, widened)
 
 
-def _rungs(options: QuantiseOptions) -> list[tuple[str, QuantiseOptions]]:
+def _rungs(options: QuantiseOptions, longest: int | None) -> list[tuple[str, QuantiseOptions]]:
     """What each adds, and its options; rungs that the given options leave no choice in are left out."""
     plain = replace(options, equalise=False, bias_correction=False, finetune_steps=0)
     rungs = [("the best of both observers" if options.observer == AUTO else f"observer {options.observer}", plain)]
@@ -139,7 +142,9 @@ def _rungs(options: QuantiseOptions) -> list[tuple[str, QuantiseOptions]]:
     if options.bias_correction:
         rungs.append(("bias correction", replace(rungs[-1][1], bias_correction=True)))
     tuned = rungs[-1][1]
-    steps = sorted({*FINETUNE_STEPS, *filter(None, (options.finetune_steps,))})
+    steps = FINETUNE_STEPS
+    if longest is not None:
+        steps = (*(count for count in FINETUNE_STEPS if count < longest), *filter(None, (longest,)))
     return [*rungs, *((f"fine-tuning, {count:,} steps", replace(tuned, finetune_steps=count)) for count in steps)]
 
 
