@@ -119,9 +119,9 @@ def test_lighter_networks_that_cannot_be_are_bad_use_before_a_phone_is_asked_for
 
 def test_a_lighter_network_of_another_size_is_told_as_compile_takes_sizes(artefact, lighter):
     with pytest.raises(UserError) as refused:
-        load_lighter(replace(load_artefact(artefact), height=64, width=96), [lighter])
-    assert f"images of {HEIGHT}x{WIDTH} (height x width), not 64x96" in refused.value.message
-    assert refused.value.fix == "compile it with --size 64x96"
+        load_lighter(replace(load_artefact(artefact), height=48, width=80), [lighter])
+    assert f"images of {HEIGHT}x{WIDTH} (height x width), not 48x80" in refused.value.message
+    assert refused.value.fix == "compile it with --size 48x80"
 
 
 @pytest.mark.parametrize(
