@@ -125,9 +125,8 @@ def _widened(
     lost = quality.float_db - quality.int8_db
     recipe = widened.quantised.network.recipe
     added = f"int16 activations in {count} layer{'' if count == 1 else 's'}"
-    attempts = [
-        *found.attempts, Attempt(added, recipe, lost, quality.int8_to_float_db, time.monotonic() - started)
-    ]  # fmt: skip
+    seconds = time.monotonic() - started
+    attempts = [*found.attempts, Attempt(added, recipe, lost, quality.int8_to_float_db, seconds)]
     best = _nearest(attempts)
     quantised = widened.quantised if best == len(attempts) - 1 else found.quantised
     return Bounded(quantised, attempts, best, found.bound_db, int8, widened)
