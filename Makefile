@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DOCS_INSTALLED := $(VENV)/.docs-installed
+INTEL_OPENCL := $(VENV)/.intel-opencl
 WORKDIR ?= edgedeblur-work
 # Debian packages that the tests use: ARM programs are executed under qemu; adb's own server speaks to a phone's double;
 # llvm-mca times machine code; exiftool reads what deblur wrote; Chromium shows the page of view; PoCL
@@ -45,10 +46,15 @@ fuzz: setup
 benchmarks: setup
 	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only -s
 
-# The shipped networks at 512x512 and drawn layers on every OpenCL of this machine, and as PTX: docs/gpu.md.
+# The shipped networks at 512x512 and drawn layers on every OpenCL of this machine and on Intel's for CPUs, and as PTX:
+# docs/gpu.md.
 SHAPES ?= 200
-gpu: setup test-tools
+gpu: setup test-tools $(INTEL_OPENCL)
 	$(BIN)/python tests/compile/long_gpu.py --shapes $(SHAPES)
+
+# 0.8 GB, for x86 processors only; nothing else uses it.
+$(INTEL_OPENCL): $(INSTALLED)
+	-$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[intel-opencl]' && touch $@
 
 # Instructions of an image on an ARM core, counted by QEMU: NETWORKS="a.edq b.edq" for others than the shipped small.
 NETWORKS ?=

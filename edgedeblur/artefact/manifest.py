@@ -150,6 +150,17 @@ def count_sources(sources: Iterable[str]) -> str:
     return ", ".join(f"{count} {source}" for source, count in Counter(sources).most_common())
 
 
+def gpu_facts(gpu: dict) -> tuple[dict, str]:
+    """What a manifest's `gpu` says: as values and as a sentence. Older artefacts lack the schedules."""
+    kept = [
+        {key: one[key] for key in ("layer", "schedule_source", "schedule_note")} for one in gpu.get("schedules", ())
+    ]
+    sources = count_sources(one["schedule_source"] for one in kept) or "not told"
+    notes = dict.fromkeys(one["schedule_note"] for one in kept if one["schedule_note"])
+    text = f"{gpu['language']}, {len(gpu['kernels'])} launches; schedules: {'; '.join((sources, *notes))}"
+    return {"gpu": {"language": gpu["language"], "launches": len(gpu["kernels"]), "schedules": kept}}, text
+
+
 def describe_op(spec: "Layer") -> str:
     """What one layer does, in order: "space_to_depth4+conv3x3s2+depth_to_space2+residual+relu", "conv3x3+relu+gate",
     "depthwise3x3s2+relu6", "max_pool2"; "g4": four groups, "d2": a dilation of two."""

@@ -1,6 +1,6 @@
 """The artefact: a folder with everything that runs the network on its target, made whole or not at all.
 
-1. kernels, constants and plan            build.py; for a GPU, gpu/build.py
+1. kernels, constants and plan            build.py; for a GPU, gpu/part.py
 2. the network as C tables                emit.py, gpu/emit.py, artefact/self_test.py
 3. a program, and a library               link.py
 4. the .edq file, digests, the manifest   manifest.py
@@ -21,11 +21,9 @@ from edgedeblur.compile.emit import ModelFacts, emit_model_c, join_constants
 from edgedeblur.compile.linking import aar, android, link
 from edgedeblur.compile.manifest import KernelSet
 from edgedeblur.errors import UserError
-from edgedeblur.sizes import check_sides
 from edgedeblur.storage.files import atomic_folder, require_writable
 
 if TYPE_CHECKING:
-    from edgedeblur.compile.gpu.build import GpuPlan
     from edgedeblur.compile.schedules.choose import Chosen
     from edgedeblur.compile.schedules.tuned import Database
     from edgedeblur.quantize.network import QuantisedNetwork
@@ -63,7 +61,11 @@ def compile_network(
     _check_output(output)
     require_writable(output)
     sizes = list(dict.fromkeys([(height, width), *more_sizes]))
-    gpu = _build_gpu(network, sizes, target, databases, dump, log)
+    gpu = None
+    if target.gpu is not None:
+        from edgedeblur.compile.gpu.part import build_gpu_part  # loads TVM, as `_build_sets` does
+
+        gpu = build_gpu_part(network, sizes, target, databases, dump, log)
     sets = _build_sets(network, sizes, target, databases, dump, log)
     with atomic_folder(output) as folder:
         name = manifest.artefact_name(network, height, width)
@@ -72,7 +74,7 @@ def compile_network(
         facts = ModelFacts(name, __version__, target.isa, target.threads, network.spec.multiple, proof, target.gpu)
         _write_parts(folder, sets, facts, len(sizes))
         if gpu is not None:
-            _write_gpu_parts(folder, gpu, [layer.spec.name for layer in network.layers])
+            gpu.write(folder, [layer.spec.name for layer in network.layers])
         dump(names.MODEL_C, (folder / names.MODEL_C).read_text)
         save_edq(network, folder / names.NETWORK)
         log(f"linking {names.BENCH} (about a minute more the first time for a target, whose C library is built too)")
@@ -152,53 +154,6 @@ def _write_parts(folder: Path, sets: Sequence[KernelSet], facts: ModelFacts, siz
     constants, _ = join_constants([plan for _, plan in plans])
     (folder / names.CONSTANTS).write_bytes(constants)
     (folder / names.MODEL_C).write_text(emit_model_c(plans[0][1], facts, plans[1:], sizes), encoding="ascii")
-
-
-def _build_gpu(
-    network: "QuantisedNetwork",
-    sizes: Sequence[tuple[int, int]],
-    target: Target,
-    databases: "Callable[[Target], Sequence[Database]] | None",
-    dump: Dump,
-    log: Callable[[str], None],
-) -> "GpuPlan | None":
-    """The kernels for the target's GPU, None where it has none.
-
-    Raises:
-        UserError: several sizes.
-    """
-    if target.gpu is None:
-        return None
-    if len(sizes) > 1:
-        raise UserError(
-            f"{len(sizes)} sizes for target {target.name}, whose kernels for a GPU are for one size",
-            "compile one size, or for a target without gpu",
-            exit_code=2,
-        )
-    from edgedeblur.compile.gpu.build import build_gpu_plan
-    from edgedeblur.compile.gpu.graph import check_layers
-    from edgedeblur.compile.kernels.layer import conv_layers
-    from edgedeblur.compile.schedules.choose import databases_for
-    from edgedeblur.compile.schedules.choose_gpu import choose_gpu_schedules
-
-    check_sides(*sizes[0], network.spec.multiple)
-    check_layers(network)
-    log(f"writing {target.gpu} kernels for a GPU")
-    chosen = choose_gpu_schedules(conv_layers(network, *sizes[0]), target.gpu, (databases or databases_for)(target))
-    log(f"schedules of the GPU: {count_sources([choice.source for choice in chosen.values()])}")
-    for note in dict.fromkeys(choice.note for choice in chosen.values() if choice.note):
-        log(f"note: {note}")
-    schedules = {name: choice.schedule for name, choice in chosen.items()}
-    return build_gpu_plan(network, *sizes[0], target.gpu, schedules, below(dump, target.gpu))
-
-
-def _write_gpu_parts(folder: Path, plan: "GpuPlan", layers: Sequence[str]) -> None:
-    from edgedeblur.compile.gpu.emit import emit_gpu_c, kernel_files
-
-    for name, text in kernel_files(plan).items():
-        (folder / name).write_text(text, encoding="ascii")
-    (folder / names.GPU_CONSTANTS).write_bytes(plan.constants)
-    (folder / names.GPU_C).write_text(emit_gpu_c(plan, layers), encoding="ascii")
 
 
 def _link_bench(folder: Path, target: Target) -> None:

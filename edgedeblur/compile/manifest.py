@@ -16,7 +16,7 @@ from edgedeblur.quantize.edq import tensor_record
 
 if TYPE_CHECKING:
     from edgedeblur.compile.build import CompiledKernel, CompiledKernels, CompiledPass
-    from edgedeblur.compile.gpu.build import GpuPlan
+    from edgedeblur.compile.gpu.part import GpuPart
     from edgedeblur.compile.schedules.choose import Chosen
     from edgedeblur.quantize.network import QuantisedNetwork
     from edgedeblur.student import ConvSpec, OpSpec
@@ -39,7 +39,7 @@ def make_manifest(
     sizes: int,
     target: Target,
     files: dict,
-    gpu: "GpuPlan | None" = None,
+    gpu: "GpuPart | None" = None,
 ) -> dict:
     """The manifest of an artefact; `sets` by isa, the target's own first, each once for each of `sizes` sizes; `files`
     as `describe_files` gives them; `gpu`: the kernels for a GPU, where the artefact has some.
@@ -76,17 +76,27 @@ def make_manifest(
     return made if gpu is None else made | {"gpu": _gpu_entry(gpu, target)}
 
 
-def _gpu_entry(gpu: "GpuPlan", target: Target) -> dict:
-    """Bytes of device memory without the two images, and every launch."""
+def _gpu_entry(gpu: "GpuPart", target: Target) -> dict:
+    """Bytes of device memory without the two images, every launch, and each convolution's schedule."""
     calls = [
         {"kernel": call.kernel, "layer": call.layer, "macs": call.macs, "groups": call.groups, "group": call.group}
-        for call in gpu.calls
+        for call in gpu.plan.calls
+    ]
+    schedules = [
+        {
+            "layer": name,
+            "schedule": dataclasses.asdict(chosen.schedule),
+            "schedule_source": chosen.source,
+            "schedule_note": chosen.note,
+        }
+        for name, chosen in gpu.schedules.items()
     ]
     return {
         "language": target.gpu,
-        "arena_bytes": gpu.arena_bytes,
-        "weights_bytes": len(gpu.constants),
+        "arena_bytes": gpu.plan.arena_bytes,
+        "weights_bytes": len(gpu.plan.constants),
         "kernels": calls,
+        "schedules": schedules,
     }
 
 

@@ -74,7 +74,8 @@ def onnx_model(network: QuantisedNetwork, height: int, width: int, form: Form = 
             f"layer {network.int16_tensors[0]} has int16 activations: QLinearConv and ConvInteger take int8 only, and "
             "between quantise/dequantise pairs (opset 21) runtimes convolve int16 in float32, whose sums are not exact "
             "from 2^24 on, so the bytes would not be edgedeblur's",
-            "--form float, or quantise again with a larger --max-drop",
+            "--form float, or quantise without int16 activations: a larger --max-drop, or none",
+            exit_code=2,
         )
     graph = Graph(network.spec.sizes(height, width))
     names = {IMAGE: graph.add("Transpose", [IMAGE], "image.nchw", perm=[0, 3, 1, 2])}

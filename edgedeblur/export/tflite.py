@@ -61,7 +61,8 @@ def tflite_model(network: QuantisedNetwork, height: int, width: int) -> bytes:
         raise UserError(
             f"layer {network.int16_tensors[0]} has int16 activations: TFLite's CONV_2D takes them (int16x8) only where "
             "input and output are both int16; between int8 and int16 a QUANTIZE would round a second time",
-            "quantise again with a larger --max-drop; edgedeblur compile takes the network as it is",
+            "quantise without int16 activations: a larger --max-drop, or none; compile takes it as it is",
+            exit_code=2,
         )
     graph = Graph(network.spec.sizes(height, width))
     pixels = TensorScale(image_scale().scale, 0)

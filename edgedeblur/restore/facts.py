@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedeblur.artefact.int8_proof import int16_operands, why_not_integer
-from edgedeblur.artefact.manifest import PASS, count_sources, describe_op
+from edgedeblur.artefact.manifest import PASS, count_sources, describe_op, gpu_facts
 from edgedeblur.errors import UserError
 from edgedeblur.quantize.network import QuantisedConv, QuantisedLayer, QuantisedNetwork
 from edgedeblur.restore.kinds import Kind, model_kind
@@ -195,6 +195,7 @@ def _artefact_facts(artefact: "ArtefactInfo") -> list[Fact]:
     library = artefact.library.name if artefact.library else None
     convolutions = [layer for layer in manifest["layers"] if layer["schedule"]["method"] != PASS]
     sources = count_sources([layer.get("schedule_source", "default") for layer in convolutions])
+    workspace = manifest["workspace_bytes"]
     files = {"files": len(manifest["files"]), "files_bytes": artefact.bytes}
     return [
         Fact("model", model, f"{model['name']}: {model['parameters']:,} parameters, {model['gmac']:.3f} GMAC"),
@@ -202,12 +203,9 @@ def _artefact_facts(artefact: "ArtefactInfo") -> list[Fact]:
         Fact("target", {"target": {name: getattr(target, name) for name in names}}, f"{target.name}: {described}"),
         Fact("library", {"library": library}, library or "none: compiled for Android without an NDK"),
         Fact("arena / weights", sizes, f"{sizes['arena_bytes']:,} / {sizes['weights_bytes']:,} bytes"),
-        Fact(
-            "workspace",
-            {"workspace_bytes_per_thread": manifest["workspace_bytes"]},
-            f"{manifest['workspace_bytes']:,} bytes per thread",
-        ),
+        Fact("workspace", {"workspace_bytes_per_thread": workspace}, f"{workspace:,} bytes per thread"),
         Fact("schedules", {"schedules": sources}),
+        *([Fact("GPU", *gpu_facts(manifest["gpu"]))] if "gpu" in manifest else []),
         Fact("files", files, f"{files['files']}, {files['files_bytes']:,} bytes, every SHA-256 as in the manifest"),
         Fact("made by", {"tool_versions": manifest["tool_versions"]}, readable(manifest["tool_versions"])),
         *_origin(manifest["recipe"], manifest["provenance"]),

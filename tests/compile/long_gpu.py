@@ -1,11 +1,15 @@
-"""`make gpu`: the shipped networks at 512x512 and many drawn layers on every OpenCL of this machine, byte for byte; the
-drawn layers and the networks at 96x96 as PTX too, by an interpreter of it.
+"""`make gpu`: the shipped networks at 512x512 and many drawn layers on every OpenCL of this machine, and on Intel's for
+CPUs where pip has it installed (extra intel-opencl), byte for byte; the drawn layers and the networks at 96x96 as PTX
+too, by an interpreter of it.
 
 `make test` has a few of the same; software OpenCL takes minutes for all of these.
 """
 
 import argparse
+import os
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +20,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 sys.path.insert(0, str(Path(__file__).parent))
 from gpu_layers import LayerCase, layer_plans
-from opencl import QUICK, devices
+from opencl import builds, devices
 from ptx import run_ptx, run_ptx_plan
 from test_gpu_kernels import check, check_layers, layers, picture
 
@@ -27,6 +31,9 @@ from edgedeblur.workflow.shipped import shipped_network
 
 BATCH = 10  # layers with one text: the driver and TVM start once for them
 PTX_SIDE = 96
+VENDORS = "OCL_ICD_VENDORS"  # OpenCL's loader: a folder with a file for each driver, which names its library
+SYSTEM_VENDORS = Path("/etc/OpenCL/vendors")
+INTEL = Path(sys.prefix) / "lib" / "libintelocl.so"
 
 
 def main() -> None:
@@ -34,9 +41,15 @@ def main() -> None:
     parser.add_argument("--shapes", type=int, default=200, help="drawn layers")
     parser.add_argument("--size", type=int, default=512, help="of the shipped networks' images")
     options = parser.parse_args()
+    if INTEL.exists() and VENDORS not in os.environ:
+        sys.exit(with_intel())
     if not devices():
         raise SystemExit("no OpenCL driver, or no pyopencl; nothing was checked: apt-get install pocl-opencl-icd")
-    print(f"devices: {', '.join(f'{one.name} ({one.platform.version})' for one in devices())}")
+    for device, words in builds():
+        said = f"{device.platform.name}, {device.platform.version}, driver {device.driver_version}"
+        print(f"OpenCL: {said} on {device.name}, built with {' '.join(words)}")
+    for name, install in missing().items():
+        print(f"note: without {name}, which is checked too where it is installed: {install}", flush=True)
     drawn = draw_layers(options.shapes)
     check_batches("OpenCL", drawn, check_layers)
     check_batches("PTX", drawn, check_ptx)
@@ -47,8 +60,29 @@ def main() -> None:
         np.testing.assert_array_equal(restored, interpreter.run(network, image))
         print(f"{tier} at {PTX_SIDE}x{PTX_SIDE}, PTX: equal, {time.monotonic() - begun:.0f} s", flush=True)
         begun = time.monotonic()
-        check(network, options.size, options.size, options=QUICK)
-        print(f"{tier} at {options.size}x{options.size}: equal, {time.monotonic() - begun:.0f} s", flush=True)
+        check(network, options.size, options.size)
+        print(f"{tier} at {options.size}x{options.size}, OpenCL: equal, {time.monotonic() - begun:.0f} s", flush=True)
+
+
+def with_intel() -> int:
+    """This program again in an environment in which OpenCL's loader finds Intel's driver beside the system's, and that
+    driver its libraries; its exit code."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "intel.icd").write_text(f"{INTEL}\n")
+        for found in SYSTEM_VENDORS.glob("*.icd"):
+            (Path(folder) / found.name).write_bytes(found.read_bytes())
+        told = {VENDORS: folder, "LD_LIBRARY_PATH": f"{INTEL.parent}:{os.environ.get('LD_LIBRARY_PATH', '')}"}
+        return subprocess.run([sys.executable, *sys.argv], env=os.environ | told).returncode
+
+
+def missing() -> dict[str, str]:
+    """What this was meant to run on too and is not here, and how it is installed."""
+    wanted = {
+        "Portable Computing Language": ("PoCL", "apt-get install pocl-opencl-icd"),
+        "Intel(R) OpenCL": ("Intel's OpenCL for CPUs", "pip install 'edgedeblur[intel-opencl]'"),
+    }
+    here = {one.platform.name for one in devices()}
+    return dict(found for platform, found in wanted.items() if platform not in here)
 
 
 def draw_layers(count: int) -> list[LayerCase]:

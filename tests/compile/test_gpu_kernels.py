@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernels import one_layer_between
 from networks import gated_spec, in_winograd_form, mobile_spec, random_network, single_layer_spec, tiny_spec
-from opencl import QUICK, build, devices, needs_opencl, run_on, run_plan
+from opencl import build, builds, needs_opencl, run_on, run_plan
 
 from edgedeblur.compile.gpu.build import build_gpu_plan
 from edgedeblur.compile.gpu.gate import MAX_PIXELS, WordGate, check_gate
@@ -27,12 +27,13 @@ def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
-def check(network: QuantisedNetwork, height: int, width: int, options: tuple[str, ...] = QUICK) -> None:
-    """Every device's bytes are the interpreter's."""
+def check(network: QuantisedNetwork, height: int, width: int) -> None:
+    """Every device's bytes are the interpreter's, by each way to multiply that it has."""
     plan, image = build_gpu_plan(network, height, width), picture(height, width)
     expected = interpreter.run(network, image)
-    for device in devices():
-        np.testing.assert_array_equal(run_on(device, plan, image, options), expected, err_msg=device.name)
+    for device, options in builds():
+        found = run_on(device, plan, image, options)
+        np.testing.assert_array_equal(found, expected, err_msg=f"{device.name} {options}")
 
 
 @needs_opencl
@@ -80,10 +81,10 @@ def test_layers_of_any_shape_with_any_schedule(drawn):
 
 
 def check_layers(cases: Sequence[LayerCase]) -> None:
-    """Every device's bytes of each layer are the interpreter's."""
+    """Every device's bytes of each layer are the interpreter's, by each way to multiply that it has."""
     plans = layer_plans(cases)
-    for device in devices():
-        program = build(device, plans[0].plan.text, QUICK)
+    for device, options in builds():
+        program = build(device, plans[0].plan.text, options)
         for one in plans:
             one.check(run_plan(program, one.plan, np.empty(0, np.uint32)))
 

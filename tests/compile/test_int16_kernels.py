@@ -161,5 +161,6 @@ def test_a_plan_for_this_machine_gives_the_interpreters_bytes(tmp_path):
 
 
 def test_gpu_kernels_refuse_int16_activations_and_name_the_layer():
-    with pytest.raises(UserError, match="layer stem has int16 activations; GPU kernels"):
+    with pytest.raises(UserError, match="layer stem has int16 activations; GPU kernels") as refused:
         gpu_kernels(some_int16(), 24, 40)
+    assert refused.value.exit_code == 2 and "quantise without int16 activations" in refused.value.fix

@@ -113,12 +113,14 @@ def test_what_cannot_be_int16_is_said_with_the_reason():
 def test_exports_refuse_by_name_and_float_onnx_takes_it():
     network = widened(NETWORK, "stem")
     for form in ("qdq", "qlinear", "integer"):
-        with pytest.raises(UserError, match="layer stem has int16 activations"):
+        with pytest.raises(UserError, match="layer stem has int16 activations") as refused:
             onnx_model(network, 16, 24, form)
+        assert refused.value.exit_code == 2 and "quantise without int16 activations" in refused.value.fix
     assert onnx_model(network, 16, 24, "float").graph.node
     if schema is not None:
-        with pytest.raises(UserError, match="layer stem has int16 activations: TFLite"):
+        with pytest.raises(UserError, match="layer stem has int16 activations: TFLite") as refused:
             tflite_model(network, 16, 24)
+        assert refused.value.exit_code == 2 and "quantise without int16 activations" in refused.value.fix
 
 
 def test_layers_take_int16_one_after_the_other_until_no_more_is_lost():

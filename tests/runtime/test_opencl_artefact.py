@@ -14,6 +14,7 @@ from edgedeblur.bench.quality import UNKNOWN
 from edgedeblur.compile.artefact import compile_network
 from edgedeblur.errors import UserError
 from edgedeblur.report.tables import report_tables
+from edgedeblur.restore.facts import model_facts
 from edgedeblur.runtime.session import Session
 
 
@@ -51,6 +52,17 @@ def test_the_artefact_has_the_kernels_as_text_and_those_for_the_cpu():
     text = (artefact.path / names.GPU_TEXT).read_text()
     assert all(f"__kernel void {kernel['kernel']}(" in text for kernel in kernels)
     assert len({kernel["kernel"] for kernel in kernels}) <= len(kernels)
+
+
+def test_the_manifest_and_inspect_say_where_the_gpus_schedules_are_from():
+    artefact = compiled("opencl")
+    schedules = artefact.manifest["gpu"]["schedules"]
+    assert [one["layer"] for one in schedules] == [layer["name"] for layer in artefact.manifest["layers"]]
+    assert {one["schedule_source"] for one in schedules} == {"default"}
+    assert all(one["schedule"]["group"][0] > 0 for one in schedules)
+    (fact,) = (fact for fact in model_facts(artefact.path).known if fact.label == "GPU")
+    assert fact.text.startswith("opencl, ") and fact.text.endswith(f"schedules: {len(schedules)} default")
+    assert len(fact.values["gpu"]["schedules"]) == len(schedules)
 
 
 def test_a_gpu_takes_one_size(tmp_path):

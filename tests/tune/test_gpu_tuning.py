@@ -8,8 +8,8 @@ from networks import random_network, tiny_spec
 from opencl import QUICK, build, devices, needs_opencl, run_plan
 
 from edgedeblur.artefact.target import load_target
-from edgedeblur.compile.artefact import _build_gpu
 from edgedeblur.compile.dump import nowhere
+from edgedeblur.compile.gpu.part import build_gpu_part
 from edgedeblur.compile.gpu.schedule import check_schedule, default_schedule
 from edgedeblur.compile.kernels import instruction_set
 from edgedeblur.compile.kernels.layer import conv_layers
@@ -86,12 +86,13 @@ def test_the_database_has_the_gpu_and_compile_takes_its_schedules_from_it(tmp_pa
     assert {c.note for c in chosen.values()} == {"schedules of the GPU simulated on a fake GPU, driver 1"}
     assert any(chosen[name].schedule != default_schedule(layer) for name, layer in LAYERS.items())
     said = []
-    plan = _build_gpu(NETWORK, [SIZE], TARGET, lambda target: [read_database(path)], nowhere, said.append)
+    part = build_gpu_part(NETWORK, [SIZE], TARGET, lambda target: [read_database(path)], nowhere, said.append)
     assert said[1:] == [
         f"schedules of the GPU: {len(LAYERS)} tuned",
         "note: schedules of the GPU simulated on a fake GPU, driver 1",
     ]
-    groups = {call.layer: call.group for call in plan.calls if call.macs}
+    groups = {call.layer: call.group for call in part.plan.calls if call.macs}
+    assert part.schedules == chosen
     assert groups == {name: choice.schedule.group for name, choice in chosen.items()}
     assert {c.source for c in choose_gpu_schedules(LAYERS.values(), "cuda", [read_database(path)]).values()} == {
         "default"

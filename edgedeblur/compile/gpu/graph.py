@@ -81,11 +81,13 @@ def check_layers(network: QuantisedNetwork) -> None:
         raise UserError(
             f"layer {first.name} has no weights ({first.op}); there are no GPU kernels for such layers yet",
             "compile for a target without a GPU",
+            exit_code=2,
         )
     if network.int16_tensors:
         raise UserError(
             f"layer {network.int16_tensors[0]} has int16 activations; GPU kernels have int8 ones only",
-            "compile for a target without a GPU, or quantise without int16 activations",
+            "compile for a target without a GPU, or quantise without int16 activations: a larger --max-drop, or none",
+            exit_code=2,
         )
 
 
