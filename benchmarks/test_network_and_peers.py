@@ -8,7 +8,8 @@ in the extra info of the JSON that `--benchmark-json FILE` writes.
 import pytest
 from conftest import noise_image
 
-from edgedeblur.bench.peers import PEERS, compare
+from edgedeblur.bench.peers import PEERS, check_names, compare
+from edgedeblur.errors import UserError
 from edgedeblur.runtime.session import Session
 
 
@@ -18,8 +19,22 @@ def test_the_student_beside_its_peers(benchmark, network_of, artefact_of, size, 
     image = noise_image(size)
     with Session(artefact_of("small", size).path, threads) as session:
         benchmark.pedantic(session.run, (image,), rounds=30, warmup_rounds=5)
-        for peer in compare(network_of("small"), session.run, list(PEERS), image, threads):
+        for peer in compare(network_of("small"), session.run, installed(capsys), image, threads):
             benchmark.extra_info[peer.name] = {"version": peer.version, "p50_ms": peer.p50_ms, "ratio": peer.ratio}
             line = f"{peer.name} {peer.version}, {peer.precision}: {peer.p50_ms:.1f} ms, {peer.ratio:.2f} times ours"
             with capsys.disabled():
                 print(f"\n{size[1]}x{size[0]}, {threads} threads: {line}", end="")
+
+
+def installed(capsys) -> list[str]:
+    """The peers that this machine has; the others are named."""
+    found = []
+    for name in PEERS:
+        try:
+            check_names([name])
+        except UserError as missing:
+            with capsys.disabled():
+                print(f"\nwithout {name}: {missing}; {missing.fix}", end="")
+        else:
+            found.append(name)
+    return found

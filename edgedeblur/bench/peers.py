@@ -5,7 +5,7 @@ core from it, and its first run, whose data has left the caches, is not counted.
 all of them alike.
 
 Other runtimes have no int8 convolution whose scales an image decides. They run a network with gates without them: fewer
-operations than ours, said beside the precision.
+operations than ours, said beside the precision. So is a picture that is not the network's.
 """
 
 import time
@@ -18,7 +18,8 @@ import numpy as np
 from edgedeblur.bench.environment import version_of
 from edgedeblur.bench.latency import percentile
 from edgedeblur.errors import UserError
-from edgedeblur.export.runtimes import open_litert, open_onnx, open_openvino
+from edgedeblur.export.runtimes import open_litert, open_mnn, open_onnx, open_openvino
+from edgedeblur.quantize import interpreter
 from edgedeblur.quantize.network import QuantisedNetwork, in_plain_form, without_gates
 from edgedeblur.report.schema import Peer
 from edgedeblur.storage.temporary import scratch_folder
@@ -27,13 +28,14 @@ ROUNDS = 10
 BLOCK = 5
 _IDLE_WINDOW_S = 0.02
 _IDLE_SHARE = 0.1  # of a core
+_OTHER_PICTURE = 0.5  # levels of 255 on average: rounding, saturation and bfloat16 stay below
 
-Run = Callable[[np.ndarray], object]
+Run = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """A network loaded in some runtime. run: uint8 [H, W, 3] RGB in, anything out."""
+    """A network loaded in some runtime. run: uint8 [H, W, 3] RGB in and out."""
 
     name: str
     version: str
@@ -58,12 +60,20 @@ def compare(network: QuantisedNetwork, ours: Run, names: Sequence[str], image: n
     plain, said = in_plain_form(without_gates(network)), ", without gates" if network.spec.gated else ""
     with scratch_folder() as folder:
         peers = [PEERS[name](plain, image.shape[:2], threads, folder) for name in names]
+        right = interpreter.run(plain, image)
+        notes = [said + _difference(peer.run(image), right) for peer in peers]
         times = take_turns([ours, *(peer.run for peer in peers)], image)
     medians = [percentile(samples, 50) for samples in times]
     return [
-        Peer(peer.name, peer.version, peer.precision + said, threads, median, median / medians[0])
-        for peer, median in zip(peers, medians[1:], strict=True)
+        Peer(peer.name, peer.version, peer.precision + note, threads, median, median / medians[0])
+        for peer, note, median in zip(peers, notes, medians[1:], strict=True)
     ]
+
+
+def _difference(restored: np.ndarray, right: np.ndarray) -> str:
+    """A word on a peer whose picture is not the network's: it may have computed something else, or less."""
+    levels = float(np.abs(restored.astype(np.int16) - right).mean())
+    return f", its picture {levels:.1f} levels off on average" if levels > _OTHER_PICTURE else ""
 
 
 def check_names(names: Sequence[str]) -> None:
@@ -72,8 +82,9 @@ def check_names(names: Sequence[str]) -> None:
         if name not in PEERS:
             raise UserError(f"no peer {name!r}; there are {', '.join(PEERS)}", exit_code=2)
         if all(version_of(package) is None for package in _PACKAGES[name]):
-            extra = "openvino" if _PACKAGES[name] == ("openvino",) else "peers"
-            raise UserError(f"{_PACKAGES[name][0]} is not installed", f"pip install 'edgedeblur[{extra}]'")
+            package = _PACKAGES[name][0]
+            extra = _EXTRAS.get(package, "peers")
+            raise UserError(f"{package} is not installed", f"pip install 'edgedeblur[{extra}]'")
 
 
 def take_turns(runs: Sequence[Run], image: np.ndarray, rounds: int = ROUNDS, block: int = BLOCK) -> list[list[float]]:
@@ -147,9 +158,19 @@ def _litert(network: QuantisedNetwork, size: tuple[int, int], threads: int, fold
     return Runtime("litert", loaded.version, "int8 (XNNPACK)", loaded.run)
 
 
+def _mnn(network: QuantisedNetwork, size: tuple[int, int], threads: int, folder: Path) -> Runtime:
+    from edgedeblur.export.tflite import export_tflite
+
+    path = folder / "for-mnn.tflite"
+    export_tflite(network, path, *size)
+    loaded = open_mnn(path, threads)
+    return Runtime("mnn", loaded.version, "int8 (its conversion of the .tflite file)", loaded.run)
+
+
 PEERS = {
     "onnxruntime": _onnxruntime,
     "litert": _litert,
+    "mnn": _mnn,
     "openvino": _openvino,
     "openvino-bf16": _openvino_bf16,
     "onnxruntime-float32": _onnxruntime_float,
@@ -157,7 +178,9 @@ PEERS = {
 _PACKAGES = {
     "onnxruntime": ("onnxruntime",),
     "litert": ("ai-edge-litert", "tflite-runtime"),
+    "mnn": ("MNN",),
     "openvino": ("openvino",),
     "openvino-bf16": ("openvino",),
     "onnxruntime-float32": ("onnxruntime",),
 }
+_EXTRAS = {"MNN": "mnn", "openvino": "openvino"}  # others: peers

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     "--against",
     default="",
     metavar="NAMES",
-    help="Time other runtimes on the same network in the same session: onnxruntime, litert, openvino, "
-    "openvino-bf16, onnxruntime-float32.",
+    help="Time other runtimes on the same network in the same session: onnxruntime, litert, mnn, "
+    "openvino, openvino-bf16, onnxruntime-float32.",
 )
 @click.option("--count-instructions", is_flag=True, help="Of an image and one thread, in a simulation.")
 @click.option("--estimate", is_flag=True, help="Estimate the latency too, and print the error of the estimate.")

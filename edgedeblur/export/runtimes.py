@@ -1,17 +1,21 @@
-"""Exported files in other runtimes: ONNX Runtime, OpenVINO and LiteRT, on the CPU, with a given number of threads."""
+"""Exported files in other runtimes, on the CPU: ONNX Runtime, OpenVINO, LiteRT, MNN, with a given number of threads."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
 from edgedeblur.artefact.cpu import cpu_flags
 from edgedeblur.errors import UserError
+from edgedeblur.processes import run_to_end
 
 _EXACT_DOT_FLAGS = {"avx512_vnni", "avx_vnni"}
 _INSTALL = "pip install 'edgedeblur[peers]'"
+_CONVERSION_S = 120
 
 
 @dataclass(frozen=True)
@@ -108,3 +112,38 @@ def open_litert(path: Path, threads: int = 1, xnnpack: bool = True) -> Loaded:
 
     name = "litert, XNNPACK" if xnnpack else "litert, own kernels"
     return Loaded(name, metadata.version(package), run)
+
+
+def open_mnn(path: Path, threads: int = 1) -> Loaded:
+    """An exported `.tflite` file in MNN, which converts it to its own format first, into the same folder.
+
+    Its converter is called without MNN's command line, which installs a package and reports each use to its makers.
+    What it computes of an int8 file need not be what the file says: compare its picture.
+
+    Raises:
+        UserError: the package MNN is not installed, or does not take the file.
+    """
+    if find_spec("MNN") is None:
+        raise UserError("MNN is not installed", "pip install 'edgedeblur[mnn]'")
+    import MNN
+
+    converted = path.with_suffix(".mnn")
+    words = ["mnnconvert", "-f", "TFLITE", "--modelFile", str(path), "--MNNModel", str(converted), "--bizCode", "none"]
+    program = "import sys, _tools; _tools.mnnconvert(sys.argv[1:])"  # a process of its own: it prints, and may end it
+    said = run_to_end([sys.executable, "-c", program, *words], timeout_s=_CONVERSION_S)
+    if said.returncode or not converted.is_file():
+        raise UserError(f"MNN does not take {path.name}: {said.stdout[-300:].strip()}")
+    interpreter = MNN.Interpreter(str(converted))
+    session = interpreter.createSession({"backend": "CPU", "numThread": threads})
+    source, result = interpreter.getSessionInput(session), interpreter.getSessionOutput(session)
+    layout = MNN.Tensor_DimensionType_Tensorflow  # [N, H, W, C]
+    restored = np.zeros(result.getShape(), np.uint8)
+
+    def run(image: np.ndarray) -> np.ndarray:
+        source.copyFrom(MNN.Tensor(source.getShape(), source.getDataType(), image[None], layout))
+        interpreter.runSession(session)
+        host = MNN.Tensor(result.getShape(), result.getDataType(), restored, layout)
+        result.copyToHostTensor(host)
+        return np.array(host.getNumpyData())[0]
+
+    return Loaded("mnn", metadata.version("MNN"), run)

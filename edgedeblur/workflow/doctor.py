@@ -26,6 +26,7 @@ EXTRAS = {
     "docs": "only to build the documentation as a site",
     "peers": "only for bench --against",
     "openvino": "only for bench --against openvino",
+    "mnn": "only for bench --against mnn",
     "training": "only for TensorBoard logs of train",
     "adb": "only for phones",
     "heic": "only for HEIC photographs",

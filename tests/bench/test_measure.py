@@ -19,6 +19,7 @@ from edgedeblur.bench.measure import BenchOptions, bench, bench_image, check_out
 from edgedeblur.bench.peers import compare
 from edgedeblur.bench.quality import UNKNOWN, quality, recorded_quality
 from edgedeblur.errors import UserError
+from edgedeblur.quantize import interpreter
 from edgedeblur.quantize.check import check_network
 from edgedeblur.quantize.network import without_gates
 
@@ -95,14 +96,32 @@ def test_fewer_than_fifty_runs_are_bad_use():
 
 @pytest.mark.parametrize(
     ("names", "missing", "message"),
-    [(["tensorrt"], (), "no peer 'tensorrt'"), (["litert"], ("ai-edge-litert", "tflite-runtime"), "not installed")],
+    [
+        (["tensorrt"], (), "no peer 'tensorrt'"),
+        (["litert"], ("ai-edge-litert", "tflite-runtime"), "not installed"),
+        (["mnn"], ("MNN",), "MNN is not installed"),
+    ],
 )
 def test_a_peer_that_cannot_run_is_said_before_anything_is_timed(monkeypatch, names, missing, message):
     known = peers.version_of
     monkeypatch.setattr(peers, "version_of", lambda package: None if package in missing else known(package))
     with pytest.raises(UserError, match=message) as raised:
         peers.check_names(names)
-    assert raised.value.fix == ("pip install 'edgedeblur[peers]'" if missing else None)
+    extra = "mnn" if "mnn" in names else "peers"
+    assert raised.value.fix == (f"pip install 'edgedeblur[{extra}]'" if missing else None)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"), [(0, "int8"), (1, "int8, its picture 1.0 levels off on average")], ids=["right", "wrong"]
+)
+def test_a_peer_that_computes_another_picture_is_named_as_such(monkeypatch, error, said):
+    network, image = compiled("host").network(), np.full((64, 96, 3), 100, np.uint8)
+    right = interpreter.run(network, image)
+    off = np.where(right < 255, right + error, right - error).astype(np.uint8)
+    monkeypatch.setitem(peers.PEERS, "litert", lambda *_: peers.Runtime("litert", "1", "int8", lambda image: off))
+    monkeypatch.setattr(peers, "ROUNDS", 1)
+    (peer,) = compare(network, lambda image: right, ["litert"], image, threads=1)
+    assert peer.precision == said
 
 
 def test_runtimes_take_turns_and_the_first_run_of_each_turn_is_not_counted():
