@@ -6,6 +6,7 @@ order of summation cannot change a bit and BLAS may be used.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -153,6 +154,24 @@ def gate_factors(gate: QuantisedGate, tensor: np.ndarray, zero_point: int) -> np
     products = (gate.weight.astype(np.int64) @ mean + gate.bias).astype(np.int32)
     index = np.clip(np.rint(products.astype(np.float32) * gate.scale), -MAX_GATE_INDEX, MAX_GATE_INDEX)
     return GATE_TABLE[index.astype(np.int64) + MAX_GATE_INDEX]
+
+
+def with_fixed_gates(network: QuantisedNetwork, image: np.ndarray) -> QuantisedNetwork:
+    """The network without gates whose scales are what the gates make of them for one image: of this image it gives the
+    same bytes, and other runtimes, which have no scales that an image decides, can compute it.
+
+    Args:
+        image: uint8 [H, W, 3] RGB, as for `run`.
+    """
+    tensors, layers = run_tensors(network, image), []
+    for layer in network.layers:
+        if layer.gate is not None:
+            source = layer.spec.gate
+            factors = gate_factors(layer.gate, tensors[source], network.tensors[source].zero_point)
+            scales = {"scale": layer.scale * factors, "weight_scale": layer.weight_scale * factors}
+            layer = replace(layer, spec=replace(layer.spec, gate=None), gate=None, **scales)
+        layers.append(layer)
+    return replace(network, spec=replace(network.spec, layers=tuple(one.spec for one in layers)), layers=tuple(layers))
 
 
 def source_integers(network: QuantisedNetwork, layer: QuantisedConv, tensors: dict[str, np.ndarray]) -> np.ndarray:

@@ -264,16 +264,6 @@ def in_plain_form(network: QuantisedNetwork) -> QuantisedNetwork:
     return replace(network, layers=layers)
 
 
-def without_gates(network: QuantisedNetwork) -> QuantisedNetwork:
-    """The same multiplications with fixed scales, as if every gate's factor were one: another picture, at no less speed
-    than with gates in any runtime."""
-    layers = tuple(
-        replace(layer, spec=replace(layer.spec, gate=None), gate=None) if layer.gate is not None else layer
-        for layer in network.layers
-    )
-    return replace(network, spec=replace(network.spec, layers=tuple(one.spec for one in layers)), layers=layers)
-
-
 def image_scale() -> TensorScale:
     """uint8 pixel p is q = p - 128, real value p / 255."""
     return TensorScale(IMAGE_SCALE, IMAGE_ZERO_POINT)

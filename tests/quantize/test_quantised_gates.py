@@ -17,7 +17,7 @@ from edgedeblur.quantize.edq import load_edq, save_edq
 from edgedeblur.quantize.equalise import collect_channel_maxima, equalise_student
 from edgedeblur.quantize.finetune import SimulatedNetwork, finetune_network
 from edgedeblur.quantize.fold import fold_gate
-from edgedeblur.quantize.interpreter import gate_factors, run, run_tensors
+from edgedeblur.quantize.interpreter import gate_factors, run, run_tensors, with_fixed_gates
 from edgedeblur.quantize.network import GATE_TABLE, QuantisedGate
 from edgedeblur.quantize.pipeline import QuantiseOptions, quantise_student
 from edgedeblur.quantize.quality import measure_quality
@@ -143,6 +143,18 @@ def test_a_gated_network_comes_back_from_its_file_and_one_without_gates_has_no_t
         assert b"gate" not in archive.read("network.json") and not any("gate" in name for name in archive.namelist())
     with zipfile.ZipFile(tmp_path / "gated.edq") as archive:
         assert "arrays/dec0.0.a.gate.weight.npy" in archive.namelist()
+
+
+def test_gates_fixed_for_an_image_give_its_bytes_and_another_images_not():
+    network = random_network(gated_spec(), seed=4)
+    one, other = np.random.default_rng(1).integers(0, 256, (2, 16, 16, 3)).astype(np.uint8) // np.uint8(
+        [[[[1]]], [[[4]]]]
+    )
+    fixed = with_fixed_gates(network, one)
+    check_network(fixed)
+    assert not fixed.spec.gated and all(layer.gate is None for layer in fixed.layers)
+    np.testing.assert_array_equal(run(fixed, one), run(network, one))
+    assert (run(fixed, other) != run(network, other)).any()
 
 
 @pytest.mark.parametrize(
