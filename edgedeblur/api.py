@@ -86,6 +86,8 @@ def quantize_student(
     percentile: float = 99.99,
     bias_correction: bool = True,
     finetune_steps: int = 200,
+    finetune_data: Sequence[PathLike] = (),
+    recipe: PathLike | None = None,
     winograd_form: bool = False,
     seed: int = 0,
     workdir: PathLike = DEFAULT,
@@ -103,6 +105,8 @@ def quantize_student(
         percentile: in percent, for the observer of that name.
         bias_correction: take the mean error of each channel out through its bias.
         finetune_steps: updates of weights and scales with their rounding in place; 0: none.
+        finetune_data: what they look at, as `data` of `distill_student`; none: the calibration pictures.
+        recipe: a TOML file as distillation's, of the blur and shares of finetune_data.
         winograd_form: let layers read their input in 7 bits where that adds little noise, for a third fewer products.
         seed: the same seed gives the same bytes.
         workdir: where other commands leave their files.
@@ -122,10 +126,10 @@ def quantize_student(
     """
     from edgedeblur.distill.named_student import trained_student
     from edgedeblur.quantize.pipeline import QuantiseOptions
-    from edgedeblur.workflow.quantize import quantise_step
+    from edgedeblur.workflow.quantize import FinetuneData, quantise_step
 
     place = WorkDir(Path(workdir))
-    recipe = QuantiseOptions(
+    settings = QuantiseOptions(
         observer,
         percentile,
         bias_correction=bias_correction,
@@ -135,8 +139,9 @@ def quantize_student(
     )
     named, destination = _path(student) or place.need_student(None), _path(output) or place.quantised
     source = trained_student(named, _path(weights))
+    shown = FinetuneData(tuple(map(str, finetune_data)), _path(recipe)) if finetune_data else None
     with place.lock(destination):
-        return quantise_step(source, _path(calibration), destination, recipe, log, progress)
+        return quantise_step(source, _path(calibration), destination, settings, log, progress, shown)
 
 
 def compile_network(

@@ -47,6 +47,17 @@ _BOUND_NOT_KEPT = 3  # as a failed verdict of `bench`
     "products, and int8 costs more.",
 )
 @options.finetune_steps
+@click.option(
+    "--finetune-data",
+    multiple=True,
+    help="What fine-tuning looks at in place of the calibration pictures: FOLDER, or photos:, pairs: or frames:FOLDER, "
+    "with @SHARE if wanted; may be repeated. As distill's --data: give what the student learned from.",
+)
+@click.option(
+    "--recipe",
+    type=options.PATH,
+    help="TOML file as distill's, of the blur and shares of --finetune-data; default: the shipped students' last.",
+)
 @click.option("--sensitivity", is_flag=True, help="Rank the layers by the dB lost when only that one is int8.")
 @click.option(
     "--halves",
@@ -79,6 +90,8 @@ def command(
     export_room: bool,
     winograd_form: bool,
     finetune_steps: int,
+    finetune_data: tuple[str, ...],
+    recipe: Path | None,
     sensitivity: bool,
     halves: int,
     max_drop: float | None,
@@ -99,13 +112,15 @@ def command(
     """
     from edgedeblur.distill.named_student import trained_student
     from edgedeblur.quantize.pipeline import QuantiseOptions
-    from edgedeblur.workflow.quantize import Asked, quantise_and_judge
+    from edgedeblur.workflow.quantize import Asked, FinetuneData, quantise_and_judge
 
     if student_file is not None and student is not None:
         raise click.UsageError(f"give STUDENT or --student, not both: {student_file}, {student}")
+    if recipe is not None and not finetune_data:
+        raise click.UsageError(f"--recipe {recipe} is of the blur of --finetune-data; give that too")
     named, destination = student or student_file, output or workdir.quantised
     source = trained_student(named or workdir.need_student(None), weights)
-    recipe = QuantiseOptions(
+    settings = QuantiseOptions(
         observer,
         percentile,
         bias_correction=bias_correction,
@@ -116,9 +131,10 @@ def command(
     )
     steps_given = context.get_parameter_source("finetune_steps") is not click.core.ParameterSource.DEFAULT
     asked = Asked(sensitivity, halves, max_drop, finetune_steps if steps_given else None)
+    shown = FinetuneData(finetune_data, recipe) if finetune_data else None
     plot = destination.with_name(workdir.sensitivity.name)
     with Progress("quantize") as progress, workdir.lock(destination):
-        outcome = quantise_and_judge(source, calibration, destination, recipe, asked, say, progress)
+        outcome = quantise_and_judge(source, calibration, destination, settings, asked, say, progress, shown)
         _draw(outcome, plot)
     _show(outcome, destination, plot)
     if outcome.bounded is not None and not outcome.bounded.kept:

@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from edgedeblur.data.opencv_threads import one_opencv_thread
-from edgedeblur.data.sources import Source
+from edgedeblur.data.sources import Source, crop_at_random
 
 MAX_REUSE = 64
 _AHEAD = 4
@@ -101,6 +101,21 @@ def augment(
     table = np.clip(np.arange(256) * gain + 0.5, 0, 255).astype(np.uint8)
     pair = (np.rot90(image, turns) for image in (blur, sharp))
     return tuple(table[image[:, ::-1] if flip else image] for image in pair)
+
+
+def random_crops(images: Sequence[np.ndarray], seed: int, count: int, size: int) -> Iterator[Tensor]:
+    """Batches without end of random crops of `images`, flipped and turned at random: float32 [count, 3, size, size] in
+    [0, 1], smaller where an image is."""
+    rng = np.random.default_rng(seed)
+    side = min(size, *(side for image in images for side in image.shape[:2]))
+    while True:
+        batch = []
+        for _ in range(count):
+            (crop,) = crop_at_random(rng, (side, side), images[rng.integers(len(images))])
+            swap, down, right = rng.integers(2, size=3)
+            crop = crop.swapaxes(0, 1) if swap else crop
+            batch.append(np.flip(crop, [axis for axis, mirrored in enumerate((down, right)) if mirrored]))
+        yield torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2).float() / 255
 
 
 def _stack(images: list[np.ndarray]) -> Tensor:

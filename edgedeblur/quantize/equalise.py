@@ -117,3 +117,12 @@ def tensor_groups(spec: StudentSpec) -> dict[str, str]:
             joined = {groups[name] for name in layer.sources} | {layer.name}
             groups = {name: groups[layer.source] if group in joined else group for name, group in groups.items()}
     return groups
+
+
+def scale_roots(spec: StudentSpec) -> dict[str, str]:
+    """The tensor whose scale each tensor has: its own, or where integers are only picked, that of what it reads."""
+    roots = {IMAGE: IMAGE}
+    for layer in spec.layers:
+        keeps = isinstance(layer, OpSpec) and layer.operation.keeps_scale
+        roots[layer.name] = roots[layer.source] if keeps else layer.name
+    return roots

@@ -2,15 +2,15 @@
 
 The arithmetic of network.py is simulated in float; gradients pass through rounding as if it were not there (Bengio et
 al., arXiv:1308.3432), and scales learn with it (LSQ, Esser et al., ICLR 2020). What the int8 network is brought near to
-is the float student, on the calibration images; sharp images are not needed.
+is the float student: on the calibration images, or on pairs that are drawn from training data.
 
 Channels of a tensor share its scale. What each is multiplied by, which equalisation (equalise.py) sets from its largest
 value, learns too: a channel whose rounding harms the image gets finer steps, and its rare large values are clamped.
 """
 
 import copy
-import itertools
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -18,10 +18,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from edgedeblur.data.sources import crop_at_random
+from edgedeblur.data.batches import Stock, batches, random_crops
+from edgedeblur.data.sources import Source
 from edgedeblur.progress import Progress, silent
 from edgedeblur.quantize.correct import fold_network
-from edgedeblur.quantize.equalise import fixed_groups, scale_channels, tensor_groups
+from edgedeblur.quantize.equalise import fixed_groups, scale_channels, scale_roots, tensor_groups
 from edgedeblur.quantize.fold import transformed_scales, weight_scales
 from edgedeblur.quantize.network import QuantisedNetwork, TensorScale, is_image, limit_step, read_scale
 from edgedeblur.quantize.observe import crop_images
@@ -31,7 +32,6 @@ from edgedeblur.student import (
     Layer,
     OpSpec,
     Student,
-    StudentSpec,
     depth_to_space,
     space_to_depth,
 )
@@ -39,6 +39,8 @@ from edgedeblur.student.module import operation_output
 from edgedeblur.training.schedule import rate_factor
 
 _BATCH, _SIDE = 4, 128
+_REUSE = 4  # how often a drawn pair is used: making blur takes longer than a step
+_LEAST_ERROR = 1e-4  # of the float student, 40 dB: what is sharp already weighs no more than that
 _RATE = 2e-3  # of weights and biases, in their steps
 _SCALE_RATE = 2e-3  # of the logarithm of activation scales
 _GATE_RATE = 2e-3  # of gates: of weights in steps of the largest, of biases as they are
@@ -56,6 +58,7 @@ def finetune_network(
     seed: int = 0,
     progress: Progress = silent,
     export_room: bool = True,
+    source: Source | None = None,
 ) -> tuple[QuantisedNetwork, Student]:
     """The network with other integers and scales, nearer to the float student; and the float student in its units.
 
@@ -64,6 +67,7 @@ def finetune_network(
         images: blurred, uint8 [H, W, 3] RGB, of any sizes from one `spec.multiple` up.
         steps: updates, each on 4 crops of up to 128x128 of the images. seed: of the crops.
         export_room: keep the room that decide.py leaves for a convolution before its residual is added.
+        source: draws the crops in place of the images, with their sharp ones.
 
     Raises:
         UserError: images of another type, or too small.
@@ -79,15 +83,16 @@ def finetune_network(
         betas=_BETAS,
     )
     rates = [group["lr"] for group in optimiser.param_groups]
-    for step, blurred in enumerate(itertools.islice(_crops(images, student.spec.multiple, seed), steps)):
-        for group, rate in zip(optimiser.param_groups, rates, strict=True):
-            group["lr"] = rate * rate_factor(step, step / steps)
-        with torch.no_grad():
-            wanted = student(blurred).clamp(0, 1)
-        optimiser.zero_grad()
-        F.mse_loss(simulated.run(blurred), wanted).backward()
-        optimiser.step()
-        progress("fine-tuning", step + 1, steps)
+    with closing(_shown(images, source, student.spec.multiple, seed)) as shown:
+        for step, (blurred, sharp) in zip(range(steps), shown, strict=False):
+            for group, rate in zip(optimiser.param_groups, rates, strict=True):
+                group["lr"] = rate * rate_factor(step, step / steps)
+            with torch.no_grad():
+                wanted = student(blurred).clamp(0, 1)
+            optimiser.zero_grad()
+            _loss(simulated.run(blurred), wanted, sharp).backward()
+            optimiser.step()
+            progress("fine-tuning", step + 1, steps)
     tuned = fold_network(simulated.student(), simulated.tensors(), simulated.winograd)
     scaled = scale_channels(student, simulated.channel_factors())
     return replace(network, layers=tuned.layers, tensors=tuned.tensors), scaled
@@ -255,27 +260,24 @@ class SimulatedNetwork:
         return {name: TensorScale(float(self._scale(name)), old.zero_point) for name, old in self._tensors.items()}
 
 
-def scale_roots(spec: StudentSpec) -> dict[str, str]:
-    """The tensor whose scale each tensor has: its own, or where integers are only picked, that of what it reads."""
-    roots = {IMAGE: IMAGE}
-    for layer in spec.layers:
-        keeps = isinstance(layer, OpSpec) and layer.operation.keeps_scale
-        roots[layer.name] = roots[layer.source] if keeps else layer.name
-    return roots
+def _shown(
+    images: Sequence[np.ndarray], source: Source | None, multiple: int, seed: int
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Batches without end, (blur, sharp) float32 [N, 3, H, W] in [0, 1]: of the source, else crops of the images."""
+    if source is None:
+        crops = random_crops(list(crop_images(images, multiple)), seed, _BATCH, _SIDE)
+        return ((blur, None) for blur in crops)
+    side = max(1, _SIDE // multiple) * multiple
+    return batches(Stock(source, seed, _BATCH, side, _REUSE), 0)
 
 
-def _crops(images: Sequence[np.ndarray], multiple: int, seed: int) -> Iterator[Tensor]:
-    """Batches without end, float32 [N, 3, H, W] in [0, 1]: random crops, mirrored and turned at random."""
-    images, rng = list(crop_images(images, multiple)), np.random.default_rng(seed)
-    side = min(_SIDE, *(size for image in images for size in image.shape[:2]))
-    while True:
-        batch = []
-        for _ in range(_BATCH):
-            (crop,) = crop_at_random(rng, (side, side), images[rng.integers(len(images))])
-            swap, down, right = rng.integers(2, size=3)
-            crop = crop.swapaxes(0, 1) if swap else crop
-            batch.append(np.flip(crop, [axis for axis, mirrored in enumerate((down, right)) if mirrored]))
-        yield torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2).float() / 255
+def _loss(made: Tensor, wanted: Tensor, sharp: Tensor | None) -> Tensor:
+    """The squared error to the float student's output; where the sharp picture is known, over what the float student's
+    own is: a crop counts by the dB that it loses."""
+    if sharp is None:
+        return F.mse_loss(made, wanted)
+    error, own = ((one - wanted).square().mean((1, 2, 3)) for one in (made, sharp))
+    return (error / (own + _LEAST_ERROR)).mean()
 
 
 class _Rounding(torch.autograd.Function):

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from edgedeblur import __version__
+from edgedeblur.data.sources import Source
 from edgedeblur.errors import UserError
 from edgedeblur.progress import Log, Progress, silent, unheard, watched
 from edgedeblur.quantize.check import check_network
@@ -83,6 +84,7 @@ def quantise(
     provenance: dict[str, Any] | None = None,
     progress: Progress = silent,
     log: Log = unheard,
+    source: Source | None = None,
 ) -> Quantised:
     """The int8 network of a float student, and the student in the network's units.
 
@@ -91,11 +93,12 @@ def quantise(
         provenance: facts to keep in the network, as JSON values (student file, image names, seed).
         progress: told of every stage, image by image, layer by layer or step by step.
         log: told what each decision was made of: the candidates in dB, and whether fine-tuning brought anything.
+        source: of pairs, which fine-tuning looks at in place of the images; ranges and all else are of the images.
 
     Raises:
         UserError: bad options, bad images, a student that is not finite, or accumulators that could overflow int32.
     """
-    work = _Work(student, images, progress, log)
+    work = _Work(student, images, progress, log, source)
     rounded = _nearest_to_float(work, options) if options.observer == AUTO else _rounded(work, options)
     if options.winograd_form:
         rounded = _in_winograd_form(work, rounded, options)
@@ -115,6 +118,7 @@ class _Work:
     images: Sequence[np.ndarray]
     progress: Progress
     log: Log
+    source: Source | None
 
     def seen(self, stage: str) -> Iterator[np.ndarray]:
         """The images, for a stage that takes one after the other."""
@@ -212,7 +216,7 @@ def _finetuned(work: _Work, made: Quantised, options: QuantiseOptions) -> Quanti
     """The fine-tuned network; the given one where that is nearer to the student or an accumulator could overflow."""
     network, steps = made.network, options.finetune_steps
     tuned, student = finetune_network(
-        made.student, network, work.images, steps, options.seed, work.progress, options.export_room
+        made.student, network, work.images, steps, options.seed, work.progress, options.export_room, work.source
     )
     tuned = dataclasses.replace(tuned, recipe={**network.recipe, "finetune_steps": steps})
     try:

@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 
 from edgedeblur.artefact.target import load_target
+from edgedeblur.data.sources import Source
+from edgedeblur.data.training_data import open_data
 from edgedeblur.distill.named_student import TrainedStudent, trained_student
+from edgedeblur.distill.recipe import DistillRecipe
 from edgedeblur.errors import UserError
 from edgedeblur.progress import Log, Progress, silent
 from edgedeblur.quantize.calibration_notes import calibration_notes
@@ -22,9 +25,11 @@ from edgedeblur.quantize.quality import QuantiseQuality, measure_quality
 from edgedeblur.storage.files import require_writable
 from edgedeblur.student import Student
 from edgedeblur.student.table import cost_sentence
+from edgedeblur.training.recipe import RECIPES, read_recipe
 
 ESTIMATED_ON = "android"  # a target with an [estimate] table
 _ESTIMATED_SIZE = (512, 512)
+_FINETUNE_RECIPE = RECIPES / "student-gated-wide.toml"
 
 
 @dataclass(frozen=True)
@@ -81,12 +86,25 @@ class Int16Cost:
 
 
 @dataclass(frozen=True)
+class FinetuneData:
+    """What fine-tuning looks at in place of the calibration pictures.
+
+    data: as `distill --data` has it, one or more. recipe: a TOML file as distillation's, of which blur and shares are
+    read; None: what the shipped students learned from last.
+    """
+
+    data: tuple[str, ...]
+    recipe: Path | None = None
+
+
+@dataclass(frozen=True)
 class _Inputs:
-    """What a network is made from, and where from."""
+    """What a network is made from, and where from. source: for fine-tuning; None: the images."""
 
     student: Student
     images: list[np.ndarray]
     provenance: dict[str, Any]
+    source: Source | None
 
 
 def quantise_step(
@@ -96,6 +114,7 @@ def quantise_step(
     options: QuantiseOptions,
     log: Log,
     progress: Progress = silent,
+    finetune_data: FinetuneData | None = None,
 ) -> QuantisedNetwork:
     """A student and calibration images to an `.edq` file.
 
@@ -104,9 +123,10 @@ def quantise_step(
         calibration: a folder of blurred images or of pairs; None: the default photographs, blurred with the seed.
 
     Raises:
-        UserError: no student, no images, or a student that cannot be quantised.
+        UserError: no student, no images, or a student that cannot be quantised; data for fine-tuning that cannot be
+            read, or without fine-tuning.
     """
-    inputs = _inputs(student, calibration, output, options, log)
+    inputs = _inputs(student, calibration, output, options, log, finetune_data)
     made = _quantise(inputs, options, progress, log)
     save_edq(made.network, output)
     return made.network
@@ -120,6 +140,7 @@ def quantise_and_judge(
     asked: Asked,
     log: Log,
     progress: Progress = silent,
+    finetune_data: FinetuneData | None = None,
 ) -> Outcome:
     """The same, with what int8 costs on pictures that calibration did not see, and what else is asked for.
 
@@ -128,14 +149,14 @@ def quantise_and_judge(
     Raises:
         UserError: as `quantise_step`; held-back pictures that cannot be read, or without sharp ones for a bound.
     """
-    inputs = _inputs(student, calibration, output, options, log)
+    inputs = _inputs(student, calibration, output, options, log, finetune_data)
     held_back = held_back_images(calibration, options.seed)
     pictures = held_back.blurred, held_back.sharp
     bounded = None
     if asked.max_drop_db is not None:
         bounded = quantise_within(
             inputs.student, inputs.images, pictures, asked.max_drop_db, options, inputs.provenance, progress, log,
-            asked.longest,
+            asked.longest, inputs.source,
         )  # fmt: skip
     made = bounded.quantised if bounded else _quantise(inputs, options, progress, log)
     save_edq(made.network, output)
@@ -166,10 +187,16 @@ def estimate_int16(int8: QuantisedNetwork, network: QuantisedNetwork) -> Int16Co
 
 
 def _inputs(
-    student: Path | TrainedStudent, calibration: Path | None, output: Path, options: QuantiseOptions, log: Log
+    student: Path | TrainedStudent,
+    calibration: Path | None,
+    output: Path,
+    options: QuantiseOptions,
+    log: Log,
+    finetune_data: FinetuneData | None,
 ) -> _Inputs:
     given = student if isinstance(student, TrainedStudent) else trained_student(student)
     images, described = calibration_images(calibration, options.seed)
+    source, shown = _finetune_source(finetune_data, options) if finetune_data is not None else (None, [])
     require_writable(output)
     log(f"quantising {given.name} with {len(images)} calibration images ({described})")
     log(f"student {given.student.spec.name}: {cost_sentence(given.student.spec, given.budget_gmac)}")
@@ -181,11 +208,22 @@ def _inputs(
         "calibration": described,
         "seed": options.seed,
     }
-    return _Inputs(given.student, images, provenance)
+    if shown:
+        log(f"fine-tuning looks at {', '.join(shown)}")
+        provenance["finetune_data"] = shown
+    return _Inputs(given.student, images, provenance, source)
+
+
+def _finetune_source(wanted: FinetuneData, options: QuantiseOptions) -> tuple[Source, list[str]]:
+    if not options.finetune_steps:
+        told = f"{', '.join(wanted.data)} is for fine-tuning, of which there are 0 steps"
+        raise UserError(told, "give --finetune-steps, or leave --finetune-data out", exit_code=2)
+    recipe = read_recipe(wanted.recipe or _FINETUNE_RECIPE, DistillRecipe)
+    return open_data(wanted.data, recipe.blur, vars(recipe.shares))
 
 
 def _quantise(inputs: _Inputs, options: QuantiseOptions, progress: Progress, log: Log) -> Quantised:
-    return quantise(inputs.student, inputs.images, options, inputs.provenance, progress, log)
+    return quantise(inputs.student, inputs.images, options, inputs.provenance, progress, log, inputs.source)
 
 
 def _teacher_name(metadata: dict) -> str | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from edgedeblur.data.sources import Source
 from edgedeblur.errors import UserError
 from edgedeblur.progress import Log, Progress, silent, unheard
 from edgedeblur.quantize.cost.int16 import Widened, widen_until
@@ -70,6 +71,7 @@ def quantise_within(
     progress: Progress = silent,
     log: Log = unheard,
     longest: int | None = None,
+    source: Source | None = None,
 ) -> Bounded:
     """Tries the rungs in order until held-back pictures lose at most `bound_db` of PSNR to the sharp ones.
 
@@ -78,6 +80,7 @@ def quantise_within(
         options: observer and equalisation that are given are kept; its steps of fine-tuning are not read.
         longest: fine-tuning is tried with FINETUNE_STEPS up to this many, and with this many; 0: not at all; None: with
             FINETUNE_STEPS.
+        source: as for `quantise`.
 
     Raises:
         UserError: no sharp pictures, or whatever quantisation raises on every rung.
@@ -93,7 +96,7 @@ def quantise_within(
     for added, rung in _rungs(options, longest):
         started = time.monotonic()
         tried = replace(rung, observer=known.observer, equalise=known.equalise) if rung.finetune_steps else rung
-        quantised = quantise(student, images, tried, provenance, progress, log)
+        quantised = quantise(student, images, tried, provenance, progress, log, source)
         quality = measure_quality(quantised.network, student, *held_back, progress, restore=run_simulated)
         lost, recipe = quality.float_db - quality.int8_db, quantised.network.recipe
         attempts.append(Attempt(added, recipe, lost, quality.int8_to_float_db, time.monotonic() - started))
