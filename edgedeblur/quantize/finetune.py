@@ -39,8 +39,7 @@ from edgedeblur.student.module import operation_output
 from edgedeblur.training.schedule import rate_factor
 
 _BATCH, _SIDE = 4, 128
-_REUSE = 4  # how often a drawn pair is used: making blur takes longer than a step
-_LEAST_ERROR = 1e-4  # of the float student, 40 dB: what is sharp already weighs no more than that
+_SOURCE_BATCH, _SOURCE_SIDE = 1, 256  # as many pixels; gates average over a crop as over larger pictures
 _RATE = 2e-3  # of weights and biases, in their steps
 _SCALE_RATE = 2e-3  # of the logarithm of activation scales
 _GATE_RATE = 2e-3  # of gates: of weights in steps of the largest, of biases as they are
@@ -65,9 +64,10 @@ def finetune_network(
     Args:
         student: what `network` was folded from, equalised if it was.
         images: blurred, uint8 [H, W, 3] RGB, of any sizes from one `spec.multiple` up.
-        steps: updates, each on 4 crops of up to 128x128 of the images. seed: of the crops.
+        steps: updates, each on 4 crops of up to 128x128 of the images, or one of 256x256 of the source.
+        seed: of the crops.
         export_room: keep the room that decide.py leaves for a convolution before its residual is added.
-        source: draws the crops in place of the images, with their sharp ones.
+        source: draws the crops in place of the images.
 
     Raises:
         UserError: images of another type, or too small.
@@ -84,13 +84,13 @@ def finetune_network(
     )
     rates = [group["lr"] for group in optimiser.param_groups]
     with closing(_shown(images, source, student.spec.multiple, seed)) as shown:
-        for step, (blurred, sharp) in zip(range(steps), shown, strict=False):
+        for step, blurred in zip(range(steps), shown, strict=False):
             for group, rate in zip(optimiser.param_groups, rates, strict=True):
                 group["lr"] = rate * rate_factor(step, step / steps)
             with torch.no_grad():
                 wanted = student(blurred).clamp(0, 1)
             optimiser.zero_grad()
-            _loss(simulated.run(blurred), wanted, sharp).backward()
+            F.mse_loss(simulated.run(blurred), wanted).backward()
             optimiser.step()
             progress("fine-tuning", step + 1, steps)
     tuned = fold_network(simulated.student(), simulated.tensors(), simulated.winograd)
@@ -260,24 +260,12 @@ class SimulatedNetwork:
         return {name: TensorScale(float(self._scale(name)), old.zero_point) for name, old in self._tensors.items()}
 
 
-def _shown(
-    images: Sequence[np.ndarray], source: Source | None, multiple: int, seed: int
-) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Batches without end, (blur, sharp) float32 [N, 3, H, W] in [0, 1]: of the source, else crops of the images."""
+def _shown(images: Sequence[np.ndarray], source: Source | None, multiple: int, seed: int) -> Iterator[Tensor]:
+    """Batches without end, blurred, float32 [N, 3, H, W] in [0, 1]: of the source, else crops of the images."""
     if source is None:
-        crops = random_crops(list(crop_images(images, multiple)), seed, _BATCH, _SIDE)
-        return ((blur, None) for blur in crops)
-    side = max(1, _SIDE // multiple) * multiple
-    return batches(Stock(source, seed, _BATCH, side, _REUSE), 0)
-
-
-def _loss(made: Tensor, wanted: Tensor, sharp: Tensor | None) -> Tensor:
-    """The squared error to the float student's output; where the sharp picture is known, over what the float student's
-    own is: a crop counts by the dB that it loses."""
-    if sharp is None:
-        return F.mse_loss(made, wanted)
-    error, own = ((one - wanted).square().mean((1, 2, 3)) for one in (made, sharp))
-    return (error / (own + _LEAST_ERROR)).mean()
+        return random_crops(list(crop_images(images, multiple)), seed, _BATCH, _SIDE)
+    side = max(1, _SOURCE_SIDE // multiple) * multiple
+    return (blurred for blurred, _ in batches(Stock(source, seed, _SOURCE_BATCH, side), 0))
 
 
 class _Rounding(torch.autograd.Function):
