@@ -25,7 +25,7 @@ from edgedeblur.student import Student
 
 AUTO = "auto"
 _TRIED_OBSERVERS: tuple[Observer, ...] = ("mse", "min-max")
-_JUDGED_IMAGES = 8
+_JUDGED_IMAGES, _JUDGED_SIDE = 8, 256
 _TRIED_IMAGES = 4  # with every layer in Winograd form
 
 
@@ -128,6 +128,13 @@ class _Work:
         """At most so many of the images, from all over them."""
         return self.images[:: -(-len(self.images) // most)]
 
+    def tuned_for(self, most: int, seed: int) -> Sequence[np.ndarray]:
+        """So many pictures to tell whether fine-tuning brought anything: drawn as its data is, else of the images."""
+        if self.source is None:
+            return self.judged(most)
+        draws = (np.random.default_rng((seed, index, 0, 0xF7)) for index in range(most))
+        return [self.source.draw(rng, _JUDGED_SIDE)[0] for rng in draws]
+
 
 @dataclass(frozen=True)
 class _Rounded:
@@ -205,7 +212,7 @@ def _nearest_to_float(work: _Work, options: QuantiseOptions) -> _Rounded:
     if not found:
         raise refused[0]
     networks = [one.network for one in found]
-    closeness = _closeness(networks, work)
+    closeness = _closeness(networks, work, work.judged(_JUDGED_IMAGES))
     best = closeness.index(max(closeness))
     said = [f"{_named(network)} {db:.2f} dB" for network, db in zip(networks, closeness, strict=True)]
     work.log(f"observer chosen: {_named(networks[best])}; int8 against float: {', '.join(said)}")
@@ -224,18 +231,18 @@ def _finetuned(work: _Work, made: Quantised, options: QuantiseOptions) -> Quanti
     except UserError as error:
         work.log(f"fine-tuning is not kept: {error.message}")
         return made
-    before, after = _closeness([network, tuned], work)
+    before, after = _closeness([network, tuned], work, work.tuned_for(_JUDGED_IMAGES, options.seed))
     kept = after > before
     gained = f"int8 against float {before:.2f} dB before, {after:.2f} dB after; {'kept' if kept else 'not kept'}"
     work.log(f"fine-tuning, {steps} steps: {gained}")
     return Quantised(tuned, student) if kept else made
 
 
-def _closeness(networks: Sequence[QuantisedNetwork], work: _Work) -> list[float]:
-    """By how many dB each one's output is near the float student's, on a few of the images."""
-    judged = work.judged(_JUDGED_IMAGES)
+def _closeness(networks: Sequence[QuantisedNetwork], work: _Work, pictures: Sequence[np.ndarray]) -> list[float]:
+    """By how many dB each one's output is near the float student's on the pictures."""
     return [
-        measure_quality(network, work.student, judged, progress=work.progress).int8_to_float_db for network in networks
+        measure_quality(network, work.student, pictures, progress=work.progress).int8_to_float_db
+        for network in networks
     ]
 
 

@@ -109,6 +109,8 @@ def test_missing_and_impossible_arguments_are_bad_use(here, words):
         ),
         (["distill", "--tier", "huge"], "'huge' is not one of"),
         (["quantize", "{student}", "--workdir", "{edq}"], "is a file"),
+        (["quantize", "{student}", "--recipe", "{image}"], "give that too"),
+        (["quantize", "{student}", "--finetune-data", "pairs:.@1.5"], "above 0 and below 1"),
     ],
 )
 def test_values_that_are_not_allowed_are_bad_use_and_say_what_is(here, words, message):

@@ -151,7 +151,7 @@ def test_progress_is_told_of_every_step():
 
 @pytest.mark.parametrize("spoil", ["farther", "overflowing"])
 def test_a_network_that_came_out_worse_or_unsafe_is_not_kept(monkeypatch, spoil):
-    def spoiled(student, network, images, steps, seed, progress, export_room):
+    def spoiled(student, network, images, steps, seed, progress, export_room, source):
         if spoil == "farther":
             return dataclasses.replace(network, layers=random_network(network.spec, seed=3).layers), student
         large = dataclasses.replace(network.layers[0], bias=np.full_like(network.layers[0].bias, 2**31 - 1))
