@@ -56,10 +56,13 @@ gpu: setup test-tools $(INTEL_OPENCL)
 $(INTEL_OPENCL): $(INSTALLED)
 	-$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[intel-opencl]' && touch $@
 
-# Instructions of an image on an ARM core, counted by QEMU: NETWORKS="a.edq b.edq" for others than the shipped small.
+# Instructions of an image on an ARM core, counted by QEMU, beside other runtimes' (fetched into build/arm64), and their
+# cycles by LLVM's model of one: NETWORKS="a.edq b.edq" for others than the shipped small.
 NETWORKS ?=
-benchmarks-arm: setup
-	$(BIN)/python benchmarks/arm_instructions.py $(NETWORKS)
+AGAINST ?= onnxruntime,litert,mnn
+CORE ?= neoverse-n1
+benchmarks-arm: setup test-tools
+	$(BIN)/python benchmarks/arm_instructions.py $(NETWORKS) --against "$(AGAINST)" --cycles $(CORE)
 
 # Commands that are killed at many moments, run out of disk, or meet another of their kind; KILLS of each by each signal.
 KILLS ?= 10
