@@ -21,6 +21,7 @@ _AVX512 = ("avx512f", "avx512bw", "avx512dq", "avx512vl")
 _ROWS = (
     Isa("avx2", "x86_64", ("avx2", "fma"), ("+avx2", "+fma")),
     Isa("vnni", "x86_64", (*_AVX512, "avx512_vnni"), (*(f"+{flag}" for flag in _AVX512), "+avx512vnni")),
+    Isa("avxvnni", "x86_64", ("avx2", "fma", "avx_vnni"), ("+avx2", "+fma", "+avxvnni")),
     Isa("sdot", "aarch64", ("asimddp",), ("+neon", "+dotprod")),
     Isa("i8mm", "aarch64", ("i8mm",), ("+neon", "+i8mm")),
     Isa("neon", "aarch64", ("asimd",), ("+neon",)),

@@ -53,7 +53,7 @@ static void dependent_additions(void *unused) {
 
 enum { DOTS = 4000000 };
 
-/* Twelve independent chains of the dot product: its rate, not its latency. With AVX512-VNNI every third one takes
+/* Twelve independent chains of the dot product: its rate, not its latency. With VNNI every third one takes
  * activations of its own, broadcast from memory, as the kernels' do. */
 static void dot_products(void *unused) {
   (void)unused;
@@ -62,6 +62,9 @@ static void dot_products(void *unused) {
 #if defined(__AVX512VNNI__)
 #define DOT(n) "vpdpbusd %%zmm30,%%zmm31,%%zmm" #n "\n"
 #define NEXT "vpbroadcastd (%0),%%zmm31\n"
+#elif defined(__AVXVNNI__)
+#define DOT(n) "{vex} vpdpbusd %%ymm14,%%ymm15,%%ymm" #n "\n"
+#define NEXT "vpbroadcastd (%0),%%ymm15\n"
 #elif defined(__AVX2__)
 #define DOT(n) "vpmaddwd %%ymm14,%%ymm15,%%ymm" #n "\n"
 #define NEXT ""

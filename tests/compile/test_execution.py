@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from isas import with_isa
-from kernels import avx2_target, vnni_target
+from kernels import avx2_target, avxvnni_target, vnni_target
 from networks import random_network, tiny_spec
 
 from edgedeblur.artefact.target import load_target
@@ -26,9 +26,10 @@ ODD = ("add\tx7, x7, #1", "leaq\t1(%r10), %r10")
 TARGETS = {
     "avx2": avx2_target(),
     "vnni": vnni_target(),
+    "avxvnni": avxvnni_target(),
     **{isa: with_isa(load_target("android"), isa) for isa in ("sdot", "i8mm", "neon")},
 }
-MACS = {"avx2": 16, "vnni": 64, "sdot": 16, "i8mm": 32, "neon": 8}  # of one dot product, by the manuals
+MACS = {"avx2": 16, "vnni": 64, "avxvnni": 32, "sdot": 16, "i8mm": 32, "neon": 8}  # of one dot product, by the manuals
 
 # for (i = first; i < last; i++) { for (j = 0; j < inner; j++) {...} if (i & 1) ...; }, first and last as TVM cuts tasks
 AARCH64 = """

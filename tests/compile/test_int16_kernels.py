@@ -28,7 +28,7 @@ from edgedeblur.restore.facts import machine_code_proof
 from edgedeblur.runtime.program import run_program
 from edgedeblur.student import IMAGE, ConvSpec, StudentSpec
 
-HERE = ("avx2", "vnni", "sdot")  # of the AArch64 ones only the schedules; their instructions are executed in qemu
+HERE = ("avx2", "vnni", "avxvnni", "sdot")  # of the AArch64 ones only the schedules; their instructions are executed in qemu
 WIDENED = (("source",), ("probe",), ("source", "probe"))
 
 

@@ -30,7 +30,7 @@ from edgedeblur.student import ConvSpec, StudentSpec
 
 pytestmark = pytest.mark.skipif(not has_avx2(), reason="the kernels of this test run on AVX2")
 
-HERE = ("avx2", "vnni", "sdot")  # what AArch64 kernels do is in test_arm_kernels.py
+HERE = ("avx2", "vnni", "avxvnni", "sdot")  # what AArch64 kernels do is in test_arm_kernels.py
 
 
 def runnable(name: str):
@@ -234,7 +234,7 @@ def test_equal_scales_of_residual_and_output_add_plain_integers():
 
 
 def test_an_unknown_instruction_set_is_refused_with_the_ones_there_are():
-    with pytest.raises(UserError, match="no kernels for isa 'mmx'; there are avx2, vnni, sdot, i8mm, neon"):
+    with pytest.raises(UserError, match="no kernels for isa 'mmx'; there are avx2, vnni, avxvnni, sdot, i8mm, neon"):
         instruction_set("mmx")
 
 

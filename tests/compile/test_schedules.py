@@ -7,7 +7,7 @@ import re
 import pytest
 import tvm
 from arm_kernels import CORES, arm_target
-from kernels import avx2_target, vnni_target
+from kernels import avx2_target, avxvnni_target, vnni_target
 from networks import random_network
 
 from edgedeblur.compile.assembly import dot_instructions, inner_loop, kernel_bodies
@@ -35,8 +35,9 @@ from edgedeblur.compile.schedules.schedule import (
 )
 from edgedeblur.student import TIERS, student_spec
 
-TARGETS = {"avx2": avx2_target(), "vnni": vnni_target()} | {isa: arm_target(isa) for isa in CORES}
-STACK = {"avx2": r"%rsp", "vnni": r"%rsp"} | dict.fromkeys(CORES, r"[sp")
+X86 = {"avx2": avx2_target(), "vnni": vnni_target(), "avxvnni": avxvnni_target()}
+TARGETS = X86 | {isa: arm_target(isa) for isa in CORES}
+STACK = dict.fromkeys(X86, r"%rsp") | dict.fromkeys(CORES, r"[sp")
 PER_SUM = {"neon": 2}  # instructions that multiply for one register of sums
 
 
@@ -135,9 +136,9 @@ def test_a_short_inner_loop_stays_a_loop_so_that_its_weights_need_no_stack():
     assert not [line for line in loop if STACK["i8mm"] in line]
 
 
-def test_sdot_takes_activations_by_element_and_vnni_works_on_64_bytes():
+def test_sdot_takes_activations_by_element_and_vnni_works_on_64_bytes_or_on_32_without_avx512():
     layers = {layer.name: layer for layer in conv_layers(random_network(student_spec("nano")), 512, 512)}
-    for name, form in (("sdot", ".4b["), ("vnni", "%zmm")):
+    for name, form in (("sdot", ".4b["), ("vnni", "%zmm"), ("avxvnni", "%ymm")):
         isa, layer = INSTRUCTION_SETS[name], layers["enc1.0.a"]
         kernel = conv_kernel(layer, default_schedule(layer, isa, 4), isa, "kernel")
         module = tvm.compile(tvm.IRModule({"kernel": kernel}), target=llvm_target(TARGETS[name])).mod

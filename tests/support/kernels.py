@@ -11,7 +11,7 @@ from edgedeblur.compile.build import llvm_target
 from edgedeblur.compile.kernels.convolution import conv_kernel
 from edgedeblur.compile.kernels.instruction_set import InstructionSet, round_half_even
 from edgedeblur.compile.kernels.layer import ConvLayer
-from edgedeblur.compile.kernels.vnni import VNNI
+from edgedeblur.compile.kernels.vnni import AVXVNNI, VNNI
 from edgedeblur.compile.pack import pack_constants
 from edgedeblur.compile.schedules.schedule import Schedule
 from edgedeblur.quantize import interpreter
@@ -36,6 +36,11 @@ def avx2_target(threads: int = 2) -> Target:
 def vnni_target() -> Target:
     """A server with AVX512-VNNI."""
     return _target("x86_64-linux-gnu", "icelake-server", (), "vnni", "x86_64-linux-musl", 2)
+
+
+def avxvnni_target() -> Target:
+    """A client processor with AVX-VNNI."""
+    return _target("x86_64-linux-gnu", "alderlake", (), "avxvnni", "x86_64-linux-musl", 2)
 
 
 def sdot_target() -> Target:
@@ -101,7 +106,7 @@ def run_kernel(
 ) -> np.ndarray:
     """Layer `index` of the network on this machine. tensors and result: [H, W, C], as the interpreter's."""
     kernel = conv_kernel(layer, schedule, isa, "kernel")
-    target = vnni_target() if isa is VNNI else avx2_target()
+    target = vnni_target() if isa is VNNI else avxvnni_target() if isa is AVXVNNI else avx2_target()
     compiled = tvm.compile(tvm.IRModule({"kernel": kernel}), target=llvm_target(target))
     conv = network.layers[index]
     constants = pack_constants(conv, layer, schedule, isa)

@@ -14,10 +14,10 @@ from edgedeblur.compile.kernels.i8mm import I8MM
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.neon import NEON
 from edgedeblur.compile.kernels.sdot import SDOT
-from edgedeblur.compile.kernels.vnni import VNNI
+from edgedeblur.compile.kernels.vnni import AVXVNNI, VNNI
 from edgedeblur.errors import UserError
 
-INSTRUCTION_SETS = {isa.name: isa for isa in (AVX2, VNNI, SDOT, I8MM, NEON)}
+INSTRUCTION_SETS = {isa.name: isa for isa in (AVX2, VNNI, AVXVNNI, SDOT, I8MM, NEON)}
 
 
 def instruction_set(name: str) -> InstructionSet:

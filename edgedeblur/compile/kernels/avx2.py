@@ -33,7 +33,8 @@ def _tap(sums, activation, weight):
     return [_dot(sums[0], alone(activation, _LANES), 0, alone(weight, _LANES))]
 
 
-def _to_int(values):
+def to_int(values):
+    """float32 x 8 to int32, half to even: the mode in MXCSR, which no program changes."""
     return T.call_llvm_pure_intrin("int32x8", "llvm.x86.avx.cvt.ps2dq.256", values)
 
 
@@ -49,7 +50,7 @@ _PRODUCTS = InstructionSet(
     tile_bias=None,
     dot=_dot,
     load=_load,
-    to_int=_to_int,
+    to_int=to_int,
     mnemonic=r"vpmaddwd",
     tap=_tap,
     tap_mnemonic=r"vpmaddwd",

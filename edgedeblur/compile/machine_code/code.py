@@ -9,6 +9,7 @@ _NO_INSTRUCTION = re.compile(r"\s*([.#@]|//|$)")
 _FUNCTION_END = re.compile(r"\.Lfunc_end\d+:")
 _LOCAL_LABEL = re.compile(r"\.L(BB|tmp|func_|CPI)")
 _BRANCH = re.compile(r"(b|b\.\w+|cbn?z|tbn?z|j\w+)$")
+_ENCODING = re.compile(r"\{vex\}\s+")  # LLVM's word before what has another encoding too
 _ALWAYS = ("b", "jmp")
 _RETURN = ("ret", "retq")
 
@@ -84,7 +85,8 @@ def parse_function(lines: list[str]) -> Function:
 def parse_instruction(line: str) -> Instruction:
     """One line of assembly, comments left out."""
     text = re.split(r"\s//|\s#\s", line)[0].strip()
-    mnemonic, _, rest = text.partition("\t") if "\t" in text else text.partition(" ")
+    code = _ENCODING.sub("", text)
+    mnemonic, _, rest = code.partition("\t" if "\t" in code else " ")
     return Instruction(mnemonic, tuple(_operands(rest)), text)
 
 

@@ -32,11 +32,17 @@ __attribute__((target("avx512f,avx512vnni"))) static void vnni(void) {
 #undef DOT
 }
 
+__attribute__((target("avxvnni"))) static void avxvnni(void) {
+#define DOT(n) "{vex} vpdpbusd %%ymm14, %%ymm15, %%ymm" #n "\n"
+  for (int i = 0; i < REPEATS; i++) __asm__ volatile(TWELVE(DOT)::: REGISTERS);
+#undef DOT
+}
+
 static const struct {
   const char *isa;
   void (*run)(void);
   int macs; /* of one chain's step */
-} loops[] = {{"avx2", avx2, 16}, {"vnni", vnni, 64}};
+} loops[] = {{"avx2", avx2, 16}, {"vnni", vnni, 64}, {"avxvnni", avxvnni, 32}};
 #elif defined(__aarch64__)
 #define REGISTERS \
   "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13", "v14", "v15", "v30", "v31"
