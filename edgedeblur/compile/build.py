@@ -39,14 +39,8 @@ from edgedeblur.compile.operations.layer import TABLE, operation_layer
 from edgedeblur.compile.pack import pack_constants, pack_gate
 from edgedeblur.compile.plan import KernelCall, Plan
 from edgedeblur.compile.ranges import check_ranges
-from edgedeblur.compile.schedules.schedule import (
-    Schedule,
-    channel_vectors,
-    check_schedule,
-    default_schedule,
-    input_passes,
-    scratch_bytes,
-)
+from edgedeblur.compile.schedules.default import default_schedule
+from edgedeblur.compile.schedules.schedule import Schedule, channel_vectors, check_schedule, input_passes, scratch_bytes
 from edgedeblur.compile.workspace import workspace_bytes
 from edgedeblur.quantize.network import QuantisedNetwork, QuantisedOp
 from edgedeblur.sizes import check_sides

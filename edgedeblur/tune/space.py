@@ -7,11 +7,11 @@ from typing import Any
 
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer
+from edgedeblur.compile.schedules.default import default_schedule
 from edgedeblur.compile.schedules.schedule import (
     PATCH,
     Schedule,
     channel_vectors,
-    default_schedule,
     loads_per_dot,
     register_tiles,
     scratch_bytes,

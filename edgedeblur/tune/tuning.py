@@ -25,7 +25,8 @@ from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.ranges import check_ranges
 from edgedeblur.compile.schedules.choose import check_fit
 from edgedeblur.compile.schedules.choose_gpu import GPU_THREADS, check_gpu_fit
-from edgedeblur.compile.schedules.schedule import Schedule, default_schedule
+from edgedeblur.compile.schedules.default import default_schedule
+from edgedeblur.compile.schedules.schedule import Schedule
 from edgedeblur.compile.schedules.tuned import TunedLayer
 from edgedeblur.errors import UserError
 from edgedeblur.progress import Progress

@@ -15,14 +15,8 @@ from networks import in_winograd_form, random_network, tiny_spec
 from edgedeblur.compile.kernels import INSTRUCTION_SETS
 from edgedeblur.compile.kernels.layer import conv_layers
 from edgedeblur.compile.pack import pack_constants
-from edgedeblur.compile.schedules.schedule import (
-    Schedule,
-    default_schedule,
-    register_tiles,
-    takes_rows,
-    tile_columns,
-    unrolls,
-)
+from edgedeblur.compile.schedules.default import default_schedule
+from edgedeblur.compile.schedules.schedule import Schedule, register_tiles, takes_rows, tile_columns, unrolls
 from edgedeblur.quantize import interpreter
 from edgedeblur.quantize.network import TensorScale, may_take_winograd_form
 from edgedeblur.student import TIERS, ConvSpec, student_spec

@@ -20,7 +20,8 @@ from edgedeblur.compile.build import build_plan
 from edgedeblur.compile.gpu.graph import gpu_kernels
 from edgedeblur.compile.kernels import INSTRUCTION_SETS
 from edgedeblur.compile.kernels.layer import conv_layers, layer_isa
-from edgedeblur.compile.schedules.schedule import Schedule, default_schedule, register_tiles, row_columns
+from edgedeblur.compile.schedules.default import default_schedule
+from edgedeblur.compile.schedules.schedule import Schedule, register_tiles, row_columns
 from edgedeblur.errors import UserError
 from edgedeblur.quantize import interpreter
 from edgedeblur.quantize.cost.int16 import with_int16
@@ -28,7 +29,12 @@ from edgedeblur.restore.facts import machine_code_proof
 from edgedeblur.runtime.program import run_program
 from edgedeblur.student import IMAGE, ConvSpec, StudentSpec
 
-HERE = ("avx2", "vnni", "avxvnni", "sdot")  # of the AArch64 ones only the schedules; their instructions are executed in qemu
+HERE = (
+    "avx2",
+    "vnni",
+    "avxvnni",
+    "sdot",
+)  # of the AArch64 ones only the schedules; their instructions are executed in qemu
 WIDENED = (("source",), ("probe",), ("source", "probe"))
 
 

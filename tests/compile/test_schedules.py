@@ -15,6 +15,7 @@ from edgedeblur.compile.build import llvm_target
 from edgedeblur.compile.kernels import INSTRUCTION_SETS
 from edgedeblur.compile.kernels.convolution import conv_kernel
 from edgedeblur.compile.kernels.layer import conv_layers
+from edgedeblur.compile.schedules.default import default_schedule, transform_cost
 from edgedeblur.compile.schedules.schedule import (
     CACHE_SHARE,
     PATCH,
@@ -22,7 +23,6 @@ from edgedeblur.compile.schedules.schedule import (
     Schedule,
     channel_vectors,
     check_schedule,
-    default_schedule,
     fits_registers,
     input_passes,
     loads_per_dot,
@@ -31,7 +31,6 @@ from edgedeblur.compile.schedules.schedule import (
     takes_winograd,
     tile_columns,
     tile_widths,
-    transform_cost,
 )
 from edgedeblur.student import TIERS, student_spec
 

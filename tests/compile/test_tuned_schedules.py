@@ -15,7 +15,8 @@ from edgedeblur.compile.artefact import compile_network
 from edgedeblur.compile.kernels import INSTRUCTION_SETS
 from edgedeblur.compile.kernels.layer import conv_layers
 from edgedeblur.compile.schedules.choose import choose_schedules, databases_for
-from edgedeblur.compile.schedules.schedule import Schedule, default_schedule
+from edgedeblur.compile.schedules.default import default_schedule
+from edgedeblur.compile.schedules.schedule import Schedule
 from edgedeblur.compile.schedules.tuned import Database, LayerShape, TunedLayer, layer_shape, read_database
 from edgedeblur.errors import UserError
 from edgedeblur.quantize import interpreter

@@ -12,7 +12,7 @@ from edgedeblur.artefact.target import load_target
 from edgedeblur.compile.build import layer_kernels
 from edgedeblur.compile.kernels import SDOT
 from edgedeblur.compile.kernels.layer import conv_layers
-from edgedeblur.compile.schedules.schedule import default_schedule
+from edgedeblur.compile.schedules.default import default_schedule
 from edgedeblur.errors import UserError
 from edgedeblur.estimate import kernel_cost as kernel_module
 from edgedeblur.estimate.candidates import kernel_code, schedule_costs, schedule_ms

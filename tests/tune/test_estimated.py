@@ -8,7 +8,7 @@ from networks import random_network, tiny_spec
 from edgedeblur.artefact.target import load_target
 from edgedeblur.compile.kernels import instruction_set
 from edgedeblur.compile.kernels.layer import conv_layers
-from edgedeblur.compile.schedules.schedule import default_schedule
+from edgedeblur.compile.schedules.default import default_schedule
 from edgedeblur.compile.schedules.tuned import layer_shape, read_database
 from edgedeblur.errors import UserError
 from edgedeblur.estimate import mca

@@ -12,7 +12,8 @@ from networks import random_network
 from edgedeblur.compile.kernels import INSTRUCTION_SETS
 from edgedeblur.compile.kernels.layer import conv_layers
 from edgedeblur.compile.schedules.choose import check_fit
-from edgedeblur.compile.schedules.schedule import default_schedule, takes_winograd, tile_columns, tile_widths
+from edgedeblur.compile.schedules.default import default_schedule
+from edgedeblur.compile.schedules.schedule import takes_winograd, tile_columns, tile_widths
 from edgedeblur.errors import UserError
 from edgedeblur.student import student_spec
 from edgedeblur.tune.search import SearchOptions, search

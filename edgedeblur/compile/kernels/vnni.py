@@ -30,23 +30,24 @@ def _to_int_512(values: Expr) -> Expr:
     )
 
 
-def _vnni(name: str, lanes: int, registers: int, to_int: Callable[[Expr], Expr], cache_bytes: int) -> InstructionSet:
-    """The instruction set with `lanes` sums in a register."""
-    sum_type, bits = f"int32x{lanes}", 32 * lanes
+def _products(lanes: int, mnemonic: str, dtype: str, group: int) -> tuple[Callable, Callable]:
+    """`load` and `dot` (InstructionSet) of an instruction that adds up `group` products for each lane."""
 
     def load(tile, index):
-        four = T.reinterpret("int32", tile.vload([index], "uint8x4"))
-        return T.reinterpret(f"uint8x{_GROUP * lanes}", T.broadcast(four, lanes))
+        neighbours = T.reinterpret("int32", tile.vload([index], f"{dtype}x{group}"))
+        return T.reinterpret(f"{dtype}x{group * lanes}", T.broadcast(neighbours, lanes))
 
     def dot(sums, activation, part, weight):
-        return T.call_llvm_pure_intrin(sum_type, f"llvm.x86.avx512.vpdpbusd.{bits}", sums, activation, weight)
+        name = f"llvm.x86.avx512.{mnemonic}.{32 * lanes}"
+        return T.call_llvm_pure_intrin(f"int32x{lanes}", name, sums, activation, weight)
 
-    def load_pair(tile, index):
-        pair = T.reinterpret("int32", tile.vload([index], "int16x2"))
-        return T.reinterpret(f"int16x{_PAIR * lanes}", T.broadcast(pair, lanes))
+    return load, dot
 
-    def dot_pairs(sums, activation, part, weight):
-        return T.call_llvm_pure_intrin(sum_type, f"llvm.x86.avx512.vpdpwssd.{bits}", sums, activation, weight)
+
+def _vnni(name: str, lanes: int, registers: int, to_int: Callable[[Expr], Expr], cache_bytes: int) -> InstructionSet:
+    """The instruction set with `lanes` sums in a register."""
+    load, dot = _products(lanes, "vpdpbusd", "uint8", _GROUP)
+    load_pair, dot_pairs = _products(lanes, "vpdpwssd", "int16", _PAIR)
 
     def tap(sums, activation, weight):
         return [dot(sums[0], activation, 0, weight)]

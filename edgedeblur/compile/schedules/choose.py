@@ -12,13 +12,13 @@ from edgedeblur.compile.gpu.schedule import GpuSchedule
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer, layer_isa
 from edgedeblur.compile.kernels.signature import weight_dtype, weight_shape
+from edgedeblur.compile.schedules.default import default_schedule
 from edgedeblur.compile.schedules.schedule import (
     CACHE_SHARE,
     PATCH,
     WINOGRAD_CACHE_SHARE,
     Schedule,
     check_schedule,
-    default_schedule,
     scratch_bytes,
     tile_columns,
 )
