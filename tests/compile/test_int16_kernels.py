@@ -29,12 +29,8 @@ from edgedeblur.restore.facts import machine_code_proof
 from edgedeblur.runtime.program import run_program
 from edgedeblur.student import IMAGE, ConvSpec, StudentSpec
 
-HERE = (
-    "avx2",
-    "vnni",
-    "avxvnni",
-    "sdot",
-)  # of the AArch64 ones only the schedules; their instructions are executed in qemu
+# Of the AArch64 ones only the schedules; their instructions are executed in qemu.
+HERE = ("avx2", "vnni", "avxvnni", "sdot")
 WIDENED = (("source",), ("probe",), ("source", "probe"))
 
 
