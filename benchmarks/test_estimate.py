@@ -12,7 +12,7 @@ import pytest
 
 from edgedeblur.artefact.cpu import runs_here
 from edgedeblur.artefact.target import load_target
-from edgedeblur.bench.measure import bench_image
+from edgedeblur.bench.gpu import patches_and_noise
 from edgedeblur.cli.output import show
 from edgedeblur.compile.artefact import compile_network
 from edgedeblur.estimate.host_machine import measure_host
@@ -40,7 +40,7 @@ def networks(tmp_path_factory):
 @pytest.mark.parametrize(("target", "tier"), list(itertools.product(HERE, TIERS)))
 def test_the_estimate_beside_a_measurement(benchmark, networks, tmp_path, capsys, target, tier):
     artefact = compile_network(networks[tier], load_target(target), SIDE, SIDE, tmp_path / "artefact")
-    image = bench_image(SIDE, SIDE)
+    image = patches_and_noise(SIDE, SIDE)
     for threads in THREADS:
         run = run_program(artefact, image, RUNS, threads=threads)
         host = measure_host(artefact.target)

@@ -157,8 +157,15 @@ def gpu_facts(gpu: dict) -> tuple[dict, str]:
     ]
     sources = count_sources(one["schedule_source"] for one in kept) or "not told"
     notes = dict.fromkeys(one["schedule_note"] for one in kept if one["schedule_note"])
-    text = f"{gpu['language']}, {len(gpu['kernels'])} launches; schedules: {'; '.join((sources, *notes))}"
-    return {"gpu": {"language": gpu["language"], "launches": len(gpu["kernels"]), "schedules": kept}}, text
+    precision, form = gpu.get("precision", "int8"), ""
+    if precision == "fp16":
+        form = (
+            f"fp16 (float16 in memory, float32 sums), not the interpreter's bytes but within {gpu['tolerance_levels']} "
+        )
+        form += "levels of the float student's on the self-test's picture; on the CPU int8; "
+    text = f"{gpu['language']}, {form}{len(gpu['kernels'])} launches; schedules: {'; '.join((sources, *notes))}"
+    said = {"language": gpu["language"], "precision": precision, "launches": len(gpu["kernels"]), "schedules": kept}
+    return {"gpu": said}, text
 
 
 def describe_op(spec: "Layer") -> str:

@@ -6,6 +6,7 @@ GPU_C = "gpu.c"
 GPU_TEXT = "kernels.cl"  # OpenCL C, which the driver compiles
 CUDA_TEXT = "kernels.cu"
 CUDA_PTX = "kernels.ptx"  # made of it, for the driver
+GPU_REFERENCE = "gpu_reference.bin"  # of the float16 form: the self-test's image in float32, uint8 [height, width, 3]
 GPU_CONSTANTS = "gpu_constants.bin"
 NETWORK = "network.edq"
 MANIFEST = "manifest.json"

@@ -2,8 +2,8 @@
 
 1. the artefact and its quantised network    load_artefact
 2. timed runs in a process of their own      edgedeblur-bench, under the target's simulator where it is not for here
-3. its output against the integer arithmetic quantize/interpreter.py, byte for byte; under simulation that of
-   every set of kernels in the artefact, each on a processor that has just its instructions
+3. its output against the integer arithmetic quantize/interpreter.py, byte for byte (in fp16 near float32's: gpu.py);
+   under simulation that of every set of kernels in the artefact, each on a processor that has just its instructions
 4. one more process with a clock per layer   layers.py
 5. other runtimes on the same network        peers.py
 6. an estimate where there is no time        estimate.py
@@ -21,7 +21,15 @@ import numpy as np
 from edgedeblur.artefact.folder import ArtefactInfo
 from edgedeblur.bench.assemble import make_memory, make_report
 from edgedeblur.bench.environment import after, program_version, read_environment
-from edgedeblur.bench.gpu import SOFTWARE_GPU, gpu_facts, lacks_gpu, unit_for
+from edgedeblur.bench.gpu import (
+    SOFTWARE_GPU,
+    bench_image,
+    check_output,
+    gpu_facts,
+    lacks_gpu,
+    unit_for,
+    what_is_compared,
+)
 from edgedeblur.bench.latency import MIN_RUNS, UNKNOWN, summarise
 from edgedeblur.bench.layers import cycles_per_ms, layer_rows, unknown_layer_rows
 from edgedeblur.bench.peers import check_names, compare
@@ -30,7 +38,6 @@ from edgedeblur.errors import UserError
 from edgedeblur.estimate.host_machine import measure_host
 from edgedeblur.estimate.latency import estimate, with_error
 from edgedeblur.estimate.mca import need_mca
-from edgedeblur.quantize import interpreter
 from edgedeblur.report.schema import Estimate, Layer, Peer, Quality, Report
 from edgedeblur.runtime.instructions import count_instructions
 from edgedeblur.runtime.program import NoRunner, ProgramRun, run_program, runner_for
@@ -86,17 +93,16 @@ def bench(artefact: ArtefactInfo, options: BenchOptions, quality: Quality, log: 
             raise
         return unmeasured_report(artefact, options.threads, quality, missing, log)
     _check_tools(options, simulated)
-    image = bench_image(artefact.height, artefact.width)
+    image = bench_image(artefact)
     environment = read_environment(_runner_version(artefact))
     log(_intention(artefact, options, simulated))
     if not simulated:
         say_load(environment.cores, log)
     timed = _run_timed(artefact, image, options, simulated)
     environment = after(environment)
-    log("comparing its output with the integer interpreter")
-    expected = interpreter.run(artefact.network(), image)
-    check_output(timed.output, expected)
-    _check_fallbacks(artefact, image, expected, options, log)
+    log(f"comparing its output with {what_is_compared(artefact)}")
+    check_output(artefact, timed.output, timed.result.precision)
+    _check_fallbacks(artefact, image, options, log)
     layers = _layers(artefact, image, options, simulated, log)
     peers = _peers(artefact, image, options, timed.result.threads, log)
     result = timed.result
@@ -123,28 +129,6 @@ def _instructions(
     return count_instructions(artefact, image)
 
 
-def bench_image(height: int, width: int) -> np.ndarray:
-    """A fixed uint8 [H, W, 3] picture with flat, smooth and noisy parts; the kernels' time does not depend on it."""
-    rng = np.random.default_rng(0)
-    coarse = rng.integers(0, 256, (-(-height // 32), -(-width // 32), 3))
-    patches = np.kron(coarse, np.ones((32, 32, 1), np.int64))[:height, :width]
-    noise = rng.normal(0, 24, (height, width, 3)) * (np.arange(width) >= width // 2)[None, :, None]
-    return np.clip(patches + noise, 0, 255).astype(np.uint8)
-
-
-def check_output(output: np.ndarray, expected: np.ndarray) -> None:
-    """Raises UserError unless the artefact gave exactly the integer interpreter's bytes."""
-    if np.array_equal(output, expected):
-        return
-    wrong = np.argwhere(output != expected)
-    y, x, channel = wrong[0]
-    raise UserError(
-        f"the artefact's output is not the integer interpreter's: {len(wrong):,} of {expected.size:,} bytes differ, "
-        f"the first at row {y}, column {x}, channel {channel}: {output[y, x, channel]}, not {expected[y, x, channel]}",
-        "compile it again: edgedeblur compile; if it stays so, this is a defect, please report it",
-    )
-
-
 def say_load(cores: int, log: Callable[[str], None]) -> None:
     """Log a note when other processes keep a good part of the cores busy."""
     load = os.getloadavg()[0]
@@ -153,13 +137,14 @@ def say_load(cores: int, log: Callable[[str], None]) -> None:
 
 
 def _check_fallbacks(
-    artefact: ArtefactInfo, image: np.ndarray, expected: np.ndarray, options: BenchOptions, log: Callable[[str], None]
+    artefact: ArtefactInfo, image: np.ndarray, options: BenchOptions, log: Callable[[str], None]
 ) -> None:
     """The artefact's other kernels: those for the CPU beside a GPU's, and under simulation each further set in a
     simulator without the instructions of those before it."""
     if artefact.target.gpu is not None:
         log("running the same on the CPU, which takes over where there is no GPU")
-        check_output(run_program(artefact, image, 1, 0, options.threads, unit="cpu").output, expected)
+        run = run_program(artefact, image, 1, 0, options.threads, unit="cpu")
+        check_output(artefact, run.output, run.result.precision)
     if not runner_for(artefact):
         return
     for one in artefact.target.kernel_sets[1:]:
@@ -167,7 +152,7 @@ def _check_fallbacks(
         run = run_program(artefact, image, 1, 0, options.threads, runner=one.runner)
         if run.result.isa != one.isa:
             raise UserError(f"{' '.join(one.runner)} ran the {run.result.isa} kernels, not {one.isa}", _FIX_RUNNER)
-        check_output(run.output, expected)
+        check_output(artefact, run.output, run.result.precision)
 
 
 def _check_tools(options: BenchOptions, simulated: bool) -> None:

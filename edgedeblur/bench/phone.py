@@ -4,7 +4,7 @@
 2. the program and its image, if it lacks them          device/transfer.py
 3. cool enough                                          device/cooldown.py
 4. timed runs on the big cores                          device/program.py, device/cores.py
-5. its output against the integer interpreter           byte for byte
+5. its output against the integer interpreter           byte for byte; of a GPU in fp16 near float32's
 6. one more process with a clock per layer              layers.py
 7. runs back to back for minutes                        throttling.py, device/watch.py
 8. the same again under the governor                    governed.py
@@ -14,14 +14,15 @@ What is interrupted after the first measured run by unplugging, a time limit or 
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import prod
 
 import numpy as np
 
 from edgedeblur.artefact.folder import ArtefactInfo
 from edgedeblur.bench.governed import default_levels, judge_governed, levels_text, parse_levels
-from edgedeblur.bench.gpu import unit_for
+from edgedeblur.bench.gpu import bench_image, check_output, unit_for, what_is_compared
 from edgedeblur.bench.layers import layer_rows, unknown_layer_rows
-from edgedeblur.bench.measure import PROFILED_RUNS, BenchOptions, bench_image, check_output
+from edgedeblur.bench.measure import PROFILED_RUNS, BenchOptions
 from edgedeblur.bench.phone_options import PhoneOptions, load_lighter, macs
 from edgedeblur.bench.phone_report import Findings, cycles_per_ms, phone_report
 from edgedeblur.bench.throttling import judge_sustained
@@ -36,7 +37,6 @@ from edgedeblur.device.transfer import REMOTE_ROOT, pull, push, remote_folder, r
 from edgedeblur.device.watch import Reading, Watch
 from edgedeblur.errors import UserError
 from edgedeblur.progress import Progress
-from edgedeblur.quantize import interpreter
 from edgedeblur.report.phone_schema import Governed, Sustained
 from edgedeblur.report.schema import Layer, Quality, Report
 from edgedeblur.runtime.program import check_result
@@ -139,7 +139,7 @@ def _clean(phone: Phone, log: Callable[[str], None]) -> None:
 
 
 def _measure(work: _Work, quality: Quality) -> PhoneBench:
-    image = bench_image(work.artefact.height, work.artefact.width)
+    image = bench_image(work.artefact)
     _push(work, image)
     if work.phone_options.cooldown_c is not None:
         wait_until_cool(work.phone, work.phone_options.cooldown_c, work.log)
@@ -178,13 +178,13 @@ def _go_on(work: _Work, image: np.ndarray, findings: Findings) -> ContactLost | 
     try:
         findings.after = read_condition(work.phone)
         output = np.frombuffer(_pull_output(work, image.nbytes), np.uint8)
-        work.log("comparing its output with the integer interpreter")
-        _check_output(work, output, image)
+        work.log(f"comparing its output with {what_is_compared(work.artefact)}")
+        _check_output(work, output, findings.timed)
         findings.output_identical = True
         if work.options.profile and not work.facts.is_emulator:
             findings.layers = _layers(work)
         for other in work.lighter:
-            _check_lighter(replace(work, artefact=other), image)
+            _check_lighter(replace(work, artefact=other))
         if work.phone_options.sustained_minutes is not None:
             findings.sustained, failure = _sustain(work, work.phone_options.sustained_minutes)
             if failure is None and work.phone_options.governor is not None:
@@ -197,23 +197,25 @@ def _go_on(work: _Work, image: np.ndarray, findings: Findings) -> ContactLost | 
     return None
 
 
-def _check_lighter(work: _Work, image: np.ndarray) -> None:
+def _check_lighter(work: _Work) -> None:
     """Brings the program of a network that the governor may choose, and compares its output too."""
+    image = bench_image(work.artefact)
     _push(work, image)
     run = work.run(work.artefact.name, ["--runs", "1", "--warmup", "0", "--output", f"{work.folder}/{_OUTPUT}"])
     if run.failure is not None:
         raise run.failure
-    _check_output(work, np.frombuffer(_pull_output(work, image.nbytes), np.uint8), image)
+    _check_output(work, np.frombuffer(_pull_output(work, image.nbytes), np.uint8), run)
 
 
 def _pull_output(work: _Work, size: int) -> bytes:
     return pull(work.phone, f"{work.folder}/{_OUTPUT}", size, work.phone_options.timeout_s)
 
 
-def _check_output(work: _Work, output: np.ndarray, image: np.ndarray) -> None:
-    if output.size != image.size:
-        raise UserError(f"phone {work.phone.serial} wrote an image of {output.size:,} bytes, not {image.size:,}")
-    check_output(output.reshape(image.shape), interpreter.run(work.artefact.network(), image))
+def _check_output(work: _Work, output: np.ndarray, run: RemoteRun) -> None:
+    shape = (work.artefact.height, work.artefact.width, 3)
+    if output.size != prod(shape):
+        raise UserError(f"phone {work.phone.serial} wrote an image of {output.size:,} bytes, not {prod(shape):,}")
+    check_output(work.artefact, output.reshape(shape), "int8" if run.result is None else run.result.precision)
 
 
 def _layers(work: _Work) -> list[Layer]:

@@ -7,6 +7,7 @@
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from edgedeblur.compile.schedules.choose import Chosen
     from edgedeblur.compile.schedules.tuned import Database
     from edgedeblur.quantize.network import QuantisedNetwork
+    from edgedeblur.student import Student
 
 
 def compile_network(
@@ -39,10 +41,12 @@ def compile_network(
     databases: "Callable[[Target], Sequence[Database]] | None" = None,
     dump: Dump = nowhere,
     more_sizes: Sequence[tuple[int, int]] = (),
+    student: "Student | None" = None,
 ) -> ArtefactInfo:
     """Compiles the network for height x width images into the folder `output`; an artefact there is replaced.
 
-    The same network, target, size and tools give the same bytes. An Android artefact has a library for apps, linked by
+    The same network, target, size and tools give the same bytes (with a student on the same machine, as torch's sums in
+    float32 are in an order of its own). An Android artefact has a library for apps, linked by
     an NDK where ANDROID_NDK_HOME names one.
 
     Args:
@@ -50,6 +54,8 @@ def compile_network(
         databases: of tuned schedules, the one to ask first first; None for those that ship.
         dump: gets what each stage of the compiler made, as text, below the name of the instruction set.
         more_sizes: heights and widths that `ed_run_frame` takes in one piece too, with the same weights.
+        student: the float student that the network was quantised from: the GPU's kernels are then its float16 form,
+            whose bytes are not the network's. None for the network's own.
 
     Raises:
         UserError: a size that the network cannot take, a folder in the way, a tool that is missing or fails.
@@ -65,13 +71,15 @@ def compile_network(
     if target.gpu is not None:
         from edgedeblur.compile.gpu.part import build_gpu_part  # loads TVM, as `_build_sets` does
 
-        gpu = build_gpu_part(network, sizes, target, databases, dump, log)
+        gpu = build_gpu_part(network, sizes, target, databases, dump, log, student)
     sets = _build_sets(network, sizes, target, databases, dump, log)
     with atomic_folder(output) as folder:
         name = manifest.artefact_name(network, height, width)
         log("restoring the self-test's image with the integer interpreter")
         proof = make_self_test(network, height, width)
         facts = ModelFacts(name, __version__, target.isa, target.threads, network.spec.multiple, proof, target.gpu)
+        if gpu is not None and gpu.reference is not None:
+            facts = replace(facts, gpu_levels=gpu.reference.tolerance)
         _write_parts(folder, sets, facts, len(sizes))
         if gpu is not None:
             gpu.write(folder, [layer.spec.name for layer in network.layers])

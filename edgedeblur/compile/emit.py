@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from edgedeblur.artefact.names import CONSTANTS, MODEL_C
+from edgedeblur.artefact.names import CONSTANTS, GPU_REFERENCE, MODEL_C
 from edgedeblur.artefact.self_test import SelfTest
 from edgedeblur.compile.plan import ALIGNMENT, MAX_BYTES, KernelCall, Operand, Plan
 
@@ -43,7 +43,8 @@ extern const {type_name} {symbol}[];
 class ModelFacts:
     """What model.c says about the network besides the plan. threads: an instance's, when its maker names none.
     multiple: heights and widths that the network can take are multiples of this.
-    self_test: None for programs that are checked otherwise. gpu: the language of kernels for a GPU, in GPU_C."""
+    self_test: None for programs that are checked otherwise. gpu: the language of kernels for a GPU, in GPU_C.
+    gpu_levels: where these are of the float16 form, how far from GPU_REFERENCE they may be."""
 
     name: str
     version: str
@@ -52,6 +53,7 @@ class ModelFacts:
     multiple: int = 1
     self_test: SelfTest | None = None
     gpu: str | None = None
+    gpu_levels: int | None = None
 
 
 def join_constants(plans: Sequence[Plan]) -> tuple[bytes, list[int]]:
@@ -91,7 +93,9 @@ def emit_model_c(plan: Plan, facts: ModelFacts, fallbacks: Sequence[tuple[str, P
     parts.append("const ed_tables ed_model_tables[] = {\n" + "".join(entries) + "};")
     parts.append("const uint32_t ed_model_tables_count = sizeof ed_model_tables / sizeof ed_model_tables[0];")
     parts.append(f"const uint32_t ed_model_sizes = {sizes};\n")
-    parts.append(_proof(facts.self_test))
+    half = facts.gpu_levels is not None
+    parts += [included_file("ed_gpu_reference", GPU_REFERENCE)] if half else []
+    parts.append(_proof(facts.self_test, f", ed_gpu_reference, {facts.gpu_levels}" if half else ""))
     driver = "NULL" if facts.gpu is None else f"&ed_{facts.gpu}"
     parts += [] if facts.gpu is None else [f"extern const struct ed_gpu_driver ed_{facts.gpu};"]
     parts.append(f"const struct ed_gpu_driver *const ed_model_gpu = {driver};\n")
@@ -167,13 +171,13 @@ def _model_tables(plan: Plan, facts: ModelFacts, constants_start: int, suffix: s
     return "  {\n" + "\n".join(lines) + "\n  },\n"
 
 
-def _proof(test: SelfTest | None) -> str:
+def _proof(test: SelfTest | None, more: str) -> str:
     if test is None:
         return "const ed_proof ed_model_proof = {0};\n"
     height, width, _ = test.tile.shape
     rows = [", ".join(map(str, row.reshape(-1))) for row in test.tile]
     digest = ", ".join(f"0x{byte:02x}" for byte in test.sha256)
-    table = f"const ed_proof ed_model_proof = {{tile, {height}, {width}, {{{digest}}}}};\n"
+    table = f"const ed_proof ed_model_proof = {{tile, {height}, {width}, {{{digest}}}{more}}};\n"
     return _array("uint8_t tile", rows) + table
 
 

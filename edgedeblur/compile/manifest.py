@@ -93,11 +93,20 @@ def _gpu_entry(gpu: "GpuPart", target: Target) -> dict:
     ]
     return {
         "language": target.gpu,
+        **_precision(gpu),
         "arena_bytes": gpu.plan.arena_bytes,
         "weights_bytes": len(gpu.plan.constants),
         "kernels": calls,
         "schedules": schedules,
     }
+
+
+def _precision(gpu: "GpuPart") -> dict:
+    """levels: by which float16 in memory changes the self-test's picture, as computed here; tolerance_levels: that a
+    GPU may differ from float32 there."""
+    if gpu.reference is None:
+        return {"precision": "int8"}
+    return {"precision": "fp16", "levels": gpu.reference.levels, "tolerance_levels": gpu.reference.tolerance}
 
 
 def _tool_versions() -> dict[str, str]:

@@ -182,12 +182,14 @@ class Estimate:
 @dataclass(frozen=True)
 class Gpu:
     """What computed in place of the CPU. driver: its version. is_gpu: false for software that simulates one. memory_mb:
-    of the device: weights, activations and images."""
+    of the device: weights, activations and images. precision: "int8", the interpreter's bytes, or "fp16", which are
+    others."""
 
     name: str
     driver: str
     is_gpu: bool
     memory_mb: float
+    precision: str = "int8"
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,8 @@ def _gpu_facts(report: Report) -> list[tuple[str, str]]:
     if gpu is None:
         return []
     kind = "GPU" if gpu.is_gpu else "software, no GPU"
-    return [(kind, f"{gpu.name}, driver {gpu.driver}"), ("device memory MB", number(gpu.memory_mb, 1))]
+    rows = [(kind, f"{gpu.name}, driver {gpu.driver}"), ("device memory MB", number(gpu.memory_mb, 1))]
+    return rows if gpu.precision == "int8" else [*rows, ("precision", f"{gpu.precision}, not the interpreter's bytes")]
 
 
 def _quality_facts(report: Report) -> list[tuple[str, str]]:

@@ -246,7 +246,8 @@ def _open_artefact(path: Path, threads: int | None) -> Restorer:
     info, simulator = load_artefact(path), ()
     if info.library is not None and not info.target.is_android and info.target.architecture == cpu.architecture():
         session = Session(info, threads)
-        run, runs_in = session.run, f"compiled, {session.threads} threads"
+        on_gpu = f"compiled, on the GPU in {session.precision}" if session.unit == "gpu" else None
+        run, runs_in = session.run, on_gpu or f"compiled, {session.threads} threads"
     else:
         simulator = runner_for(info)  # says now, not at the first image, that nothing here runs it
         runs_in = f"simulator {simulator[0]}" if simulator else "the artefact's own program"

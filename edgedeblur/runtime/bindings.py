@@ -90,7 +90,14 @@ def frame_options(rotation: int, overlap: int, mask: np.ndarray | None) -> Frame
     return options
 
 
-_LATER = {"ed_unit", "ed_run_frame", "ed_frame_tiles", "ed_sizes", "ed_size"}  # older artefacts lack them
+_LATER = {
+    "ed_unit",
+    "ed_precision",
+    "ed_run_frame",
+    "ed_frame_tiles",
+    "ed_sizes",
+    "ed_size",
+}  # older artefacts lack them
 _FUNCTIONS = {  # of edgedeblur.h: result, arguments
     "ed_create": (ctypes.c_void_p, ctypes.POINTER(Options)),
     "ed_run": (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p),
@@ -101,6 +108,7 @@ _FUNCTIONS = {  # of edgedeblur.h: result, arguments
     "ed_destroy": (None, ctypes.c_void_p),
     "ed_threads": (ctypes.c_int, ctypes.c_void_p),
     "ed_unit": (ctypes.c_int, ctypes.c_void_p),
+    "ed_precision": (ctypes.c_char_p, ctypes.c_void_p),
     "ed_last_error": (ctypes.c_char_p,),
     "ed_name": (ctypes.c_char_p,),
     "ed_version": (ctypes.c_char_p,),

@@ -49,8 +49,8 @@ class GpuDevice:
 class BenchResult:
     """What edgedeblur-bench printed.
 
-    isa: whose kernels ran, where unit, what computed the last image, is "cpu". load_ms: making an instance, its
-    self-test included. first_ms: its first run. samples_ms: the measured runs.
+    isa: whose kernels ran, where unit, what computed the last image, is "cpu". precision: "int8", or "fp16" on a GPU.
+    load_ms: making an instance, its self-test included. first_ms: its first run. samples_ms: the measured runs.
     peak_gmacs: of one core by the dot-product instruction, where layers were profiled.
     peak_rss_kb: of the process; in QEMU, of the program without QEMU's own (peak_rss_source says how it was read).
     """
@@ -72,6 +72,7 @@ class BenchResult:
     isa: str = ""
     unit: str = "cpu"
     gpu: GpuDevice | None = None
+    precision: str = "int8"
     peak_gmacs: float | None = None
 
 

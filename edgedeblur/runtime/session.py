@@ -91,6 +91,12 @@ class Session:
         model = self._open_model()
         return UNITS[self._library.ed_unit(model)] if hasattr(self._library, "ed_unit") else "cpu"
 
+    @property
+    def precision(self) -> str:
+        """In which form the network computes now: "int8", the interpreter's bytes, or "fp16" on a GPU, with others."""
+        model = self._open_model()
+        return _text(self._library.ed_precision(model)) if hasattr(self._library, "ed_precision") else "int8"
+
     def run(self, image: Any) -> np.ndarray:
         """The restored image, in a new array. Waits while another thread runs this session.
 

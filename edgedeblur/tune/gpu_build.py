@@ -26,6 +26,7 @@ from edgedeblur.compile.gpu.build import GpuBuffer, GpuCall, GpuPlan
 from edgedeblur.compile.gpu.convolution import conv_arguments, conv_kernel, conv_launch
 from edgedeblur.compile.gpu.emit import emit_gpu_c, kernel_files
 from edgedeblur.compile.gpu.fold import needs_fold
+from edgedeblur.compile.gpu.form import INT8
 from edgedeblur.compile.gpu.launch import Launch, work_items
 from edgedeblur.compile.gpu.pack import pack_constants
 from edgedeblur.compile.gpu.schedule import GpuSchedule
@@ -61,7 +62,7 @@ def compile_batch(trial: LayerOnTrial, schedules: Sequence[GpuSchedule], target:
     """The text of the layer's kernel by each schedule, and of what compares."""
     out = _out(trial)
     functions = {
-        candidate_name(index): conv_kernel(trial.layer, schedule, candidate_name(index))
+        candidate_name(index): conv_kernel(trial.layer, schedule, INT8, candidate_name(index))
         for index, schedule in enumerate(schedules)
     }
     functions[_COMPARE] = _compare_kernel(out)
@@ -74,7 +75,7 @@ def compile_batch(trial: LayerOnTrial, schedules: Sequence[GpuSchedule], target:
         for schedule in schedules
     )
     expected = _words(np.frombuffer(trial.expected, np.int8).reshape(trial.layer.out))
-    text = generate_text(functions, target.gpu)
+    text = generate_text(functions, target.gpu, INT8)
     return GpuBatch(trial, tuple(schedules), text, object_code(compiled), arguments, expected)
 
 
@@ -139,7 +140,7 @@ def gpu_plan(batch: GpuBatch, indices: Sequence[int], target: Target, checking: 
     layer = batch.trial.layer
     for row, index in enumerate(indices):
         name, schedule = candidate_name(index), batch.schedules[index]
-        read = [argument.name for argument in conv_arguments(layer)][:-1]
+        read = [argument.name for argument in conv_arguments(layer, INT8)][:-1]
         given = {key: place(batch.arguments[index][key]) for key in read} | {"out": 2}
         call(name, name, layer.macs, conv_launch(layer, schedule), given)
         if checking:

@@ -14,8 +14,9 @@ from networks import gated_spec, random_network, tiny_spec
 from edgedeblur.artefact.cpu import cpu_flags
 from edgedeblur.artefact.target import CoreCluster
 from edgedeblur.bench import measure, peers
+from edgedeblur.bench.gpu import check_bytes, patches_and_noise
 from edgedeblur.bench.layers import cycles_per_ms
-from edgedeblur.bench.measure import BenchOptions, bench, bench_image, check_output
+from edgedeblur.bench.measure import BenchOptions, bench
 from edgedeblur.bench.peers import compare
 from edgedeblur.bench.quality import UNKNOWN, quality, recorded_quality
 from edgedeblur.errors import UserError
@@ -81,9 +82,9 @@ def test_output_that_is_not_the_interpreters_has_no_report(monkeypatch):
 
 
 def test_equal_output_passes_the_check():
-    image = bench_image(32, 48)
+    image = patches_and_noise(32, 48)
     assert image.shape == (32, 48, 3) and image.dtype == np.uint8
-    check_output(image, image.copy())
+    check_bytes(image, image.copy())
 
 
 def test_fewer_than_fifty_runs_are_bad_use():

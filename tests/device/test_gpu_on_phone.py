@@ -9,7 +9,7 @@ from ndk import build_double
 from networks import random_network, tiny_spec
 
 from edgedeblur.artefact.self_test import fill_image, make_tile
-from edgedeblur.bench.measure import bench_image
+from edgedeblur.bench.gpu import patches_and_noise
 from edgedeblur.cli.main import cli
 from edgedeblur.quantize import interpreter
 from edgedeblur.report.schema import read_report
@@ -19,7 +19,7 @@ from edgedeblur.report.schema import read_report
 def test_the_report_names_the_gpu_and_the_output_is_the_interpreters(fake, tmp_path, monkeypatch):
     info, network = compiled("adreno"), random_network(tiny_spec())
     double = build_double(tmp_path, info.path, info.bench, gpu=True)
-    images = [fill_image(make_tile(), HEIGHT, WIDTH), bench_image(HEIGHT, WIDTH)]
+    images = [fill_image(make_tile(), HEIGHT, WIDTH), patches_and_noise(HEIGHT, WIDTH)]
     np.concatenate([interpreter.run(network, image) for image in images]).tofile(tmp_path / "answers.rgb")
     answers = f"ED_DOUBLE_ANSWER={tmp_path / 'answers.rgb'}"
     monkeypatch.setattr(shell, "QEMU", ("env", answers, *shell.QEMU, str(double), "--program"))

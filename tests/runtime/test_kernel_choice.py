@@ -10,7 +10,8 @@ import pytest
 from artefacts import compiled, expected, noise, probe_plan
 
 from edgedeblur.artefact.names import CONSTANTS
-from edgedeblur.bench.measure import BenchOptions, bench, bench_image
+from edgedeblur.bench.gpu import patches_and_noise
+from edgedeblur.bench.measure import BenchOptions, bench
 from edgedeblur.bench.quality import UNKNOWN
 from edgedeblur.compile.emit import ModelFacts, emit_model_c, join_constants
 from edgedeblur.errors import UserError
@@ -95,7 +96,7 @@ def test_instructions_of_the_simulated_processor_are_counted_in_qemu():
     report = bench(compiled("android"), BenchOptions(count_instructions=True), UNKNOWN, lambda line: None)
     dots = report.model.macs / 16  # an sdot does 16 products, and most of a kernel is sdot
     assert dots < report.instructions < 6 * dots
-    again = count_instructions(compiled("android"), bench_image(64, 96))
+    again = count_instructions(compiled("android"), patches_and_noise(64, 96))
     assert again == pytest.approx(report.instructions, rel=0.01)
 
 

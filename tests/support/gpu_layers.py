@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgedeblur.compile.gpu.build import GpuBuffer, GpuCall, GpuPlan
+from edgedeblur.compile.gpu.form import INT8
 from edgedeblur.compile.gpu.graph import GpuKernel, gpu_kernels
 from edgedeblur.compile.gpu.ptx import make_ptx
 from edgedeblur.compile.gpu.schedule import GpuSchedule
@@ -54,7 +55,7 @@ def layer_plans(cases: Sequence[LayerCase], language: str = "opencl") -> list[La
         for at, case in enumerate(kernels)
         for one in case
     }
-    text = generate_text(functions, language)
+    text = generate_text(functions, language, INT8)
     ptx = make_ptx(text.text) if language == "cuda" else None
     plans = []
     for at, case in enumerate(cases):

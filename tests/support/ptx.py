@@ -14,9 +14,10 @@ from edgedeblur.compile.gpu.build import GpuPlan
 
 _ENTRY = re.compile(r"\.entry (\w+)\((.*?)\)\s*\{(.*?)\n\}", re.DOTALL)
 _SHARED = re.compile(r"\.shared \.align \d+ \.b8 (\w+)\[(\d+)\];")
+_UPPER_HALF = re.compile(r"\{ \.reg \.b16 tmp; mov\.b32 \{tmp, (%rs\d+)\}, (%r\d+); \}")  # LLVM's way to write it
 _STATEMENT = re.compile(r"(?:@(!?)(%p\d+) )?([a-z][\w.:]*)\s*(.*)")
 _TYPES = {"b8": "u1", "u8": "u1", "s8": "i1", "b16": "u2", "u16": "u2", "s16": "i2", "b32": "u4", "u32": "u4"}
-_TYPES |= {"s32": "i4", "f32": "f4", "b64": "u8", "u64": "u8", "s64": "i8", "pred": "?"}
+_TYPES |= {"s32": "i4", "f16": "f2", "f32": "f4", "b64": "u8", "u64": "u8", "s64": "i8", "pred": "?"}
 _WIDTHS = {"%r": "u4", "%rd": "u8", "%rs": "u2", "%p": "?", "%f": "u4"}  # of registers
 _FIRST, _GAP = 4096, 256  # where the first buffer lies, and between two
 _COMPARE = {"eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal}
@@ -77,6 +78,11 @@ _ARITHMETIC: dict[str, Callable] = {
     "sub": lambda a, b: a - b,
     "mul.lo": lambda a, b: a * b,
     "mul.rn": lambda a, b: a * b,
+    "add.rn": lambda a, b: a + b,
+    "sub.rn": lambda a, b: a - b,
+    "div.rn": lambda a, b: a / b,
+    "fma.rn": lambda a, b, c: (a.astype(np.float64) * b + c).astype(a.dtype),  # twice rounded, which may be another ulp
+    "ex2.approx": np.exp2,
     "mul.wide": lambda a, b: _wide(a) * _wide(b),
     "mul.hi": lambda a, b: (_wide(a) * _wide(b) >> 8 * a.dtype.itemsize).astype(a.dtype),
     "mad.lo": lambda a, b, c: a * b + c,
@@ -96,6 +102,7 @@ _ARITHMETIC: dict[str, Callable] = {
     "prmt": _permute,
     "dp4a": _dot,
     "mov": lambda a: a,
+    "upper": lambda a: (a >> 16).astype(np.uint16),
     "selp": lambda a, b, chosen: np.where(chosen, a, b),
 }
 _COUNTS = {"shl": (1,), "shr": (1,), "bfe": (1, 2)}  # operands that are u32 whatever the type
@@ -127,7 +134,7 @@ def run_ptx_plan(plan: GpuPlan, words: np.ndarray) -> np.ndarray:
     """What a plan makes of an image's words (none where it reads no image): uint32, flat."""
     places, memory = _lay_out(plan, words)
     wanted = {call.kernel for call in plan.calls}
-    entries = _ENTRY.findall(re.sub(r"//.*", "", plan.ptx))
+    entries = _ENTRY.findall(_UPPER_HALF.sub(r"upper.b32 \1, \2;", re.sub(r"//.*", "", plan.ptx)))
     kernels = {name: _parse(head, body) for name, head, body in entries if name in wanted}
     for call in plan.calls:
         arguments = [places[index] for index in call.arguments]
@@ -232,6 +239,9 @@ class _Launch:
             results = [self._value(step.operands[1], "u8", threads)]
         elif step.name.startswith("cvt"):
             results = [self._convert(step, threads)]
+        elif step.operands[1].startswith("{"):  # a register of two halves
+            low, high = (self._value(one, "u2", threads).astype("u4") for one in re.findall(r"%\w+", step.operands[1]))
+            results = [low | high << 16]
         else:
             results = [_ARITHMETIC[step.name](*self._read(step, threads))]
         for target, result in zip(targets, results, strict=True):

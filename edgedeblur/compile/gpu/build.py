@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from math import prod
 
 from edgedeblur.compile.dump import Dump, nowhere
-from edgedeblur.compile.gpu.graph import GpuKernel, constant_arrays, gpu_kernels, lower
+from edgedeblur.compile.gpu.graph import GpuKernel, constant_arrays, form_of, gpu_kernels, lower
+from edgedeblur.compile.gpu.half.network import HalfNetwork
 from edgedeblur.compile.gpu.ptx import make_ptx
 from edgedeblur.compile.gpu.schedule import GpuSchedule
 from edgedeblur.compile.gpu.source import generate_text
@@ -64,7 +65,7 @@ class GpuPlan:
 
 
 def build_gpu_plan(
-    network: QuantisedNetwork,
+    network: QuantisedNetwork | HalfNetwork,
     height: int,
     width: int,
     language: str = "opencl",
@@ -82,7 +83,9 @@ def build_gpu_plan(
             too many pixels, more work groups than CUDA has; zig is missing, which makes PTX.
     """
     check_sides(height, width, network.spec.multiple)
-    check_ranges(network)
+    form = form_of(network)
+    if isinstance(network, QuantisedNetwork):
+        check_ranges(network)
     kernels = gpu_kernels(network, height, width, schedules)
     module = lower(kernels)
     if language == "cuda":
@@ -93,7 +96,7 @@ def build_gpu_plan(
     constants, offsets = _lay_out(kernels)
     memory = read_memory_plan(plan_memory(module), offsets)
     check_memory(height, width, arena=memory.arena_bytes, weights=len(constants))
-    text = generate_text(functions, language)
+    text = generate_text(functions, language, form)
     dump(f"2-kernels.{language}", lambda: text.text)
     ptx = None
     if language == "cuda":

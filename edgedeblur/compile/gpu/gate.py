@@ -21,7 +21,7 @@ from edgedeblur.errors import UserError
 from edgedeblur.quantize.network import GATE_TABLE, MAX_GATE_INDEX, MEAN_STEPS
 
 _PARTS = 256
-_GROUP = 64
+GATE_ITEMS = 64  # of a work group
 MAX_PIXELS = (1 << 32) // 255 - 1  # of the tensor that gates: its sums in uint32
 
 
@@ -63,7 +63,7 @@ def sum_arguments(gate: WordGate) -> tuple[Argument, ...]:
 
 
 def sum_launch(gate: WordGate) -> Launch:
-    return Launch((gate.parts, gate.channels // LANES, 1), (min(_GROUP, gate.parts), 1))
+    return Launch((gate.parts, gate.channels // LANES, 1), (min(GATE_ITEMS, gate.parts), 1))
 
 
 def sum_kernel(gate: WordGate, symbol: str) -> PrimFunc:
@@ -100,7 +100,7 @@ def scale_arguments(gate: WordGate) -> tuple[Argument, ...]:
 
 
 def scale_launch(gate: WordGate) -> Launch:
-    return Launch((_GROUP, 1, 1), (_GROUP, 1))
+    return Launch((GATE_ITEMS, 1, 1), (GATE_ITEMS, 1))
 
 
 def scale_kernel(gate: WordGate, symbol: str) -> PrimFunc:
@@ -112,12 +112,12 @@ def scale_kernel(gate: WordGate, symbol: str) -> PrimFunc:
         with work_items(scale_launch(gate)) as (item, _, _):
             means = T.alloc_buffer((gate.channels,), "int32", scope="shared")
             total = T.alloc_buffer((1,), "int32", scope="local")
-            with T.serial(-(-gate.channels // _GROUP)) as turn:
-                channel = T.bind(turn * _GROUP + item)
+            with T.serial(-(-gate.channels // GATE_ITEMS)) as turn:
+                channel = T.bind(turn * GATE_ITEMS + item)
                 with T.If(channel < gate.channels), T.Then():
                     _mean(gate, buffers["sums"], total, means, channel)
-            with T.serial(-(-gate.outputs // _GROUP)) as turn:
-                output = T.bind(turn * _GROUP + item)
+            with T.serial(-(-gate.outputs // GATE_ITEMS)) as turn:
+                output = T.bind(turn * GATE_ITEMS + item)
                 with T.If(output < gate.outputs), T.Then():
                     _scale(gate, buffers, total, means, output)
     return builder.get()

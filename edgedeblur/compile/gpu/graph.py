@@ -9,6 +9,7 @@ from tvm import relax
 
 from edgedeblur.compile.gpu.convolution import conv_arguments, conv_kernel, conv_launch, same_kernel
 from edgedeblur.compile.gpu.fold import fold_arguments, fold_kernel, fold_launch, needs_fold
+from edgedeblur.compile.gpu.form import FP16, INT8, Form
 from edgedeblur.compile.gpu.gate import (
     WordGate,
     check_gate,
@@ -19,6 +20,14 @@ from edgedeblur.compile.gpu.gate import (
     sum_kernel,
     sum_launch,
 )
+from edgedeblur.compile.gpu.half.gate import (
+    half_scale_arguments,
+    half_scale_kernel,
+    half_sum_arguments,
+    half_sum_kernel,
+)
+from edgedeblur.compile.gpu.half.network import HalfConv, HalfNetwork, half_layers
+from edgedeblur.compile.gpu.half.pack import pack_half_constants, pack_half_gate
 from edgedeblur.compile.gpu.launch import Argument, Launch
 from edgedeblur.compile.gpu.pack import pack_constants, pack_gate
 from edgedeblur.compile.gpu.schedule import GpuSchedule, check_schedule, default_schedule, output_words
@@ -50,8 +59,28 @@ class GpuKernel:
         return str(self.function.attrs["global_symbol"])
 
 
+def form_of(network: QuantisedNetwork | HalfNetwork) -> Form:
+    """In which form a network's kernels are."""
+    return FP16 if isinstance(network, HalfNetwork) else INT8
+
+
+def gpu_layers(network: QuantisedNetwork | HalfNetwork, height: int, width: int) -> tuple[ConvLayer, ...]:
+    """Every convolution of a network for an image of height x width, in order.
+
+    Raises:
+        UserError: a layer without weights, or with int16 activations.
+    """
+    if isinstance(network, HalfNetwork):
+        return half_layers(network, height, width)
+    check_layers(network)
+    return conv_layers(network, height, width)
+
+
 def gpu_kernels(
-    network: QuantisedNetwork, height: int, width: int, schedules: Mapping[str, GpuSchedule] | None = None
+    network: QuantisedNetwork | HalfNetwork,
+    height: int,
+    width: int,
+    schedules: Mapping[str, GpuSchedule] | None = None,
 ) -> tuple[GpuKernel, ...]:
     """Every kernel for an image of height x width, in order; a gate runs right after the layer whose tensor it reads.
 
@@ -61,8 +90,7 @@ def gpu_kernels(
     Raises:
         UserError: a gate over more pixels than its sums can hold, a layer without weights, or with int16 activations.
     """
-    check_layers(network)
-    layers = conv_layers(network, height, width)
+    layers = gpu_layers(network, height, width)
     functions, kernels = _Functions({}), []
     for conv, layer in zip(network.layers, layers, strict=True):
         schedule = (schedules or {}).get(layer.name) or default_schedule(layer)
@@ -135,38 +163,55 @@ def _type(argument: Argument) -> relax.TensorType:
 
 
 def _layer_kernels(
-    conv: QuantisedConv, layer: ConvLayer, schedule: GpuSchedule, functions: _Functions
+    conv: QuantisedConv | HalfConv, layer: ConvLayer, schedule: GpuSchedule, functions: _Functions
 ) -> list[GpuKernel]:
-    name, source, kernels, alike = layer.name, conv.spec.source, [], same_kernel(layer)
+    form, name, source, kernels, alike = _form(conv), layer.name, conv.spec.source, [], same_kernel(layer)
     if needs_fold(layer):
         source = f"{name}/folded"
-        described = (functions.get(fold_kernel, alike), fold_launch(layer), fold_arguments(layer))
+        described = (functions.get(fold_kernel, alike, form), fold_launch(layer), fold_arguments(layer, form))
         kernels.append(GpuKernel(name, 0, *described, (conv.spec.source,), source, {}))
-    constants = {f"{name}/{key}": array for key, array in pack_constants(conv, layer, schedule).items()}
+    constants = {f"{name}/{key}": array for key, array in _constants(conv, layer, schedule).items()}
     scale = f"{name}/gated" if conv.gate is not None else f"{name}/scale"
     further = (f"{name}/negative_scale",) if layer.prelu else ()
     further += () if conv.spec.residual is None else (conv.spec.residual,)
-    function = functions.get(conv_kernel, alike, schedule)
+    function = functions.get(conv_kernel, alike, schedule, form)
     reads = (source, f"{name}/weight", f"{name}/bias", scale, *further, f"{name}/numbers")
     if conv.gate is not None:
         del constants[f"{name}/scale"]  # which the gate's kernel reads
     launch = conv_launch(layer, schedule)
-    kernels.append(GpuKernel(name, layer.macs, function, launch, conv_arguments(layer), reads, name, constants))
+    kernels.append(GpuKernel(name, layer.macs, function, launch, conv_arguments(layer, form), reads, name, constants))
     return kernels
 
 
-def _gate_kernels(conv: QuantisedConv, layer: ConvLayer, source: ConvLayer, functions: _Functions) -> list[GpuKernel]:
+def _form(conv: QuantisedConv | HalfConv) -> Form:
+    return FP16 if isinstance(conv, HalfConv) else INT8
+
+
+def _constants(conv: QuantisedConv | HalfConv, layer: ConvLayer, schedule: GpuSchedule) -> dict[str, np.ndarray]:
+    pack = pack_half_constants if isinstance(conv, HalfConv) else pack_constants
+    return pack(conv, layer, schedule)
+
+
+def _gate_kernels(
+    conv: QuantisedConv | HalfConv, layer: ConvLayer, source: ConvLayer, functions: _Functions
+) -> list[GpuKernel]:
     """What makes the scales of `layer`, from the tensor that `source` has made. Its products are too few to count."""
-    name = layer.name
+    name, half = layer.name, isinstance(conv, HalfConv)
     gate = WordGate(source.out, source.out_zero_point, LANES * output_words(layer))
-    check_gate(gate, name)
-    constants = {f"{name}/{key}": array for key, array in pack_gate(conv.gate, layer).items()}
-    constants[f"{name}/scale"] = pack_constants(conv, layer, default_schedule(layer))["scale"]
-    table = {"gate_table": constants.pop(f"{name}/gate_table")}  # one for all gates
-    reads = (f"{name}/sums", *(f"{name}/{key}" for key in ("gate_weight", "gate_bias", "gate_scale", "scale")))
-    sums = (functions.get(sum_kernel, gate), sum_launch(gate), sum_arguments(gate))
-    scales = (functions.get(scale_kernel, gate), scale_launch(gate), scale_arguments(gate))
+    if half:
+        packed, table = pack_half_gate(conv.gate, layer), {}
+        sums = (functions.get(half_sum_kernel, gate), sum_launch(gate), half_sum_arguments(gate))
+        scales = (functions.get(half_scale_kernel, gate), scale_launch(gate), half_scale_arguments(gate))
+    else:
+        check_gate(gate, name)
+        packed = pack_gate(conv.gate, layer)
+        table = {"gate_table": packed.pop("gate_table")}  # one for all gates
+        sums = (functions.get(sum_kernel, gate), sum_launch(gate), sum_arguments(gate))
+        scales = (functions.get(scale_kernel, gate), scale_launch(gate), scale_arguments(gate))
+    packed["scale"] = _constants(conv, layer, default_schedule(layer))["scale"]
+    constants = {f"{name}/{key}": array for key, array in packed.items()}
+    reads = (f"{name}/sums", *constants, *table)
     return [
         GpuKernel(name, 0, *sums, (source.name,), f"{name}/sums", {}),
-        GpuKernel(name, 0, *scales, (*reads, "gate_table"), f"{name}/gated", constants | table),
+        GpuKernel(name, 0, *scales, reads, f"{name}/gated", constants | table),
     ]

@@ -1,14 +1,18 @@
 """From TIR to source text, by TVM's code generators, behind a page of prelude for each language: OpenCL C, CUDA, WGSL.
 
-The kernels call two functions by name; the prelude says what they are there:
+The kernels call functions by name; the prelude says what they are there:
     ed_dot(a, b, sum)   sum plus the products of the four int8 of each word, by an instruction where there is one
     ed_rint(x)          float32 to int32, half to even
+and those of the float16 form, whose preludes are in half/prelude.py, others for uint32 that hold two float16.
 """
 
 import re
 from dataclasses import dataclass
 
 import tvm
+
+from edgedeblur.compile.gpu.form import FP16, Form
+from edgedeblur.compile.gpu.half.prelude import HALF_PRELUDES
 
 CUDA_ARCH = "sm_75"  # the oldest that runs the kernels: Turing, such as the T4
 PRELUDES = {
@@ -77,8 +81,8 @@ class KernelText:
     entries: dict[str, tuple[str, tuple[str, ...]]]
 
 
-def generate_text(functions: dict[str, tvm.tirx.PrimFunc], language: str) -> KernelText:
-    """The text of the kernels in a language of PRELUDES.
+def generate_text(functions: dict[str, tvm.tirx.PrimFunc], language: str, form: Form) -> KernelText:
+    """The text of the kernels in a language of PRELUDES, for float16 of HALF_PRELUDES.
 
     Raises:
         ValueError: TVM wrote something whose heads cannot be read.
@@ -95,7 +99,14 @@ def generate_text(functions: dict[str, tvm.tirx.PrimFunc], language: str) -> Ker
     }
     if set(entries) != set(functions):
         raise ValueError(f"TVM wrote {language} kernels {sorted(entries)} for {sorted(functions)}")
-    return KernelText(PRELUDES[language] + text, entries)
+    return KernelText(prelude(language, form) + text, entries)
+
+
+def prelude(language: str, form: Form) -> str:
+    """What stands before the kernels. CUDA's own declarations serve both forms."""
+    if form is not FP16:
+        return PRELUDES[language]
+    return (PRELUDES[language] if language == "cuda" else "") + HALF_PRELUDES[language]
 
 
 def _c_kernels(text: str) -> dict[str, list[str]]:

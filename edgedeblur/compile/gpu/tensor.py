@@ -4,6 +4,9 @@ An int8 [H, W, C] tensor is uint32 [ceil(C / 4), H, W]: word [p, y, x] has chann
 in its lowest byte. Neighbouring work items, which are neighbouring pixels, so read neighbouring words. An image is one
 such plane, with pixels in place of q = pixel - 128. Bytes that only fill a word may have any value; their weights are
 zero.
+
+In the float16 form a word is two uint32, each with two channels, the first in its lower half; an image is bytes there
+too. What only fills a word is zero: kernels write it so, as a NaN would spread whatever its weight is.
 """
 
 from collections.abc import Sequence
@@ -23,12 +26,14 @@ def words_for(channels: int) -> int:
 
 @dataclass(frozen=True)
 class WordTensor:
-    """A tensor of height x width x channels. image: its bytes are pixels."""
+    """A tensor of height x width x channels. image: its bytes are pixels. parts: uint32 of a word, of the form that
+    computes it; an image's word is always one."""
 
     height: int
     width: int
     channels: int
     image: bool = False
+    parts: int = 1
 
     @property
     def planes(self) -> int:
@@ -38,9 +43,18 @@ class WordTensor:
     def words(self) -> int:
         return self.planes * self.height * self.width
 
+    @property
+    def elements(self) -> int:
+        """Its uint32."""
+        return self.words if self.image else self.words * self.parts
+
     def at(self, plane: Expr | int, y: Expr | int, x: Expr | int) -> Expr:
         """The index of a word."""
         return (plane * self.height + y) * self.width + x
+
+    def element(self, index: Expr, part: int) -> Expr:
+        """The index of one uint32 of the word with that index."""
+        return index if self.image or self.parts == 1 else index * self.parts + part
 
 
 def word(value: int) -> Expr:
@@ -58,6 +72,17 @@ def half_lanes(packed: Expr) -> Expr:
     """Every byte q of a word as q >> 1."""
     shifted = T.bitwise_and(T.shift_right(packed, word(1)), word(0x7F7F7F7F))
     return T.bitwise_or(shifted, T.bitwise_and(packed, word(0x80808080)))
+
+
+def half_lane(packed: Sequence[Expr], index: int) -> Expr:
+    """Channel `index` of a word of the float16 form as float32."""
+    return T.call_pure_extern("float32", ("ed_half_low", "ed_half_high")[index % 2], packed[index // 2])
+
+
+def pack_halves(values: Sequence[Expr]) -> list[Expr]:
+    """A word of the float16 form from up to four float32, rounded half to even; missing ones are zero."""
+    filled = [*values, *(T.cast(0.0, "float32") for _ in range(LANES - len(values)))]
+    return [T.call_pure_extern("uint32", "ed_pack_half", *filled[at : at + 2]) for at in (0, 2)]
 
 
 def pack(values: Sequence[Expr]) -> Expr:

@@ -223,8 +223,12 @@ static int bench(ed_model *model, const bench_options *options, double load_ms, 
     result.threads = ed_threads(model);
     result.unit = ed_unit(model) == ED_GPU ? "gpu" : "cpu";
     result.gpu = ed_gpu(model);
+    result.precision = ed_precision(model);
     if (result.gpu == NULL && *ed_last_error() != '\0') {
       fprintf(stderr, "edgedeblur-bench: the CPU computes: %s\n", ed_last_error());
+    }
+    if (strcmp(result.precision, "fp16") == 0) {
+      fprintf(stderr, "edgedeblur-bench: the GPU computes in fp16: not the integer interpreter's bytes\n");
     }
     result.interrupted = interrupted != 0;
     if (options->profile && result.gpu == NULL) result.peak_gmacs = bench_peak_gmacs(ed_isa());

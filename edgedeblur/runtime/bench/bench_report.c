@@ -129,7 +129,7 @@ int bench_print_result(bench_result *result) {
   if (scratch == NULL) return -1;
   printf("{\"schema_version\":1,\"model\":");
   print_string(ed_name());
-  printf(",\"isa\":\"%s\",\"unit\":\"%s\"", ed_isa(), result->unit);
+  printf(",\"isa\":\"%s\",\"unit\":\"%s\",\"precision\":\"%s\"", ed_isa(), result->unit, result->precision);
   if (result->gpu != NULL) print_gpu(result->gpu);
   printf(",\"height\":%d,\"width\":%d,\"threads\":%d", ed_height(), ed_width(), result->threads);
   printf(",\"interrupted\":%s,\"load_ms\":%.6f", result->interrupted ? "true" : "false", result->load_ms);

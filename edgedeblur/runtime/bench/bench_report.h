@@ -11,6 +11,7 @@ typedef struct {
   int threads;
   const char *unit; /* that computed the last image */
   const ed_device *gpu; /* NULL: the CPU did */
+  const char *precision; /* ed_precision */
   bool interrupted;
   bool profiled;
   double load_ms;  /* ed_create */

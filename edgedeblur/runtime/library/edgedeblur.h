@@ -46,8 +46,8 @@ typedef struct {
 } ed_device;
 
 /* Allocates all memory, starts all threads, and runs the self-test, once a process for each set of kernels: the
- * artefact has a tile and the SHA-256 of what the network's definition makes of an image full of it; what computes
- * something else is not used. `options` may be NULL. NULL on failure: a processor without the instructions that the
+ * artefact has a tile and the SHA-256 of what the network's definition makes of an image full of it (and for a GPU in
+ * fp16 what float32 makes of it, with the most that a byte may differ); what computes something else is not used. `options` may be NULL. NULL on failure: a processor without the instructions that the
  * network was compiled for, no kernels that pass the self-test, no memory, bad options. Where ED_AUTO has left the GPU,
  * the instance is well and ed_last_error() says why: no driver, an error of it, or a self-test that failed. */
 ED_API ed_model *ed_create(const ed_options *options);
@@ -146,6 +146,10 @@ ED_API int ed_threads(const ed_model *model);
 /* What computes for an instance now: ED_CPU or ED_GPU. With ED_AUTO an error or a canary that fails moves a running
  * instance to the CPU, which then restores that image; ed_last_error() says why. */
 ED_API ed_processor ed_unit(const ed_model *model);
+
+/* In which form the network computes for an instance now: "int8", whose bytes are the same on every processor, or "fp16"
+ * on a GPU for which it was compiled so: other bytes, near those of the float network. The CPU always computes "int8". */
+ED_API const char *ed_precision(const ed_model *model);
 
 /* The GPU of an instance; NULL while the CPU computes. */
 ED_API const ed_device *ed_gpu(const ed_model *model);

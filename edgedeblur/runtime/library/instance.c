@@ -19,7 +19,7 @@ static int run_on_gpu(void *unit, const uint8_t *rgb_in, uint8_t *rgb_out) {
 }
 
 static int test_gpu(const ed_model *model) {
-  return ed_self_test(run_on_gpu, model->gpu, ed_model_gpu->device(model->gpu)->name);
+  return ed_self_test(run_on_gpu, model->gpu, ed_model_gpu->device(model->gpu)->name, true);
 }
 
 static void leave_gpu(ed_model *model) {
@@ -69,7 +69,7 @@ static int check_again(ed_model *model) {
   if (model->options.canary == 0 || ++model->images < model->options.canary) return 0;
   model->images = 0;
   if (model->gpu != NULL) return test_gpu(model);
-  return ed_self_test(ed_cpu_run_image, model->cpu, ed_cpu_name(model->cpu));
+  return ed_self_test(ed_cpu_run_image, model->cpu, ed_cpu_name(model->cpu), false);
 }
 
 /* From the GPU that has failed to the CPU, for good. 0, or -1 where the GPU was asked for or the CPU cannot start. */
@@ -137,6 +137,9 @@ void ed_destroy(ed_model *model) {
 
 int ed_threads(const ed_model *model) { return model->cpu != NULL ? ed_cpu_threads(model->cpu) : 1; }
 ed_processor ed_unit(const ed_model *model) { return model->gpu != NULL ? ED_GPU : ED_CPU; }
+const char *ed_precision(const ed_model *model) {
+  return model->gpu != NULL && ed_model_proof.gpu_image != NULL ? "fp16" : "int8";
+}
 const ed_device *ed_gpu(const ed_model *model) { return model->gpu != NULL ? ed_model_gpu->device(model->gpu) : NULL; }
 
 int ed_size(int index, int *height, int *width) {

@@ -60,12 +60,16 @@ typedef struct {
 } ed_tables;
 
 /* What the self-test compares: the image that repeats the tile, and the SHA-256 of its restoration by the integer
- * interpreter. tile: height x width x 3 bytes; NULL where there is no self-test. */
+ * interpreter. tile: height x width x 3 bytes; NULL where there is no self-test. gpu_image: where the GPU's kernels are
+ * of the float16 form, which has no digest, that image restored in float32, else NULL; gpu_levels: the most by which a
+ * byte of the GPU's may differ from it. */
 typedef struct {
   const uint8_t *tile;
   int height;
   int width;
   uint8_t sha256[32];
+  const uint8_t *gpu_image;
+  int gpu_levels;
 } ed_proof;
 
 extern const ed_proof ed_model_proof;

@@ -116,7 +116,7 @@ ed_cpu_unit *ed_cpu_create(int threads, uint64_t cores) {
     if (ed_check_cpu(tables->isa) != 0) return NULL;
     ed_cpu_unit *unit = create(tables, threads, cores);
     if (unit == NULL || (atomic_load(&proved) & bit(tables))) return unit;
-    if (ed_self_test(ed_cpu_run_image, unit, ed_isa_name(tables->isa)) == 0) {
+    if (ed_self_test(ed_cpu_run_image, unit, ed_isa_name(tables->isa), false) == 0) {
       atomic_fetch_or(&proved, bit(tables));
       return unit;
     }

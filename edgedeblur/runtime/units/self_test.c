@@ -1,4 +1,5 @@
-/* self_test.c: an image that repeats the artefact's tile, and the digest of what the integer interpreter made of it. */
+/* self_test.c: an image that repeats the artefact's tile, and the digest of what the integer interpreter made of it; for
+ * the float16 form on a GPU, what float32 made of it. */
 #include "self_test.h"
 
 #include <stdlib.h>
@@ -23,7 +24,25 @@ static void fill(const ed_proof *proof, uint8_t *image) {
   }
 }
 
-int ed_self_test(ed_run_image run, void *unit, const char *name) {
+static int check_digest(const ed_proof *proof, const uint8_t *image, const char *name) {
+  uint8_t digest[ED_SHA256_BYTES];
+  ed_sha256(image, image_bytes(), digest);
+  if (memcmp(digest, proof->sha256, sizeof digest) == 0) return 0;
+  return ed_fail("self-test: %s restores the artefact's tile to other bytes than the network's", name);
+}
+
+static int check_levels(const ed_proof *proof, const uint8_t *image, const char *name) {
+  int most = 0;
+  for (size_t i = 0; i < image_bytes(); i++) {
+    const int levels = abs(image[i] - proof->gpu_image[i]);
+    if (levels > most) most = levels;
+  }
+  if (most <= proof->gpu_levels) return 0;
+  return ed_fail("self-test: in fp16 %s restores the artefact's tile up to %d levels from float32's, of which %d are allowed",
+                 name, most, proof->gpu_levels);
+}
+
+int ed_self_test(ed_run_image run, void *unit, const char *name, bool gpu) {
   const ed_proof *proof = &ed_model_proof;
   if (proof->tile == NULL) return 0;
   uint8_t *in = malloc(image_bytes()), *out = malloc(image_bytes());
@@ -31,13 +50,10 @@ int ed_self_test(ed_run_image run, void *unit, const char *name) {
   if (in == NULL || out == NULL) {
     ed_fail("no memory for the self-test's two images of %zu bytes", image_bytes());
   } else {
-    uint8_t digest[ED_SHA256_BYTES];
     fill(proof, in);
     status = run(unit, in, out);
-    if (status == 0) ed_sha256(out, image_bytes(), digest);
-    if (status == 0 && memcmp(digest, proof->sha256, sizeof digest) != 0) {
-      status = ed_fail("self-test: %s restores the artefact's tile to other bytes than the network's", name);
-    }
+    const bool half = gpu && proof->gpu_image != NULL;
+    if (status == 0) status = half ? check_levels(proof, out, name) : check_digest(proof, out, name);
   }
   free(in);
   free(out);
