@@ -1,6 +1,6 @@
 """`make gpu`: the shipped networks at 512x512 and many drawn layers on every OpenCL of this machine, and on Intel's for
 CPUs where pip has it installed (extra intel-opencl), byte for byte; the drawn layers and the networks at 96x96 as PTX
-too, by an interpreter of it.
+too, by an interpreter of it; the float16 form at 128x128, near torch's.
 
 `make test` has a few of the same; software OpenCL takes minutes for all of these.
 """
@@ -20,17 +20,21 @@ from hypothesis import HealthCheck, Phase, given, settings
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 sys.path.insert(0, str(Path(__file__).parent))
 from gpu_layers import LayerCase, layer_plans
-from opencl import builds, devices
+from opencl import builds, devices, run_on
 from ptx import run_ptx, run_ptx_plan
 from test_gpu_kernels import check, check_layers, layers, picture
 
 from edgedeblur.compile.gpu.build import build_gpu_plan
+from edgedeblur.compile.gpu.half.network import half_network
+from edgedeblur.compile.gpu.half.reference import restore_in_float16
 from edgedeblur.quantize import interpreter
 from edgedeblur.quantize.edq import load_edq
-from edgedeblur.workflow.shipped import shipped_network
+from edgedeblur.student.model_file import load_student
+from edgedeblur.workflow.shipped import shipped_network, shipped_student
 
 BATCH = 10  # layers with one text: the driver and TVM start once for them
 PTX_SIDE = 96
+HALF_SIDE = 128
 VENDORS = "OCL_ICD_VENDORS"  # OpenCL's loader: a folder with a file for each driver, which names its library
 SYSTEM_VENDORS = Path("/etc/OpenCL/vendors")
 INTEL = Path(sys.prefix) / "lib" / "libintelocl.so"
@@ -62,6 +66,7 @@ def main() -> None:
         begun = time.monotonic()
         check(network, options.size, options.size)
         print(f"{tier} at {options.size}x{options.size}, OpenCL: equal, {time.monotonic() - begun:.0f} s", flush=True)
+        check_half(tier)
 
 
 def with_intel() -> int:
@@ -102,6 +107,20 @@ def draw_layers(count: int) -> list[LayerCase]:
 
     draw()
     return drawn
+
+
+def check_half(tier: str) -> None:
+    """The float16 form on every OpenCL is within a level of torch with float16 in memory."""
+    student, _ = load_student(shipped_student(tier))
+    image, plan = picture(HALF_SIDE, HALF_SIDE), build_gpu_plan(half_network(student), HALF_SIDE, HALF_SIDE)
+    expected = restore_in_float16(student, image).astype(int)
+    for device, words in builds():
+        if "-DED_PLAIN_DOT" in words:
+            continue  # which is about integers
+        levels = np.abs(run_on(device, plan, image, words) - expected)
+        assert levels.max() <= 1, f"{device.platform.name}: {levels.max()} levels"
+        share = f"{(levels > 0).mean():.2%} of the bytes by one level"
+        print(f"{tier} at {HALF_SIDE}x{HALF_SIDE}, fp16 on {device.platform.name}: {share}", flush=True)
 
 
 def check_ptx(cases: list[LayerCase]) -> None:
