@@ -63,7 +63,7 @@ static void dot_products(void *unused) {
 #define DOT(n) "vpdpbusd %%zmm30,%%zmm31,%%zmm" #n "\n"
 #define NEXT "vpbroadcastd (%0),%%zmm31\n"
 #elif defined(__AVXVNNI__)
-#define DOT(n) "{vex} vpdpbusd %%ymm14,%%ymm15,%%ymm" #n "\n"
+#define DOT(n) "%{vex%} vpdpbusd %%ymm14,%%ymm15,%%ymm" #n "\n"
 #define NEXT "vpbroadcastd (%0),%%ymm15\n"
 #elif defined(__AVX2__)
 #define DOT(n) "vpmaddwd %%ymm14,%%ymm15,%%ymm" #n "\n"

@@ -33,7 +33,7 @@ __attribute__((target("avx512f,avx512vnni"))) static void vnni(void) {
 }
 
 __attribute__((target("avxvnni"))) static void avxvnni(void) {
-#define DOT(n) "{vex} vpdpbusd %%ymm14, %%ymm15, %%ymm" #n "\n"
+#define DOT(n) "%{vex%} vpdpbusd %%ymm14, %%ymm15, %%ymm" #n "\n"
   for (int i = 0; i < REPEATS; i++) __asm__ volatile(TWELVE(DOT)::: REGISTERS);
 #undef DOT
 }
