@@ -10,6 +10,7 @@ from half_students import random_student
 from networks import gated_spec, mobile_spec, pieces_spec, random_network, tiny_spec
 from opencl import build, builds, image_of, image_words, needs_opencl, run_plan
 from ptx import run_ptx
+from test_cuda_kernels import ptxas, spills
 
 from edgedeblur.artefact.target import load_target
 from edgedeblur.compile.dump import nowhere
@@ -88,13 +89,14 @@ def test_networks_without_a_float16_form_are_refused():
         build_gpu_part(random_network(tiny_spec()), *given, random_student(gated_spec()))
 
 
-def test_the_ptx_computes_the_same():
+def test_the_ptx_computes_the_same_and_keeps_all_in_registers(tmp_path):
     student = random_student(gated_spec())
     plan = build_gpu_plan(half_network(student), 8, 16, "cuda")
     image = np.random.default_rng(2).integers(0, 256, (8, 16, 3), np.uint8)
     levels, share = difference(run_ptx(plan, image), restore_in_float16(student, image))
     assert levels <= 1 and share < 0.05
     assert "fma.rn.f32" in plan.ptx and ".local" not in plan.ptx
+    assert ptxas() is None or spills(plan.ptx, tmp_path) == 0
 
 
 def test_schedules_tuned_for_int8_are_not_taken():
