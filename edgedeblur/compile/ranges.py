@@ -17,7 +17,7 @@ INT32_MAX = 2**31 - 1
 LARGEST_ACTIVATION = 255  # |q - zero_point|
 LARGEST_HALF = 127  # what a layer in Winograd form reads
 FLOAT_SUMS = 1 << 22  # sums below it lie among the low bits of 1.5 * 2^23 + sum, a float32
-SHORT_STEPS = (1 << 15) - 1  # requantised sums up to it are what their low 16 bits say
+SHORT_STEPS = (1 << 15) - 1 - 128  # requantised sums up to it, and a zero point, are what their low 16 bits say
 SCALE_STEPS = 1 << 16  # a residual's scale as an integer is in steps of 1 / SCALE_STEPS
 MAX_RESIDUAL_SCALE = 125.0  # 255 steps of it, a zero point and the clamp's range still fit int16
 

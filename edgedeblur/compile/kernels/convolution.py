@@ -48,7 +48,10 @@ def same_kernel(layer: ConvLayer, isa: InstructionSet) -> ConvLayer:
         residual = dataclasses.replace(residual, zero_point=0, scale=scale, integer=integer)
     lowest, highest = layer.stored_range
     clamps = {"low": 0 if layer.clamps_low else lowest, "high": 0 if layer.clamps_high else highest}
-    return dataclasses.replace(layer, residual=residual, source_zero_point=0, out_zero_point=0, **clamps)
+    out = {"out_zero_point": layer.out_zero_point % 2 if layer.residual is None and layer.short_steps else 0, **clamps}
+    if layer.short_steps and layer.clamps_at_zero_point:
+        out |= {"out_zero_point": -1, "low": -1}
+    return dataclasses.replace(layer, residual=residual, source_zero_point=0, **out)
 
 
 def without_short_cuts(layer: ConvLayer) -> ConvLayer:

@@ -29,7 +29,7 @@ from edgedeblur.compile.kernels.depthwise import (
 from edgedeblur.compile.kernels.instruction_set import InstructionSet, span
 from edgedeblur.compile.kernels.layer import ConvLayer, read_numbers
 from edgedeblur.compile.kernels.register_tile import Columns, Row, Weights, add_products, add_row_products, new_sums
-from edgedeblur.compile.kernels.requantise import Output, store_pixel
+from edgedeblur.compile.kernels.requantise import Output, store_pair, store_pixel, stores_pairs
 from edgedeblur.compile.kernels.tile import Input, fill_tile, tile_pitch, tile_pixel, tile_rows, window
 from edgedeblur.compile.schedules.schedule import Schedule, channel_vectors, row_columns, tile_widths
 
@@ -120,9 +120,13 @@ class DirectConvolution:
                     T.buffer_store(column_sums[v * isa.sums.registers + r], first, [every])
         self._accumulate(block, row, x, sums)
         scales = [T.bind(self.scale.vload([span(channel + v * isa.lanes, isa.lanes)])) for v in range(vectors)]
-        for c, column_sums in enumerate(sums):
-            for p, totals in enumerate(self._totals(column_sums)):
-                self._store(totals, scales, channel, y, x + (c * isa.sums.pixels + p), p)
+        pixels = [totals for column_sums in sums for totals in self._totals(column_sums)]
+        pairs = stores_pairs(self.output, vectors) and self.layer.out_size[1] % isa.sums.pixels == 0
+        paired = len(pixels) // 2 * 2 if pairs else 0
+        for p in range(0, paired, 2):
+            store_pair(self.output, pixels[p : p + 2], scales, y, x + p)
+        for p in range(paired, len(pixels)):
+            self._store(pixels[p], scales, channel, y, x + p, p % isa.sums.pixels)
 
     def _totals(self, sums: list[Buffer]) -> list[list[Expr]]:
         """One column's sums, [pixel][vector]."""
@@ -175,7 +179,8 @@ class DirectConvolution:
         start = T.bind(row * (layer.stride * self.pitch) + x * pixel)
         columns = [Columns(self.tile, start + ky * self.pitch, pixel) for ky in range(layer.kernel)]
         rows = [Row(columns[ky], self._weights(block, ky), sums) for ky in range(layer.kernel)]
-        add_row_products(isa, window(layer, isa) // isa.step, unroll, rows)
+        parts = min(isa.step // isa.group, -(-layer.in_channels // isa.group))  # the others hold no channels
+        add_row_products(isa, window(layer, isa) // isa.step, unroll, rows, parts)
 
     def _channel(self, block: Expr) -> Expr:
         """The first channel of a block."""

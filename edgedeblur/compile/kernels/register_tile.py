@@ -51,20 +51,21 @@ def add_products(
     add_row_products(isa, loads, unroll, [Row(columns, weights, sums)])
 
 
-def add_row_products(isa: InstructionSet, loads: int, unroll: int, rows: list[Row]) -> None:
-    """The same over several rows, all of them in each round."""
+def add_row_products(isa: InstructionSet, loads: int, unroll: int, rows: list[Row], parts: int | None = None) -> None:
+    """The same over several rows, all of them in each round; of each load the first `parts` groups, None: all."""
     with T.serial(loads // unroll) as k:
         for row in rows:
             for u in range(unroll):
-                _step(isa, k * unroll + u, row.columns, row.weights, row.sums)
+                _step(isa, k * unroll + u, row, parts or isa.step // isa.group)
 
 
-def _step(isa: InstructionSet, load: Expr, columns: Columns, weights: Weights, sums: list[list[Buffer]]) -> None:
+def _step(isa: InstructionSet, load: Expr, row: Row, used: int) -> None:
     """The dot products of one activation load per column.
 
     One side is loaded first and held, the other streams past it: activations are held where a load serves several
     groups of channels, weights where it serves one.
     """
+    columns, weights, sums = row.columns, row.weights, row.sums
     registers, every = isa.sums.registers, span(0, isa.lanes)
     vectors, size, parts = len(sums[0]) // registers, isa.lanes * isa.group, isa.step // isa.group
     piece = size // isa.sums.weight_loads
@@ -82,7 +83,7 @@ def _step(isa: InstructionSet, load: Expr, columns: Columns, weights: Weights, s
         for total, operand in zip(sums[column][v * registers : (v + 1) * registers], weight, strict=True):
             T.buffer_store(total, isa.dot(total.vload([every]), activation, part, operand), [every])
 
-    blocks = [(part, v) for v, part in product(range(vectors), range(parts))]
+    blocks = [(part, v) for v, part in product(range(vectors), range(used))]
     if weights.group_pitch > weights.vector_pitch:  # the order of memory: loads that LLVM pairs are used soon
         blocks.sort()
     if isa.holds_activations:

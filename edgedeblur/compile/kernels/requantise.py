@@ -11,7 +11,9 @@ or the residual has int16 values it is done in int32 (quantize/check.py sees to 
 
 Where the instruction set adds to round and compile/ranges.py allows it, the same comes of shorter arithmetic:
     float32(sum)     sums begin with the bits of 1.5 * 2^23, so that their own are a float32 from which that is taken
-    rint(product)    1.5 * 2^23 is added, and the low 16 bits are the integer's; a fence keeps the addition apart
+    rint(product)    1.5 * 2^23 is added, and the low 16 bits are the integer's; a fence keeps the addition apart.
+                     Without a residual an even zero point is added with it; so is -128 where the lower clamp is the
+                     zero point: the bytes then saturate where they are clamped, and the rest is added to them
     the residual     u * multiplier + addend, the high 16 bits of 32
 """
 
@@ -52,6 +54,18 @@ class Output:
         return self.isa.adds_to_round and self.layer.short_steps
 
     @property
+    def lifted(self) -> bool:
+        """Whether bytes are made for a zero point and a lower clamp of -128, and lifted to the layer's."""
+        return self.short and self.layer.clamps_at_zero_point
+
+    @property
+    def rounded_with(self) -> int | Expr:
+        """What is added as a product is rounded: even, so that halves go where they would without it."""
+        if self.lifted:
+            return -128
+        return self.numbers.shift if self.short and self.layer.even_shift else 0
+
+    @property
     def run(self) -> int:
         """Output channels that are neighbours in memory: one row of the pixels that a pixel unfolds to."""
         return self.layer.depth_to_space * self.layer.out[2]
@@ -63,13 +77,7 @@ def store_pixel(output: Output, sums: list[Expr], scales: list[Expr], channel: E
     sums, scales: int32 and float32 x isa.lanes; the first lane is output channel `channel`, before depth-to-space.
     """
     layer, isa = output.layer, output.isa
-    values = [_as_float(output, total) for total in sums]
-    if output.negative_scale is not None:
-        signed = values if begins_as_float(layer, isa) else sums  # TVM cannot bound a comparison of converted sums
-        scales = [
-            _by_sign(output, *each, channel + v * isa.lanes) for v, each in enumerate(zip(signed, scales, strict=True))
-        ]
-    steps = [_round(output, value * scale) for value, scale in zip(values, scales, strict=True)]
+    steps = _requantised(output, sums, scales, channel)
     for first, vectors in by_powers_of_two(len(steps), _MOST_LANES // isa.lanes):
         lanes = vectors * isa.lanes
         values = T.bind(_join(steps[first : first + vectors], isa.lanes))
@@ -81,6 +89,50 @@ def store_pixel(output: Output, sums: list[Expr], scales: list[Expr], channel: E
         for start in range(0, lanes, piece):
             with T.If(at + start < layer.out_channels), T.Then():
                 _store(output, _part(values, start, piece, lanes), piece, at + start, y, x)
+
+
+def stores_pairs(output: Output, vectors: int) -> bool:
+    """Whether `store_pair` takes pixels of so many vectors: whole ones, whose rows would be stored in small pieces."""
+    layer, lanes = output.layer, output.isa.lanes
+    return vectors * lanes == layer.out_channels and output.run % lanes != 0 and not layer.wide_store
+
+
+def store_pair(output: Output, sums: list[list[Expr]], scales: list[Expr], y: Expr, x: Expr) -> None:
+    """The same as `store_pixel` for the pixels x and x + 1, all of their channels: each row that they unfold to is one
+    run in memory."""
+    steps = [step for pixel in sums for step in _requantised(output, pixel, scales, 0)]
+    lanes, run, fold = 2 * output.isa.lanes, output.run, output.layer.depth_to_space
+    joined = [_join(steps[first : first + 2], output.isa.lanes) for first in range(0, len(steps), 2)]
+    short = [T.bind(_shortened(output, values, lanes)) for values in joined]
+    for dy in range(fold):
+        order = [pixel * fold * run + dy * run + at for pixel in (0, 1) for at in range(run)]
+        for first, size in by_powers_of_two(2 * run, _MOST_LANES // 2):
+            place = [y * fold + dy, span(x * run + first, size)]
+            stored = None if output.residual is None else output.residual.vload(place)
+            values = _gathered(short, lanes, order[first : first + size])
+            T.buffer_store(output.out, _finish_short(output, values, stored, size), place)
+
+
+def _gathered(vectors: list[Expr], lanes: int, order: list[int]) -> Expr:
+    """These lanes of vectors of `lanes` one after another, by shuffles of two, which are instructions."""
+    used = sorted({at // lanes for at in order})
+    found = T.Shuffle([vectors[used[0]]], [at % lanes if at // lanes == used[0] else 0 for at in order])
+    for index in used[1:]:
+        picked = [len(order) + at % lanes if at // lanes == index else i for i, at in enumerate(order)]
+        found = T.Shuffle([found, vectors[index]], picked)
+    return found
+
+
+def _requantised(output: Output, sums: list[Expr], scales: list[Expr], channel: Expr | int) -> list[Expr]:
+    """rint(float32(sum) * scale) of a pixel's vectors, as `_round` has it."""
+    layer, isa = output.layer, output.isa
+    values = [_as_float(output, total) for total in sums]
+    if output.negative_scale is not None:
+        signed = values if begins_as_float(layer, isa) else sums  # TVM cannot bound a comparison of converted sums
+        scales = [
+            _by_sign(output, *each, channel + v * isa.lanes) for v, each in enumerate(zip(signed, scales, strict=True))
+        ]
+    return [_round(output, value * scale) for value, scale in zip(values, scales, strict=True)]
 
 
 def begins_as_float(layer: ConvLayer, isa: InstructionSet) -> bool:
@@ -98,13 +150,15 @@ def _as_float(output: Output, total: Expr) -> Expr:
 
 
 def _round(output: Output, product: Expr) -> Expr:
-    """rint(product) as int32 of one vector; where steps are short, only its low 16 bits."""
+    """rint(product) as int32 of one vector; where steps are short, only its low 16 bits, with `Output.rounded_with`."""
     isa = output.isa
     if not output.short:
         return isa.to_int(product)
     kind = vector("float32", isa.lanes)
     fenced = T.call_llvm_pure_intrin(kind, "llvm.arithmetic.fence", product)
-    return T.reinterpret(vector("int32", isa.lanes), fenced + splat(BEGUN, "float32", isa.lanes))
+    added = output.rounded_with
+    added = BEGUN + added if isinstance(added, int) else T.reinterpret("float32", added + BEGUN_BITS)
+    return T.reinterpret(vector("int32", isa.lanes), fenced + splat(added, "float32", isa.lanes))
 
 
 def _by_sign(output: Output, value: Expr, scale: Expr, channel: Expr) -> Expr:
@@ -141,15 +195,25 @@ def _store(output: Output, steps: Expr, lanes: int, channel: Expr, y: Expr, x: E
 
 def _finish(output: Output, steps: Expr, stored: Expr | None, lanes: int) -> Expr:
     """The output as stored, from requantised sums (int32) and the residual as stored."""
-    layer, numbers = output.layer, output.numbers
-    if layer.wide_store:
+    if output.layer.wide_store:
         return _finish_in_int32(output, steps, stored, lanes)
-    total = T.cast(steps, vector("int16", lanes)) if output.short else _narrow(steps, "int16", lanes)
+    return _finish_short(output, _shortened(output, steps, lanes), stored, lanes)
+
+
+def _shortened(output: Output, steps: Expr, lanes: int) -> Expr:
+    """Requantised sums as int16."""
+    return T.cast(steps, vector("int16", lanes)) if output.short else _narrow(steps, "int16", lanes)
+
+
+def _finish_short(output: Output, total: Expr, stored: Expr | None, lanes: int) -> Expr:
+    """The output as stored, from `_shortened` and the residual as stored."""
+    layer, numbers = output.layer, output.numbers
     if stored is not None and output.isa.adds_to_round and layer.rescales_in_integers:
         return _clamp(output, _add(total, _integer_residual_steps(output, stored, lanes), lanes), lanes)
     if stored is not None:
         total = _add(total, _residual_steps(output, stored, lanes), lanes)
-    if not isinstance(numbers.shift, int) or numbers.shift:
+    known = isinstance(numbers.shift, int) and not numbers.shift
+    if not (known or output.lifted or (output.short and layer.even_shift)):
         total = _add(total, splat(numbers.shift, "int16", lanes), lanes)
     return _clamp(output, total, lanes)
 
@@ -159,7 +223,9 @@ def _clamp(output: Output, total: Expr, lanes: int) -> Expr:
     layer, numbers = output.layer, output.numbers
     dtype = "uint8" if layer.image_out else "int8"
     values = _narrow(total, dtype, lanes)
-    if layer.clamps_low:
+    if output.lifted:
+        values = _add(values, splat(numbers.low + 128, dtype, lanes), lanes, dtype)
+    elif layer.clamps_low:
         values = T.max(values, splat(numbers.low, dtype, lanes))
     return T.min(values, splat(numbers.high, dtype, lanes)) if layer.clamps_high else values
 
@@ -216,9 +282,9 @@ def _narrow(values: Expr, dtype: str, lanes: int) -> Expr:
     return T.cast(clamped, vector(dtype, lanes))
 
 
-def _add(a: Expr, b: Expr, lanes: int) -> Expr:
-    """a + b in int16 with saturation."""
-    return T.call_llvm_pure_intrin(vector("int16", lanes), "llvm.sadd.sat", a, b)
+def _add(a: Expr, b: Expr, lanes: int, dtype: str = "int16") -> Expr:
+    """a + b with saturation."""
+    return T.call_llvm_pure_intrin(vector(dtype, lanes), "llvm.sadd.sat", a, b)
 
 
 def _join(vectors: list[Expr], lanes: int) -> Expr:

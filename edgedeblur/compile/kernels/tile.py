@@ -125,26 +125,44 @@ def _copy_row(read: Input, tile: Buffer, pitch: int, start: Expr, y: Expr) -> No
     if layer.space_to_depth == 1 and channels == layer.in_channels:
         _copy_run(read, tile, y, 0, start + left, copied)
         return
-    with T.serial(pixels) as x:
-        _copy_pixel(read, tile, y, x, start + left + x * channels)
+    with T.serial(pixels - 1) as x:
+        _copy_pixel(read, tile, y, x, start + left + x * channels, _pixel_lanes(layer, channels))
+    _copy_pixel(read, tile, y, pixels - 1, start + left + (pixels - 1) * channels, 0)
 
 
-def _copy_pixel(read: Input, tile: Buffer, y: Expr, x: Expr, start: Expr) -> None:
-    """One pixel of the convolution's input: `space_to_depth` runs of the source, one from each of its rows."""
+def _pixel_lanes(layer: ConvLayer, channels: int) -> int:
+    """Elements that are copied at once for a run of a pixel that has another one after it: a power of two, where what
+    is too much of the last run stays among the channels that only fill the pixel, whose weights are zero; else 0."""
+    run = layer.space_to_depth * layer.source[2]
+    lanes = 1 << (run - 1).bit_length()
+    return lanes if lanes <= _COPY_LANES and (layer.space_to_depth - 1) * run + lanes <= channels else 0
+
+
+def _copy_pixel(read: Input, tile: Buffer, y: Expr, x: Expr | int, start: Expr, lanes: int) -> None:
+    """One pixel of the convolution's input: `space_to_depth` runs of the source, one from each of its rows, each by
+    `lanes`, unless that is 0; the next run is written over what is too much."""
     fold = read.layer.space_to_depth
     run = fold * read.layer.source[2]
     for dy in range(fold):
-        _copy_run(read, tile, y * fold + dy, x * run, start + dy * run, run)
+        row, column, place = y * fold + dy, x * run, start + dy * run
+        if lanes:
+            T.buffer_store(tile, tile_vector(read, row, column, lanes), [span(place, lanes)])
+        else:
+            _copy_run(read, tile, row, column, place, run)
 
 
 def _copy_run(read: Input, tile: Buffer, row: Expr, column: Expr | int, start: Expr, length: int) -> None:
     """`length` neighbouring elements of a source row into the tile."""
 
     def copy(at, lanes: int) -> None:
-        value = read.source.vload([row, span(column + at, lanes)])
-        T.buffer_store(tile, _tile_value(read, value, lanes), [span(start + at, lanes)])
+        T.buffer_store(tile, tile_vector(read, row, column + at, lanes), [span(start + at, lanes)])
 
     _by_vectors(length, copy)
+
+
+def tile_vector(read: Input, row: Expr, column: Expr | int, lanes: int) -> Expr:
+    """`lanes` neighbouring elements of a source row as the tile holds them."""
+    return _tile_value(read, read.source.vload([row, span(column, lanes)]), lanes)
 
 
 def _fill(read: Input, tile: Buffer, start: Expr, length: int) -> None:

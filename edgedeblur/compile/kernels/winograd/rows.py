@@ -29,7 +29,7 @@ from edgedeblur.compile.kernels.instruction_set import InstructionSet, span, spl
 from edgedeblur.compile.kernels.layer import ConvLayer, read_numbers
 from edgedeblur.compile.kernels.register_tile import Columns, Row, Weights, add_row_products, new_sums
 from edgedeblur.compile.kernels.requantise import BEGUN, Output, store_pixel
-from edgedeblur.compile.kernels.tile import Input, fill_row, line_isa, pairs_per_row, pairs_pitch, tile_rows
+from edgedeblur.compile.kernels.tile import Input, line_isa, pairs_per_row, pairs_pitch, tile_rows, tile_vector
 from edgedeblur.compile.schedules.schedule import (
     ROW_POSITIONS,
     Schedule,
@@ -70,42 +70,68 @@ class RowsConvolution:
                 self._block(block, self._fill(strip))
 
     def _allocate(self) -> None:
-        """A task's numbers and scratch: the tile, and one row of the source as it is transformed."""
+        """A task's numbers and scratch."""
         rows, line = tile_rows(self.layer, self.schedule.strip_rows), line_isa(self.isa)
         buffers = self.buffers
-        numbers = read_numbers(self.layer, line, buffers.get("numbers"))
-        self.input = Input(self.layer, line, numbers, buffers["source"])
+        self.numbers = read_numbers(self.layer, line, buffers.get("numbers"))
+        self.input = Input(self.layer, line, self.numbers, buffers["source"])
         # sums begin with twice BEGUN_BITS, modulo 2^32: half of it has the other sign
-        self.output = Output(self.layer, self.isa, numbers, buffers.get("residual"), buffers["out"], begun=-BEGUN)
+        kept = buffers.get("residual"), buffers["out"]
+        self.output = Output(self.layer, self.isa, self.numbers, *kept, begun=-BEGUN)
         self.tile = T.alloc_buffer((rows * self.pitch,), self.isa.tile_dtype)
-        self.line = T.alloc_buffer(((2 * self.pairs + 2) * self.channels,), line.tile_dtype)
 
     def _fill(self, strip: Expr) -> Expr:
         """A strip's transformed input; returns its first output row."""
         layer, rows = self.layer, self.schedule.strip_rows
         first = T.bind(strip * rows)
         with T.serial(tile_rows(layer, rows)) as row:
-            fill_row(self.input, self.line, (2 * self.pairs + 2) * self.channels, 0, first + row - 1)
-            with T.serial(self.pairs // 2) as two:
-                for chunk in range(0, self.channels, _LANES):
-                    self._transform(row, two, chunk)
+            start, y = T.bind(row * self.pitch), T.bind(first + row - 1)
+            with T.If(T.And(y >= 0, y < layer.in_size[0])):
+                with T.Then():
+                    self._transform_row(start, y)
+                with T.Else(), T.serial(self.plane // _LANES) as chunk:
+                    for position, value in enumerate(self._transformed([self._padding()] * 4)):
+                        place = start + (position * self.plane + chunk * _LANES)
+                        T.buffer_store(self.tile, value, [span(place, _LANES)])
         return first
 
-    def _transform(self, row: Expr, two: Expr, chunk: int) -> None:
-        """Two pairs of outputs, vectors of channels at a time."""
-        lanes = _LANES
-        at = T.bind(two * (4 * self.channels) + chunk)
-        d = [T.bind(self.line.vload([span(at + x * self.channels, lanes)])) for x in range(6)]
-        start = T.bind(row * self.pitch + two * (2 * self.channels))
-        for position in range(ROW_POSITIONS):
-            values = [self._stored(_transformed(d[x : x + 4], position)) for x in (0, 2)]
-            place = start + position * self.plane
+    def _transform_row(self, start: Expr, y: Expr) -> None:
+        """A row, two pairs of outputs at a time; the first and the last two reach into the padding."""
+        groups = self.pairs // 2
+        for two in sorted({0, groups - 1}):
+            with T.serial(self.channels // _LANES) as chunk:
+                self._transform(start, y, two, chunk * _LANES)
+        if groups > 2:
+            with T.serial(groups - 2) as two:
+                for chunk in range(0, self.channels, _LANES):
+                    self._transform(start, y, two + 1, chunk)
+
+    def _transform(self, start: Expr, y: Expr, two: Expr | int, chunk: Expr | int) -> None:
+        """Two pairs of outputs of a row, vectors of channels at a time."""
+        d = [self._pixel(y, two, x, chunk) for x in range(6)]
+        pairs = zip(*(self._transformed(d[x : x + 4]) for x in (0, 2)), strict=True)
+        for position, values in enumerate(pairs):
+            place = start + (position * self.plane + two * (2 * self.channels))
             if self.isa.sums.pixels == 1:
                 for pair, value in enumerate(values):
-                    T.buffer_store(self.tile, value, [span(place + pair * self.channels + chunk, lanes)])
+                    T.buffer_store(self.tile, value, [span(place + (pair * self.channels + chunk), _LANES)])
                 continue
             both = [*range(8), *range(16, 24), *range(8, 16), *range(24, 32)]  # eights of both beside each other
-            T.buffer_store(self.tile, T.Shuffle(values, both), [span(place + 2 * chunk, 2 * lanes)])
+            T.buffer_store(self.tile, T.Shuffle(values, both), [span(place + 2 * chunk, 2 * _LANES)])
+
+    def _pixel(self, y: Expr, two: Expr | int, x: int, chunk: Expr | int) -> Expr:
+        """Pixel x of the six that two pairs of outputs read, or padding where a known one lies outside of the row."""
+        if isinstance(two, int) and not 0 <= 4 * two + x - 1 < self.layer.in_size[1]:
+            return self._padding()
+        return T.bind(tile_vector(self.input, y, (4 * two + (x - 1)) * self.channels + chunk, _LANES))
+
+    def _padding(self) -> Expr:
+        dtype = self.input.isa.tile_dtype
+        return T.bind(splat(self.numbers.padding, dtype, _LANES))
+
+    def _transformed(self, d: list[Expr]) -> list[Expr]:
+        """What two outputs multiply at each position, of the four pixels that they read, as the tile holds it."""
+        return [self._stored(value) for value in (d[0] - d[2], d[1] + d[2], d[2] - d[1], d[3] - d[1])]
 
     def _stored(self, value: Expr) -> Expr:
         """A transformed value as the tile holds it."""
@@ -237,7 +263,3 @@ class RowsConvolution:
 def _flat(sums: list[list[Buffer]]) -> list[Buffer]:
     return [total for column in sums for total in column]
 
-
-def _transformed(d: list[Expr], position: int) -> Expr:
-    """What two outputs multiply at a position, of what they read."""
-    return (d[0] - d[2], d[1] + d[2], d[2] - d[1], d[3] - d[1])[position]
