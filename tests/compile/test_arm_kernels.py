@@ -111,7 +111,22 @@ def test_every_kind_of_fusion_and_the_ends_of_all_ranges_give_the_interpreters_b
     nearly = [extreme_trial(isa, q, w, 16, 32638.0) for q, w in itertools.product((-128, 127), (-113, 113))]
     assert all(trial.layer.float_sums and trial.layer.short_steps for trial in nearly)
     assert not any(trial.layer.float_sums for trial in extremes)
-    check(isa, [*trials, *extremes, *nearly])
+    # A ReLU whose zero points are as far from -128 as bytes are lifted, and farther; plain ones, even and odd.
+    clamped = [zero_point_trial(isa, zero, relu=True) for zero in (-127, -64, -1, 0, 127)]
+    plain = [zero_point_trial(isa, zero, relu=False) for zero in (-128, -7, 126)]
+    check(isa, [*trials, *extremes, *nearly, *clamped, *plain])
+
+
+def zero_point_trial(isa: str, zero_point: int, relu: bool) -> Trial:
+    """A layer without a residual whose outputs reach far beyond the clamps and, of small sums, halves."""
+    spec = ConvSpec("probe", "source", 16, 12, kernel=1, relu=relu)
+    network = random_network(one_layer_between(16, spec), seed=2)
+    layer = dataclasses.replace(network.layers[1], scale=np.resize(np.float32([0.5, 0.25, 0.01]), 12))
+    tensors = network.tensors | {"probe": TensorScale(0.1, zero_point)}
+    network = dataclasses.replace(network, tensors=tensors, layers=(network.layers[0], layer, network.layers[2]))
+    layer = conv_layers(network, 4, 10)[1]
+    source = np.random.default_rng(2).integers(-128, 128, (4, 10, 16)).astype(np.int8)
+    return Trial(network, 1, layer, default_schedule(layer, INSTRUCTION_SETS[isa], 2), {"source": source})
 
 
 def extreme_trial(isa: str, activation: int, weight: int, channels: int = 64, steps: float = 127.5) -> Trial:

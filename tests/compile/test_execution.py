@@ -139,6 +139,8 @@ def test_a_kernel_executes_the_dot_products_that_its_layer_needs_however_it_is_c
         total = sum(
             count * dots[block] for task in range(tasks) for block, count in execution.task(task, tasks).blocks.items()
         )
-        channels = kernel.layer.kernel**2 * kernel.isa.padded_channels(kernel.layer.in_channels)
+        set_, read = kernel.isa, kernel.layer.in_channels
+        each = min(set_.step, -(-read // set_.group) * set_.group)  # of a load only what holds channels is multiplied
+        channels = kernel.layer.kernel**2 * (set_.padded_channels(read) // set_.step) * each
         outputs = channel_vectors(kernel.layer, kernel.isa) * kernel.isa.lanes
         assert total * MACS[isa] == channels * outputs * prod(kernel.layer.out_size), (kernel.layer.name, tasks)

@@ -9,6 +9,7 @@ from tvm.tirx.script.builder import ir as T
 from edgedeblur.compile.kernels.direct import DirectConvolution
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer, reads_numbers
+from edgedeblur.compile.kernels.requantise import clamps_at_zero_point
 from edgedeblur.compile.kernels.signature import parameters
 from edgedeblur.compile.kernels.winograd.rows import RowsConvolution
 from edgedeblur.compile.kernels.winograd.square import WinogradConvolution
@@ -49,7 +50,7 @@ def same_kernel(layer: ConvLayer, isa: InstructionSet) -> ConvLayer:
     lowest, highest = layer.stored_range
     clamps = {"low": 0 if layer.clamps_low else lowest, "high": 0 if layer.clamps_high else highest}
     out = {"out_zero_point": layer.out_zero_point % 2 if layer.residual is None and layer.short_steps else 0, **clamps}
-    if layer.short_steps and layer.clamps_at_zero_point:
+    if layer.short_steps and clamps_at_zero_point(layer):
         out |= {"out_zero_point": -1, "low": -1}
     return dataclasses.replace(layer, residual=residual, source_zero_point=0, **out)
 

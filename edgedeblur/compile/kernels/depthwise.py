@@ -11,10 +11,9 @@ from tvm.ir import Expr
 from tvm.tirx import Buffer
 from tvm.tirx.script.builder import ir as T
 
-from edgedeblur.compile.kernels.instruction_set import InstructionSet, span
+from edgedeblur.compile.kernels.instruction_set import InstructionSet, by_powers_of_two, span
 from edgedeblur.compile.kernels.layer import ConvLayer
 from edgedeblur.compile.kernels.register_tile import Columns
-from edgedeblur.compile.kernels.requantise import by_powers_of_two
 from edgedeblur.compile.kernels.tile import tile_pitch, tile_pixel
 
 _LANES = 16  # of what is gathered, or requantised, at once

@@ -28,7 +28,7 @@ from edgedeblur.compile.kernels.depthwise import (
 )
 from edgedeblur.compile.kernels.instruction_set import InstructionSet, span
 from edgedeblur.compile.kernels.layer import ConvLayer, read_numbers
-from edgedeblur.compile.kernels.register_tile import Columns, Row, Weights, add_products, add_row_products, new_sums
+from edgedeblur.compile.kernels.register_tile import Columns, Row, Weights, add_row_products, new_sums
 from edgedeblur.compile.kernels.requantise import Output, store_pair, store_pixel, stores_pairs
 from edgedeblur.compile.kernels.tile import Input, fill_tile, tile_pitch, tile_pixel, tile_rows, window
 from edgedeblur.compile.schedules.schedule import Schedule, channel_vectors, row_columns, tile_widths
@@ -163,7 +163,8 @@ class DirectConvolution:
             elif layer.dilation > 1:
                 self._add_dilated(columns, self._weights(block, ky), sums)
             else:
-                add_products(isa, reach // isa.step, schedule.unroll, columns, self._weights(block, ky), sums)
+                of_row = Row(columns, self._weights(block, ky), sums)
+                add_row_products(isa, reach // isa.step, schedule.unroll, [of_row], self._parts())
 
     def _one_loop(self) -> bool:
         """Whether all kernel rows are in one loop, whose end is met once for each tile: where one load of activations
@@ -179,8 +180,11 @@ class DirectConvolution:
         start = T.bind(row * (layer.stride * self.pitch) + x * pixel)
         columns = [Columns(self.tile, start + ky * self.pitch, pixel) for ky in range(layer.kernel)]
         rows = [Row(columns[ky], self._weights(block, ky), sums) for ky in range(layer.kernel)]
-        parts = min(isa.step // isa.group, -(-layer.in_channels // isa.group))  # the others hold no channels
-        add_row_products(isa, window(layer, isa) // isa.step, unroll, rows, parts)
+        add_row_products(isa, window(layer, isa) // isa.step, unroll, rows, self._parts())
+
+    def _parts(self) -> int:
+        """Groups of an activation load that hold channels: not all where a pixel's do not fill its only load."""
+        return min(self.isa.step // self.isa.group, -(-self.layer.in_channels // self.isa.group))
 
     def _channel(self, block: Expr) -> Expr:
         """The first channel of a block."""
@@ -208,8 +212,8 @@ class DirectConvolution:
         with T.serial(layer.kernel) as kx:
             start = T.bind(columns.start + kx * (layer.dilation * tile_pixel(layer, isa)))
             first = T.bind(weights.start + kx * (channels // isa.group * weights.group_pitch))
-            tap = replace(weights, start=first)
-            add_products(isa, channels // isa.step, self.schedule.unroll, replace(columns, start=start), tap, sums)
+            tap = Row(replace(columns, start=start), replace(weights, start=first), sums)
+            add_row_products(isa, channels // isa.step, self.schedule.unroll, [tap], self._parts())
 
     def _weights(self, block: Expr, ky: Expr) -> Weights:
         """Where the weights of a block for a kernel row lie (`signature.weight_shape`)."""

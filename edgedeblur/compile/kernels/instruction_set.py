@@ -181,3 +181,31 @@ def splat(value, dtype: str, lanes: int) -> Expr:
 def span(index, lanes: int):
     """The index of `lanes` neighbouring elements."""
     return index if lanes == 1 else T.ramp(index, 1, lanes)
+
+
+def narrow(values: Expr, dtype: str, lanes: int) -> Expr:
+    """A cast with saturation: LLVM knows the pattern (`vpackssdw`, `sqxtn`)."""
+    wide = str(values.ty.dtype).partition("x")[0]
+    low, high = {"int16": (-(1 << 15), (1 << 15) - 1), "int8": (-128, 127), "uint8": (0, 255)}[dtype]
+    clamped = T.max(T.min(values, splat(high, wide, lanes)), splat(low, wide, lanes))
+    return T.cast(clamped, vector(dtype, lanes))
+
+
+def join(vectors: list[Expr], lanes: int) -> Expr:
+    """Vectors of `lanes` one after another."""
+    return vectors[0] if len(vectors) == 1 else T.Shuffle(vectors, list(range(lanes * len(vectors))))
+
+
+def part(values: Expr, start: int, length: int, lanes: int) -> Expr:
+    """`length` neighbouring lanes of a vector of `lanes`."""
+    return values if length == lanes else T.Shuffle([values], list(range(start, start + length)))
+
+
+def by_powers_of_two(count: int, most: int) -> list[tuple[int, int]]:
+    """[0, count) cut into (first, size) with sizes that are powers of two, none above `most`, the largest first."""
+    cuts, first = [], 0
+    while first < count:
+        size = min(most, 1 << ((count - first).bit_length() - 1))
+        cuts.append((first, size))
+        first += size
+    return cuts

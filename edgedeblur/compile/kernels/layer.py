@@ -104,17 +104,6 @@ class ConvLayer:
         return self.int16_out or (self.residual is not None and self.residual.int16)
 
     @property
-    def even_shift(self) -> bool:
-        """Whether what is added to a requantised sum is an even zero point alone, without a residual."""
-        return self.residual is None and self.out_zero_point % 2 == 0
-
-    @property
-    def clamps_at_zero_point(self) -> bool:
-        """Whether it is a zero point alone, and the lower clamp (a ReLU), less than 128 above the lowest byte."""
-        alone = self.residual is None and not (self.image_out or self.wide_store)
-        return alone and self.clamps_low and self.low == self.out_zero_point < 0
-
-    @property
     def rescales_residual(self) -> bool:
         """Whether it adds a residual of another scale than its output's."""
         return self.residual is not None and self.residual.scale != 1.0

@@ -44,15 +44,9 @@ def new_sums(isa: InstructionSet, columns: int, vectors: int) -> list[list[Buffe
     return [[T.alloc_buffer((isa.lanes,), "int32") for _ in range(registers)] for _ in range(columns)]
 
 
-def add_products(
-    isa: InstructionSet, loads: int, unroll: int, columns: Columns, weights: Weights, sums: list[list[Buffer]]
-) -> None:
-    """Emits sums += activations x weights over `loads` activation loads per column, in rounds of `unroll`."""
-    add_row_products(isa, loads, unroll, [Row(columns, weights, sums)])
-
-
 def add_row_products(isa: InstructionSet, loads: int, unroll: int, rows: list[Row], parts: int | None = None) -> None:
-    """The same over several rows, all of them in each round; of each load the first `parts` groups, None: all."""
+    """Emits sums += activations x weights over `loads` activation loads per column of each row, in rounds of `unroll`
+    with all rows in each; of a load the first `parts` groups, None: all."""
     with T.serial(loads // unroll) as k:
         for row in rows:
             for u in range(unroll):

@@ -24,7 +24,17 @@ from tvm.ir import Expr
 from tvm.tirx import Buffer
 from tvm.tirx.script.builder import ir as T
 
-from edgedeblur.compile.kernels.instruction_set import InstructionSet, round_half_even, span, splat, vector
+from edgedeblur.compile.kernels.instruction_set import (
+    InstructionSet,
+    by_powers_of_two,
+    join,
+    narrow,
+    part,
+    round_half_even,
+    span,
+    splat,
+    vector,
+)
 from edgedeblur.compile.kernels.layer import ConvLayer, Numbers
 
 BEGUN = 1.5 * 2**23  # a float32 whose last bit is 1, so that adding it rounds to integers, half to even
@@ -56,14 +66,14 @@ class Output:
     @property
     def lifted(self) -> bool:
         """Whether bytes are made for a zero point and a lower clamp of -128, and lifted to the layer's."""
-        return self.short and self.layer.clamps_at_zero_point
+        return self.short and clamps_at_zero_point(self.layer)
 
     @property
     def rounded_with(self) -> int | Expr:
         """What is added as a product is rounded: even, so that halves go where they would without it."""
         if self.lifted:
             return -128
-        return self.numbers.shift if self.short and self.layer.even_shift else 0
+        return self.numbers.shift if self.short and _shifts_evenly(self.layer) else 0
 
     @property
     def run(self) -> int:
@@ -80,7 +90,7 @@ def store_pixel(output: Output, sums: list[Expr], scales: list[Expr], channel: E
     steps = _requantised(output, sums, scales, channel)
     for first, vectors in by_powers_of_two(len(steps), _MOST_LANES // isa.lanes):
         lanes = vectors * isa.lanes
-        values = T.bind(_join(steps[first : first + vectors], isa.lanes))
+        values = T.bind(join(steps[first : first + vectors], isa.lanes))
         at = channel + first * isa.lanes
         if layer.out_channels % isa.lanes == 0:
             _store(output, values, lanes, at, y, x)
@@ -88,7 +98,7 @@ def store_pixel(output: Output, sums: list[Expr], scales: list[Expr], channel: E
         piece = gcd(lanes, output.run)
         for start in range(0, lanes, piece):
             with T.If(at + start < layer.out_channels), T.Then():
-                _store(output, _part(values, start, piece, lanes), piece, at + start, y, x)
+                _store(output, part(values, start, piece, lanes), piece, at + start, y, x)
 
 
 def stores_pairs(output: Output, vectors: int) -> bool:
@@ -98,11 +108,10 @@ def stores_pairs(output: Output, vectors: int) -> bool:
 
 
 def store_pair(output: Output, sums: list[list[Expr]], scales: list[Expr], y: Expr, x: Expr) -> None:
-    """The same as `store_pixel` for the pixels x and x + 1, all of their channels: each row that they unfold to is one
-    run in memory."""
+    """`store_pixel` for all channels of the pixels x and x + 1: each row that they unfold to is one run in memory."""
     steps = [step for pixel in sums for step in _requantised(output, pixel, scales, 0)]
     lanes, run, fold = 2 * output.isa.lanes, output.run, output.layer.depth_to_space
-    joined = [_join(steps[first : first + 2], output.isa.lanes) for first in range(0, len(steps), 2)]
+    joined = [join(steps[first : first + 2], output.isa.lanes) for first in range(0, len(steps), 2)]
     short = [T.bind(_shortened(output, values, lanes)) for values in joined]
     for dy in range(fold):
         order = [pixel * fold * run + dy * run + at for pixel in (0, 1) for at in range(run)]
@@ -133,6 +142,17 @@ def _requantised(output: Output, sums: list[Expr], scales: list[Expr], channel: 
             _by_sign(output, *each, channel + v * isa.lanes) for v, each in enumerate(zip(signed, scales, strict=True))
         ]
     return [_round(output, value * scale) for value, scale in zip(values, scales, strict=True)]
+
+
+def clamps_at_zero_point(layer: ConvLayer) -> bool:
+    """Whether a zero point alone is added, and it is the lower clamp (a ReLU), less than 128 above the lowest byte."""
+    alone = layer.residual is None and not (layer.image_out or layer.wide_store)
+    return alone and layer.clamps_low and layer.low == layer.out_zero_point < 0
+
+
+def _shifts_evenly(layer: ConvLayer) -> bool:
+    """Whether an even zero point alone is added."""
+    return layer.residual is None and layer.out_zero_point % 2 == 0
 
 
 def begins_as_float(layer: ConvLayer, isa: InstructionSet) -> bool:
@@ -173,8 +193,8 @@ def requantise(isa: InstructionSet, sums: Expr, scale: Expr, lanes: int) -> Expr
     product = T.cast(sums, vector("float32", lanes)) * scale
     if lanes % isa.lanes:
         return round_half_even(product, lanes)
-    parts = [isa.to_int(_part(product, first, isa.lanes, lanes)) for first in range(0, lanes, isa.lanes)]
-    return _join(parts, isa.lanes)
+    parts = [isa.to_int(part(product, first, isa.lanes, lanes)) for first in range(0, lanes, isa.lanes)]
+    return join(parts, isa.lanes)
 
 
 def _store(output: Output, steps: Expr, lanes: int, channel: Expr, y: Expr, x: Expr) -> None:
@@ -187,10 +207,10 @@ def _store(output: Output, steps: Expr, lanes: int, channel: Expr, y: Expr, x: E
         places.append([y * fold + T.floordiv(at, run), span(x * run + T.floormod(at, run), piece)])
     stored = None
     if output.residual is not None:
-        stored = _join([output.residual.vload(place) for place in places], piece)
+        stored = join([output.residual.vload(place) for place in places], piece)
     values = T.bind(_finish(output, steps, stored, lanes))
     for index, place in enumerate(places):
-        T.buffer_store(output.out, _part(values, index * piece, piece, lanes), place)
+        T.buffer_store(output.out, part(values, index * piece, piece, lanes), place)
 
 
 def _finish(output: Output, steps: Expr, stored: Expr | None, lanes: int) -> Expr:
@@ -202,7 +222,7 @@ def _finish(output: Output, steps: Expr, stored: Expr | None, lanes: int) -> Exp
 
 def _shortened(output: Output, steps: Expr, lanes: int) -> Expr:
     """Requantised sums as int16."""
-    return T.cast(steps, vector("int16", lanes)) if output.short else _narrow(steps, "int16", lanes)
+    return T.cast(steps, vector("int16", lanes)) if output.short else narrow(steps, "int16", lanes)
 
 
 def _finish_short(output: Output, total: Expr, stored: Expr | None, lanes: int) -> Expr:
@@ -212,8 +232,8 @@ def _finish_short(output: Output, total: Expr, stored: Expr | None, lanes: int) 
         return _clamp(output, _add(total, _integer_residual_steps(output, stored, lanes), lanes), lanes)
     if stored is not None:
         total = _add(total, _residual_steps(output, stored, lanes), lanes)
-    known = isinstance(numbers.shift, int) and not numbers.shift
-    if not (known or output.lifted or (output.short and layer.even_shift)):
+    rounded = output.lifted or (output.short and _shifts_evenly(layer))
+    if not rounded and (not isinstance(numbers.shift, int) or numbers.shift):
         total = _add(total, splat(numbers.shift, "int16", lanes), lanes)
     return _clamp(output, total, lanes)
 
@@ -222,7 +242,7 @@ def _clamp(output: Output, total: Expr, lanes: int) -> Expr:
     """The output as stored, from int16."""
     layer, numbers = output.layer, output.numbers
     dtype = "uint8" if layer.image_out else "int8"
-    values = _narrow(total, dtype, lanes)
+    values = narrow(total, dtype, lanes)
     if output.lifted:
         values = _add(values, splat(numbers.low + 128, dtype, lanes), lanes, dtype)
     elif layer.clamps_low:
@@ -239,7 +259,7 @@ def _finish_in_int32(output: Output, steps: Expr, stored: Expr | None, lanes: in
             _rescaled(output, stored, lanes) if layer.rescales_residual else T.cast(stored, vector("int32", lanes))
         )
     dtype = "uint8" if layer.image_out else "int16" if layer.int16_out else "int8"
-    values = _narrow(total + splat(numbers.shift, "int32", lanes), dtype, lanes)
+    values = narrow(total + splat(numbers.shift, "int32", lanes), dtype, lanes)
     if layer.clamps_low:
         values = T.max(values, splat(numbers.low, dtype, lanes))
     return T.min(values, splat(numbers.high, dtype, lanes)) if layer.clamps_high else values
@@ -249,7 +269,7 @@ def _residual_steps(output: Output, stored: Expr, lanes: int) -> Expr:
     """The residual in steps of the output's scale, int16; where the scale is the same, the shift has its zero point."""
     if not output.layer.rescales_residual:
         return T.cast(stored, vector("int16", lanes))
-    return _narrow(_rescaled(output, stored, lanes), "int16", lanes)
+    return narrow(_rescaled(output, stored, lanes), "int16", lanes)
 
 
 def _rescaled(output: Output, stored: Expr, lanes: int) -> Expr:
@@ -262,10 +282,11 @@ def _rescaled(output: Output, stored: Expr, lanes: int) -> Expr:
 def _integer_residual_steps(output: Output, stored: Expr, lanes: int) -> Expr:
     """The same in integers, with the output's zero point."""
     numbers, short, wide = output.numbers, vector("uint16", lanes), vector("uint32", lanes)
-    byte = T.reinterpret(vector("uint8", lanes), stored)
-    if not output.layer.residual.image:
-        byte = T.bitwise_xor(byte, splat(0x80, "uint8", lanes))
-    byte = T.bind(T.cast(byte, short))
+    byte = stored
+    if not output.layer.residual.image:  # q + 128, in one instruction with what widens it
+        lowest = splat(-128, "int8", lanes)
+        byte = T.call_llvm_pure_intrin(vector("int8", lanes), "llvm.aarch64.neon.sabd", stored, lowest)
+    byte = T.bind(T.cast(T.reinterpret(vector("uint8", lanes), byte), short))
     scaled = T.cast(byte, wide) * T.cast(splat(numbers.residual_multiplier, "uint16", lanes), wide)
     high = T.shift_right(scaled + splat(numbers.residual_addend, "uint32", lanes), splat(16, "uint32", lanes))
     steps, whole = T.cast(high, short), output.layer.residual.integer.whole
@@ -274,34 +295,6 @@ def _integer_residual_steps(output: Output, stored: Expr, lanes: int) -> Expr:
     return T.reinterpret(vector("int16", lanes), steps)
 
 
-def _narrow(values: Expr, dtype: str, lanes: int) -> Expr:
-    """A cast with saturation: LLVM knows the pattern (`vpackssdw`, `sqxtn`)."""
-    wide = str(values.ty.dtype).partition("x")[0]
-    low, high = {"int16": (-(1 << 15), (1 << 15) - 1), "int8": (-128, 127), "uint8": (0, 255)}[dtype]
-    clamped = T.max(T.min(values, splat(high, wide, lanes)), splat(low, wide, lanes))
-    return T.cast(clamped, vector(dtype, lanes))
-
-
 def _add(a: Expr, b: Expr, lanes: int, dtype: str = "int16") -> Expr:
     """a + b with saturation."""
     return T.call_llvm_pure_intrin(vector(dtype, lanes), "llvm.sadd.sat", a, b)
-
-
-def _join(vectors: list[Expr], lanes: int) -> Expr:
-    """Vectors of `lanes` one after another."""
-    return vectors[0] if len(vectors) == 1 else T.Shuffle(vectors, list(range(lanes * len(vectors))))
-
-
-def _part(values: Expr, start: int, length: int, lanes: int) -> Expr:
-    """`length` neighbouring lanes of a vector of `lanes`."""
-    return values if length == lanes else T.Shuffle([values], list(range(start, start + length)))
-
-
-def by_powers_of_two(count: int, most: int) -> list[tuple[int, int]]:
-    """[0, count) cut into (first, size) with sizes that are powers of two, none above `most`, the largest first."""
-    cuts, first = [], 0
-    while first < count:
-        size = min(most, 1 << ((count - first).bit_length() - 1))
-        cuts.append((first, size))
-        first += size
-    return cuts

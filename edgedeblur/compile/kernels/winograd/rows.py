@@ -262,4 +262,3 @@ class RowsConvolution:
 
 def _flat(sums: list[list[Buffer]]) -> list[Buffer]:
     return [total for column in sums for total in column]
-

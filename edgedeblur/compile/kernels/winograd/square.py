@@ -30,7 +30,7 @@ from tvm.tirx.script.builder import ir as T
 
 from edgedeblur.compile.kernels.instruction_set import InstructionSet, span, splat, vector
 from edgedeblur.compile.kernels.layer import ConvLayer, read_numbers
-from edgedeblur.compile.kernels.register_tile import Columns, Weights, add_products, new_sums
+from edgedeblur.compile.kernels.register_tile import Columns, Row, Weights, add_row_products, new_sums
 from edgedeblur.compile.kernels.requantise import Output, store_pixel
 from edgedeblur.compile.kernels.tile import Input, fill_tile, tile_pitch, tile_rows
 from edgedeblur.compile.schedules.schedule import (
@@ -170,7 +170,7 @@ class WinogradConvolution:
         size = isa.lanes * isa.group
         loads = self.channels // isa.step
         order = Weights(self.transformed_weight, weights, self.vectors * size, size)
-        add_products(isa, loads, self.schedule.unroll, operand, order, sums)
+        add_row_products(isa, loads, self.schedule.unroll, [Row(operand, order, sums)])
         for c, v in ((c, v) for c in range(columns) for v in range(self.vectors)):
             at = (position * columns + c) * self.block_lanes + v * isa.lanes
             T.buffer_store(self.products, sums[c][v].vload([every]), [span(at, isa.lanes)])
