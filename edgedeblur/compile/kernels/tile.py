@@ -125,9 +125,11 @@ def _copy_row(read: Input, tile: Buffer, pitch: int, start: Expr, y: Expr) -> No
     if layer.space_to_depth == 1 and channels == layer.in_channels:
         _copy_run(read, tile, y, 0, start + left, copied)
         return
-    with T.serial(pixels - 1) as x:
-        _copy_pixel(read, tile, y, x, start + left + x * channels, _pixel_lanes(layer, channels))
-    _copy_pixel(read, tile, y, pixels - 1, start + left + (pixels - 1) * channels, 0)
+    lanes = _pixel_lanes(layer, channels)
+    with T.serial(pixels - 1 if lanes else pixels) as x:
+        _copy_pixel(read, tile, y, x, start + left + x * channels, lanes)
+    if lanes:
+        _copy_pixel(read, tile, y, pixels - 1, start + left + (pixels - 1) * channels, 0)
 
 
 def _pixel_lanes(layer: ConvLayer, channels: int) -> int:
