@@ -76,7 +76,7 @@ def with_portable_dot(isa: InstructionSet) -> InstructionSet:
     def to_int(values):
         return round_half_even(values, isa.lanes)
 
-    own = ("halve_sum", "halve_difference")
+    own = ("halve_sum", "halve_difference", "raised")
     halves = {field.name: field.default for field in dataclasses.fields(isa) if field.name in own}
     return dataclasses.replace(isa, dot=dot, tap=tap, to_int=to_int, wide=wide_products, int16=int16, **halves)
 

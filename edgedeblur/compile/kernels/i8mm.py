@@ -14,6 +14,7 @@ from edgedeblur.compile.kernels.sdot import (
     halve_difference,
     halve_sum,
     int16_products,
+    raised_by_distance,
     to_int,
 )
 
@@ -61,6 +62,7 @@ I8MM = InstructionSet(
     cache_bytes=128 << 10,  # Cortex-A510
     halve_sum=halve_sum,
     halve_difference=halve_difference,
+    raised=raised_by_distance,
     order=AARCH64_WEIGHTS,
     adds_to_round=True,
     load_cost=1,

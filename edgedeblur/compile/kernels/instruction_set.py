@@ -45,6 +45,11 @@ def _half(values: Expr) -> Expr:
     return T.shift_right(values, splat(1, dtype, int(lanes or 1)))
 
 
+def raised(values: Expr, lanes: int) -> Expr:
+    """int8 x lanes plus 128, modulo 256."""
+    return values ^ splat(-128, "int8", lanes)
+
+
 @dataclass(frozen=True)
 class WeightOrder:
     """An order of weights that several instruction sets read, so that one copy serves them all (signature.py).
@@ -81,6 +86,7 @@ class InstructionSet:
         A tile of theirs holds int16.
     sums: how sums lie in registers; `dot` adds to one register.
     halve_sum(a, b), halve_difference(a, b): half of what is even, of int32 x lanes.
+    raised(values, lanes): int8 x lanes plus 128, modulo 256.
     order: the order of weights that it shares with others; None for its own, which follows the schedule.
     adds_to_round: whether adding 1.5 * 2^23 takes less than converting between int32 and float32.
     load_cost, weight_cost, dot_cost: instructions to have one activation load, one vector of weights and one vector's
@@ -110,6 +116,7 @@ class InstructionSet:
     sums: SumLayout = CHANNEL_PER_LANE
     halve_sum: Callable[[Expr, Expr], Expr] = _halve_sum
     halve_difference: Callable[[Expr, Expr], Expr] = _halve_difference
+    raised: Callable[[Expr, int], Expr] = raised
     order: WeightOrder | None = None
     adds_to_round: bool = False
     load_cost: int = 1

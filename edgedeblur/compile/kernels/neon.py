@@ -13,6 +13,7 @@ from edgedeblur.compile.kernels.sdot import (
     halve_difference,
     halve_sum,
     int16_products,
+    raised_by_distance,
     to_int,
 )
 
@@ -81,6 +82,7 @@ NEON = InstructionSet(
     cache_bytes=128 << 10,  # Cortex-A53
     halve_sum=halve_sum,
     halve_difference=halve_difference,
+    raised=raised_by_distance,
     order=AARCH64_WEIGHTS,
     adds_to_round=True,
     load_cost=3,

@@ -39,7 +39,6 @@ from edgedeblur.compile.kernels.layer import ConvLayer, Numbers
 
 BEGUN = 1.5 * 2**23  # a float32 whose last bit is 1, so that adding it rounds to integers, half to even
 BEGUN_BITS = 0x4B400000
-_DISTANCE = "llvm.aarch64.neon.sabd"
 _MOST_LANES = 16  # worked on together: what one 16-byte store holds
 
 
@@ -283,9 +282,7 @@ def _rescaled(output: Output, stored: Expr, lanes: int) -> Expr:
 def _integer_residual_steps(output: Output, stored: Expr, lanes: int) -> Expr:
     """The same in integers, with the output's zero point."""
     numbers, short, wide = output.numbers, vector("uint16", lanes), vector("uint32", lanes)
-    byte, kind, lowest = stored, vector("int8", lanes), splat(-128, "int8", lanes)
-    if not output.layer.residual.image:  # q + 128: of whole vectors the distance, one instruction with what widens it
-        byte = T.call_llvm_pure_intrin(kind, _DISTANCE, stored, lowest) if lanes >= 8 else stored ^ lowest
+    byte = stored if output.layer.residual.image else output.isa.raised(stored, lanes)
     byte = T.bind(T.cast(T.reinterpret(vector("uint8", lanes), byte), short))
     scaled = T.cast(byte, wide) * T.cast(splat(numbers.residual_multiplier, "uint16", lanes), wide)
     high = T.shift_right(scaled + splat(numbers.residual_addend, "uint32", lanes), splat(16, "uint32", lanes))

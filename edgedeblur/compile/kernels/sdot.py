@@ -6,7 +6,7 @@ instruction is spent on broadcasting. Also here: what all AArch64 kernels have i
 
 from tvm.tirx.script.builder import ir as T
 
-from edgedeblur.compile.kernels.instruction_set import InstructionSet, WeightOrder
+from edgedeblur.compile.kernels.instruction_set import InstructionSet, WeightOrder, raised, splat, vector
 
 AARCH64_WEIGHTS = WeightOrder(group=4, multiple=16)  # as `sdot` reads them; all AArch64 kernels do
 _LANES, _GROUP, _LOAD = 4, 4, 16
@@ -45,6 +45,14 @@ def halve_sum(a, b):
 def halve_difference(a, b):
     """(a - b) >> 1."""
     return T.call_llvm_pure_intrin("int32x4", "llvm.aarch64.neon.shsub.v4i32", a, b)
+
+
+def raised_by_distance(values, lanes: int):
+    """int8 x lanes plus 128: of whole vectors the distance from -128, one instruction with what widens it."""
+    lowest = splat(-128, "int8", lanes)
+    if lanes < _INT16_LOAD:
+        return raised(values, lanes)
+    return T.call_llvm_pure_intrin(vector("int8", lanes), "llvm.aarch64.neon.sabd", values, lowest)
 
 
 def _load_int16(tile, index):
@@ -107,6 +115,7 @@ SDOT = InstructionSet(
     cache_bytes=256 << 10,  # Cortex-A77
     halve_sum=halve_sum,
     halve_difference=halve_difference,
+    raised=raised_by_distance,
     order=AARCH64_WEIGHTS,
     int16=int16_products("sdot", 256 << 10),
     adds_to_round=True,
