@@ -43,6 +43,14 @@ def cpu_model(cpuinfo: Path = _CPUINFO) -> str:
     return architecture()
 
 
+def vendor_family_model(cpuinfo: Path = _CPUINFO) -> tuple[str, int, int]:
+    """What an x86 processor says of itself ("GenuineIntel", 6, 143); ("", 0, 0) where the system does not tell."""
+    told = dict(reversed(_cpuinfo_lines(cpuinfo)))
+    numbers = [told.get(key, "") for key in ("cpu family", "model")]
+    family, model = (int(number) if number.isdecimal() else 0 for number in numbers)
+    return told.get("vendor_id", ""), family, model
+
+
 def physical_cores() -> tuple[int, ...]:
     """One logical CPU of each physical core that this process may use: int8 kernels gain nothing from hyper-threads."""
     siblings_seen = set()

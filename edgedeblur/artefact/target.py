@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgedeblur.artefact import cpu
+from edgedeblur.artefact import cpu, x86_cores
 from edgedeblur.artefact.core_model import CoreModel, check_core_model
 from edgedeblur.artefact.isa import ISAS
 from edgedeblur.artefact.target_file import CoreCluster, DetectedFile, Fallback, SameFile, TargetFile
@@ -16,6 +16,7 @@ from edgedeblur.storage.records import read_record
 from edgedeblur.storage.resources import resource_folder
 
 MAX_THREADS = 64
+_MOST_DOTS = 8  # a cycle: beyond every core
 _LONGEST = 500  # characters of a name or of a part of a command line
 GPU_LANGUAGES = ("opencl", "cuda")
 MIN_ANDROID_API, MAX_ANDROID_API = 21, 99  # the first with AArch64
@@ -39,6 +40,7 @@ class Target:
     android_api: the lowest API level that the library for apps runs on; of Android targets only.
     estimate: what an estimate of the latency needs to know of the cores, None where that was not written down.
     gpu: the language of kernels for a GPU, of GPU_LANGUAGES, in the artefact beside those for the CPU; None for none.
+    dots_per_cycle: vector dot products that a core starts in a cycle (x86_cores.py); None: by its cpu's name.
     detected: whether the cores are this machine's and were read just now: a clock may be another one next time.
     """
 
@@ -58,6 +60,7 @@ class Target:
     android_api: int | None = None
     estimate: CoreModel | None = None
     gpu: str | None = None
+    dots_per_cycle: float | None = None
     detected: bool = field(default=False, compare=False)
 
     @property
@@ -160,6 +163,7 @@ def parse_target(name: str, table: dict, path: Path) -> Target:
         android_api=found.android_api,
         estimate=found.estimate,
         gpu=_known_gpu(path, found.gpu),
+        dots_per_cycle=found.dots_per_cycle,
     )
     for one in target.kernel_sets:
         _check_values(path, one)
@@ -183,6 +187,8 @@ def target_table(target: Target) -> dict:
         ]
     if target.android_api is not None:
         table["android_api"] = target.android_api
+    if target.dots_per_cycle is not None:
+        table["dots_per_cycle"] = target.dots_per_cycle
     if target.gpu is not None:
         table["gpu"] = target.gpu
     if target.estimate is not None:
@@ -220,6 +226,9 @@ def _check_values(path: Path, target: Target) -> None:
         raise bad_file(path, f"android_api = {target.android_api}; allowed are {MIN_ANDROID_API} to {MAX_ANDROID_API}")
     if not 1 <= target.threads <= MAX_THREADS:
         raise bad_file(path, f"threads = {target.threads}; allowed are 1 to {MAX_THREADS}")
+    dots = target.dots_per_cycle
+    if dots is not None and not 0 < dots <= _MOST_DOTS:
+        raise bad_file(path, f"dots_per_cycle = {dots}; allowed are numbers above 0, up to {_MOST_DOTS}")
     if not target.clusters:
         raise bad_file(path, "clusters is empty; at least one [[clusters]] is needed")
     for cluster in target.clusters:
@@ -251,6 +260,7 @@ def _detect_host(path: Path, table: dict) -> Target:
         threads=min(len(cores), MAX_THREADS),
         clusters=_host_clusters(cores),
         runner=(),
+        dots_per_cycle=x86_cores.dots_per_cycle_of_model(*cpu.vendor_family_model()),
         detected=True,
     )
 

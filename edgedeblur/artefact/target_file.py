@@ -48,6 +48,7 @@ class TargetFile:
     android_api: int | None = None
     estimate: CoreModel | None = None
     gpu: str | None = None
+    dots_per_cycle: float | None = None
 
 
 @dataclass(frozen=True)

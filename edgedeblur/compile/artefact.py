@@ -139,13 +139,13 @@ def _choose_schedules(
     first: "dict[str, Chosen] | None" = None,
 ) -> "dict[str, Chosen]":
     """For another size than the first: those that read the same weights."""
-    from edgedeblur.compile.kernels import instruction_set
+    from edgedeblur.compile.kernels import target_instruction_set
     from edgedeblur.compile.kernels.layer import conv_layers
     from edgedeblur.compile.schedules.choose import choose_schedules, choose_sharing, databases_for
 
     asked = (databases or databases_for)(target)
     layers = conv_layers(network, height, width)
-    given = (layers, instruction_set(target.isa), target.threads, asked)
+    given = (layers, target_instruction_set(target), target.threads, asked)
     chosen = choose_schedules(*given) if first is None else choose_sharing(*given, first)
     log(f"schedules: {count_sources([choice.source for choice in chosen.values()])}")
     notes = [f"{name}: {choice.note}" for name, choice in chosen.items() if choice.source == "fallback"]

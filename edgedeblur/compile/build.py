@@ -15,7 +15,7 @@ from edgedeblur.artefact.target import Target
 from edgedeblur.compile.assembly import dot_instructions, inner_loop, kernel_bodies
 from edgedeblur.compile.dump import Dump, graph_text, layers_text, named_functions, nowhere, plan_text
 from edgedeblur.compile.int8_evidence import int8_evidence
-from edgedeblur.compile.kernels import instruction_set
+from edgedeblur.compile.kernels import target_instruction_set
 from edgedeblur.compile.kernels.convolution import same_kernel
 from edgedeblur.compile.kernels.gate import Gate, gate_parameters
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
@@ -184,7 +184,7 @@ def layer_kernels(
 ) -> tuple[AnyKernel, ...]:
     """Every layer, a convolution with its schedule: the given one, else the default one for the target. Convolutions
     that differ only in data (kernels/layer.py) have one symbol."""
-    isa = instruction_set(target.isa)
+    isa = target_instruction_set(target)
     kernels: list[AnyKernel] = []
     symbols: dict[tuple[ConvLayer, Schedule], str] = {}
     layers = {layer.name: layer for layer in conv_layers(network, height, width)}

@@ -7,7 +7,7 @@ import tvm
 from edgedeblur.artefact.target import Target
 from edgedeblur.compile.assembly import kernel_bodies
 from edgedeblur.compile.build import compile_functions
-from edgedeblur.compile.kernels import instruction_set
+from edgedeblur.compile.kernels import target_instruction_set
 from edgedeblur.compile.kernels.convolution import conv_kernel, same_kernel
 from edgedeblur.compile.kernels.layer import ConvLayer, conv_layers, layer_isa
 from edgedeblur.compile.lower import AnyKernel, LayerKernel
@@ -37,7 +37,7 @@ def schedule_costs(
         UserError: a schedule that does not fit its layer, no description of the machine, no llvm-mca.
     """
     machine = machine or target_machine(target, threads)
-    isa = instruction_set(target.isa)
+    isa = target_instruction_set(target)
     kernels = []
     for index, (layer, schedule) in enumerate(candidates):
         own = layer_isa(layer, isa)
@@ -51,7 +51,7 @@ def layers_ms(network: QuantisedNetwork, names: Collection[str], size: tuple[int
     """Estimated milliseconds of the convolutions of these names together, for images of that size; schedules as
     `compile` chooses them, each layer reading its tensors from beyond the caches; raises as `schedule_costs`."""
     layers = [layer for layer in conv_layers(network, *size) if layer.name in names]
-    isa = instruction_set(target.isa)
+    isa = target_instruction_set(target)
     chosen = choose_schedules(layers, isa, target.threads, databases_for(target))
     alike: dict[tuple[ConvLayer, Schedule], list[ConvLayer]] = {}
     for layer in layers:

@@ -58,6 +58,7 @@ def _format_entry(entry: TunedLayer) -> str:
         **({} if entry.schedule is None else {"schedule": dataclasses.asdict(entry.schedule)}),
         **{key: getattr(entry, key) for key in ("provenance", "measured_by", "default_ms", "tuned_ms")},
         **{key: getattr(entry, key) for key in ("trials", "created", "edgedeblur_version")},
+        **({} if entry.dots_per_cycle == 1 else {"dots_per_cycle": entry.dots_per_cycle}),
     }
     return "\n".join(["", "[[layers]]", *(f"{key} = {_format(value)}" for key, value in fields.items())]) + "\n"
 

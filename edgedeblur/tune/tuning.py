@@ -20,7 +20,7 @@ from edgedeblur.artefact.target import Target
 from edgedeblur.compile.build import check_size
 from edgedeblur.compile.gpu.schedule import GpuSchedule
 from edgedeblur.compile.gpu.schedule import default_schedule as default_gpu_schedule
-from edgedeblur.compile.kernels import instruction_set
+from edgedeblur.compile.kernels import target_instruction_set
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.ranges import check_ranges
 from edgedeblur.compile.schedules.choose import check_fit
@@ -130,12 +130,14 @@ class _Tuner:
 
     @property
     def isa(self) -> InstructionSet:
-        return instruction_set(self.target.isa)
+        return target_instruction_set(self.target)
 
     @property
-    def tuned_for(self) -> tuple[str, int]:
-        """isa and threads of an entry."""
-        return (self.target.gpu, GPU_THREADS) if self.gpu else (self.target.isa, self.target.threads)
+    def tuned_for(self) -> tuple[str, int, float]:
+        """isa, threads and dots_per_cycle of an entry."""
+        if self.gpu:
+            return self.target.gpu, GPU_THREADS, 1.0
+        return self.target.isa, self.target.threads, self.isa.dots_per_cycle
 
     @property
     def gpu(self) -> bool:
@@ -195,7 +197,7 @@ class _Tuner:
         return dataclasses.replace(found, schedule=default, tuned_ms=found.default_ms, wrong=wrong)
 
     def _entry(self, shape: ShapeOfLayers, found: Found) -> TunedLayer:
-        isa, threads = self.tuned_for
+        isa, threads, dots_per_cycle = self.tuned_for
         return TunedLayer(
             shape=shape.shape,
             isa=isa,
@@ -208,6 +210,7 @@ class _Tuner:
             trials=found.trials,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             edgedeblur_version=__version__,
+            dots_per_cycle=dots_per_cycle,
         )
 
     def compare(self, size: tuple[int, int]) -> Comparison:

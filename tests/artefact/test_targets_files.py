@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edgedeblur.artefact import cpu
+from edgedeblur.artefact import cpu, x86_cores
 from edgedeblur.artefact.target import list_targets, load_target, parse_target, target_table
 from edgedeblur.errors import UserError
 
@@ -129,6 +129,7 @@ def test_a_missing_file_is_named(tmp_path):
         ("threads = 4", "threads = true", "threads = True; an integer is needed"),
         ("threads = 4", "threads = 0", "threads = 0; allowed are 1 to 64"),
         ("threads = 4", "threads = 65", "threads = 65; allowed are 1 to 64"),
+        ("threads = 4", "threads = 4\ndots_per_cycle = 0", "dots_per_cycle = 0.0; allowed are numbers above 0"),
         ('["+avx2", "+fma"]', '["+avx2", 3]', r"features\[1\] = 3; a string is needed"),
         ('["+avx2", "+fma"]', '["avx2"]', "feature 'avx2'; LLVM's features begin with"),
         ('isa = "avx2"', 'isa = "amx"', "isa = 'amx'; there are kernels for avx2, vnni, avxvnni, sdot, i8mm, neon"),
@@ -187,6 +188,22 @@ def test_the_host_takes_the_best_kernels_that_its_processor_runs(monkeypatch, tm
     target = load_target("host")
     assert (target.name, target.isa, target.runner) == ("host", isa, ())
     assert target.threads == len(cpu.physical_cores())
+
+
+@pytest.mark.parametrize(
+    ("vendor", "family", "model", "rate"),
+    [
+        ("GenuineIntel", 6, 143, 2.0),  # Sapphire Rapids
+        ("GenuineIntel", 6, 126, 1.0),  # Ice Lake in a laptop
+        ("AuthenticAMD", 25, 17, 1.0),  # Genoa
+        ("AuthenticAMD", 25, 1, None),  # Zen 3, which has no such instruction
+    ],
+)
+def test_the_hosts_rate_of_dot_products_is_that_of_its_processors_model(tmp_path, vendor, family, model, rate):
+    path = tmp_path / "cpuinfo"
+    one = f"vendor_id\t: {vendor}\ncpu family\t: {family}\nmodel\t\t: {model}\nmodel name\t: some\n"
+    path.write_text(f"{one}\n{one}")
+    assert x86_cores.dots_per_cycle_of_model(*cpu.vendor_family_model(path)) == rate
 
 
 def test_a_host_without_avx2_is_told_what_is_missing(monkeypatch, tmp_path):

@@ -6,9 +6,9 @@ import shutil
 import numpy as np
 import pytest
 import tvm
-from arm_kernels import QEMU
 from artefacts import compiled_gated, gated_network
 from artefacts import noise as image_of_artefact
+from emulated_kernels import QEMU
 from isas import with_isa
 from kernels import avx2_target, has_avx2, sdot_target, vnni_target
 from needs import needs_mca

@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from arm_kernels import CORES, QEMU, Trial, run_trials
+from emulated_kernels import CORES, QEMU, X86, Trial, run_trials, where_it_runs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from isas import with_isa
@@ -90,9 +90,8 @@ def test_any_layer_that_reads_or_writes_int16_gives_the_interpreters_bytes(name,
     np.testing.assert_array_equal(got, expected(one), err_msg=f"{one.layer} {one.schedule}")
 
 
-@pytest.mark.skipif(shutil.which(QEMU) is None, reason="qemu-user is not installed")
-@pytest.mark.parametrize("isa", [name for name in CORES if name != "sdot"])  # which the artefact below has
-def test_aarch64_kernels_of_int16_layers_give_the_interpreters_bytes(isa):
+@pytest.mark.parametrize("isa", [where_it_runs(name) for name in (*CORES, *X86) if name != "sdot"])
+def test_kernels_of_int16_layers_give_the_interpreters_bytes_in_an_emulator(isa):
     cases = []
 
     @settings(max_examples=5, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)

@@ -24,7 +24,7 @@ from edgedeblur.student import ConvSpec, StudentSpec
 
 pytestmark = pytest.mark.skipif(not has_avx2(), reason="the kernels of this test run on AVX2")
 
-HERE = ("avx2", "vnni", "sdot")  # what AArch64 kernels do is in test_arm_kernels.py
+HERE = ("avx2", "vnni", "sdot")  # what AArch64 kernels do is in test_emulated_kernels.py
 DRAWN = (*HERE, "avxvnni")  # like vnni, with other numbers of lanes and registers
 
 
@@ -203,6 +203,16 @@ def test_winograds_products_may_wrap_and_the_largest_sums_stay_exact(name, sign)
     assert schedule.method == "winograd"
     got = run_kernel(network, 1, probe, schedule, isa, {"source": source})
     np.testing.assert_array_equal(got, interpreter.run_layer(network, worst, {"source": source}))
+
+
+def test_a_core_with_another_rate_of_dot_products_has_another_method_and_the_same_bytes():
+    spec, methods = one_layer_between(16, ConvSpec("probe", "source", 16, 16)), []
+    for rate in (1.0, 2.0):
+        isa = dataclasses.replace(runnable("vnni"), dots_per_cycle=rate)
+        schedule = default_schedule(conv_layers(random_network(spec), 8, 12)[1], isa, 1)
+        check_layer(spec, 8, 12, isa, seed=6, schedule=schedule)
+        methods.append(schedule.method)
+    assert methods == ["winograd", "direct"]
 
 
 @pytest.mark.parametrize("isa", HERE)

@@ -5,8 +5,8 @@ import shutil
 import numpy as np
 import pytest
 import tvm
-from arm_kernels import QEMU
 from artefacts import noise
+from emulated_kernels import QEMU
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from isas import with_isa
@@ -112,7 +112,7 @@ def test_an_artefact_gives_the_interpreters_bytes_and_lists_every_layer(network,
 
 @pytest.mark.skipif(shutil.which(QEMU) is None, reason="qemu-user is not installed")
 def test_an_arm_artefact_gives_the_interpreters_bytes(network, tmp_path):
-    """Of one set of kernels: those without weights are the same in all, the others are in test_arm_kernels.py."""
+    """Of one set of kernels: those without weights are the same in all, the others are in test_emulated_kernels.py."""
     target = with_isa(load_target("android-arm64"), "sdot")
     info = compile_network(network, target, 64, 96, tmp_path / "artefact")
     done = run_program(info, noise(), runs=1, warmup=0, threads=3, runner=(QEMU, "-cpu", "cortex-a76"))

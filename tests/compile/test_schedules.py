@@ -6,16 +6,16 @@ import re
 
 import pytest
 import tvm
-from arm_kernels import CORES, arm_target
+from emulated_kernels import CORES, arm_target
 from kernels import avx2_target, avxvnni_target, vnni_target
 from networks import random_network
 
 from edgedeblur.compile.assembly import dot_instructions, inner_loop, kernel_bodies
 from edgedeblur.compile.build import llvm_target
-from edgedeblur.compile.kernels import INSTRUCTION_SETS
+from edgedeblur.compile.kernels import INSTRUCTION_SETS, target_instruction_set
 from edgedeblur.compile.kernels.convolution import conv_kernel
 from edgedeblur.compile.kernels.layer import conv_layers
-from edgedeblur.compile.schedules.default import default_schedule, transform_cost
+from edgedeblur.compile.schedules.default import default_reason, default_schedule, transform_cost
 from edgedeblur.compile.schedules.schedule import (
     CACHE_SHARE,
     PATCH,
@@ -144,3 +144,31 @@ def test_sdot_takes_activations_by_element_and_vnni_works_on_64_bytes_or_on_32_w
         loop = inner_loop(kernel_bodies(module.inspect_source("asm"))["kernel"], isa)
         dots = [line for line in loop if re.search(isa.mnemonic, line)]
         assert dots and all(form in line for line in dots)
+
+
+@pytest.mark.parametrize(
+    ("isa", "rate", "name", "method"),
+    [
+        ("vnni", 1.0, "enc1.0.a", "winograd"),
+        ("vnni", 2.0, "enc1.0.a", "direct"),
+        ("vnni", 2.0, "enc0.0.a", "direct"),
+        ("avxvnni", 2.0, "enc0.0.a", "direct"),
+        ("avxvnni", 2.0, "enc2.0.a", "winograd"),  # half the lanes: fewer transforms for each product
+        ("avx2", 2.0, "enc1.0.a", "winograd"),  # its direct method has four times the products, of the same kind
+    ],
+)
+def test_winograds_method_is_taken_where_the_cores_rate_of_dot_products_makes_it_pay(isa, rate, name, method):
+    known = dataclasses.replace(INSTRUCTION_SETS[isa], dots_per_cycle=rate)
+    layer = _layer("small", name)
+    assert default_schedule(layer, known, threads=1).method == method
+    reason = default_reason(layer, known, 1)
+    assert ("2 dot products a cycle" in reason) == (rate == 2)
+
+
+@pytest.mark.parametrize(
+    ("cpu", "rate"), [("sapphirerapids", 2.0), ("icelake-client", 1.0), ("znver4", 1.0), ("x86-64-v4", 1.0)]
+)
+def test_the_rate_is_that_of_the_targets_core_or_what_its_file_says(cpu, rate):
+    target = dataclasses.replace(vnni_target(), cpu=cpu)
+    assert target_instruction_set(target).dots_per_cycle == rate
+    assert target_instruction_set(dataclasses.replace(target, dots_per_cycle=1.5)).dots_per_cycle == 1.5

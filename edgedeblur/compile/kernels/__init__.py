@@ -9,6 +9,10 @@ that the layer fuses happens in one pass over memory, task by task:
     requantise           round, unfold, add the residual, clamp and store
 """
 
+from dataclasses import replace
+
+from edgedeblur.artefact.target import Target
+from edgedeblur.artefact.x86_cores import dots_per_cycle
 from edgedeblur.compile.kernels.avx2 import AVX2
 from edgedeblur.compile.kernels.i8mm import I8MM
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
@@ -29,3 +33,12 @@ def instruction_set(name: str) -> InstructionSet:
     if name not in INSTRUCTION_SETS:
         raise UserError(f"no kernels for isa {name!r}; there are {', '.join(INSTRUCTION_SETS)}", exit_code=2)
     return INSTRUCTION_SETS[name]
+
+
+def target_instruction_set(target: Target) -> InstructionSet:
+    """The instruction set that a target names, with what is known of its cores.
+
+    Raises:
+        UserError: no such instruction set.
+    """
+    return replace(instruction_set(target.isa), dots_per_cycle=dots_per_cycle(target) or 1.0)

@@ -89,6 +89,7 @@ class InstructionSet:
     raised(values, lanes): int8 x lanes plus 128, modulo 256.
     order: the order of weights that it shares with others; None for its own, which follows the schedule.
     adds_to_round: whether adding 1.5 * 2^23 takes less than converting between int32 and float32.
+    dots_per_cycle: dot products that a core starts in a cycle, 1 where that is not known.
     load_cost, weight_cost, dot_cost: instructions to have one activation load, one vector of weights and one vector's
         products of a column, as the rule for schedules weighs them.
     """
@@ -119,6 +120,7 @@ class InstructionSet:
     raised: Callable[[Expr, int], Expr] = raised
     order: WeightOrder | None = None
     adds_to_round: bool = False
+    dots_per_cycle: float = 1.0
     load_cost: int = 1
     weight_cost: int = 1
     dot_cost: int = 1

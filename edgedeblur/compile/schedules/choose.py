@@ -12,7 +12,7 @@ from edgedeblur.compile.gpu.schedule import GpuSchedule
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer, layer_isa
 from edgedeblur.compile.kernels.signature import weight_dtype, weight_shape
-from edgedeblur.compile.schedules.default import default_schedule
+from edgedeblur.compile.schedules.default import default_reason, default_schedule
 from edgedeblur.compile.schedules.schedule import (
     CACHE_SHARE,
     PATCH,
@@ -36,7 +36,7 @@ class Chosen:
         number of threads or chosen for another size; its inner loops, and other strips. "default": no database has the
         shape, or the layer has int16 activations, which are not tuned. "fallback": the default, as the one in the
         database does not fit. A tuned schedule is the default one where none was faster.
-    note: what measured it, or why it does not fit; empty for "default".
+    note: what measured it, or why it does not fit; of "default" why it has its method, where the core decides that.
     """
 
     schedule: Schedule | GpuSchedule
@@ -112,11 +112,13 @@ def check_fit(layer: ConvLayer, isa: InstructionSet, schedule: Schedule) -> None
 def _choose(layer: ConvLayer, isa: InstructionSet, threads: int, databases: Sequence[Database]) -> Chosen:
     default = default_schedule(layer, layer_isa(layer, isa), threads)
     found = None if layer.int16 else _find(layer, isa, threads, databases)
+    reason = default_reason(layer, layer_isa(layer, isa), threads)
     if found is None:
-        return Chosen(default, "default")
+        return Chosen(default, "default", reason)
     database, entry = found
     if entry.threads != threads:
-        return _adapt(layer, isa, default, entry)
+        adapted = _adapt(layer, isa, default, entry)
+        return dataclasses.replace(adapted, note=adapted.note or reason)
     if entry.schedule is None and entry.unfit is None:
         return Chosen(default, "tuned", f"default: none of {entry.trials} others was faster; {_describe(entry)}")
     try:
@@ -156,7 +158,7 @@ def _find(
         (database, entry)
         for database in databases
         for entry in database.layers
-        if (entry.shape, entry.isa) == (shape, isa.name)
+        if (entry.shape, entry.isa, entry.dots_per_cycle) == (shape, isa.name, isa.dots_per_cycle)
     ]
     return min(same, key=lambda found: abs(math.log(found[1].threads / threads)), default=None)
 

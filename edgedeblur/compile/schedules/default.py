@@ -32,8 +32,8 @@ SECOND_CACHE_BYTES_PER_CYCLE = 32
 
 
 def default_schedule(layer: ConvLayer, isa: InstructionSet, threads: int) -> Schedule:
-    """The schedule that the layer's shape and the instruction set suggest: Winograd's square method where it is exact
-    and has int16 products, else rows where the layer is in Winograd form.
+    """The schedule that the layer's shape and the instruction set suggest: Winograd's square method where it is exact,
+    has int16 products and takes no more cycles (`winograd_share`), else rows where the layer is in Winograd form.
 
     Direct and rows: tasks are strips, as high as leaves every thread its tasks and the task's scratch its share of the
     second-level cache: each strip copies kernel - stride rows again that its neighbour copies too. The register tile is
@@ -42,11 +42,46 @@ def default_schedule(layer: ConvLayer, isa: InstructionSet, threads: int) -> Sch
     Winograd: strips or blocks of channels, whichever repeats less of the transforms (`transform_cost`). The register
     tile is wide, as weights come from the second-level cache, and no larger than leaves its products in the first.
     """
-    if takes_winograd(layer, isa):
-        candidates = _winograd_schedules(layer, isa)
-        return min(candidates, key=lambda chosen: (transform_cost(layer, isa, chosen, threads), chosen.strip_rows))
     if layer.depthwise:
         return _depthwise_schedule(layer, isa, threads)
+    if takes_winograd(layer, isa) and (isa.dots_per_cycle <= 1 or winograd_share(layer, isa, threads) <= 1):
+        return _winograd_schedule(layer, isa, threads)
+    return _strip_schedule(layer, isa, threads)
+
+
+def default_reason(layer: ConvLayer, isa: InstructionSet, threads: int) -> str:
+    """Why the layer's method was chosen, for a manifest; empty where there was no choice by the core."""
+    if not takes_winograd(layer, isa):
+        return ""
+    if isa.dots_per_cycle <= 1:
+        return "winograd: the core starts one dot product a cycle, or is not known"
+    share, rate = winograd_share(layer, isa, threads), f"the core starts {isa.dots_per_cycle:g} dot products a cycle"
+    other = _strip_schedule(layer, isa, threads).method
+    return f"{rate}, where winograd is estimated at {share:.2f} of the cycles of {other}"
+
+
+def winograd_share(layer: ConvLayer, isa: InstructionSet, threads: int) -> float:
+    """Cycles of the busiest thread by Winograd's square method for one by the method that the layer has without it.
+
+    Winograd's saves products and adds transforms, so it pays where products are what takes time: not on a core that
+    starts two a cycle. Either method's products wait for the dot product's pipes or for their loads, two a cycle.
+    """
+    square, other = _winograd_schedule(layer, isa, threads), _strip_schedule(layer, isa, threads)
+    strips = -(-layer.out_size[0] // other.strip_rows)
+    dots = layer.macs / (isa.lanes * isa.group) * (2 / 3 if other.method == "rows" else 1)
+    columns = row_columns(layer, isa, other.method)
+    loads = loads_per_dot(layer, isa, other.method, columns, (other.tile_width, other.block_vectors))
+    busiest = -(-strips // threads) / strips
+    return transform_cost(layer, isa, square, threads) / (dots * busiest * max(1 / isa.dots_per_cycle, loads / 2))
+
+
+def _winograd_schedule(layer: ConvLayer, isa: InstructionSet, threads: int) -> Schedule:
+    candidates = _winograd_schedules(layer, isa)
+    return min(candidates, key=lambda chosen: (transform_cost(layer, isa, chosen, threads), chosen.strip_rows))
+
+
+def _strip_schedule(layer: ConvLayer, isa: InstructionSet, threads: int) -> Schedule:
+    """By the direct method, or rows."""
     method = "rows" if takes_rows(layer, isa) else "direct"
     strip_rows = _strip_rows(layer, isa, threads, method)
     columns = row_columns(layer, isa, method)
@@ -71,7 +106,7 @@ def _depthwise_schedule(layer: ConvLayer, isa: InstructionSet, threads: int) -> 
 
 
 def transform_cost(layer: ConvLayer, isa: InstructionSet, schedule: Schedule, threads: int) -> float:
-    """Cycles of the busiest thread by Winograd's method, with one dot product a cycle.
+    """Cycles of the busiest thread by Winograd's method.
 
     Transforms are counted by their instructions: 17 additions and shifts for six values to six, 14 for six to four, two
     of them a cycle, and a cycle for each store.
@@ -80,9 +115,13 @@ def transform_cost(layer: ConvLayer, isa: InstructionSet, schedule: Schedule, th
     groups, vectors = layer.in_channels // products.group, channel_vectors(layer, isa)
     strips = -(-layer.out_size[0] // schedule.strip_rows)
     patches = patches_per_strip(layer, schedule.strip_rows)
+    each = 1.0  # cycle of a product
+    if isa.dots_per_cycle > 1:
+        tile = (schedule.tile_width, schedule.block_vectors)
+        each = max(1 / isa.dots_per_cycle, _winograd_cycles_per_dot(layer, isa, patches, tile))
     weights = groups * schedule.block_vectors * (9 * 8 / 2 + POSITIONS)
     inputs = patches * layer.in_channels / (2 * isa.lanes) * (12 * 17 / 2 + POSITIONS)
-    outputs = patches * schedule.block_vectors * (POSITIONS * (groups + 1) + 10 * 14 / 2 + PATCH**2 * 5)
+    outputs = patches * schedule.block_vectors * (POSITIONS * (groups * each + 1) + 10 * 14 / 2 + PATCH**2 * 5)
     blocks = vectors // schedule.block_vectors
     if schedule.parallel == "rows":
         tasks, task = strips, inputs + blocks * (weights + outputs)

@@ -61,6 +61,7 @@ class TunedLayer:
     measured_by: the processor or phone, the GPU and its driver, or the model that estimated.
     default_ms, tuned_ms: the default schedule and this one, side by side in one run.
     trials: schedules that were tried. created: RFC 3339.
+    dots_per_cycle: of the core that it was tuned on (InstructionSet): one that starts more prefers other methods.
     """
 
     shape: LayerShape
@@ -75,10 +76,11 @@ class TunedLayer:
     created: str
     edgedeblur_version: str
     unfit: str | None = None
+    dots_per_cycle: float = 1.0
 
     @property
-    def key(self) -> tuple[LayerShape, str, int]:
-        return self.shape, self.isa, self.threads
+    def key(self) -> tuple[LayerShape, str, int, float]:
+        return self.shape, self.isa, self.threads, self.dots_per_cycle
 
 
 @dataclass(frozen=True)
@@ -89,9 +91,9 @@ class Database:
     layers: tuple[TunedLayer, ...]
     notes: tuple[str, ...] = ()
 
-    def find(self, shape: LayerShape, isa: str, threads: int) -> TunedLayer | None:
+    def find(self, shape: LayerShape, isa: str, threads: int, dots_per_cycle: float = 1.0) -> TunedLayer | None:
         """The entry for exactly this."""
-        return next((entry for entry in self.layers if entry.key == (shape, isa, threads)), None)
+        return next((entry for entry in self.layers if entry.key == (shape, isa, threads, dots_per_cycle)), None)
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,7 @@ class _Entry(LayerShape):
     created: str
     edgedeblur_version: str
     schedule: dict | None = None
+    dots_per_cycle: float = 1.0
 
 
 _SHAPE_KEYS = tuple(each.name for each in fields(LayerShape))
@@ -151,9 +154,9 @@ def _read_entry(origin: Origin, key: str, table: dict) -> TunedLayer:
     entry = read_record(_Entry, table, origin, key)
     if not 1 <= entry.threads <= MAX_THREADS:
         raise origin.error(f"{key}.threads = {entry.threads}; allowed are 1 to {MAX_THREADS}")
-    for name in ("default_ms", "tuned_ms"):
+    for name in ("default_ms", "tuned_ms", "dots_per_cycle"):
         if not getattr(entry, name) > 0:
-            raise origin.error(f"{key}.{name} = {getattr(entry, name)}; a time above 0 is needed")
+            raise origin.error(f"{key}.{name} = {getattr(entry, name)}; a number above 0 is needed")
     for name in ("source", "out"):
         if not all(0 < side <= _LARGEST for side in getattr(entry, name)):
             raise origin.error(f"{key}.{name} = {list(getattr(entry, name))}; allowed are 1 to {_LARGEST:,}")

@@ -1,7 +1,13 @@
-"""Runs single AArch64 kernels in qemu-aarch64, many in one program, on a core that has just their instructions."""
+"""Runs single kernels of other processors in an emulator, many in one program.
+
+AArch64's run in qemu-aarch64, on a core that has just their instructions; x86's in the emulator that
+EDGEDEBLUR_X86_EMULATOR names (docs/development.md), or directly where the processor has them.
+"""
 
 import atexit
 import functools
+import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -9,11 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tvm
 
 from edgedeblur.artefact import names
+from edgedeblur.artefact.cpu import runs_here
 from edgedeblur.artefact.names import CONSTANTS, MODEL_C
-from edgedeblur.artefact.target import Target
+from edgedeblur.artefact.target import Target, load_target
 from edgedeblur.compile.build import ENTRY_PREFIX, compile_functions
 from edgedeblur.compile.emit import ModelFacts, emit_model_c, operand_bytes
 from edgedeblur.compile.kernels import instruction_set
@@ -33,6 +41,8 @@ QEMU = "qemu-aarch64"
 CORES = {"sdot": "cortex-a76", "i8mm": "max", "neon": "cortex-a53"}  # of qemu, by instruction set
 _LLVM = {"sdot": ("cortex-a77", "+dotprod"), "i8mm": ("cortex-a78", "+i8mm"), "neon": ("cortex-a53", "+neon")}
 _ZIG = "aarch64-linux-musl"
+X86_EMULATOR = "EDGEDEBLUR_X86_EMULATOR"
+X86 = {"vnni": "x86-64-v4-vnni", "avxvnni": "x86-64-v3-vnni"}  # shipped targets, by instruction set
 _GUARD = 64  # bytes after each output, which no kernel may touch
 _UNTOUCHED = 0xA5  # of run_tables.c
 
@@ -58,13 +68,26 @@ def arm_target(isa: str) -> Target:
     return Target(isa, "for a test", "aarch64-linux-gnu", cpu, (feature,), isa, _ZIG, 4, (), 35.0, 150.0)
 
 
+def command_prefix(isa: str) -> tuple[str, ...] | None:
+    """What a program with kernels of that instruction set is started by; None where nothing here runs it."""
+    if isa in CORES:
+        return (QEMU, "-cpu", CORES[isa]) if shutil.which(QEMU) else None
+    return () if runs_here(isa) else tuple(shlex.split(os.environ.get(X86_EMULATOR, ""))) or None
+
+
+def where_it_runs(isa: str) -> object:
+    """The instruction set as a parameter of a test that is skipped where nothing here runs it."""
+    fix = "qemu-user is not installed" if isa in CORES else f"no such processor, and no emulator in {X86_EMULATOR}"
+    return pytest.param(isa, marks=pytest.mark.skipif(command_prefix(isa) is None, reason=fix))
+
+
 def run_trials(isa: str, trials: list[Trial]) -> list[np.ndarray]:
     """Each layer's output [H, W, C], as the interpreter's."""
     plan = _plan(isa, trials)
     with tempfile.TemporaryDirectory(prefix="edgedeblur-arm-") as name:
         folder = Path(name)
         program = _build(isa, trials, plan, folder)
-        subprocess.run([QEMU, "-cpu", CORES[isa], str(program), str(folder / "arena")], check=True, timeout=300)
+        subprocess.run([*command_prefix(isa), str(program), str(folder / "arena")], check=True, timeout=300)
         arena = np.fromfile(folder / "arena", np.uint8)
     return [_output(trial.layer, call.operands[-1], arena) for trial, call in zip(trials, plan.calls, strict=True)]
 
@@ -99,25 +122,26 @@ def _build(isa: str, trials: list[Trial], plan: Plan, folder: Path) -> Path:
         f"conv{number}": conv_kernel(trial.layer, trial.schedule, trial.isa(isa), f"conv{number}")
         for number, trial in enumerate(trials)
     }
-    compiled = compile_functions(tvm.IRModule(kernels), arm_target(isa))
+    target = load_target(X86[isa]) if isa in X86 else arm_target(isa)
+    compiled = compile_functions(tvm.IRModule(kernels), target)
     compiled.write_to_file(str(folder / "kernels.o"))
     (folder / CONSTANTS).write_bytes(plan.constants)
     (folder / MODEL_C).write_text(emit_model_c(plan, ModelFacts("trials", "1", isa, 1)))
-    runner = _runner()
+    runner = _runner(target.zig_target)
     sources = [str(folder / MODEL_C), str(folder / "kernels.o"), str(runner)]
     like_artefacts = ["-O2", "-s", "-fPIC", "-static"]  # so zig has their C library already
-    command = [*link.zig_cc(_ZIG), *like_artefacts, f"-I{folder}", *_includes(runner.parent), *sources]
+    command = [*link.zig_cc(target.zig_target), *like_artefacts, f"-I{folder}", *_includes(runner.parent), *sources]
     link.run_compiler([*command, "-o", str(folder / "trials")], folder)
     return folder / "trials"
 
 
 @functools.cache
-def _runner() -> Path:
+def _runner(zig_target: str) -> Path:
     folder = Path(tempfile.mkdtemp(prefix="edgedeblur-arm-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     link.copy_sources(folder)
     source = Path(__file__).with_name("run_tables.c")
-    command = [*link.zig_cc(_ZIG), "-O2", "-fPIC", *_includes(folder), "-c", str(source), "-o", "run_tables.o"]
+    command = [*link.zig_cc(zig_target), "-O2", "-fPIC", *_includes(folder), "-c", str(source), "-o", "run_tables.o"]
     link.run_compiler(command, folder)
     return folder / "run_tables.o"
 

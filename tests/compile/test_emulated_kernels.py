@@ -1,28 +1,36 @@
-"""AArch64 kernels, executed in qemu on cores with just their instructions, against the interpreter."""
+"""Kernels of other processors, executed in emulators, against the interpreter: AArch64's, and x86's newer ones."""
 
 import dataclasses
 import itertools
-import shutil
 
 import numpy as np
 import pytest
-from arm_kernels import CORES, QEMU, Trial, run_trials
+from emulated_kernels import CORES, X86, Trial, command_prefix, run_trials, where_it_runs
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from kernels import one_layer_between
 from networks import in_winograd_form, random_network, tiny_spec
 
+from edgedeblur.artefact.target import load_target
+from edgedeblur.compile.artefact import compile_network
 from edgedeblur.compile.kernels import INSTRUCTION_SETS
 from edgedeblur.compile.kernels.layer import conv_layers
 from edgedeblur.compile.pack import pack_constants
 from edgedeblur.compile.schedules.default import default_schedule
-from edgedeblur.compile.schedules.schedule import Schedule, register_tiles, takes_rows, tile_columns, unrolls
+from edgedeblur.compile.schedules.schedule import (
+    Schedule,
+    register_tiles,
+    takes_rows,
+    takes_winograd,
+    tile_columns,
+    unrolls,
+)
 from edgedeblur.quantize import interpreter
 from edgedeblur.quantize.network import TensorScale, may_take_winograd_form
+from edgedeblur.runtime.program import run_program
 from edgedeblur.student import TIERS, ConvSpec, student_spec
 
-needs_qemu = pytest.mark.skipif(shutil.which(QEMU) is None, reason="qemu-user is not installed")
-every_isa = pytest.mark.parametrize("isa", CORES)
+every_isa = pytest.mark.parametrize("isa", [where_it_runs(isa) for isa in (*CORES, *X86)])
 TRIALS = 10  # layers in one program
 
 
@@ -79,11 +87,12 @@ def any_trial(isa: str, case, chosen: int) -> Trial:
     width, vectors = tiles[chosen % len(tiles)]
     parallel = ("rows", "channels")[chosen % 2]
     schedule = Schedule(1 + chosen % size[0], width, vectors, unroll[chosen % len(unroll[:3])], method, parallel)
+    if chosen % 2 and takes_winograd(layer, kernels):
+        schedule = default_schedule(layer, kernels, 2)
     source = np.random.default_rng(chosen).integers(-128, 128, layer.source).astype(np.int8)
     return Trial(network, 1, layer, schedule, {"source": source})
 
 
-@needs_qemu
 @every_isa
 @settings(
     max_examples=2,
@@ -97,7 +106,6 @@ def test_any_layer_under_any_schedule_gives_the_interpreters_bytes(isa, cases):
     check(isa, [any_trial(isa, case, chosen) for case, chosen in cases])
 
 
-@needs_qemu
 @every_isa
 def test_every_kind_of_fusion_and_the_ends_of_all_ranges_give_the_interpreters_bytes(isa):
     kernels, network = INSTRUCTION_SETS[isa], random_network(tiny_spec(), seed=4)
@@ -127,6 +135,19 @@ def zero_point_trial(isa: str, zero_point: int, relu: bool) -> Trial:
     layer = conv_layers(network, 4, 10)[1]
     source = np.random.default_rng(2).integers(-128, 128, (4, 10, 16)).astype(np.int8)
     return Trial(network, 1, layer, default_schedule(layer, INSTRUCTION_SETS[isa], 2), {"source": source})
+
+
+@pytest.mark.parametrize("isa", [where_it_runs(isa) for isa in X86])
+@pytest.mark.parametrize("tier", TIERS)
+def test_an_x86_artefact_gives_the_interpreters_bytes_on_a_processor_that_is_not_here(isa, tier, tmp_path):
+    network, image = (
+        random_network(student_spec(tier)),
+        np.random.default_rng(5).integers(0, 256, (32, 64, 3), np.uint8),
+    )
+    info = compile_network(network, load_target(X86[isa]), 32, 64, tmp_path / "artefact")
+    done = run_program(info, image, runs=1, warmup=0, threads=1, runner=command_prefix(isa))
+    assert done.result.isa == isa
+    np.testing.assert_array_equal(done.output, interpreter.run(network, image))
 
 
 def extreme_trial(isa: str, activation: int, weight: int, channels: int = 64, steps: float = 127.5) -> Trial:
