@@ -245,7 +245,7 @@ def _detect_host(path: Path, table: dict) -> Target:
     detected = read_record(DetectedFile, table, _origin(path))
     candidates = [_named_in(path, "detect", name) for name in detected.detect]
     sets = [one for target in candidates for one in target.kernel_sets]
-    found = next((one for one in sets if cpu.runs_here(one.isa)), None)
+    found = next((_with_fallbacks(one, candidates) for one in sets if cpu.runs_here(one.isa)), None)
     if found is None:
         needs = "; ".join(f"{one.name}: {' '.join(ISAS[one.isa].flags)}" for one in sets)
         raise UserError(
@@ -263,6 +263,14 @@ def _detect_host(path: Path, table: dict) -> Target:
         dots_per_cycle=x86_cores.dots_per_cycle_of_model(*cpu.vendor_family_model()),
         detected=True,
     )
+
+
+def _with_fallbacks(found: Target, candidates: list[Target]) -> Target:
+    """The target's own fall-backs where the system may refuse a process its kernels' instructions."""
+    own = next(target for target in candidates if target.name == found.name)
+    if not ISAS[found.isa].on_request or found.isa != own.isa:
+        return found
+    return dataclasses.replace(found, fallbacks=own.fallbacks)
 
 
 def _host_clusters(cores: tuple[int, ...]) -> tuple[CoreCluster, ...]:

@@ -37,7 +37,7 @@ from edgedeblur.bench.unmeasured import estimate_or_reason, unmeasured_report
 from edgedeblur.errors import UserError
 from edgedeblur.estimate.host_machine import measure_host
 from edgedeblur.estimate.latency import estimate, with_error
-from edgedeblur.estimate.mca import need_mca
+from edgedeblur.estimate.mca import need_mca, need_model
 from edgedeblur.report.schema import Estimate, Layer, Peer, Quality, Report
 from edgedeblur.runtime.instructions import count_instructions
 from edgedeblur.runtime.program import NoRunner, ProgramRun, run_program, runner_for
@@ -88,11 +88,11 @@ def bench(artefact: ArtefactInfo, options: BenchOptions, quality: Quality, log: 
     try:
         simulated = bool(runner_for(artefact)) or lacks_gpu(artefact)
     except NoRunner as missing:
-        _check_tools(options, simulated=True)
+        _check_tools(artefact, options, simulated=True)
         if options.count_instructions:
             raise
         return unmeasured_report(artefact, options.threads, quality, missing, log)
-    _check_tools(options, simulated)
+    _check_tools(artefact, options, simulated)
     image = bench_image(artefact)
     environment = read_environment(_runner_version(artefact))
     log(_intention(artefact, options, simulated))
@@ -100,6 +100,9 @@ def bench(artefact: ArtefactInfo, options: BenchOptions, quality: Quality, log: 
         say_load(environment.cores, log)
     timed = _run_timed(artefact, image, options, simulated)
     environment = after(environment)
+    ran, wanted = timed.result.isa, artefact.target.isa
+    if not simulated and ran != wanted:
+        log(f"note: the artefact's {ran} kernels ran: this system has no {wanted}, or refuses it to the process")
     log(f"comparing its output with {what_is_compared(artefact)}")
     check_output(artefact, timed.output, timed.result.precision)
     _check_fallbacks(artefact, image, options, log)
@@ -155,10 +158,11 @@ def _check_fallbacks(
         check_output(artefact, run.output, run.result.precision)
 
 
-def _check_tools(options: BenchOptions, simulated: bool) -> None:
+def _check_tools(artefact: ArtefactInfo, options: BenchOptions, simulated: bool) -> None:
     check_names(options.against)
     if options.estimate:
         need_mca()
+        need_model(artefact.target.isa)
     if options.against and simulated:
         raise UserError(
             "peers cannot be timed against an artefact that runs in a simulation",

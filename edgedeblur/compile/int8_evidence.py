@@ -3,7 +3,8 @@
 Each instruction that multiplies is counted as often as it runs (cost/execution.py) times its products. A convolution is
 int8 where its integer dot products cover its multiply-accumulates and floats are multiplied only to requantise: once
 per output, and once per residual of another scale. Winograd's method takes 36 products where 144 are asked for; its
-operands are int16 sums of int8 values, as AVX2's are int8 values widened. Along rows it takes 12 of int8 for 18.
+operands are int16 sums of int8 values, as AVX2's are int8 values widened. Along rows it takes 12 of int8 for 18. A
+product of matrices (AMX) counts with the shapes that the kernel configures its registers to.
 """
 
 import re
@@ -11,6 +12,7 @@ from collections import Counter
 
 from edgedeblur.artefact.int8_proof import Int8Evidence
 from edgedeblur.compile.kernels.layer import ConvLayer
+from edgedeblur.compile.kernels.matrix.geometry import computed_pixels, matrix_products
 from edgedeblur.compile.lower import LayerKernel
 from edgedeblur.compile.machine_code.code import Function, Instruction, parallel_body
 from edgedeblur.compile.machine_code.effects import UnknownControlFlow
@@ -26,6 +28,7 @@ from edgedeblur.compile.schedules.schedule import (
 
 _X86_BITS = {"xmm": 128, "ymm": 256, "zmm": 512}
 _X86_DOTS = {r"vpdpb[us]{2}ds?": 8, r"vpdpw[us]{2}ds?": 16, "vpmaddubsw": 8, "vpmaddwd": 16}  # bits of an operand
+_X86_MATRICES = re.compile(r"tdpb[us]{2}d$")
 _X86_FLOATS = re.compile(r"v?(?:mul|dp|dpbf16|fn?madd\d*|fn?msub\d*|fmaddsub\d*|fmsubadd\d*)(p|s)([shd])$")
 _ARM_DOTS = {r"([us]|us|su)dot": 4, r"([us]|us)mmla": 8}  # products for each 32-bit sum
 _ARM_LONG = re.compile(r"sm(ull|lal|lsl)2?$")  # weights are signed; `umull` rescales residuals
@@ -42,7 +45,7 @@ def int8_evidence(kernel: LayerKernel, body: list[str], architecture: str, dtype
     """
     products, uncounted = Counter(), ""
     try:
-        products = _products(parallel_body(body), architecture)
+        products = _products(parallel_body(body), architecture, _matrix_products(kernel))
     except (UnknownControlFlow, LookupError, TypeError, ValueError) as error:  # a form of code that is not known yet
         uncounted = str(error) or type(error).__name__
     needed = _macs_on_pixels(kernel.layer)
@@ -57,21 +60,26 @@ def int8_evidence(kernel: LayerKernel, body: list[str], architecture: str, dtype
     )
 
 
-def _products(function: Function, architecture: str) -> Counter:
-    """Products by kind that all tasks of a kernel make together."""
+def _products(function: Function, architecture: str, matrix_products: int) -> Counter:
+    """Products by kind that all tasks of a kernel make together. matrix_products: of an instruction for matrices."""
     products: Counter = Counter()
     for block, runs in Execution(function, architecture).task(0, 1).blocks.items():
         for instruction in function.blocks[block].instructions:
-            kind, each = products_of(instruction, architecture)
+            kind, each = products_of(instruction, architecture, matrix_products)
             products[kind] += runs * each
     return products
 
 
-def products_of(instruction: Instruction, architecture: str) -> tuple[str, int]:
+def products_of(instruction: Instruction, architecture: str, matrix_products: int = 0) -> tuple[str, int]:
     """("integer" or "float", products) of an instruction that multiplies; ("", 0) of another.
 
     Integer products are counted for dot-product instructions only, and AArch64's widening products, of int8 or int16.
+
+    Args:
+        matrix_products: what one that multiplies matrices makes, whose shapes are configured apart from it.
     """
+    if architecture == "x86_64" and _X86_MATRICES.match(instruction.mnemonic):
+        return "integer", matrix_products
     return (_x86_products if architecture == "x86_64" else _arm_products)(instruction)
 
 
@@ -117,11 +125,20 @@ def _float_products_allowed(kernel: LayerKernel) -> int:
     layer, isa = kernel.layer, kernel.isa.products(kernel.schedule.method)
     if kernel.schedule.method == "winograd":
         columns = patches_per_row(layer) * PATCH
+    elif kernel.schedule.method == "matrix":
+        columns = computed_pixels(layer, isa, kernel.schedule.tile_width, kernel.schedule.block_vectors)
     else:
         method = kernel.schedule.method
         columns = row_columns(layer, isa, method) * isa.sums.pixels * (2 if method == "rows" else 1)
     outputs = layer.out_size[0] * columns * channel_vectors(layer, isa) * isa.lanes
     return outputs * (2 if _rescales_residual(layer) else 1)
+
+
+def _matrix_products(kernel: LayerKernel) -> int:
+    """Of one instruction; 0 where the kernel has none that multiplies matrices."""
+    if kernel.schedule.method != "matrix":
+        return 0
+    return matrix_products(kernel.layer, kernel.isa.products("matrix"), kernel.schedule.tile_width)
 
 
 def _rescales_residual(layer: ConvLayer) -> bool:

@@ -134,4 +134,16 @@ def _taps_by_channel(weight: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return rows.reshape(channels, groups, together, columns).transpose(1, 3, 0, 2)
 
 
-_ORDERS = {"direct": _inner_loop_order, "winograd": _taps_together, "depthwise": _taps_by_channel}
+def _by_pieces(weight: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The same with zeros behind each row, or with dilation behind each tap, as many as `shape` has room for."""
+    rows, groups, group = shape[1], shape[2], shape[-1]
+    runs = weight.reshape(len(weight), rows, -1)
+    return _inner_loop_order(np.pad(runs, ((0, 0), (0, 0), (0, groups * group - runs.shape[2]))), shape)
+
+
+_ORDERS = {
+    "direct": _inner_loop_order,
+    "matrix": _by_pieces,
+    "winograd": _taps_together,
+    "depthwise": _taps_by_channel,
+}

@@ -23,7 +23,7 @@ from edgedeblur.compile.schedules.schedule import POSITIONS, channel_vectors, sc
 from edgedeblur.errors import UserError
 from edgedeblur.estimate.cost import Cycles, InnerLoop, KernelCost, gate_ns, pass_cost
 from edgedeblur.estimate.machine import KIB, Machine
-from edgedeblur.estimate.mca import Processor, block_cycles
+from edgedeblur.estimate.mca import Processor, block_cycles, need_model
 
 TASKS_PER_THREAD, MAX_TASKS = 8, 128  # runtime/pool.c
 _FILLED_BYTES_PER_CYCLE = 32  # memset: two 16-byte stores or one of 32 bytes a cycle
@@ -89,7 +89,13 @@ def kernel_costs(
 
 
 def _take_all_apart(kernels: Sequence[LayerKernel], code: Sequence[list[str]], processor: Processor) -> list[_Parts]:
-    """Each kernel's code, that of several layers once."""
+    """Each kernel's code, that of several layers once.
+
+    Raises:
+        UserError: kernels that llvm-mca has no model of.
+    """
+    for kernel in kernels:
+        need_model(kernel.isa.name)
     bodies = {kernel.symbol: lines for kernel, lines in zip(kernels, code, strict=True)}
     functions = {symbol: parallel_body(lines) for symbol, lines in bodies.items()}
     blocks = [

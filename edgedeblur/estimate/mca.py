@@ -108,6 +108,15 @@ def need_mca() -> Path:
     return program
 
 
+def need_model(isa: str) -> None:
+    """Raises UserError for an instruction set that llvm-mca models on no processor."""
+    if isa == "amx":
+        raise UserError(
+            "there is no estimate of amx kernels: llvm-mca has no model of AMX, for any processor",
+            "measure them on a machine with AMX: edgedeblur bench",
+        )
+
+
 def block_cycles(blocks: Sequence[Sequence[str]], processor: Processor, cache: Path | None = None) -> list[float]:
     """Cycles per run of each block of instructions, run again and again.
 

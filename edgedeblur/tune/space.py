@@ -7,6 +7,7 @@ from typing import Any
 
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer
+from edgedeblur.compile.kernels.matrix.geometry import takes_matrix
 from edgedeblur.compile.schedules.default import default_schedule
 from edgedeblur.compile.schedules.schedule import (
     PATCH,
@@ -69,7 +70,12 @@ def schedule_space(layer: ConvLayer, isa: InstructionSet, threads: int) -> list[
 def _methods(layer: ConvLayer, isa: InstructionSet) -> list[str]:
     if layer.depthwise:
         return ["depthwise"]
-    allowed = {"direct": True, "winograd": takes_winograd(layer, isa), "rows": takes_rows(layer, isa)}
+    allowed = {
+        "matrix": takes_matrix(layer, isa),
+        "direct": True,
+        "winograd": takes_winograd(layer, isa),
+        "rows": takes_rows(layer, isa),
+    }
     return [method for method, fits in allowed.items() if fits]
 
 
@@ -139,6 +145,6 @@ def _fits_cache(layer: ConvLayer, isa: InstructionSet, schedule: Schedule) -> bo
 def _tiles(layer: ConvLayer, isa: InstructionSet, method: str, strip_rows: int) -> list[tuple[int, int]]:
     columns = tile_columns(layer, isa, method, strip_rows)
     distinct = {}
-    for tile_width, block_vectors in register_tiles(layer, isa, columns):
+    for tile_width, block_vectors in register_tiles(layer, isa, columns, method):
         distinct.setdefault((tile_widths(columns, tile_width), block_vectors), (tile_width, block_vectors))
     return list(distinct.values())

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from edgedeblur.artefact import cpu, x86_cores
+from edgedeblur.artefact.isa import ISAS
 from edgedeblur.artefact.target import list_targets, load_target, parse_target, target_table
 from edgedeblur.errors import UserError
 
@@ -42,6 +43,7 @@ def test_the_shipped_targets_are_these_and_all_but_the_hosts_load_anywhere():
         "linux-arm64",
         "opencl",
         "snapdragon-865",
+        "x86-64-amx",
         "x86-64-v3",
         "x86-64-v3-vnni",
         "x86-64-v4-vnni",
@@ -132,7 +134,7 @@ def test_a_missing_file_is_named(tmp_path):
         ("threads = 4", "threads = 4\ndots_per_cycle = 0", "dots_per_cycle = 0.0; allowed are numbers above 0"),
         ('["+avx2", "+fma"]', '["+avx2", 3]', r"features\[1\] = 3; a string is needed"),
         ('["+avx2", "+fma"]', '["avx2"]', "feature 'avx2'; LLVM's features begin with"),
-        ('isa = "avx2"', 'isa = "amx"', "isa = 'amx'; there are kernels for avx2, vnni, avxvnni, sdot, i8mm, neon"),
+        ('isa = "avx2"', 'isa = "mmx"', "isa = 'mmx'; there are kernels for avx2, vnni, avxvnni, amx, sdot, i8mm"),
         (
             'isa = "avx2"',
             'isa = "sdot"',
@@ -204,6 +206,13 @@ def test_the_hosts_rate_of_dot_products_is_that_of_its_processors_model(tmp_path
     one = f"vendor_id\t: {vendor}\ncpu family\t: {family}\nmodel\t\t: {model}\nmodel name\t: some\n"
     path.write_text(f"{one}\n{one}")
     assert x86_cores.dots_per_cycle_of_model(*cpu.vendor_family_model(path)) == rate
+
+
+def test_a_host_with_amx_keeps_other_kernels_beside_it_as_the_system_may_refuse_amx(monkeypatch):
+    monkeypatch.setattr(cpu, "architecture", lambda: "x86_64")
+    monkeypatch.setattr(cpu, "cpu_flags", lambda cpuinfo=None: frozenset({*ISAS["avx2"].flags, *ISAS["amx"].flags}))
+    target = load_target("host")
+    assert [(one.name, one.isa) for one in target.kernel_sets] == [("host", "amx"), ("host", "vnni")]
 
 
 def test_a_host_without_avx2_is_told_what_is_missing(monkeypatch, tmp_path):

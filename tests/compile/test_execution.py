@@ -120,6 +120,30 @@ def test_loops_run_as_often_as_in_python(architecture, outer, inner, tasks, data
     assert counted(architecture, outer, inner, task, tasks) == expected
 
 
+CARRYING = """
+	movl	%edi, %eax
+	sarl	$31, %eax
+	andnl	%edi, %eax, %eax
+	cmpl	$3, %edi
+	sbbl	$-1, %eax
+	addl	$-2, %edi
+	cmpl	$1, %edi
+	adcl	$1, %eax
+.LBB0_1:
+	vmovdqu	(%r8), %ymm0
+	decl	%eax
+	jne	.LBB0_1
+	retq
+"""
+
+
+@pytest.mark.parametrize("task", [0, 1, 2, 3, 4, 9])
+def test_carries_and_inverted_masks_are_followed(task):
+    """max(task, 0), one more where task is not below 3, one more, and another where task is 2."""
+    counts = Execution(parse_function(CARRYING.splitlines()), "x86_64").task(task, 10)
+    assert max(counts.blocks.values()) == task + (task >= 3) + 1 + (task == 2)
+
+
 def test_a_branch_on_data_is_not_guessed():
     function = parse_function("\tldrb\tw8, [x3]\n\tcbz\tw8, .LBB0_2\n\tnop\n.LBB0_2:\n\tret".splitlines())
     with pytest.raises(UnknownControlFlow):

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import tvm
 from artefacts import compiled
-from kernels import avx2_target, sdot_target, vnni_target
+from kernels import amx_target, avx2_target, sdot_target, vnni_target
 from networks import random_network, single_layer_spec, tiny_spec
 
 from edgedeblur.artefact.int8_proof import why_not_int8
@@ -17,7 +17,7 @@ from edgedeblur.compile.lower import LayerKernel
 from edgedeblur.compile.machine_code.code import parse_instruction
 from edgedeblur.restore.facts import machine_code_proof
 
-TARGETS = {"avx2": avx2_target(), "vnni": vnni_target(), "sdot": sdot_target()}
+TARGETS = {"avx2": avx2_target(), "vnni": vnni_target(), "amx": amx_target(), "sdot": sdot_target()}
 DTYPES = {"source": "uint8", "weight": "int8", "bias": "int32", "scale": "float32", "out": "uint8"}
 
 
@@ -170,3 +170,9 @@ def test_the_sentence_of_inspect_counts_again_from_the_numbers_of_each_layer():
 )
 def test_each_instruction_counts_for_what_its_manual_says(line, architecture, products):
     assert products_of(parse_instruction("\t" + line), architecture) == products
+
+
+def test_a_product_of_matrices_counts_with_the_shapes_that_the_kernel_configures():
+    instruction = parse_instruction("\ttdpbssd\t%tmm6, %tmm4, %tmm0")
+    assert products_of(instruction, "x86_64", 16 * 48 * 16) == ("integer", 12_288)
+    assert products_of(instruction, "x86_64") == ("integer", 0), "of a kernel that configures none"

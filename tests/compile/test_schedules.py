@@ -7,7 +7,7 @@ import re
 import pytest
 import tvm
 from emulated_kernels import CORES, arm_target
-from kernels import avx2_target, avxvnni_target, vnni_target
+from kernels import amx_target, avx2_target, avxvnni_target, vnni_target
 from networks import random_network
 
 from edgedeblur.compile.assembly import dot_instructions, inner_loop, kernel_bodies
@@ -15,6 +15,7 @@ from edgedeblur.compile.build import llvm_target
 from edgedeblur.compile.kernels import INSTRUCTION_SETS, target_instruction_set
 from edgedeblur.compile.kernels.convolution import conv_kernel
 from edgedeblur.compile.kernels.layer import conv_layers
+from edgedeblur.compile.kernels.matrix.geometry import matrix_tiles
 from edgedeblur.compile.schedules.default import default_reason, default_schedule, transform_cost
 from edgedeblur.compile.schedules.schedule import (
     CACHE_SHARE,
@@ -34,9 +35,9 @@ from edgedeblur.compile.schedules.schedule import (
 )
 from edgedeblur.student import TIERS, student_spec
 
-X86 = {"avx2": avx2_target(), "vnni": vnni_target(), "avxvnni": avxvnni_target()}
+X86 = {"avx2": avx2_target(), "vnni": vnni_target(), "avxvnni": avxvnni_target(), "amx": amx_target()}
 TARGETS = X86 | {isa: arm_target(isa) for isa in CORES}
-STACK = dict.fromkeys(X86, r"%rsp") | dict.fromkeys(CORES, r"[sp")
+STACK = dict.fromkeys(X86, r"%rsp") | dict.fromkeys(CORES, r"[sp") | {"amx": r"(%rsp), %zmm"}
 PER_SUM = {"neon": 2}  # instructions that multiply for one register of sums
 
 
@@ -55,8 +56,12 @@ def test_the_rule_fits_every_layer_its_registers_its_cache_and_its_threads(tier,
     for layer in conv_layers(network, 512, 512):
         schedule = default_schedule(layer, isa, threads=4)
         check_schedule(layer, isa, schedule)
-        assert fits_registers(isa, schedule.tile_width, schedule.block_vectors)
-        assert (schedule.method == "winograd") == takes_winograd(layer, isa)
+        if isa.matrix is not None:
+            assert schedule.method == "matrix"
+            assert (schedule.tile_width, schedule.block_vectors) in matrix_tiles(layer, isa.matrix)
+        else:
+            assert fits_registers(isa, schedule.tile_width, schedule.block_vectors)
+            assert (schedule.method == "winograd") == takes_winograd(layer, isa)
         tasks = -(-layer.out_size[0] // schedule.strip_rows)
         if schedule.parallel == "channels":
             tasks = channel_vectors(layer, isa) // schedule.block_vectors
@@ -73,9 +78,10 @@ def test_no_other_register_tile_of_a_direct_convolution_loads_less(tier, isa):
         schedule = default_schedule(layer, isa, threads=4)
         if schedule.method == "winograd":
             continue
-        columns = tile_columns(layer, isa, "direct", schedule.strip_rows)
+        method, columns = schedule.method, tile_columns(layer, isa, schedule.method, schedule.strip_rows)
         loads = {
-            tile: loads_per_dot(layer, isa, "direct", columns, tile) for tile in register_tiles(layer, isa, columns)
+            tile: loads_per_dot(layer, isa, method, columns, tile)
+            for tile in register_tiles(layer, isa, columns, method)
         }
         assert loads[schedule.tile_width, schedule.block_vectors] == min(loads.values())
 
@@ -91,14 +97,18 @@ def test_a_layer_reads_its_input_once_unless_its_tasks_are_blocks_of_channels():
     assert input_passes(layer, isa, Schedule(8, 4, 2, 1, "direct", "channels")) == 128 // (2 * 16)
 
 
-@pytest.mark.parametrize("isa", [isa for isa in INSTRUCTION_SETS.values() if isa.wide], ids=lambda isa: isa.name)
+@pytest.mark.parametrize(
+    "isa", [isa for isa in INSTRUCTION_SETS.values() if isa.wide and not isa.matrix], ids=lambda isa: isa.name
+)
 def test_winograds_method_is_taken_only_where_its_sums_fit(isa):
     layer = conv_layers(random_network(student_spec("small")), 512, 512)[1]
     assert takes_winograd(dataclasses.replace(layer, largest_sum=(2**31 - 1) // 64), isa)
     assert not takes_winograd(dataclasses.replace(layer, largest_sum=2**31 // 64), isa)
 
 
-@pytest.mark.parametrize("isa", [isa for isa in INSTRUCTION_SETS.values() if isa.wide], ids=lambda isa: isa.name)
+@pytest.mark.parametrize(
+    "isa", [isa for isa in INSTRUCTION_SETS.values() if isa.wide and not isa.matrix], ids=lambda isa: isa.name
+)
 def test_more_threads_never_make_winograds_busiest_thread_busier(isa):
     for layer in conv_layers(random_network(student_spec("small")), 512, 512):
         if takes_winograd(layer, isa):
@@ -114,12 +124,13 @@ def test_the_inner_loop_is_dot_products_with_all_sums_in_registers(isa, name):
     schedule = default_schedule(layer, isa, threads=4)
     kernel = conv_kernel(layer, schedule, isa, "kernel")
     module = tvm.compile(tvm.IRModule({"kernel": kernel}), target=llvm_target(TARGETS[isa.name])).mod
-    loop = inner_loop(kernel_bodies(module.inspect_source("asm"))["kernel"], isa)
     chosen = isa.products(schedule.method)
+    loop = inner_loop(kernel_bodies(module.inspect_source("asm"))["kernel"], chosen)
     products = chosen.step // chosen.group * chosen.sums.registers * PER_SUM.get(isa.name, 1)
     widest = tile_widths(tile_columns(layer, isa, schedule.method, schedule.strip_rows), schedule.tile_width)[0][1]
+    widest = widest // chosen.matrix_registers.rows if schedule.method == "matrix" else widest
     round_of = widest * schedule.block_vectors * products * schedule.unroll
-    dots = dot_instructions(loop, isa)
+    dots = dot_instructions(loop, chosen)
     assert dots and dots % round_of == 0, "LLVM may unroll it further"
     assert not [line for line in loop if STACK[isa.name] in line], "sums spill to the stack"
 

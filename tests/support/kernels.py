@@ -4,13 +4,16 @@ import dataclasses
 
 import numpy as np
 import tvm
+from amx import TILES_WITH_AVX2, amx_double, ask_for_tiles, with_portable_narrowing
 from tvm.tirx.script.builder import ir as T
 
+from edgedeblur.artefact.isa import ISAS
 from edgedeblur.artefact.target import Target
 from edgedeblur.compile.build import llvm_target
 from edgedeblur.compile.kernels.convolution import conv_kernel
 from edgedeblur.compile.kernels.instruction_set import InstructionSet, round_half_even
 from edgedeblur.compile.kernels.layer import ConvLayer
+from edgedeblur.compile.kernels.matrix.amx import AMX
 from edgedeblur.compile.kernels.vnni import AVXVNNI, VNNI
 from edgedeblur.compile.pack import pack_constants
 from edgedeblur.compile.schedules.schedule import Schedule
@@ -43,6 +46,11 @@ def avxvnni_target() -> Target:
     return _target("x86_64-linux-gnu", "alderlake", (), "avxvnni", "x86_64-linux-musl", 2)
 
 
+def amx_target() -> Target:
+    """A server with AMX."""
+    return _target("x86_64-linux-gnu", "x86-64-v4", ISAS["amx"].features, "amx", "x86_64-linux-musl", 2)
+
+
 def sdot_target() -> Target:
     """A phone's big cores."""
     return _target("aarch64-linux-gnu", "cortex-a77", ("+neon", "+dotprod"), "sdot", "aarch64-linux-musl", 4)
@@ -53,8 +61,12 @@ def _target(triple: str, cpu: str, features: tuple[str, ...], isa: str, zig_targ
 
 
 def with_portable_dot(isa: InstructionSet) -> InstructionSet:
-    """The same schedules, tiles and packing, without an instruction of its own: the dot product is plain integers."""
-    wide_products, int16 = (None if one is None else with_portable_dot(one) for one in (isa.wide, isa.int16))
+    """The same schedules, tiles and packing, without an instruction of its own: the dot product is plain integers. Only
+    AMX keeps its tiles, which `run_kernel` has executed by a double."""
+    others = {name: getattr(isa, name) for name in ("wide", "int16", "matrix")}
+    others = {name: one and with_portable_dot(one) for name, one in others.items()}
+    if isa.matrix_registers is not None:
+        others["matrix_registers"] = with_portable_narrowing(isa.matrix_registers)
     wide = f"int32x{isa.lanes}"
 
     def dot(sums, activation, part, weight):
@@ -78,7 +90,7 @@ def with_portable_dot(isa: InstructionSet) -> InstructionSet:
 
     own = ("halve_sum", "halve_difference", "raised")
     halves = {field.name: field.default for field in dataclasses.fields(isa) if field.name in own}
-    return dataclasses.replace(isa, dot=dot, tap=tap, to_int=to_int, wide=wide_products, int16=int16, **halves)
+    return dataclasses.replace(isa, dot=dot, tap=tap, to_int=to_int, **others, **halves)
 
 
 def one_layer_between(source_channels: int, layer: ConvSpec) -> StudentSpec:
@@ -106,7 +118,13 @@ def run_kernel(
 ) -> np.ndarray:
     """Layer `index` of the network on this machine. tensors and result: [H, W, C], as the interpreter's."""
     kernel = conv_kernel(layer, schedule, isa, "kernel")
-    target = vnni_target() if isa is VNNI else avxvnni_target() if isa is AVXVNNI else avx2_target()
+    own = {"vnni": vnni_target, "avxvnni": avxvnni_target, "amx": amx_target}
+    target = own[isa.name]() if isa in (VNNI, AVXVNNI, AMX) else avx2_target()
+    if isa is AMX:
+        ask_for_tiles()
+    elif isa.name == "amx":
+        target = dataclasses.replace(target, features=TILES_WITH_AVX2)
+        amx_double()
     compiled = tvm.compile(tvm.IRModule({"kernel": kernel}), target=llvm_target(target))
     conv = network.layers[index]
     constants = pack_constants(conv, layer, schedule, isa)

@@ -1,4 +1,4 @@
-"""The int8 convolution kernels as TIR: two methods, one file per instruction set.
+"""The int8 convolution kernels as TIR: a few methods, one file per instruction set.
 
 A kernel is a pure function of three values: the layer's numbers (`layer.ConvLayer`), a schedule
 (`edgedeblur.compile.schedules.schedule.Schedule`) and an instruction set (`instruction_set.InstructionSet`). Everything
@@ -6,6 +6,7 @@ that the layer fuses happens in one pass over memory, task by task:
 
     tile                 copy the strip's input rows, padded, folded and widened, into scratch that stays in cache
     direct or winograd   accumulate in registers (register_tile), columns of pixels by a block of output channels
+    or matrix            the same in registers that hold matrices
     requantise           round, unfold, add the residual, clamp and store
 """
 
@@ -16,12 +17,13 @@ from edgedeblur.artefact.x86_cores import dots_per_cycle
 from edgedeblur.compile.kernels.avx2 import AVX2
 from edgedeblur.compile.kernels.i8mm import I8MM
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
+from edgedeblur.compile.kernels.matrix.amx import AMX
 from edgedeblur.compile.kernels.neon import NEON
 from edgedeblur.compile.kernels.sdot import SDOT
 from edgedeblur.compile.kernels.vnni import AVXVNNI, VNNI
 from edgedeblur.errors import UserError
 
-INSTRUCTION_SETS = {isa.name: isa for isa in (AVX2, VNNI, AVXVNNI, SDOT, I8MM, NEON)}
+INSTRUCTION_SETS = {isa.name: isa for isa in (AVX2, VNNI, AVXVNNI, AMX, SDOT, I8MM, NEON)}
 
 
 def instruction_set(name: str) -> InstructionSet:

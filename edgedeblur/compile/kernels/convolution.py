@@ -9,6 +9,7 @@ from tvm.tirx.script.builder import ir as T
 from edgedeblur.compile.kernels.direct import DirectConvolution
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer, reads_numbers
+from edgedeblur.compile.kernels.matrix.convolution import MatrixConvolution
 from edgedeblur.compile.kernels.requantise import clamps_at_zero_point
 from edgedeblur.compile.kernels.signature import parameters
 from edgedeblur.compile.kernels.winograd.rows import RowsConvolution
@@ -21,6 +22,7 @@ _METHODS = {
     "depthwise": DirectConvolution,
     "winograd": WinogradConvolution,
     "rows": RowsConvolution,
+    "matrix": MatrixConvolution,
 }
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from tvm.ir import Expr
 from tvm.tirx.script.builder import ir as T
 
+from edgedeblur.compile.kernels.matrix.registers import MatrixRegisters
+
 
 @dataclass(frozen=True)
 class SumLayout:
@@ -82,6 +84,8 @@ class InstructionSet:
     tap_rows: products that it adds up for a lane, of so many kernel rows. One multiplies int16 x lanes; more multiply
         bytes, x lanes * tap_rows, as tiles and weights hold them. Where weights have a shared order, it is shared too.
     wide: the same registers with int16 products, for Winograd's method; None where they are not worth it.
+    matrix: the products of registers that hold matrices, in int8, for the method of kernels/matrix/; None where there
+        are none. matrix_registers: those registers, of these products alone.
     int16: products of int16 values, for layers that read such, by any method but Winograd's; None of those themselves.
         A tile of theirs holds int16.
     sums: how sums lie in registers; `dot` adds to one register.
@@ -113,6 +117,8 @@ class InstructionSet:
     tap_rows: int = 1
     tap_sums: SumLayout = CHANNEL_PER_LANE
     wide: "InstructionSet | None" = None
+    matrix: "InstructionSet | None" = None
+    matrix_registers: MatrixRegisters | None = None
     int16: "InstructionSet | None" = None
     sums: SumLayout = CHANNEL_PER_LANE
     halve_sum: Callable[[Expr, Expr], Expr] = _halve_sum
@@ -126,14 +132,14 @@ class InstructionSet:
     dot_cost: int = 1
 
     def products(self, method: str) -> "InstructionSet":
-        """The products that a method of convolution uses: `direct` and `rows` multiply bytes, the others int16.
+        """The products that a method of convolution uses: `direct`, `rows` and `matrix` multiply bytes, others int16.
 
         Raises:
             ValueError: there are none for it.
         """
         if method == "depthwise":
             return self._by_lanes()
-        found = self.wide if method == "winograd" else self
+        found = {"winograd": self.wide, "matrix": self.matrix}.get(method, self)
         if found is None:
             raise ValueError(f"{self.name} has no products for the method {method!r}")
         return found
@@ -147,6 +153,7 @@ class InstructionSet:
             step=self.lanes,
             mnemonic=self.tap_mnemonic,
             wide=None,
+            matrix=None,
             sums=self.tap_sums,
             order=None,
             **single,

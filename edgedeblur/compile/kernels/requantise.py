@@ -87,7 +87,7 @@ def store_pixel(output: Output, sums: list[Expr], scales: list[Expr], channel: E
     sums, scales: int32 and float32 x isa.lanes; the first lane is output channel `channel`, before depth-to-space.
     """
     layer, isa = output.layer, output.isa
-    steps = _requantised(output, sums, scales, channel)
+    steps = requantised(output, sums, scales, channel)
     for first, vectors in by_powers_of_two(len(steps), _MOST_LANES // isa.lanes):
         lanes = vectors * isa.lanes
         values = T.bind(join(steps[first : first + vectors], isa.lanes))
@@ -109,7 +109,7 @@ def stores_pairs(output: Output, vectors: int) -> bool:
 
 def store_pair(output: Output, sums: list[list[Expr]], scales: list[Expr], y: Expr, x: Expr) -> None:
     """`store_pixel` for all channels of the pixels x and x + 1: each row that they unfold to is one run in memory."""
-    steps = [step for pixel in sums for step in _requantised(output, pixel, scales, 0)]
+    steps = [step for pixel in sums for step in requantised(output, pixel, scales, 0)]
     lanes, run, fold = 2 * output.isa.lanes, output.run, output.layer.depth_to_space
     joined = [join(steps[first : first + 2], output.isa.lanes) for first in range(0, len(steps), 2)]
     short = [T.bind(_shortened(output, values, lanes)) for values in joined]
@@ -132,7 +132,7 @@ def _gathered(vectors: list[Expr], lanes: int, order: list[int]) -> Expr:
     return found
 
 
-def _requantised(output: Output, sums: list[Expr], scales: list[Expr], channel: Expr | int) -> list[Expr]:
+def requantised(output: Output, sums: list[Expr], scales: list[Expr], channel: Expr | int) -> list[Expr]:
     """rint(float32(sum) * scale) of a pixel's vectors, as `_round` has it."""
     layer, isa = output.layer, output.isa
     values = [_as_float(output, total) for total in sums]
@@ -229,12 +229,12 @@ def _finish_short(output: Output, total: Expr, stored: Expr | None, lanes: int) 
     """The output as stored, from `_shortened` and the residual as stored."""
     layer, numbers = output.layer, output.numbers
     if stored is not None and output.isa.adds_to_round and layer.rescales_in_integers:
-        return _clamp(output, _add(total, _integer_residual_steps(output, stored, lanes), lanes), lanes)
+        return _clamp(output, add_saturating(total, _integer_residual_steps(output, stored, lanes), lanes), lanes)
     if stored is not None:
-        total = _add(total, _residual_steps(output, stored, lanes), lanes)
+        total = add_saturating(total, _residual_steps(output, stored, lanes), lanes)
     rounded = output.lifted or (output.short and _shifts_evenly(layer))
     if not rounded and (not isinstance(numbers.shift, int) or numbers.shift):
-        total = _add(total, splat(numbers.shift, "int16", lanes), lanes)
+        total = add_saturating(total, splat(numbers.shift, "int16", lanes), lanes)
     return _clamp(output, total, lanes)
 
 
@@ -244,7 +244,7 @@ def _clamp(output: Output, total: Expr, lanes: int) -> Expr:
     dtype = "uint8" if layer.image_out else "int8"
     values = narrow(total, dtype, lanes)
     if output.lifted:
-        values = _add(values, splat(numbers.low + 128, dtype, lanes), lanes, dtype)
+        values = add_saturating(values, splat(numbers.low + 128, dtype, lanes), lanes, dtype)
     elif layer.clamps_low:
         values = T.max(values, splat(numbers.low, dtype, lanes))
     return T.min(values, splat(numbers.high, dtype, lanes)) if layer.clamps_high else values
@@ -256,7 +256,7 @@ def _finish_in_int32(output: Output, steps: Expr, stored: Expr | None, lanes: in
     total = steps
     if stored is not None:
         total = total + (
-            _rescaled(output, stored, lanes) if layer.rescales_residual else T.cast(stored, vector("int32", lanes))
+            rescaled(output, stored, lanes) if layer.rescales_residual else T.cast(stored, vector("int32", lanes))
         )
     dtype = "uint8" if layer.image_out else "int16" if layer.int16_out else "int8"
     values = narrow(total + splat(numbers.shift, "int32", lanes), dtype, lanes)
@@ -269,10 +269,10 @@ def _residual_steps(output: Output, stored: Expr, lanes: int) -> Expr:
     """The residual in steps of the output's scale, int16; where the scale is the same, the shift has its zero point."""
     if not output.layer.rescales_residual:
         return T.cast(stored, vector("int16", lanes))
-    return narrow(_rescaled(output, stored, lanes), "int16", lanes)
+    return narrow(rescaled(output, stored, lanes), "int16", lanes)
 
 
-def _rescaled(output: Output, stored: Expr, lanes: int) -> Expr:
+def rescaled(output: Output, stored: Expr, lanes: int) -> Expr:
     """The residual in steps of the output's scale, int32."""
     numbers = output.numbers
     centred = T.cast(stored, vector("int32", lanes)) + splat(numbers.residual_shift, "int32", lanes)
@@ -292,6 +292,6 @@ def _integer_residual_steps(output: Output, stored: Expr, lanes: int) -> Expr:
     return T.reinterpret(vector("int16", lanes), steps)
 
 
-def _add(a: Expr, b: Expr, lanes: int, dtype: str = "int16") -> Expr:
+def add_saturating(a: Expr, b: Expr, lanes: int, dtype: str = "int16") -> Expr:
     """a + b with saturation."""
     return T.call_llvm_pure_intrin(vector(dtype, lanes), "llvm.sadd.sat", a, b)

@@ -5,6 +5,7 @@ from math import prod
 
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import NUMBERS, ConvLayer, reads_numbers
+from edgedeblur.compile.kernels.matrix.geometry import pieces
 from edgedeblur.compile.kernels.tile import window
 from edgedeblur.compile.plan import ALIGNMENT
 from edgedeblur.compile.schedules.schedule import ROW_POSITIONS, Schedule, channel_vectors
@@ -27,6 +28,8 @@ def weight_shape(layer: ConvLayer, schedule: Schedule, isa: InstructionSet) -> t
     order that instruction sets share, blocks are of one vector, so that it does not depend on the schedule.
     Winograd: [blocks, groups of input channels, vectors of the block, taps, lanes, group]: a kernel's taps are
     transformed together. Rows: as direct, with the kernel rows of position after position for kernel rows.
+    Matrix: as direct, with as many groups of zeros behind a row's window as the last piece of it has more
+    (matrix/geometry.py); with dilation each tap is a row.
     Depthwise: [groups of kernel rows, kernel columns, channels, rows of the group], which no schedule changes.
     """
     isa = isa.products(schedule.method)
@@ -36,6 +39,10 @@ def weight_shape(layer: ConvLayer, schedule: Schedule, isa: InstructionSet) -> t
         rows, group = ROW_POSITIONS * layer.kernel, isa.group if isa.order is None else isa.order.group
         vectors = schedule.block_vectors if isa.order is None else 1
         return channel_vectors(layer, isa) // vectors, rows, layer.in_channels // group, vectors, isa.lanes, group
+    if schedule.method == "matrix":
+        cut, vectors = pieces(layer, isa), schedule.block_vectors
+        blocks, rows = channel_vectors(layer, isa) // vectors, layer.kernel * cut.runs
+        return blocks, rows, cut.count * cut.groups, vectors, isa.lanes, isa.group
     if isa.order is not None:
         groups = window(layer, isa) // isa.order.group
         return channel_vectors(layer, isa), layer.kernel, groups, 1, isa.lanes, isa.order.group

@@ -43,6 +43,7 @@ _RESULTS: dict[str, Callable[[int, int, int], int]] = {
     "add": lambda a, b, bits: a + b,
     "sub": lambda a, b, bits: a - b,
     "and": lambda a, b, bits: a & b,
+    "andn": lambda a, b, bits: ~a & b,
     "or": lambda a, b, bits: a | b,
     "xor": lambda a, b, bits: a ^ b,
     "imul": lambda a, b, bits: a * b,
@@ -50,7 +51,8 @@ _RESULTS: dict[str, Callable[[int, int, int], int]] = {
     "shr": lambda a, b, bits: a >> b % bits,
     "sar": lambda a, b, bits: signed(a, bits) >> b % bits,
 }
-_STEM = re.compile(r"(add|sub|and|or|xor|imul|shl|shr|sar|inc|dec|neg|not|cmp|test|bt|mov|lea|idiv|div)([bwlq])$")
+_STEMS = "add adc sub sbb andn? or xor imul shl shr sar inc dec neg not cmp test bt mov lea idiv div"
+_STEM = re.compile(f"({'|'.join(_STEMS.split())})([bwlq])$")
 _EXTENDING = re.compile(r"mov([sz])([bwl])([wlq])$")
 
 
@@ -99,6 +101,8 @@ def _scalar(name: str, bits: int, operands: tuple[str, ...]) -> Effect:
         return _divide(name, bits, operands[0])
     if name in ("cmp", "test", "bt"):
         return _compare(name, bits, operands)
+    if name in ("adc", "sbb"):
+        return _with_carry(name, bits, operands)
     if name in ("inc", "dec"):
         operands = ("$1", operands[0])
         name = "add" if name == "inc" else "sub"
@@ -121,6 +125,22 @@ def _scalar(name: str, bits: int, operands: tuple[str, ...]) -> Effect:
         return result, _flags(name, a, b, result, bits) if known else None
 
     return _update(target, bits, uses_of(first) | uses_of(second), compute)
+
+
+def _with_carry(name: str, bits: int, operands: tuple[str, ...]) -> Effect:
+    """The flags that it leaves are not followed."""
+    source, target = operands
+    read_a, read_b, sign = reader(target, bits), reader(source, bits), 1 if name == "adc" else -1
+
+    def compute(state: State) -> tuple[Value, object]:
+        flags = state.get(FLAGS)
+        if not isinstance(flags, Flags):
+            return None, None
+        carried = 0 if flags.carry else 1
+        result = arithmetic(lambda a, b: a + sign * (b + carried), read_a(state), read_b(state))
+        return truncated(result, bits), None
+
+    return _update(target, bits, uses_of(source) | uses_of(target) | {FLAGS}, compute)
 
 
 def _flags(name: str, a: int, b: int, result: int, bits: int) -> Flags:

@@ -26,11 +26,12 @@ def uses_of(operand: str) -> frozenset[str]:
 
 
 def writes_of(instruction: Instruction) -> frozenset[str]:
-    """The last operand is the target; `push` has none; scalar instructions leave flags."""
+    """The last operand is the target; `push` has none; scalar instructions leave flags, those on matrices do not."""
     if instruction.mnemonic.startswith("push") or not instruction.operands:
         return frozenset()
     is_vector = instruction.mnemonic.startswith("v") and not instruction.mnemonic.endswith("test")
-    return uses_of(instruction.operands[-1]) | (frozenset() if is_vector else {FLAGS})
+    keeps_flags = is_vector or instruction.mnemonic.startswith(("tile", "tdp"))
+    return uses_of(instruction.operands[-1]) | (frozenset() if keeps_flags else {FLAGS})
 
 
 def place_of(operand: str) -> str | None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from edgedeblur.compile.kernels.depthwise import instructions_per_vector
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer
+from edgedeblur.compile.kernels.matrix.geometry import best_tile, takes_matrix
 from edgedeblur.compile.kernels.tile import tile_bytes
 from edgedeblur.compile.schedules.schedule import (
     CACHE_SHARE,
@@ -27,13 +28,15 @@ from edgedeblur.compile.schedules.schedule import (
 
 TASKS_PER_THREAD = 4  # so that a core that is late delays the layer by no more than a quarter of its share
 UNROLLED_DOTS = 24  # dot products per round of the inner loop, beyond which counting rounds costs nothing
+MATRIX_PIECES = 4  # registers of pixels per round of the inner loop, for each in a tile
 FIRST_CACHE_BYTES = 32 << 10
 SECOND_CACHE_BYTES_PER_CYCLE = 32
 
 
 def default_schedule(layer: ConvLayer, isa: InstructionSet, threads: int) -> Schedule:
-    """The schedule that the layer's shape and the instruction set suggest: Winograd's square method where it is exact,
-    has int16 products and takes no more cycles (`winograd_share`), else rows where the layer is in Winograd form.
+    """The schedule that the layer's shape and the instruction set suggest: matrices where there are registers for
+    them, else Winograd's square method where it is exact, has int16 products and takes no more cycles
+    (`winograd_share`), else rows where the layer is in Winograd form.
 
     Direct and rows: tasks are strips, as high as leaves every thread its tasks and the task's scratch its share of the
     second-level cache: each strip copies kernel - stride rows again that its neighbour copies too. The register tile is
@@ -42,6 +45,10 @@ def default_schedule(layer: ConvLayer, isa: InstructionSet, threads: int) -> Sch
     Winograd: strips or blocks of channels, whichever repeats less of the transforms (`transform_cost`). The register
     tile is wide, as weights come from the second-level cache, and no larger than leaves its products in the first.
     """
+    if takes_matrix(layer, isa):
+        products = isa.products("matrix")
+        unroll = max(n for n in unrolls(layer, isa, "matrix") if n <= MATRIX_PIECES)
+        return Schedule(_strip_rows(layer, products, threads, "matrix"), *best_tile(layer, products), unroll, "matrix")
     if layer.depthwise:
         return _depthwise_schedule(layer, isa, threads)
     if takes_winograd(layer, isa) and (isa.dots_per_cycle <= 1 or winograd_share(layer, isa, threads) <= 1):
@@ -51,7 +58,7 @@ def default_schedule(layer: ConvLayer, isa: InstructionSet, threads: int) -> Sch
 
 def default_reason(layer: ConvLayer, isa: InstructionSet, threads: int) -> str:
     """Why the layer's method was chosen, for a manifest; empty where there was no choice by the core."""
-    if not takes_winograd(layer, isa):
+    if takes_matrix(layer, isa) or not takes_winograd(layer, isa):
         return ""
     if isa.dots_per_cycle <= 1:
         return "winograd: the core starts one dot product a cycle, or is not known"

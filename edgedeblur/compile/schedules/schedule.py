@@ -7,6 +7,7 @@ from typing import Literal
 from edgedeblur.compile.kernels.depthwise import fits_taps, gathered_bytes
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer
+from edgedeblur.compile.kernels.matrix.geometry import matrix_tiles, pieces, takes_matrix, tile_cycles
 from edgedeblur.compile.kernels.tile import tile_bytes, window
 from edgedeblur.errors import UserError
 
@@ -31,8 +32,8 @@ class Schedule:
         (SumLayout.pixels), or by Winograd patches of a strip, or by rows as many pairs of output pixels.
     block_vectors: accumulator registers of output channels per pixel.
     unroll: activation loads per round of the inner loop; a divisor of `inner_loads`.
-    method: kernels/direct.py, or of kernels/winograd/ square.py ("winograd") or rows.py; "depthwise" is the direct
-        method with a channel in each lane.
+    method: kernels/direct.py, or of kernels/winograd/ square.py ("winograd") or rows.py, or kernels/matrix/;
+        "depthwise" is the direct method with a channel in each lane.
     parallel: tasks are strips of rows, or blocks of output channels, each of which goes over all strips.
     """
 
@@ -40,7 +41,7 @@ class Schedule:
     tile_width: int
     block_vectors: int
     unroll: int
-    method: Literal["direct", "winograd", "depthwise", "rows"] = "direct"
+    method: Literal["direct", "winograd", "depthwise", "rows", "matrix"] = "direct"
     parallel: Literal["rows", "channels"] = "rows"
 
 
@@ -94,6 +95,8 @@ def scratch_bytes(layer: ConvLayer, isa: InstructionSet, schedule: Schedule) -> 
     tile = tile_bytes(layer, products, schedule.strip_rows, schedule.method)
     if schedule.method == "depthwise":
         return tile + gathered_bytes(layer, products, schedule.block_vectors)
+    if schedule.method == "matrix":
+        return tile + schedule.tile_width * schedule.block_vectors * isa.lanes * 4
     if schedule.method != "winograd":
         return tile
     patches = patches_per_strip(layer, schedule.strip_rows)
@@ -113,8 +116,13 @@ def holds_two_positions(isa: InstructionSet, tile_width: int, block_vectors: int
     return fits_registers(isa, tile_width, 2 * block_vectors)
 
 
-def register_tiles(layer: ConvLayer, isa: InstructionSet, columns: int) -> Iterator[tuple[int, int]]:
+def register_tiles(
+    layer: ConvLayer, isa: InstructionSet, columns: int, method: str = "direct"
+) -> Iterator[tuple[int, int]]:
     """Every (tile_width, block_vectors) for `columns` that divides the layer's channels and fits the registers."""
+    if method == "matrix":
+        yield from matrix_tiles(layer, isa.products(method))
+        return
     vectors = channel_vectors(layer, isa)
     for block_vectors in (n for n in range(1, vectors + 1) if vectors % n == 0):
         for tile_width in range(1, min(columns, isa.registers) + 1):
@@ -130,6 +138,8 @@ def inner_loads(layer: ConvLayer, isa: InstructionSet, method: str) -> int:
         return 1  # a kernel row is unrolled whole
     if method in ("winograd", "rows"):
         return layer.in_channels // isa.step
+    if method == "matrix":
+        return pieces(layer, isa).count
     return (window(layer, isa) if layer.dilation == 1 else isa.padded_channels(layer.in_channels)) // isa.step
 
 
@@ -143,9 +153,11 @@ def loads_per_dot(layer: ConvLayer, isa: InstructionSet, method: str, columns: i
     """Loads, with what belongs to them, per dot product over `columns`, for a register tile: what registers save.
 
     Every loop of a tile ends with a branch that the processor did not expect; the loads that it could have done
-    meanwhile count as done.
+    meanwhile count as done. By the method matrix it is cycles, of products too, for each piece of the window.
     """
     tile_width, block_vectors = tile
+    if method == "matrix":
+        return tile_cycles(layer, isa.products(method), *tile)
     by_row = layer.kernel if layer.dilation == 1 else layer.kernel**2
     loops = {"winograd": POSITIONS, "rows": ROW_POSITIONS * layer.kernel}.get(method, by_row)
     steps, isa = loops * inner_loads(layer, isa, method), isa.products(method)
@@ -185,7 +197,13 @@ def check_schedule(layer: ConvLayer, isa: InstructionSet, schedule: Schedule) ->
             f"{schedule} does not fit layer {layer.name} on {isa.name}: the method rows takes layers in Winograd form "
             f"with input channels in multiples of {max(TRANSFORM_LANES, isa.step)}"
         )
-    tiles = register_tiles(layer, isa, tile_columns(layer, isa, schedule.method, schedule.strip_rows))
+    if schedule.method == "matrix" and not takes_matrix(layer, isa):
+        raise UserError(
+            f"{schedule} does not fit layer {layer.name} on {isa.name}: the method matrix takes convolutions of int8, "
+            f"none of them depthwise, where there are registers that hold matrices (isa amx)"
+        )
+    columns = tile_columns(layer, isa, schedule.method, schedule.strip_rows)
+    tiles = register_tiles(layer, isa, columns, schedule.method)
     fits = (
         schedule.strip_rows >= 1
         and (schedule.method == "depthwise") == layer.depthwise

@@ -38,11 +38,27 @@ __attribute__((target("avxvnni"))) static void avxvnni(void) {
 #undef DOT
 }
 
+/* Registers of 16 rows of 64 bytes; the process may use them, as the network's kernels do. Four chains, three steps. */
+__attribute__((target("amx-tile,amx-int8"))) static void amx(void) {
+  static const struct {
+    unsigned char palette, start[15];
+    unsigned short row_bytes[16];
+    unsigned char rows[16];
+  } shapes = {1, {0}, {64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16}};
+  __asm__ volatile("ldtilecfg %0" ::"m"(shapes));
+#define DOT(n) "tdpbssd %%tmm5, %%tmm4, %%tmm" #n "\n"
+  for (int i = 0; i < REPEATS; i++) {
+    __asm__ volatile(DOT(0) DOT(1) DOT(2) DOT(3) DOT(0) DOT(1) DOT(2) DOT(3) DOT(0) DOT(1) DOT(2) DOT(3)::: "memory");
+  }
+#undef DOT
+  __asm__ volatile("tilerelease" ::: "memory");
+}
+
 static const struct {
   const char *isa;
   void (*run)(void);
   int macs; /* of one chain's step */
-} loops[] = {{"avx2", avx2, 16}, {"vnni", vnni, 64}, {"avxvnni", avxvnni, 32}};
+} loops[] = {{"avx2", avx2, 16}, {"vnni", vnni, 64}, {"avxvnni", avxvnni, 32}, {"amx", amx, 16 * 16 * 64}};
 #elif defined(__aarch64__)
 #define REGISTERS \
   "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13", "v14", "v15", "v30", "v31"

@@ -49,7 +49,8 @@ typedef struct {
  * artefact has a tile and the SHA-256 of what the network's definition makes of an image full of it (and for a GPU in
  * fp16 what float32 makes of it, with the most that a byte may differ); what computes something else is not used. `options` may be NULL. NULL on failure: a processor without the instructions that the
  * network was compiled for, no kernels that pass the self-test, no memory, bad options. Where ED_AUTO has left the GPU,
- * the instance is well and ed_last_error() says why: no driver, an error of it, or a self-test that failed. */
+ * the instance is well and ed_last_error() says why: no driver, an error of it, or a self-test that failed. So it is
+ * where the system refuses the process the processor's AMX: other kernels of the artefact run. */
 ED_API ed_model *ed_create(const ed_options *options);
 
 /* Restores one image. The buffers may not overlap and need no alignment. Allocates nothing, starts no thread, except

@@ -12,7 +12,7 @@ enum { ED_ALIGNMENT = 64 };
 enum { ED_INPUT, ED_OUTPUT, ED_ARENA, ED_CONSTANT };
 
 /* The instructions that the kernels need, see cpu.h. */
-enum { ED_ISA_AVX2, ED_ISA_VNNI, ED_ISA_AVXVNNI, ED_ISA_SDOT, ED_ISA_I8MM, ED_ISA_NEON };
+enum { ED_ISA_AVX2, ED_ISA_VNNI, ED_ISA_AVXVNNI, ED_ISA_AMX, ED_ISA_SDOT, ED_ISA_I8MM, ED_ISA_NEON };
 
 typedef struct {
   uint8_t place;

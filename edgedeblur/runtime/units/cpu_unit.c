@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "cpu.h"
@@ -110,14 +111,26 @@ static ed_cpu_unit *create(const ed_tables *tables, int threads, uint64_t cores)
   return NULL;
 }
 
+/* Leaves a message for ed_last_error() where better kernels are there whose instructions the system refuses. */
+static void tell_refusal(const ed_tables *chosen) {
+  for (const ed_tables *better = ed_model_tables; better < chosen; better += ed_model_sizes) {
+    const int refusal = ed_refusal(better->isa);
+    if (refusal == 0) continue;
+    ed_fail("the system refuses this process the %s instructions (%s): it runs the %s kernels", ed_isa_name(better->isa),
+            strerror(refusal), ed_isa_name(chosen->isa));
+  }
+}
+
 ed_cpu_unit *ed_cpu_create(int threads, uint64_t cores) {
   for (;;) {
     const ed_tables *tables = ed_cpu_tables();
     if (ed_check_cpu(tables->isa) != 0) return NULL;
     ed_cpu_unit *unit = create(tables, threads, cores);
-    if (unit == NULL || (atomic_load(&proved) & bit(tables))) return unit;
-    if (ed_self_test(ed_cpu_run_image, unit, ed_isa_name(tables->isa), false) == 0) {
+    if (unit == NULL) return NULL;
+    const bool known = atomic_load(&proved) & bit(tables);
+    if (known || ed_self_test(ed_cpu_run_image, unit, ed_isa_name(tables->isa), false) == 0) {
       atomic_fetch_or(&proved, bit(tables));
+      tell_refusal(tables);
       return unit;
     }
     ed_cpu_destroy(unit);

@@ -1,0 +1,1 @@
+"""Convolutions by registers that hold matrices: pixels by products, and products by output channels."""
