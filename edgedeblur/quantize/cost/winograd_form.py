@@ -135,10 +135,12 @@ def _odd(zero_point: int) -> int:
 
 
 def _taken(costs: Sequence[FormCost], allowed: float) -> list[FormCost]:
+    """With the noise of all of them together: what single layers seem to gain or lose on few pictures is luck to both
+    sides, which adds up to nothing."""
     ordered = sorted(costs, key=lambda one: one.added / one.saved)
     added, found = 0.0, []
     for one in ordered:
-        added += max(one.added, 0.0)  # what seems to be gained is luck
+        added += one.added
         found.append(dataclasses.replace(one, taken=added <= allowed))
     return found
 
