@@ -107,10 +107,11 @@ test-tools:
 MATERIAL ?= ../shared/material
 STUDENTS := build/students
 RECIPES := edgedeblur/training/recipes
-MADE_FROM = $(foreach set,cid22 clic2025_half kodak elementary unsplash,--data photos:$(MATERIAL)/photos/$(set)) \
+LEARNED_FROM = $(foreach set,cid22 clic2025_half kodak elementary unsplash,--data photos:$(MATERIAL)/photos/$(set)) \
 	--data frames:$(MATERIAL)/gopro_video_240fps \
 	$(foreach share,gopro720_0372@0.12 gopro256_half@0.12 reds720_hamam@0.05 reds720_020@0.05, \
-		--data pairs:$(MATERIAL)/pairs_train/$(share)) \
+		--data pairs:$(MATERIAL)/pairs_train/$(share))
+MADE_FROM = $(LEARNED_FROM) \
 	$(addprefix --validation $(MATERIAL)/pairs/,gopro720 gopro720avg gopro256 reds320)
 DISTILL = $(BIN)/edgedeblur distill --tier $(basename $(basename $(@F))) $(MADE_FROM) $(BEGUN) -o $@
 BEGUN = $(if $(wildcard $(@:.safetensors=.state.pt)),--resume)
@@ -118,7 +119,9 @@ STEPS_small := 76087
 STEPS_nano := 43689
 STEPS_large := 44801
 FIRST ?= --steps $(STEPS_$*)
-FORM_nano := --winograd-form
+QUANTIZED_nano := --winograd-form --finetune-steps 1000
+QUANTIZED_small = --winograd-form --finetune-steps 1600 $(subst --data,--finetune-data,$(LEARNED_FROM))
+QUANTIZED_large := --finetune-steps 1000
 WIDE_small := 19850
 WIDE_nano := 22417
 WIDE_large := 15178
@@ -139,7 +142,7 @@ $(STUDENTS)/nano.between.safetensors: $(STUDENTS)/nano.gated.safetensors $(STUDE
 $(STUDENTS)/nano.edq: $(STUDENTS)/nano.between.safetensors
 $(STUDENTS)/small.edq $(STUDENTS)/large.edq: $(STUDENTS)/%.edq: $(STUDENTS)/%.wide.safetensors
 $(STUDENTS)/%.edq:
-	$(BIN)/edgedeblur quantize $< $(FORM_$*) --finetune-steps 1000 -o $@
+	$(BIN)/edgedeblur quantize $< $(QUANTIZED_$*) -o $@
 
 .SECONDARY:
 

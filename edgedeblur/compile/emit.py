@@ -95,7 +95,7 @@ def emit_model_c(plan: Plan, facts: ModelFacts, fallbacks: Sequence[tuple[str, P
     parts.append(f"const uint32_t ed_model_sizes = {sizes};\n")
     half = facts.gpu_levels is not None
     parts += [included_file("ed_gpu_reference", GPU_REFERENCE)] if half else []
-    parts.append(_proof(facts.self_test, f", ed_gpu_reference, {facts.gpu_levels}" if half else ""))
+    parts.append(_proof(facts.self_test, f"ed_gpu_reference, {facts.gpu_levels}" if half else "NULL, 0"))
     driver = "NULL" if facts.gpu is None else f"&ed_{facts.gpu}"
     parts += [] if facts.gpu is None else [f"extern const struct ed_gpu_driver ed_{facts.gpu};"]
     parts.append(f"const struct ed_gpu_driver *const ed_model_gpu = {driver};\n")
@@ -171,13 +171,13 @@ def _model_tables(plan: Plan, facts: ModelFacts, constants_start: int, suffix: s
     return "  {\n" + "\n".join(lines) + "\n  },\n"
 
 
-def _proof(test: SelfTest | None, more: str) -> str:
+def _proof(test: SelfTest | None, gpu: str) -> str:
     if test is None:
         return "const ed_proof ed_model_proof = {0};\n"
     height, width, _ = test.tile.shape
     rows = [", ".join(map(str, row.reshape(-1))) for row in test.tile]
     digest = ", ".join(f"0x{byte:02x}" for byte in test.sha256)
-    table = f"const ed_proof ed_model_proof = {{tile, {height}, {width}, {{{digest}}}{more}}};\n"
+    table = f"const ed_proof ed_model_proof = {{tile, {height}, {width}, {{{digest}}}, {gpu}}};\n"
     return _array("uint8_t tile", rows) + table
 
 

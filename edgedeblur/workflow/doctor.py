@@ -27,6 +27,7 @@ EXTRAS = {
     "peers": "only for bench --against",
     "openvino": "only for bench --against openvino",
     "mnn": "only for bench --against mnn",
+    "intel-opencl": "only for make gpu, which tests kernels for GPUs on Intel's OpenCL too",
     "training": "only for TensorBoard logs of train",
     "adb": "only for phones",
     "heic": "only for HEIC photographs",

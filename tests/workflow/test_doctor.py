@@ -1,6 +1,8 @@
 """The doctor finds what is there and says how to fix what is not."""
 
+import configparser
 import sys
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
@@ -20,6 +22,12 @@ from edgedeblur.workflow import doctor
 def test_a_package_is_held_against_its_declared_range(text, status, fix):
     check = doctor.check_requirement(Requirement(text))
     assert (check.status, check.fix) == (status, fix)
+
+
+def test_what_every_extra_is_for_is_known_so_that_none_counts_as_missing():
+    declared = configparser.ConfigParser()
+    declared.read(Path(__file__).parents[2] / "setup.cfg", encoding="utf-8")
+    assert set(declared["options.extras_require"]) == set(doctor.EXTRAS)
 
 
 def test_the_ffi_version_that_crashes_tvm_is_found(monkeypatch):
