@@ -75,8 +75,8 @@ def test_the_shipped_edq_is_what_quantize_makes_of_the_shipped_student(tier, tmp
     options = QuantiseOptions(**chosen, winograd_form="winograd_form" in shipped.recipe)
     rounded = quantise_step(shipped_student(tier), None, tmp_path / "rounded.edq", options, lambda line: None)
     assert shipped.spec == rounded.spec
-    for name, made in rounded.tensors.items():  # fine-tuning moves scales, but not far
-        assert shipped.tensors[name].scale == pytest.approx(made.scale, rel=0.5), name
+    for name, made in rounded.tensors.items():  # fine-tuning moves scales, 1,600 steps to about half at most
+        assert shipped.tensors[name].scale == pytest.approx(made.scale, rel=0.6), name
     assert near_float(shipped, tier, tmp_path) > near_float(rounded, tier, tmp_path)
 
 
