@@ -8,6 +8,7 @@ not every GPU language has wider ones: with total = a * pixels + b,
 floor((128 * total + pixels // 2) / pixels) is 128 * a + floor((128 * b + pixels // 2) / pixels).
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tvm.ir import Expr
@@ -104,22 +105,39 @@ def scale_launch(gate: WordGate) -> Launch:
 
 
 def scale_kernel(gate: WordGate, symbol: str) -> PrimFunc:
-    """The kernel as TIR; its parameters are `scale_arguments`, in that order. TVM puts a barrier behind the means."""
+    """The kernel as TIR; its parameters are `scale_arguments`, in that order."""
+    return scale_program(gate, symbol, scale_arguments(gate), "int32", _mean, _scale)
+
+
+def scale_program(
+    gate: WordGate,
+    symbol: str,
+    arguments: Sequence[Argument],
+    dtype: str,
+    mean: Callable[[WordGate, Buffer, Buffer, Buffer, Expr], None],
+    scale: Callable[[WordGate, dict[str, Buffer], Buffer, Buffer, Expr], None],
+) -> PrimFunc:
+    """One work group makes the mean of each channel, then the scale of each output; TVM puts a barrier between them.
+
+    Args:
+        arguments: the parameters; `sums` is among them. dtype: of means and totals.
+        mean, scale: emit one channel's and one output's.
+    """
     with IRBuilder() as builder, T.prim_func(s_tir=True):
         T.func_name(symbol)
         T.func_attr({"global_symbol": symbol, "tirx.noalias": True})
-        buffers = {a.name: T.arg(a.name, T.buffer((a.elements,), a.dtype)) for a in scale_arguments(gate)}
+        buffers = {a.name: T.arg(a.name, T.buffer((a.elements,), a.dtype)) for a in arguments}
         with work_items(scale_launch(gate)) as (item, _, _):
-            means = T.alloc_buffer((gate.channels,), "int32", scope="shared")
-            total = T.alloc_buffer((1,), "int32", scope="local")
+            means = T.alloc_buffer((gate.channels,), dtype, scope="shared")
+            total = T.alloc_buffer((1,), dtype, scope="local")
             with T.serial(-(-gate.channels // GATE_ITEMS)) as turn:
                 channel = T.bind(turn * GATE_ITEMS + item)
                 with T.If(channel < gate.channels), T.Then():
-                    _mean(gate, buffers["sums"], total, means, channel)
+                    mean(gate, buffers["sums"], total, means, channel)
             with T.serial(-(-gate.outputs // GATE_ITEMS)) as turn:
                 output = T.bind(turn * GATE_ITEMS + item)
                 with T.If(output < gate.outputs), T.Then():
-                    _scale(gate, buffers, total, means, output)
+                    scale(gate, buffers, total, means, output)
     return builder.get()
 
 

@@ -10,7 +10,7 @@ from tvm.tirx import Buffer, PrimFunc
 from tvm.tirx.script.builder import ir as T
 
 from edgedeblur.compile.gpu.form import FP16
-from edgedeblur.compile.gpu.gate import GATE_ITEMS, WordGate, scale_launch, sum_launch
+from edgedeblur.compile.gpu.gate import WordGate, scale_program, sum_launch
 from edgedeblur.compile.gpu.launch import Argument, work_items
 from edgedeblur.compile.gpu.tensor import LANES, WordTensor, half_lane
 from edgedeblur.quantize.network import MAX_FACTOR
@@ -55,24 +55,8 @@ def half_scale_arguments(gate: WordGate) -> tuple[Argument, ...]:
 
 
 def half_scale_kernel(gate: WordGate, symbol: str) -> PrimFunc:
-    """The kernel as TIR; its parameters are `half_scale_arguments`, in that order; TVM puts a barrier behind the
-    means."""
-    with IRBuilder() as builder, T.prim_func(s_tir=True):
-        T.func_name(symbol)
-        T.func_attr({"global_symbol": symbol, "tirx.noalias": True})
-        buffers = {a.name: T.arg(a.name, T.buffer((a.elements,), a.dtype)) for a in half_scale_arguments(gate)}
-        with work_items(scale_launch(gate)) as (item, _, _):
-            means = T.alloc_buffer((gate.channels,), "float32", scope="shared")
-            total = T.alloc_buffer((1,), "float32", scope="local")
-            with T.serial(-(-gate.channels // GATE_ITEMS)) as turn:
-                channel = T.bind(turn * GATE_ITEMS + item)
-                with T.If(channel < gate.channels), T.Then():
-                    _mean(gate, buffers["sums"], total, means, channel)
-            with T.serial(-(-gate.outputs // GATE_ITEMS)) as turn:
-                output = T.bind(turn * GATE_ITEMS + item)
-                with T.If(output < gate.outputs), T.Then():
-                    _scale(gate, buffers, total, means, output)
-    return builder.get()
+    """The kernel as TIR; its parameters are `half_scale_arguments`, in that order."""
+    return scale_program(gate, symbol, half_scale_arguments(gate), "float32", _mean, _scale)
 
 
 def _mean(gate: WordGate, sums: Buffer, total: Buffer, means: Buffer, channel: Expr) -> None:
