@@ -109,7 +109,7 @@ def run_operation(
     if combine == "mean":
         pixels = read[0].shape[0] * read[0].shape[1]
         total = read[0].sum(axis=(0, 1), dtype=np.int64, keepdims=True)
-        value = requantise((MEAN_STEPS * total + pixels // 2) // pixels, layer.scales[0])
+        value = requantise(mean_steps(total, pixels), layer.scales[0])
     elif combine == "add":
         value = requantise(read[0], layer.scales[0]) + requantise(read[1], layer.scales[1])
     elif combine == "multiply":
@@ -150,7 +150,16 @@ def gate_factors(gate: QuantisedGate, tensor: np.ndarray, zero_point: int) -> np
     """What a layer's scales are multiplied by, float32 [out], for the int8 [H, W, in] tensor that gates it."""
     pixels = tensor.shape[0] * tensor.shape[1]
     total = tensor.sum(axis=(0, 1), dtype=np.int64) - pixels * zero_point
-    mean = (MEAN_STEPS * total + pixels // 2) // pixels
+    return factors_of_means(gate, mean_steps(total, pixels))
+
+
+def mean_steps(total: np.ndarray, pixels: int) -> np.ndarray:
+    """Sums over so many pixels as means, in 1/MEAN_STEPS."""
+    return (MEAN_STEPS * total + pixels // 2) // pixels
+
+
+def factors_of_means(gate: QuantisedGate, mean: np.ndarray) -> np.ndarray:
+    """As `gate_factors`, from the `mean_steps` of the gating tensor less its zero point, int64 [in]."""
     products = (gate.weight.astype(np.int64) @ mean + gate.bias).astype(np.int32)
     index = np.clip(np.rint(products.astype(np.float32) * gate.scale), -MAX_GATE_INDEX, MAX_GATE_INDEX)
     return GATE_TABLE[index.astype(np.int64) + MAX_GATE_INDEX]

@@ -194,18 +194,17 @@ def _open_quantised(path: Path, in_torch: bool) -> Restorer:
     network = load_edq(path)
     spec = network.spec
     gmac = spec.macs(GMAC_SIDE, GMAC_SIDE) / 1e9
-    run, runs_in = interpreter.run, NUMPY
+    run, runs_in = partial(interpreter.run, network), NUMPY
     if in_torch:
         import torch
 
-        from edgedeblur.quantize.simulate import exact_in_torch, run_simulated
+        from edgedeblur.quantize.simulate import TorchNetwork, exact_in_torch
 
         if exact_in_torch(network):
-            run, runs_in = run_simulated, f"{EXACT_IN_TORCH}, {torch.get_num_threads()} threads"
+            run, runs_in = TorchNetwork(network).run, f"{EXACT_IN_TORCH}, {torch.get_num_threads()} threads"
 
     facts = (digest(path), spec.parameters, gmac, spec.multiple, None)
-    restore = partial(run, network)
-    return Restorer(path.stem, "quantised", path, *facts, restore, runs_in=runs_in, largest_tile=_largest_tile(spec))
+    return Restorer(path.stem, "quantised", path, *facts, run, runs_in=runs_in, largest_tile=_largest_tile(spec))
 
 
 def _open_teacher(path: Path, own_padding: bool, options: dict) -> Restorer:

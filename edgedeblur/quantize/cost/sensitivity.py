@@ -18,7 +18,7 @@ from edgedeblur.progress import Progress, silent
 from edgedeblur.quantize.network import QuantisedConv, QuantisedNetwork
 from edgedeblur.quantize.observe import crop_images, float_activations
 from edgedeblur.quantize.quality import capped_psnr
-from edgedeblur.quantize.simulate import convolve, pixels, requantise, scaled, simulate_gate
+from edgedeblur.quantize.simulate import channel_means, convolve, gate_scale, pixels, requantise, scaled, torch_conv
 from edgedeblur.student import ConvSpec, Student, depth_to_space
 
 _NO_ERROR_DB = 100.0  # of a part that is exact
@@ -106,11 +106,12 @@ class _Picture:
         """The layer's output by its integers, the weights' share of its error, and the share of clamped values."""
         name, scale = layer.spec.name, self.network.tensors[layer.spec.name]
         steps = self._steps(layer)
-        factor = torch.from_numpy(layer.scale)[None, :, None, None]
+        conv = torch_conv(self.network, layer)
+        factor = conv.scale
         if layer.gate is not None:
             factor = factor * self.student.factors(name, self.reals[layer.spec.gate])
-        values = scaled(layer, convolve(layer, steps[layer.spec.source]), factor)
-        output = requantise(self.network, layer, values, steps) * scale.scale
+        values = scaled(conv, convolve(conv, steps[layer.spec.source]), factor)
+        output = requantise(conv, values.clone(), steps) * scale.scale
         exact = depth_to_space(values, layer.spec.depth_to_space)
         if layer.spec.residual is not None:
             exact = exact + steps[layer.spec.residual] * float(layer.residual_scale)
@@ -127,7 +128,10 @@ class _Picture:
     def _gated(self, layer: QuantisedConv) -> tuple[Tensor, None, None]:
         """The layer's float output with the integer gate's factors in place of the float ones."""
         gating = self.reals[layer.spec.gate]
-        factors = simulate_gate(self.network, layer, self._steps(layer)[layer.spec.gate])
+        read = self.network.tensors[layer.spec.gate]
+        steps = self._steps(layer)[layer.spec.gate].round()
+        steps.clamp_(read.lowest - read.zero_point, read.highest - read.zero_point)
+        factors = gate_scale(layer, channel_means(steps))
         ratio = factors / self.student.factors(layer.spec.name, gating).clamp_min(1e-12)
         return self.reals[layer.spec.name] * ratio, None, None
 

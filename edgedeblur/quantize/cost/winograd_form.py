@@ -18,7 +18,6 @@ from edgedeblur.progress import Log, Progress, silent
 from edgedeblur.quantize.fold import fold_layer
 from edgedeblur.quantize.network import (
     QuantisedConv,
-    QuantisedLayer,
     QuantisedNetwork,
     QuantisedOp,
     TensorScale,
@@ -26,7 +25,7 @@ from edgedeblur.quantize.network import (
     may_take_winograd_form,
 )
 from edgedeblur.quantize.observe import crop_images, float_activations
-from edgedeblur.quantize.simulate import convolve, image_steps, simulate_layer, simulate_operation
+from edgedeblur.quantize.simulate import convolve, image_steps, simulate_layer, torch_conv
 from edgedeblur.student import IMAGE, ConvSpec, Student
 
 _SHARE = 0.15  # of int8's own noise: 0.6 dB of what is 45 to 50 dB below the picture
@@ -151,11 +150,6 @@ def _with_tensors(network: QuantisedNetwork, tensors: dict[str, TensorScale]) ->
     return dataclasses.replace(network, tensors=tensors, layers=layers)
 
 
-def _simulated(network: QuantisedNetwork, layer: QuantisedLayer, steps: dict[str, Tensor]) -> Tensor:
-    simulate = simulate_operation if isinstance(layer, QuantisedOp) else simulate_layer
-    return simulate(network, layer, steps)
-
-
 class _Picture:
     """One picture: the float student's output, and every tensor of the int8 network, of which one layer changes."""
 
@@ -165,7 +159,7 @@ class _Picture:
         self.wanted = float_activations(student, image)[self.last].clamp(0, 1) * 255
         self.steps = {IMAGE: image_steps(image)}
         for layer in network.layers:
-            self.steps[layer.spec.name] = _simulated(network, layer, self.steps)
+            self.steps[layer.spec.name] = simulate_layer(network, layer, self.steps)
         self.noise = self._noise(self.steps[self.last])
 
     @torch.inference_mode()
@@ -177,7 +171,7 @@ class _Picture:
             if spec.name == changed.spec.name:
                 steps[spec.name] = simulate_layer(network, changed, steps)
             elif touched & set(spec.reads):
-                steps[spec.name] = _simulated(network, layer, steps)
+                steps[spec.name] = simulate_layer(network, layer, steps)
                 touched.add(spec.name)
         return self._noise(steps[self.last])
 
@@ -195,7 +189,10 @@ def _corrected(
     shifts = []
     for picture in pictures:
         source = picture.steps[spec.source]
-        means = [(convolve(one, source)[0].mean((1, 2)).double().numpy() * one.scale) for one in (tried, plain)]
+        sums = [convolve(torch_conv(network, one), source)[0] for one in (tried, plain)]
+        means = [
+            one.mean((1, 2)).double().numpy() * layer.scale for one, layer in zip(sums, (tried, plain), strict=True)
+        ]
         shifts.append((means[0] - means[1]) / tried.scale)
     bias = tried.bias - np.rint(np.mean(shifts, axis=0)).astype(np.int32)
     return dataclasses.replace(tried, bias=bias)
