@@ -1,12 +1,15 @@
 """PSNR and SSIM of RGB images: full frame, uint8 values, no border cropped."""
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
 from edgedeblur.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SSIM_SIGMA = 1.5
 SSIM_KINDS = {
@@ -74,7 +77,7 @@ def _wavelet_response(line: np.ndarray, width: int) -> np.ndarray:
     return oaconvolve(line, wavelet, mode="same")
 
 
-def tensor_psnr(a: Tensor, b: Tensor) -> float:
+def tensor_psnr(a: "Tensor", b: "Tensor") -> float:
     """PSNR in dB of float tensors in [0, 1], after rounding both to uint8 steps as a written image would be."""
     steps = (a.detach().clamp(0, 1) * 255).round() - (b.detach().clamp(0, 1) * 255).round()
     error = steps.double().square().mean().item()

@@ -9,6 +9,7 @@ from edgedeblur.cli import options
 from edgedeblur.cli.interruption import goes_on_where
 from edgedeblur.cli.output import tell, warn
 from edgedeblur.cli.progress import Progress, say
+from edgedeblur.cli.verbosity import say_detail
 from edgedeblur.workflow.workdir import WorkDir
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Box(click.ParamType):
 @click.argument("output", type=options.PATH, required=False)
 @options.model
 @options.threads
+@options.interpreter
 @options.teacher_options
 @options.workdir
 @click.option(
@@ -65,6 +67,7 @@ def command(
     output: Path | None,
     model: Path | None,
     threads: int | None,
+    interpreter: bool,
     teacher_options: dict,
     workdir: WorkDir,
     gate: bool,
@@ -91,15 +94,17 @@ def command(
     With --roi or --roi-file the pixels outside of the region stay as they are, and tiles outside are not computed.
 
     Without --model: the work directory's artefact for this machine, else its int8 network, else its student, else the
-    shipped int8 network, whose integers PyTorch computes: exact, and several times slower than a compiled one.
+    shipped int8 network. An int8 network runs in the work directory's artefact that was compiled from it, where a
+    picture or tile has its size, elsewhere in PyTorch: exact, and several times slower.
     """
-    from edgedeblur.restore.deblur import DeblurOptions, deblur, grouped, kept_parts, region_sentence, speed_sentence
+    from edgedeblur.restore.deblur import DeblurOptions, closing_lines, deblur, grouped, kept_parts
     from edgedeblur.restore.open import open_model
     from edgedeblur.workflow.choose_model import default_model
 
     limits = gate_limits(gate, gate_log, gate_blur)
     chosen = DeblurOptions(limits, gate_log, region_of(roi, roi_file), half_scale, realtime)
-    restorer = open_model(model or default_model(workdir), threads=threads, load_torch=True, **teacher_options)
+    quantised = {"load_torch": True, "compiled": workdir.artefacts(), "interpreter": interpreter, "log": say_detail}
+    restorer = open_model(model or default_model(workdir, interpreter), threads=threads, **quantised, **teacher_options)
     say(f"model: {restorer.path} ({restorer.kind}), in {restorer.runs_in}")
     for note in restorer.notes:
         say(f"note: {note}")
@@ -110,14 +115,8 @@ def command(
     for note in grouped(result.notes):
         say(f"note: {note}")
     tell(result.written[0] if len(result.written) == 1 else f"{len(result.written)} images in {destination}")
-    if result.images:
-        say(speed_sentence(result, restorer))
-    if result.video:
-        say(result.video)
-    if chosen.region and result.images:
-        say(region_sentence(result))
-    if result.gate:
-        say(f"{result.gate}; log: {result.gate_log}")
+    for line in closing_lines(result, restorer, chosen):
+        say(line)
     for line in grouped(result.left_out):
         say(f"left out {line}")
     for path, why in result.failed:

@@ -7,7 +7,7 @@ import click
 from edgedeblur.cli import options
 from edgedeblur.cli.output import json_option, show_result
 from edgedeblur.cli.progress import Progress, say
-from edgedeblur.cli.verbosity import is_verbose
+from edgedeblur.cli.verbosity import is_verbose, say_detail
 from edgedeblur.workflow.workdir import WorkDir
 
 
@@ -35,6 +35,7 @@ from edgedeblur.workflow.workdir import WorkDir
     help="Gaussian 11x11 (standard), uniform 7x7 (scikit-image's default), or complex-wavelet (deblurganv2's).",
 )
 @options.threads
+@options.interpreter
 @options.teacher_options
 @json_option
 @options.workdir
@@ -44,6 +45,7 @@ def command(
     protocol: str,
     ssim: str | None,
     threads: int | None,
+    interpreter: bool,
     teacher_options: dict,
     workdir: WorkDir,
 ) -> None:
@@ -66,7 +68,8 @@ def command(
     found, chosen = find_pairs(pairs), PROTOCOLS[protocol]
     chosen.check_options(teacher_options)
     paths = models or models_to_evaluate(workdir)
-    restorers = open_models(paths, threads, own_padding=not chosen.padded, **teacher_options)
+    quantised = {"compiled": workdir.artefacts(), "interpreter": interpreter, "log": say_detail}
+    restorers = open_models(paths, threads, own_padding=not chosen.padded, **quantised, **teacher_options)
     for restorer in restorers:
         for note in restorer.notes:
             say(f"note: {restorer.name}: {note}")

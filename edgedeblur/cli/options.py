@@ -89,6 +89,11 @@ shake = click.option(
     type=PATH,
     help="Folder of a phone's angular rates (CSV) for recorded blur; default: a model fitted to such recordings.",
 )
+interpreter = click.option(
+    "--interpreter",
+    is_flag=True,
+    help="Run .edq files by the integer interpreter (NumPy), the definition of their bytes, and by nothing faster.",
+)
 model = click.option(
     "-m",
     "--model",

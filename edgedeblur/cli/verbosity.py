@@ -37,6 +37,12 @@ def say(line: str) -> None:
         warn(f"[{time.monotonic() - _START:7.1f} s] {line}" if is_verbose() else line)
 
 
+def say_detail(line: str) -> None:
+    """As `say`, with -v only."""
+    if is_verbose():
+        say(line)
+
+
 def say_what_it_took() -> None:
     """Under -v, at a command's end: time and memory of the process, and the versions a report of trouble needs."""
     if is_verbose():

@@ -7,6 +7,7 @@ import click
 from edgedeblur.cli import options
 from edgedeblur.cli.output import tell
 from edgedeblur.cli.progress import say
+from edgedeblur.cli.verbosity import say_detail
 from edgedeblur.workflow.workdir import WorkDir
 
 
@@ -39,7 +40,8 @@ def command(
     from edgedeblur.workflow.choose_model import default_model
     from edgedeblur.workflow.view import TILE, deblur_command, view_step
 
-    restorer = open_model(model or default_model(workdir), threads=threads, load_torch=True, **teacher_options)
+    quantised = {"load_torch": True, "compiled": workdir.artefacts(), "log": say_detail}
+    restorer = open_model(model or default_model(workdir), threads=threads, **quantised, **teacher_options)
     say(f"model: {restorer.path} ({restorer.kind}), in {restorer.runs_in}")
     page = output or workdir.root / f"{source.stem}.html"
     view_step(source, page, restorer, deblur_command(source, _given_options(context)), TILE if in_page else None)

@@ -97,7 +97,8 @@ class TorchConv:
     """A layer's numbers as torch takes them.
 
     weight: [out, in / groups, kernel, kernel], and bias: [out]; float64 where the source is int16, else float32.
-    scale, negative_scale: float32 [1, out, 1, 1].
+    scale, negative_scale: float32 [1, out, 1, 1]. residual_scale: float32 []; None where there is
+        none, or where it is 1.
     low, high: the clamp in steps, that is, less the output's zero point.
     """
 
@@ -106,7 +107,7 @@ class TorchConv:
     bias: Tensor
     scale: Tensor
     negative_scale: Tensor | None
-    residual_scale: float | None
+    residual_scale: Tensor | None
     low: int
     high: int
 
@@ -121,7 +122,7 @@ def torch_conv(network: QuantisedNetwork, layer: QuantisedConv) -> TorchConv:
         torch.from_numpy(layer.bias).to(kind),
         _per_channel(layer.scale),
         None if layer.negative_scale is None else _per_channel(layer.negative_scale),
-        None if layer.spec.residual is None else float(layer.residual_scale),
+        None if layer.residual_scale in (None, 1) else torch.tensor(layer.residual_scale),
         network.low(layer) - zero_point,
         network.high(layer) - zero_point,
     )
@@ -168,10 +169,10 @@ def convolve(conv: TorchConv, source: Tensor, overwrite: bool = False) -> Tensor
     spec = conv.layer.spec
     if conv.layer.winograd:  # floor((c + 1) / 2) of whole steps c is c / 2 + 1/4, rounded
         source = torch.add(_QUARTER, source, alpha=0.5, out=source if overwrite else None).round_()
-    folded = space_to_depth(source, spec.space_to_depth).contiguous(memory_format=torch.channels_last)
-    sums = F.conv2d(
-        folded.to(conv.weight.dtype), conv.weight, conv.bias, spec.stride, spec.padding, spec.dilation, spec.groups
-    )
+    if spec.space_to_depth > 1:
+        source = space_to_depth(source, spec.space_to_depth)
+    source = source.to(conv.weight.dtype, memory_format=torch.channels_last)
+    sums = F.conv2d(source, conv.weight, conv.bias, spec.stride, spec.padding, spec.dilation, spec.groups)
     return sums.float()  # of float64 rounded once, half to even
 
 
@@ -192,7 +193,7 @@ def requantise(conv: TorchConv, values: Tensor, steps: dict[str, Tensor], done: 
         result = depth_to_space(result, spec.depth_to_space)
     if spec.residual is not None:
         residual = steps[spec.residual]
-        if conv.residual_scale != 1:
+        if conv.residual_scale is not None:
             own = residual if spec.residual in done else None
             residual = torch.mul(residual, conv.residual_scale, out=own).round_()
         result.add_(residual)

@@ -25,6 +25,7 @@ from edgedeblur.restore.video.stream import VideoResult
 from edgedeblur.storage.contents import Origin, require_regular
 from edgedeblur.storage.files import write_bytes
 
+_LONG_SECONDS = 60.0  # in the model: as long as it takes to compile it
 _NO_MORE_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -64,10 +65,13 @@ class DeblurResult:
     gate_log: Path | None = None
     video: str | None = None
 
-    def timed(self, restore: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
-        """`restore`, counted in images, pixels and seconds."""
+    def timed(
+        self, restore: Callable[[np.ndarray], np.ndarray], load_for: Callable[[np.ndarray], None]
+    ) -> Callable[[np.ndarray], np.ndarray]:
+        """`restore`, counted in images, pixels and seconds; `load_for`, called before, is not."""
 
         def run(image: np.ndarray) -> np.ndarray:
+            load_for(image)
             start = time.perf_counter()
             restored = restore(image)
             self.seconds += time.perf_counter() - start
@@ -128,7 +132,7 @@ def _frame_restorer(
         result.marked += 0 if mask is None else np.count_nonzero(mask)
         return restorer.restore_region(frame, mask, options.half_scale)
 
-    restore = result.timed(restore_region)
+    restore = result.timed(restore_region, restorer.load_for)
     if options.gate is None:
         yield FrameRestorer(restore)
         return
@@ -157,8 +161,23 @@ def speed_sentence(result: DeblurResult, restorer: Restorer) -> str:
     return (
         f"{result.images} images, {megapixels:,.2f} megapixels in {result.seconds:,.1f} s: "
         f"{megapixels / seconds:,.2f} megapixels/s, {1e3 * seconds / images:,.0f} ms per image "
-        f"(reading and writing not counted); {restorer.name} in {restorer.runs_in}"
+        f"(reading and writing not counted); {restorer.name} in {restorer.what_ran()}"
     )
+
+
+def closing_lines(result: DeblurResult, restorer: Restorer, options: DeblurOptions) -> list[str]:
+    """What was done and how fast, in a line each."""
+    lines = [speed_sentence(result, restorer)] if result.images else []
+    slow = restorer.engine and restorer.engine.slow_size()
+    if slow and result.seconds > _LONG_SECONDS:
+        size = "x".join(map(str, slow))
+        command = f"edgedeblur compile {restorer.path} --size {size}"
+        lines.append(
+            f"note: most of it ran in pieces of {size}; compiled, these take a fraction of the time: {command}"
+        )
+    lines += [result.video] if result.video else []
+    lines += [region_sentence(result)] if options.region and result.images else []
+    return [*lines, f"{result.gate}; log: {result.gate_log}"] if result.gate else lines
 
 
 def kept_parts(source: Path, destination: Path) -> bool:

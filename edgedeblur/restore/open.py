@@ -3,23 +3,24 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgedeblur.errors import UserError
+from edgedeblur.progress import Log, unheard
 from edgedeblur.restore.image_kinds import restore_in_kind
 from edgedeblur.restore.kinds import Kind, model_kind
-from edgedeblur.restore.tiling import GATED_TILE, RunExact, blend, restore_any_size, restore_where
+from edgedeblur.restore.tiling import GATED_TILE, RunExact, blend, restore_any_size, restore_where, tile_size
 from edgedeblur.storage.digests import digest
 from edgedeblur.student import StudentSpec
 from edgedeblur.student.user_module import names_callable
 
+if TYPE_CHECKING:
+    from edgedeblur.runtime.engine import QuantisedEngine
+
 GMAC_SIDE = 512
-NUMPY = "NumPy interpreter"  # the definition of the arithmetic, not a fast way to run it
-EXACT_IN_TORCH = "PyTorch int8"
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Restorer:
         runs_in: what executes it, with its threads; times of one and another are not to be compared without a word.
         simulated: whether that is a simulator, whose time says nothing.
         largest_tile: side of the tiles that larger pictures are cut into; None: what memory allows.
+        engine: of a quantised network, what `run` is a method of.
     """
 
     name: str
@@ -55,6 +57,17 @@ class Restorer:
     runs_in: str = ""
     simulated: bool = False
     largest_tile: int | None = None
+    engine: "QuantisedEngine | None" = None
+
+    def what_ran(self) -> str:
+        """As `runs_in`, after the images that were restored: their sizes may decide."""
+        return self.runs_in if self.engine is None else self.engine.described()
+
+    def load_for(self, image: np.ndarray) -> None:
+        """Loads what is not loaded yet and an image of this size needs, so that no image's time counts it."""
+        if self.engine is not None:
+            size = tile_size(*image.shape[:2], self.multiple, self.fixed_size, self.largest_tile)
+            self.engine.load_for(size)
 
     def restore(self, image: Any) -> Any:
         """Restore an RGB image of any size, or a batch of them; padded and tiled as the model needs.
@@ -107,6 +120,9 @@ def open_model(
     *,
     own_padding: bool = True,
     load_torch: bool = False,
+    compiled: Sequence[str | Path] = (),
+    interpreter: bool = False,
+    log: Log = unheard,
     **teacher_options,
 ) -> Restorer:
     """Open a teacher, student, quantised network or artefact; which one is told from the content.
@@ -117,6 +133,9 @@ def open_model(
         own_padding: False leaves out the extra block that DeblurGAN-v2's predict.py pads with.
         load_torch: for a quantised network: its integers in float32 by torch, the same bytes in a third of the time.
             Where torch is loaded already, that is done in any case; loading it takes a second and 200 MB.
+        compiled: for a quantised network: artefacts. The first one that was compiled from it and runs here restores
+            images and tiles of its sizes, with the same bytes; `log` is told why others are not used.
+        interpreter: for a quantised network: the integer interpreter in any case.
         teacher_options: for a teacher: `load_generator`'s options (normalisation mode and the like).
 
     Returns:
@@ -132,39 +151,43 @@ def open_model(
     """
     path = Path(path)
     kind = model_kind(path)
+    if kind == "quantised":
+        given = () if interpreter else compiled
+        return _open_quantised(path, not interpreter and (load_torch or "torch" in sys.modules), given, threads, log)
+    if interpreter:
+        raise UserError(f"{path} is a {kind}; the interpreter runs .edq files", "leave out --interpreter", exit_code=2)
     if kind == "artefact":
         return _open_artefact(path, threads)
     if kind == "teacher":
         return _open_teacher(path, own_padding, teacher_options)
-    if kind == "quantised":
-        return _open_quantised(path, load_torch or "torch" in sys.modules)
     return _open_student(path)
 
 
-def open_models(
-    paths: Sequence[Path], threads: int | None = None, *, own_padding: bool = True, **teacher_options
-) -> list[Restorer]:
-    """As `open_model` with torch for several: what is only for a network of the user's own goes to those that are.
+def open_models(paths: Sequence[Path], threads: int | None = None, **options) -> list[Restorer]:
+    """As `open_model` with torch for several: an option that is only for quantised networks or for a network of the
+    user's own goes to those that are.
 
     Raises:
         UserError: as `open_model`.
     """
-    if len(paths) == 1:
-        return [open_model(paths[0], threads, own_padding=own_padding, load_torch=True, **teacher_options)]
-    applicable = [_applicable(path, teacher_options) for path in paths]
-    return [
-        open_model(path, threads, own_padding=own_padding, load_torch=True, **options)
-        for path, options in zip(paths, applicable, strict=True)
-    ]
+    kinds = [model_kind(path) for path in paths]
+    restorers = []
+    for path, kind in zip(paths, kinds, strict=True):
+        taken = dict(options) if len(paths) == 1 else _applicable(path, kind, options)
+        if "quantised" in kinds and kind != "quantised":
+            taken.pop("interpreter", None)
+        restorers.append(open_model(path, threads, load_torch=True, **taken))
+    return restorers
 
 
-def _applicable(path: Path, options: dict) -> dict:
-    from edgedeblur.generators.weight_file import PROGRAMS, file_format
-
+def _applicable(path: Path, kind: Kind, options: dict) -> dict:
     if names_callable(path):
-        return options
-    program = path.is_file() and model_kind(path) == "teacher" and file_format(path) in PROGRAMS
-    left_out = {"weights"} if program else {"weights", "interface"}
+        return dict(options)
+    left_out = {"weights", "interface"}
+    if kind == "teacher":
+        from edgedeblur.generators.weight_file import PROGRAMS, file_format  # loads torch
+
+        left_out = {"weights"} if file_format(path) in PROGRAMS else left_out
     return {name: value for name, value in options.items() if name not in left_out}
 
 
@@ -187,24 +210,30 @@ def _open_student(path: Path) -> Restorer:
     return Restorer(path.stem, "student", path, *facts, run, runs_in=_pytorch(), largest_tile=_largest_tile(spec))
 
 
-def _open_quantised(path: Path, in_torch: bool) -> Restorer:
-    from edgedeblur.quantize import interpreter
-    from edgedeblur.quantize.edq import load_edq
+def _open_quantised(
+    path: Path, in_torch: bool, compiled: Sequence[str | Path], threads: int | None, log: Log
+) -> Restorer:
+    from edgedeblur.quantize.edq import load_edq, network_sha256
+    from edgedeblur.runtime.engine import QuantisedEngine, open_compiled
 
     network = load_edq(path)
     spec = network.spec
-    gmac = spec.macs(GMAC_SIDE, GMAC_SIDE) / 1e9
-    run, runs_in = partial(interpreter.run, network), NUMPY
-    if in_torch:
-        import torch
-
-        from edgedeblur.quantize.simulate import TorchNetwork, exact_in_torch
-
-        if exact_in_torch(network):
-            run, runs_in = TorchNetwork(network).run, f"{EXACT_IN_TORCH}, {torch.get_num_threads()} threads"
-
-    facts = (digest(path), spec.parameters, gmac, spec.multiple, None)
-    return Restorer(path.stem, "quantised", path, *facts, run, runs_in=runs_in, largest_tile=_largest_tile(spec))
+    session = open_compiled(network_sha256(network), compiled, threads, log) if compiled else None
+    engine = QuantisedEngine(network, session, in_torch)
+    return Restorer(
+        name=path.stem,
+        kind="quantised",
+        path=path,
+        sha256=digest(path),
+        parameters=spec.parameters,
+        gmac=spec.macs(GMAC_SIDE, GMAC_SIDE) / 1e9,
+        multiple=spec.multiple,
+        fixed_size=None,
+        run=engine.run,
+        runs_in=engine.described(),
+        largest_tile=_largest_tile(spec),
+        engine=engine,
+    )
 
 
 def _open_teacher(path: Path, own_padding: bool, options: dict) -> Restorer:

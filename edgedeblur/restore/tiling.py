@@ -58,7 +58,7 @@ def restore_any_size(
     image = np.require(image, requirements=["C", "W"])  # torch warns of images that cannot be written
     height, width = image.shape[:2]
     padded = _reflect_to(image, _round_up(height, multiple), _round_up(width, multiple))
-    tile = fixed_size or _tile_size(*padded.shape[:2], multiple, largest)
+    tile = tile_size(height, width, multiple, fixed_size, largest)
     restored = run(padded) if padded.shape[:2] == tile else _run_tiles(padded, run, tile, multiple, overlap)
     return np.ascontiguousarray(restored[:height, :width])
 
@@ -117,7 +117,7 @@ def _tile_of_region(wanted: np.ndarray, multiple: int, overlap: int, largest: in
     sides = [_round_up(side, multiple) for side in REGION_TILES]
     tiles = [(min(side, height), min(side, width)) for side in sides]
     if largest is not None or height * width <= MAX_WHOLE_PIXELS:
-        tiles.insert(0, _tile_size(height, width, multiple, largest))
+        tiles.insert(0, tile_size(height, width, multiple, largest=largest))
 
     def computed(tile: tuple[int, int]) -> int:
         starts = [tile_starts(*axis, overlap, multiple) for axis in zip((height, width), tile, strict=True)]
@@ -155,8 +155,14 @@ def _run_tiles(
     return np.clip(np.rint(blended), 0, 255).astype(np.uint8)
 
 
-def _tile_size(height: int, width: int, multiple: int, largest: int | None) -> tuple[int, int]:
-    """The whole image while that is affordable and allowed, else tiles of about 1024 pixels a side, or `largest`."""
+def tile_size(
+    height: int, width: int, multiple: int, fixed_size: tuple[int, int] | None = None, largest: int | None = None
+) -> tuple[int, int]:
+    """(height, width) in which `restore_any_size` runs the network for an image of that size: the whole image while
+    that is affordable and allowed, else tiles of about 1024 pixels a side, or `largest`."""
+    if fixed_size is not None:
+        return fixed_size
+    height, width = _round_up(height, multiple), _round_up(width, multiple)
     if largest is None and height * width <= MAX_WHOLE_PIXELS:
         return height, width
     side = _round_up(largest or LARGE_TILE, multiple)

@@ -1,4 +1,4 @@
-"""The model that `deblur` and `inspect` take when none is named."""
+"""The model or teacher that a command takes when none is named."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ from edgedeblur.errors import UserError
 from edgedeblur.storage.contents import Origin
 from edgedeblur.storage.documents import read_json
 from edgedeblur.storage.records import Rules, read_record
-from edgedeblur.workflow.shipped import DEFAULT_TIER, shipped_network
+from edgedeblur.workflow.shipped import DEFAULT_TIER, shipped_network, shipped_teacher
 from edgedeblur.workflow.workdir import WorkDir
 
 
@@ -24,14 +24,19 @@ class _Manifest:
     target: _Target
 
 
-def default_model(workdir: WorkDir) -> Path:
+def default_model(workdir: WorkDir, interpreter: bool = False) -> Path:
     """The work directory's most finished model that runs in this process (an artefact for this machine, else the
     quantised network, else the student), else the shipped int8 network of the default tier: what its artefact gives,
-    byte for byte, though slowly."""
+    byte for byte, though slowly. With `interpreter`, only quantised networks count."""
     native = [path for path in workdir.artefacts() if _runs_in_process(path)]
-    candidates = [*native, workdir.quantised, workdir.student]
+    candidates = [workdir.quantised] if interpreter else [*native, workdir.quantised, workdir.student]
     found = next((path for path in candidates if path.exists()), None)
     return found or shipped_network(DEFAULT_TIER)
+
+
+def default_teacher(workdir: WorkDir) -> Path:
+    """The work directory's own, from `train`, else the shipped one."""
+    return workdir.teacher if workdir.teacher.exists() else shipped_teacher()
 
 
 def _runs_in_process(artefact: Path) -> bool:

@@ -9,7 +9,8 @@ from edgedeblur.distill.distillation import DEFAULT_RECIPE, DistillOptions
 from edgedeblur.distill.recipe import DistillRecipe
 from edgedeblur.errors import UserError
 from edgedeblur.training.recipe import read_recipe
-from edgedeblur.workflow.shipped import shipped_student, shipped_teacher
+from edgedeblur.workflow.choose_model import default_teacher
+from edgedeblur.workflow.shipped import shipped_student
 from edgedeblur.workflow.workdir import WorkDir
 
 DEFAULT_MINUTES = 2.0
@@ -38,11 +39,6 @@ def distill_options(
         init=_initial_student(init, tier, given.get("student")),
         **given,
     )
-
-
-def default_teacher(workdir: WorkDir) -> Path:
-    """The work directory's own, from `train`, else the shipped one."""
-    return workdir.teacher if workdir.teacher.exists() else shipped_teacher()
 
 
 def _initial_student(init: str | None, tier: str, student: str | None) -> Path | None:

@@ -9,7 +9,7 @@ from edgedeblur.progress import Progress
 from edgedeblur.restore.evaluation.evaluate import Evaluation, evaluate, evaluation_json
 from edgedeblur.restore.open import Restorer, open_model
 from edgedeblur.storage.files import write_json
-from edgedeblur.workflow.distill import default_teacher
+from edgedeblur.workflow.choose_model import default_teacher
 from edgedeblur.workflow.workdir import WorkDir
 
 

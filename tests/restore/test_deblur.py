@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from model_files import photo, write_odd_images
+from model_files import photo, write_odd_images, write_quantised
 from PIL import Image
 
 from edgedeblur.data.images import read_image, write_image
 from edgedeblur.errors import UserError
-from edgedeblur.restore.deblur import DeblurResult, deblur, grouped, speed_sentence
-from edgedeblur.restore.open import Restorer
+from edgedeblur.restore.deblur import DeblurOptions, DeblurResult, closing_lines, deblur, grouped, speed_sentence
+from edgedeblur.restore.open import Restorer, open_model
 
 INVERT_FACTS = ("invert", "student", Path("invert"), "0", 1, 0.1, 16, None, lambda image: 255 - image)
 INVERT = Restorer(*INVERT_FACTS)
@@ -229,6 +229,19 @@ def test_notes_are_grouped_and_the_speed_has_its_units():
         "4 images, 8.00 megapixels in 2.0 s: 4.00 megapixels/s, 500 ms per image (reading and writing not counted); "
         "invert in a test"
     )
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(59, False), (61, True)])
+def test_a_long_run_in_torch_ends_with_the_command_that_makes_it_short(tmp_path, seconds, said):
+    restorer = open_model(write_quantised(tmp_path / "a.edq"))
+    for size in ((8, 16), (16, 24)):
+        restorer.run(photo(*size))
+    lines = closing_lines(DeblurResult(images=2, pixels=512, seconds=seconds), restorer, DeblurOptions())
+    note = (
+        "note: most of it ran in pieces of 16x24; compiled, these take a fraction of the time: "
+        f"edgedeblur compile {tmp_path / 'a.edq'} --size 16x24"
+    )
+    assert lines[1:] == [note] * said
 
 
 def test_images_pixels_and_time_in_the_model_are_counted(tmp_path):

@@ -26,7 +26,8 @@ from edgedeblur.metrics import ssim
 from edgedeblur.restore.evaluation.evaluate import evaluate, evaluation_json, group_means
 from edgedeblur.restore.evaluation.protocol import DEBLURGANV2
 from edgedeblur.restore.evaluation.tables import evaluation_table
-from edgedeblur.restore.open import EXACT_IN_TORCH, Restorer, open_models
+from edgedeblur.restore.open import Restorer, open_models
+from edgedeblur.runtime.engine import EXACT_IN_TORCH
 
 SHARED = Path(os.environ.get("EDGEDEBLUR_SHARED", Path(__file__).parents[2].parent / "shared"))
 PAIRS = SHARED / "material" / "pairs"

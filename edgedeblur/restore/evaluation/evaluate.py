@@ -112,7 +112,7 @@ def evaluate(
         progress(f"{pair.group}/{pair.name}", index, len(pairs))
     names = _distinct_names(restorers)
     models = [
-        EvaluatedModel(name, r.kind, str(r.path), r.sha256, r.parameters, r.gmac, r.runs_in)
+        EvaluatedModel(name, r.kind, str(r.path), r.sha256, r.parameters, r.gmac, r.what_ran())
         for name, r in zip(names, restorers, strict=True)
     ]
     return Evaluation(models, scores, protocol.name, measure.ssim)
@@ -159,6 +159,7 @@ class _Measure:
 
 def _timed(restorer: Restorer, blur: np.ndarray) -> tuple[np.ndarray, float | None]:
     """The restored image and the milliseconds that it took; None in a simulation, whose time says nothing."""
+    restorer.load_for(blur)
     start = time.perf_counter()
     restored = restorer.restore(blur)
     return restored, None if restorer.simulated else (time.perf_counter() - start) * 1e3

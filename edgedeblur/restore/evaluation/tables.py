@@ -7,6 +7,7 @@ from edgedeblur.restore.evaluation.align import Aligned
 from edgedeblur.restore.evaluation.evaluate import Evaluation, GroupMeans, Score, group_means
 from edgedeblur.restore.evaluation.protocol import PROTOCOLS
 from edgedeblur.restore.facts import Facts
+from edgedeblur.runtime.engine import is_slow
 
 
 def evaluation_table(evaluation: Evaluation) -> Table:
@@ -28,9 +29,8 @@ def evaluation_table(evaluation: Evaluation) -> Table:
 
 def _caption(evaluation: Evaluation) -> str | None:
     """A word on times that say nothing about the compiled network, where there are some."""
-    if all(model.kind != "quantised" for model in evaluation.models):
-        return None
-    return "ms of a quantised network are not the compiled network's: edgedeblur bench measures that"
+    slow = [model for model in evaluation.models if model.kind == "quantised" and is_slow(model.runs_in)]
+    return "ms of a quantised network are not the compiled network's: edgedeblur bench measures that" if slow else None
 
 
 def _add_group(table: Table, evaluation: Evaluation, means: GroupMeans) -> None:
