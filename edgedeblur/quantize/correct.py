@@ -3,6 +3,10 @@
 Rounding weights and activations shifts the mean of a convolution's outputs. Layer by layer, in order, the shift is
 measured with the integer interpreter on the calibration images, on inputs that are quantised and corrected already,
 and taken out through the bias, which costs nothing when the network runs.
+
+A layer in Winograd form reads half steps, rounded up: a value above zero is read half a step too high on average, but
+the zeros of a ReLU are exact, so no bias of the layer that reads takes that out. Where nothing else reads the tensor,
+the layer that writes it makes it half a step less; what is read is then the nearest half step.
 """
 
 from collections.abc import Collection, Iterable
@@ -15,6 +19,8 @@ from edgedeblur.quantize.interpreter import from_image, run_layer, source_intege
 from edgedeblur.quantize.network import QuantisedConv, QuantisedLayer, QuantisedNetwork, TensorScale, read_scale
 from edgedeblur.quantize.observe import TensorStatistics
 from edgedeblur.student import IMAGE, Student, StudentSpec
+
+_READ_MORE = 0.5  # steps, on average, by which a layer in Winograd form reads a value above zero too high
 
 
 def fold_network(student: Student, tensors: dict[str, TensorScale], winograd: Collection[str] = ()) -> QuantisedNetwork:
@@ -42,11 +48,14 @@ def fold_network_corrected(
     values = [{IMAGE: from_image(image)} for image in images]
     layers: list[QuantisedLayer] = []
     last_use = _last_uses(student.spec)
+    halved = _only_halved(student.spec, winograd)
     for index, spec in enumerate(student.spec.layers):
         form = spec.name in winograd
         layer = fold_layer(student, spec, tensors, winograd=form)
         if isinstance(layer, QuantisedConv):
             shift = _conv_mean(network, layer, values) - statistics[spec.name].conv_mean
+            if spec.name in halved:
+                shift = shift + _READ_MORE * tensors[spec.name].scale
             layer = fold_layer(student, spec, tensors, extra_bias=-shift, winograd=form)
         layers.append(layer)
         for known in values:
@@ -55,6 +64,14 @@ def fold_network_corrected(
                 del known[name]
         progress("correct biases, layer", index + 1, len(student.spec.layers))
     return QuantisedNetwork(student.spec, tuple(layers), tensors)
+
+
+def _only_halved(spec: StudentSpec, winograd: Collection[str]) -> set[str]:
+    """The layers with ReLU whose output nothing reads but layers in Winograd form, and gates."""
+    halved = {one.source for one in spec.convolutions if one.name in winograd}
+    whole = {one.source for one in spec.convolutions if one.name not in winograd}
+    whole |= {one.residual for one in spec.convolutions} | {name for one in spec.operations for name in one.sources}
+    return {one.name for one in spec.convolutions if one.relu and one.name in halved - whole}
 
 
 def _conv_mean(network: QuantisedNetwork, layer: QuantisedConv, values: list[dict[str, np.ndarray]]) -> np.ndarray:

@@ -45,6 +45,8 @@ _SCALE_RATE = 2e-3  # of the logarithm of activation scales
 _GATE_RATE = 2e-3  # of gates: of weights in steps of the largest, of biases as they are
 _FACTOR_RATE = 5e-3  # of the logarithm of channels' factors
 _BETAS = (0.9, 0.99)
+_BLOCKS_SHARE = 0.5  # of the loss in residual blocks' outputs, to that of the image
+_TINY = 1e-12
 _MOST = 127
 _HALF_UP = 0.25  # of half steps: rounding to the nearest then rounds every half up
 
@@ -87,15 +89,28 @@ def finetune_network(
         for step, blurred in zip(range(steps), shown, strict=False):
             for group, rate in zip(optimiser.param_groups, rates, strict=True):
                 group["lr"] = rate * rate_factor(step, step / steps)
-            with torch.no_grad():
-                wanted = student(blurred).clamp(0, 1)
             optimiser.zero_grad()
-            F.mse_loss(simulated.run(blurred), wanted).backward()
+            finetune_loss(student, simulated, blurred).backward()
             optimiser.step()
             progress("fine-tuning", step + 1, steps)
     tuned = fold_network(simulated.student(), simulated.tensors(), simulated.winograd)
     scaled = scale_channels(student, simulated.channel_factors())
     return replace(network, layers=tuned.layers, tensors=tuned.tensors), scaled
+
+
+def finetune_loss(student: Student, simulated: "SimulatedNetwork", blurred: Tensor) -> Tensor:
+    """The mean squared error of the image [N, 3, H, W] to the float student's, and half as much for what residual
+    blocks make: the squared errors of their sums, each over its mean square (docs/quantization.md: what it brings)."""
+    with torch.no_grad():
+        wanted = student.activations(blurred)
+    found, last = simulated.run(blurred), student.spec.layers[-1].name
+    of_image = F.mse_loss(found[last], wanted[last].clamp(0, 1))
+    names = [one.name for one in student.spec.convolutions if one.residual is not None and one.name != last]
+    if not names:
+        return of_image
+    errors = [F.mse_loss(found[one], wanted[one]) / wanted[one].square().mean().clamp_min(_TINY) for one in names]
+    of_blocks = torch.stack(errors).sum()
+    return of_image + _BLOCKS_SHARE * of_image.detach() / of_blocks.detach().clamp_min(_TINY) * of_blocks
 
 
 class SimulatedNetwork:
@@ -140,12 +155,12 @@ class SimulatedNetwork:
             if (group := self._groups[name]) not in fixed | self.factors.keys():
                 self.factors[group] = torch.zeros(self._channels[name], requires_grad=True)
 
-    def run(self, image: Tensor) -> Tensor:
-        """[N, 3, H, W] RGB in [0, 1], multiples of 1/255, to the same."""
+    def run(self, image: Tensor) -> dict[str, Tensor]:
+        """Every tensor [N, C, H, W] for an image [N, 3, H, W] RGB in [0, 1], multiples of 1/255."""
         tensors = {IMAGE: image}
         for layer in self.spec.layers:
             tensors[layer.name] = self.run_layer(layer, tensors)
-        return tensors[self.spec.layers[-1].name]
+        return tensors
 
     def run_layer(self, layer: Layer, tensors: dict[str, Tensor]) -> Tensor:
         """One layer's output [N, C, H, W] from the tensors that it reads."""

@@ -14,7 +14,7 @@ from edgedeblur.quantize import pipeline
 from edgedeblur.quantize.check import check_network
 from edgedeblur.quantize.correct import fold_network
 from edgedeblur.quantize.equalise import collect_channel_maxima, equalise_student
-from edgedeblur.quantize.finetune import SimulatedNetwork, finetune_network
+from edgedeblur.quantize.finetune import SimulatedNetwork, finetune_loss, finetune_network
 from edgedeblur.quantize.interpreter import run_tensors
 from edgedeblur.quantize.network import TensorScale
 from edgedeblur.quantize.pipeline import QuantiseOptions, quantise_student
@@ -78,11 +78,27 @@ def test_every_scale_and_weight_learns():
     network = quantise_student(trained_student(), CALIBRATION, QuantiseOptions("mse"))
     simulated = SimulatedNetwork(folded(network), network)
     image = torch.from_numpy(BLURRED[0]).permute(2, 0, 1)[None].float() / 255
-    simulated.run(image).square().sum().backward()
+    simulated.run(image)["head"].square().sum().backward()
     assert list(simulated.scales) == list(simulated.weights)[:-1]  # the last tensor is an image, whose scale is fixed
     assert list(simulated.factors) == ["stem", "enc0.0.a", "down1", "enc1.0.a"]  # a group of added tensors has the same
     for learnt in (simulated.weights, simulated.biases, simulated.scales, simulated.factors):
         assert all(torch.any(p.grad != 0) for p in learnt.values())
+
+
+def test_residual_blocks_add_half_of_the_image_s_loss_and_have_gradients_of_their_own():
+    network = quantise_student(trained_student(), CALIBRATION, QuantiseOptions("mse"))
+    student = folded(network)
+    simulated = SimulatedNetwork(student, network)
+    image = torch.from_numpy(BLURRED[0]).permute(2, 0, 1)[None].float() / 255
+    loss = finetune_loss(student, simulated, image)
+    loss.backward()
+    with_blocks = simulated.weights["enc0.0.b"].grad.clone()
+    of_image = (simulated.run(image)["head"] - student(image).clamp(0, 1).detach()).square().mean()
+    assert loss.item() == pytest.approx(1.5 * of_image.item(), rel=1e-4)
+    simulated.weights["enc0.0.b"].grad = None
+    of_image.backward()
+    alone = simulated.weights["enc0.0.b"].grad
+    assert (with_blocks - alone).norm() > 0.05 * alone.norm()
 
 
 @pytest.mark.parametrize("student", [trained_student(), gated_student()], ids=["plain", "gated"])

@@ -12,12 +12,13 @@ from students import drawn_pair, trained_student
 
 from edgedeblur.errors import UserError
 from edgedeblur.quantize.check import check_network
-from edgedeblur.quantize.correct import fold_network
+from edgedeblur.quantize.correct import fold_network, fold_network_corrected
 from edgedeblur.quantize.cost.winograd_form import choose_winograd_form, saved_instructions, with_odd_zero_points
 from edgedeblur.quantize.edq import load_edq, save_edq
 from edgedeblur.quantize.finetune import SimulatedNetwork, finetune_network
 from edgedeblur.quantize.interpreter import convolve, run, run_tensors, source_integers
 from edgedeblur.quantize.network import QuantisedNetwork, TensorScale, in_plain_form
+from edgedeblur.quantize.observe import collect_statistics, float_activations
 from edgedeblur.quantize.pipeline import QuantiseOptions, quantise
 from edgedeblur.quantize.simulate import run_simulated
 from edgedeblur.student import ConvSpec
@@ -144,6 +145,22 @@ def test_layers_take_the_form_while_the_noise_that_it_adds_is_small_and_only_whe
 def test_what_the_form_saves_is_a_third_of_the_products_less_the_transforms():
     spec = ConvSpec("probe", "source", 64, 64)
     assert 0.9 * 9 * 64 * 64 / 16 / 3 < saved_instructions(spec) < 9 * 64 * 64 / 16 / 3
+
+
+def test_values_above_a_relu_are_read_as_high_as_they_are_on_average():
+    """Half steps are rounded up and zeros are exact, so that the bias of the layer that reads could not repair it."""
+    student = trained_student()
+    start = quantise(student, CALIBRATION, QuantiseOptions("mse", equalise=False)).network
+    statistics, forms = collect_statistics(student, CALIBRATION), ["enc1.0.a", "enc1.0.b"]
+    network = fold_network_corrected(student, with_odd_zero_points(start), statistics, CALIBRATION, winograd=forms)
+    reader = next(layer for layer in network.layers if layer.spec.name == "enc1.0.b")
+    errors = []
+    for image in CALIBRATION:
+        real = float_activations(student, image)[reader.spec.source][0].permute(1, 2, 0).numpy()
+        wanted = real / network.tensors[reader.spec.source].scale
+        read = 2 * source_integers(network, reader, run_tensors(network, image))
+        errors.append((read - wanted)[(wanted > 3) & (wanted < 250)])
+    assert abs(np.concatenate(errors).mean()) < 0.2
 
 
 def test_fine_tuning_learns_in_the_form_what_the_interpreter_computes():
