@@ -13,6 +13,7 @@ from edgedeblur.distill import distillation
 from edgedeblur.errors import UserError
 from edgedeblur.quantize import calibration_set
 from edgedeblur.quantize.calibration_set import calibration_images
+from edgedeblur.workflow import choose_model
 from edgedeblur.workflow import distill as filling_in
 from edgedeblur.workflow.distill import distill_options
 from edgedeblur.workflow.evaluate import models_to_evaluate
@@ -23,7 +24,7 @@ SHIPPED_TEACHER, SHIPPED_STUDENT = Path("shipped/teacher"), Path("shipped/studen
 
 @pytest.fixture
 def work(tmp_path, monkeypatch):
-    monkeypatch.setattr(filling_in, "shipped_teacher", lambda: SHIPPED_TEACHER)
+    monkeypatch.setattr(choose_model, "shipped_teacher", lambda: SHIPPED_TEACHER)
     monkeypatch.setattr(filling_in, "shipped_student", lambda tier: SHIPPED_STUDENT / tier)
     return WorkDir(tmp_path)
 
