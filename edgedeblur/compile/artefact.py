@@ -21,6 +21,7 @@ from edgedeblur.compile.dump import Dump, below, nowhere
 from edgedeblur.compile.emit import ModelFacts, emit_model_c, join_constants
 from edgedeblur.compile.linking import aar, android, link
 from edgedeblur.compile.manifest import KernelSet
+from edgedeblur.compile.tvm_alone import load_tvm
 from edgedeblur.errors import UserError
 from edgedeblur.storage.files import atomic_folder, require_writable
 
@@ -107,10 +108,8 @@ def _build_sets(
     log: Callable[[str], None],
 ) -> list[KernelSet]:
     """The kernels of every instruction set, each once for every size, which read the first size's weights."""
-    from edgedeblur.compile.build import (  # loads TVM and torch, which running an artefact does without
-        build_plan,
-        check_size,
-    )
+    load_tvm()
+    from edgedeblur.compile.build import build_plan, check_size  # which whoever only runs artefacts does without
 
     for size in sizes:
         check_size(network, *size)

@@ -21,7 +21,8 @@ from edgedeblur.compile.kernels.gate import Gate, gate_parameters
 from edgedeblur.compile.kernels.instruction_set import InstructionSet
 from edgedeblur.compile.kernels.layer import ConvLayer, conv_layers, layer_isa
 from edgedeblur.compile.limits import check_memory, check_tensors
-from edgedeblur.compile.llvm_names import check_llvm_names
+from edgedeblur.compile.llvm.functions import assemble, compile_functions
+from edgedeblur.compile.llvm.names import check_llvm_names
 from edgedeblur.compile.lower import (
     AnyKernel,
     LayerGate,
@@ -44,11 +45,8 @@ from edgedeblur.compile.schedules.schedule import Schedule, channel_vectors, che
 from edgedeblur.compile.workspace import workspace_bytes
 from edgedeblur.quantize.network import QuantisedNetwork, QuantisedOp
 from edgedeblur.sizes import check_sides
-from edgedeblur.storage.temporary import scratch_folder
 from edgedeblur.student import ConvSpec
 
-# LLVM would unroll a 1x1 convolution's inner loop whole, move its weights out of the loop over pixels, and spill them.
-_KEEP_SHORT_LOOPS = "-unroll-threshold-aggressive:uint=150"
 ENTRY_PREFIX = "__tvm_ffi_"  # TVM's packed calling convention: the symbol that takes tensors
 
 
@@ -136,7 +134,8 @@ def build_plan(
     dump("4-plan.txt", lambda: plan_text(plan))
     # 6. Machine code, and what it says of itself (assembly.py, int8_evidence.py).
     compiled = compile_functions(functions, target)
-    bodies = kernel_bodies(compiled.inspect_source("asm"))
+    assembly = compiled.inspect_source("asm")
+    bodies = kernel_bodies(assembly)
     for symbol, body in bodies.items():
         dump(f"5-assembly/{symbol}.s", partial("\n".join, body))
     convolutions = [kernel for kernel in kernels if isinstance(kernel, LayerKernel)]
@@ -146,37 +145,13 @@ def build_plan(
         for kernel in kernels
         if isinstance(kernel, OperationKernel)
     )
-    return CompiledKernels(object_code(compiled), plan, report, passes)
+    return CompiledKernels(assemble(assembly, target), plan, report, passes)
 
 
 def check_size(network: QuantisedNetwork, height: int, width: int) -> None:
     """Raises UserError unless the network can take images of that size, and kernels can index its tensors."""
     check_sides(height, width, network.spec.multiple)
     check_tensors(conv_layers(network, height, width), network.spec.multiple)
-
-
-def llvm_target(target: Target) -> tvm.target.Target:
-    """TVM's form of a target.
-
-    Raises:
-        UserError: LLVM does not know its cpu or a feature, or they lack what its isa needs.
-    """
-    check_llvm_names(target)
-    described = {"kind": "llvm", "mtriple": target.triple, "mcpu": target.cpu, "mattr": list(target.features)}
-    if target.architecture == "aarch64":
-        described["cl-opt"] = [_KEEP_SHORT_LOOPS]
-    return tvm.target.Target(described)
-
-
-def compile_functions(functions: tvm.IRModule, target: Target) -> tvm.runtime.Module:
-    """TIR to machine code. TVM's search for common subexpressions takes longer than all its other passes together. LLVM
-    finds the same for AArch64; on x86 Winograd's method comes out with half as many spills again without it.
-
-    Raises:
-        UserError: as `llvm_target`.
-    """
-    with tvm.transform.PassContext(config={"tirx.disable_cse_tir": target.architecture == "aarch64"}):
-        return tvm.compile(functions, target=llvm_target(target)).mod
 
 
 def layer_kernels(
@@ -187,6 +162,7 @@ def layer_kernels(
     isa = target_instruction_set(target)
     kernels: list[AnyKernel] = []
     symbols: dict[tuple[ConvLayer, Schedule], str] = {}
+    gates: dict[Gate, str] = {}
     layers = {layer.name: layer for layer in conv_layers(network, height, width)}
     sizes = network.spec.sizes(height, width)
     for index, quantised in enumerate(network.layers):
@@ -201,7 +177,7 @@ def layer_kernels(
         check_memory(height, width, **{f"scratch for layer {layer.name}": scratch_bytes(layer, own, schedule)})
         shape = "x".join(map(str, (layer.kernel, layer.kernel, *layer.source)))
         symbol = symbols.setdefault((same_kernel(layer, isa), schedule), f"{isa.name}_conv{len(symbols)}_{shape}")
-        gate = None if conv.gate is None else _layer_gate(conv, layers, index, isa)
+        gate = None if conv.gate is None else _layer_gate(conv, layers, gates, isa)
         kernels.append(LayerKernel(layer, schedule, own, symbol, conv.source, conv.residual, gate))
     return tuple(kernels)
 
@@ -215,10 +191,14 @@ def _renamed(kernels: tuple[AnyKernel, ...], suffix: str) -> tuple[AnyKernel, ..
     return tuple(map(renamed, kernels))
 
 
-def _layer_gate(conv: ConvSpec, layers: Mapping[str, ConvLayer], index: int, isa: InstructionSet) -> LayerGate:
+def _layer_gate(
+    conv: ConvSpec, layers: Mapping[str, ConvLayer], symbols: dict[Gate, str], isa: InstructionSet
+) -> LayerGate:
+    """Gates that differ only in data have one symbol, which is added to those that there are."""
     layer, gating = layers[conv.name], layers[conv.gate]
     gate = Gate(gating.out, gating.out_zero_point, layer.out_channels, channel_vectors(layer, isa) * isa.lanes)
-    return LayerGate(gate, f"{isa.name}_gate{index}_{identifier(layer.name)}", conv.gate)
+    shape = "x".join(map(str, gate.source))
+    return LayerGate(gate, symbols.setdefault(gate, f"{isa.name}_gate{len(symbols)}_{shape}"), conv.gate)
 
 
 def _describe_all(
@@ -284,11 +264,3 @@ def _calls(kernels: tuple[AnyKernel, ...], memory: MemoryPlan) -> tuple[KernelCa
         macs, names = kernel.layer.macs if gate is None else 0, tuple(parameter.name for parameter in taken)
         calls.append(KernelCall(kernel.layer.name, ENTRY_PREFIX + planned.symbol, planned.operands, macs, names))
     return tuple(calls)
-
-
-def object_code(compiled: tvm.runtime.Module) -> bytes:
-    """A compiled module as a relocatable object."""
-    with scratch_folder() as folder:
-        path = folder / "kernels.o"
-        compiled.write_to_file(str(path))
-        return path.read_bytes()

@@ -6,10 +6,10 @@ import tvm
 
 from edgedeblur.artefact.target import Target
 from edgedeblur.compile.assembly import kernel_bodies
-from edgedeblur.compile.build import compile_functions
 from edgedeblur.compile.kernels import target_instruction_set
 from edgedeblur.compile.kernels.convolution import conv_kernel, same_kernel
 from edgedeblur.compile.kernels.layer import ConvLayer, conv_layers, layer_isa
+from edgedeblur.compile.llvm.functions import compile_functions
 from edgedeblur.compile.lower import AnyKernel, LayerKernel
 from edgedeblur.compile.schedules.choose import choose_schedules, databases_for
 from edgedeblur.compile.schedules.schedule import Schedule, check_schedule

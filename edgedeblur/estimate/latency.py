@@ -14,6 +14,7 @@ from edgedeblur.artefact.cpu import runs_here
 from edgedeblur.artefact.folder import ArtefactInfo
 from edgedeblur.artefact.manifest import PASS
 from edgedeblur.artefact.names import MANIFEST
+from edgedeblur.compile.tvm_alone import load_tvm
 from edgedeblur.estimate.host_machine import HostMachine
 from edgedeblur.estimate.machine import Machine, target_machine
 from edgedeblur.estimate.mca import Processor, host_cpu, need_mca, version
@@ -121,7 +122,8 @@ def loops_json(processor: str, rows: list[LoopRow]) -> dict:
 
 def _kernels(artefact: ArtefactInfo) -> tuple:
     """The artefact's kernels and its convolutions' assembly, compiled again with the schedules of its manifest."""
-    from edgedeblur.compile.build import layer_kernels  # loads TVM, which whoever only runs artefacts does without
+    load_tvm()
+    from edgedeblur.compile.build import layer_kernels  # which whoever only runs artefacts does without
     from edgedeblur.compile.schedules.schedule import Schedule
     from edgedeblur.estimate.candidates import kernel_code
 

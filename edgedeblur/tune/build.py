@@ -23,11 +23,12 @@ from edgedeblur import __version__
 from edgedeblur.artefact import names
 from edgedeblur.artefact.names import CONSTANTS, MODEL_C
 from edgedeblur.artefact.target import Target
-from edgedeblur.compile.build import ENTRY_PREFIX, compile_functions, object_code
+from edgedeblur.compile.build import ENTRY_PREFIX
 from edgedeblur.compile.emit import ModelFacts, emit_model_c
 from edgedeblur.compile.kernels.convolution import conv_kernel
 from edgedeblur.compile.kernels.signature import parameters
 from edgedeblur.compile.linking import link
+from edgedeblur.compile.llvm.functions import compile_functions, object_code
 from edgedeblur.compile.memory import aligned
 from edgedeblur.compile.pack import pack_constants
 from edgedeblur.compile.plan import ALIGNMENT, KernelCall, Operand, Plan

@@ -20,7 +20,7 @@ from tvm.tirx.script.builder import ir as T
 from edgedeblur import __version__
 from edgedeblur.artefact import names
 from edgedeblur.artefact.target import Target
-from edgedeblur.compile.build import ENTRY_PREFIX, compile_functions, object_code
+from edgedeblur.compile.build import ENTRY_PREFIX
 from edgedeblur.compile.emit import ModelFacts, emit_model_c
 from edgedeblur.compile.gpu.build import GpuBuffer, GpuCall, GpuPlan
 from edgedeblur.compile.gpu.convolution import conv_arguments, conv_kernel, conv_launch
@@ -33,6 +33,7 @@ from edgedeblur.compile.gpu.schedule import GpuSchedule
 from edgedeblur.compile.gpu.source import KernelText, generate_text
 from edgedeblur.compile.gpu.tensor import IMAGE_WORD, LANES, WordTensor, word, words_for
 from edgedeblur.compile.linking import android, link
+from edgedeblur.compile.llvm.functions import compile_functions, object_code
 from edgedeblur.compile.memory import aligned
 from edgedeblur.compile.plan import ALIGNMENT, KernelCall, Operand, Plan
 from edgedeblur.errors import UserError

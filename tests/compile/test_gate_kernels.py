@@ -17,10 +17,11 @@ from planned import run_plan
 
 from edgedeblur.artefact.target import load_target
 from edgedeblur.compile.artefact import compile_network
-from edgedeblur.compile.build import build_plan, layer_kernels, llvm_target
+from edgedeblur.compile.build import build_plan, layer_kernels
 from edgedeblur.compile.kernels import instruction_set
 from edgedeblur.compile.kernels.gate import Gate, gate_kernel, gate_parameters
 from edgedeblur.compile.kernels.layer import conv_layers
+from edgedeblur.compile.llvm.functions import compile_functions
 from edgedeblur.compile.lower import calls_in_order, constant_names, lower, plan_memory
 from edgedeblur.compile.memory import read_memory_plan
 from edgedeblur.compile.pack import pack_gate
@@ -59,7 +60,7 @@ def test_scales_are_the_interpreters_for_any_shape_and_the_largest_sums(shape):
     random = np.random.default_rng(sum(shape))
     quantised, gate = gate_of(random, shape[2]), Gate(shape, -128, 19, 24)
     module = tvm.IRModule({"gate": gate_kernel(gate, "gate")})
-    kernel = tvm.compile(module, target=llvm_target(avx2_target()))["gate"]
+    kernel = compile_functions(module, avx2_target())["gate"]
     scale = np.pad(random.uniform(1e-4, 1e-2, 19), (0, 5)).astype(np.float32)
     packed = pack_gate(quantised)
     for source in (random.integers(-128, 128, shape), np.full(shape, -128), np.full(shape, 127)):

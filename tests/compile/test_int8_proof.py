@@ -11,8 +11,9 @@ from networks import random_network, single_layer_spec, tiny_spec
 from edgedeblur.artefact.int8_proof import why_not_int8
 from edgedeblur.artefact.target import Target
 from edgedeblur.compile.assembly import kernel_bodies
-from edgedeblur.compile.build import build_plan, layer_kernels, llvm_target
+from edgedeblur.compile.build import build_plan, layer_kernels
 from edgedeblur.compile.int8_evidence import int8_evidence, products_of
+from edgedeblur.compile.llvm.functions import compile_functions, llvm_target
 from edgedeblur.compile.lower import LayerKernel
 from edgedeblur.compile.machine_code.code import parse_instruction
 from edgedeblur.restore.facts import machine_code_proof
@@ -45,7 +46,7 @@ def float_convolution(height: int, width: int, target: Target) -> list[str]:
                         out[y, x * 16 + channel] + source[y + tap // 3, (x + tap % 3) * 3] * weight[tap, channel]
                     )
 
-    module = tvm.compile(tvm.IRModule({"conv": conv}), target=llvm_target(target)).mod
+    module = tvm.compile(tvm.IRModule({"conv": conv}), target=llvm_target(target)).mod  # which has vectorised loops
     return kernel_bodies(module.inspect_source("asm"))["conv"]
 
 
@@ -103,7 +104,7 @@ def build_bodies(kernel: LayerKernel, target: Target) -> list[str]:
     from edgedeblur.compile.kernels.convolution import conv_kernel
 
     function = conv_kernel(kernel.layer, kernel.schedule, kernel.isa, kernel.symbol)
-    module = tvm.compile(tvm.IRModule({kernel.symbol: function}), target=llvm_target(target)).mod
+    module = compile_functions(tvm.IRModule({kernel.symbol: function}), target)
     return kernel_bodies(module.inspect_source("asm"))[kernel.symbol]
 
 

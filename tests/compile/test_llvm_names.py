@@ -7,7 +7,7 @@ from networks import random_network, tiny_spec
 
 from edgedeblur.artefact.target import list_targets, load_target
 from edgedeblur.compile.artefact import compile_network
-from edgedeblur.compile.llvm_names import check_llvm_names
+from edgedeblur.compile.llvm.names import check_llvm_names
 from edgedeblur.errors import UserError
 
 X86, ARM = load_target("x86-64-v3"), load_target("android")

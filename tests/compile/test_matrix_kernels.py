@@ -13,12 +13,13 @@ from networks import in_winograd_form, random_network
 
 from edgedeblur.artefact.cpu import runs_here
 from edgedeblur.compile.assembly import kernel_bodies
-from edgedeblur.compile.build import build_plan, llvm_target
+from edgedeblur.compile.build import build_plan
 from edgedeblur.compile.kernels import INSTRUCTION_SETS
 from edgedeblur.compile.kernels.convolution import conv_kernel
 from edgedeblur.compile.kernels.layer import conv_layers
 from edgedeblur.compile.kernels.matrix.amx import configuration
 from edgedeblur.compile.kernels.matrix.geometry import matrix_tiles, pieces, row_tiles, takes_matrix
+from edgedeblur.compile.llvm.functions import compile_functions
 from edgedeblur.compile.schedules.default import default_schedule
 from edgedeblur.compile.schedules.schedule import Schedule, check_schedule, unrolls
 from edgedeblur.errors import UserError
@@ -125,7 +126,7 @@ def head() -> tuple:
     network = random_network(student_spec("nano"))
     layer = conv_layers(network, 512, 512)[-1]
     kernel = conv_kernel(layer, default_schedule(layer, AMX, 4), AMX, "kernel")
-    module = tvm.compile(tvm.IRModule({"kernel": kernel}), target=llvm_target(amx_target())).mod
+    module = compile_functions(tvm.IRModule({"kernel": kernel}), amx_target())
     return layer, kernel_bodies(module.inspect_source("asm"))["kernel"]
 
 

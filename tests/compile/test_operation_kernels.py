@@ -16,8 +16,9 @@ from networks import everything_spec, pieces_spec, random_network
 
 from edgedeblur.artefact.target import load_target
 from edgedeblur.compile.artefact import compile_network
-from edgedeblur.compile.build import layer_kernels, llvm_target
+from edgedeblur.compile.build import layer_kernels
 from edgedeblur.compile.gpu.graph import gpu_kernels
+from edgedeblur.compile.llvm.functions import compile_functions
 from edgedeblur.compile.lower import OperationKernel
 from edgedeblur.compile.operations.kernel import operation_kernel
 from edgedeblur.compile.operations.layer import operation_layer, operation_parameters
@@ -70,7 +71,7 @@ def test_any_shape_gives_the_interpreters_bytes(op, half, channels, starts, zero
         for name, count in zip(sources, given_channels, strict=True)
     }
     numbers = operation_layer(_Alone(dict(zip(sources, given_channels, strict=True)), scales), layer, sizes)
-    kernel = tvm.compile(tvm.IRModule({"k": operation_kernel(numbers, "k")}), target=llvm_target(avx2_target()))["k"]
+    kernel = compile_functions(tvm.IRModule({"k": operation_kernel(numbers, "k")}), avx2_target())["k"]
     *inputs, out = operation_parameters(numbers)
     stored = [*tensors.values(), *(() if layer.table is None else (layer.table,))]
     arguments = [tvm.runtime.tensor(array.reshape(p.shape)) for array, p in zip(stored, inputs, strict=True)]

@@ -11,11 +11,11 @@ from kernels import amx_target, avx2_target, avxvnni_target, vnni_target
 from networks import random_network
 
 from edgedeblur.compile.assembly import dot_instructions, inner_loop, kernel_bodies
-from edgedeblur.compile.build import llvm_target
 from edgedeblur.compile.kernels import INSTRUCTION_SETS, target_instruction_set
 from edgedeblur.compile.kernels.convolution import conv_kernel
 from edgedeblur.compile.kernels.layer import conv_layers
 from edgedeblur.compile.kernels.matrix.geometry import matrix_tiles
+from edgedeblur.compile.llvm.functions import compile_functions
 from edgedeblur.compile.schedules.default import default_reason, default_schedule, transform_cost
 from edgedeblur.compile.schedules.schedule import (
     CACHE_SHARE,
@@ -123,7 +123,7 @@ def test_the_inner_loop_is_dot_products_with_all_sums_in_registers(isa, name):
     layer = layers[name]
     schedule = default_schedule(layer, isa, threads=4)
     kernel = conv_kernel(layer, schedule, isa, "kernel")
-    module = tvm.compile(tvm.IRModule({"kernel": kernel}), target=llvm_target(TARGETS[isa.name])).mod
+    module = compile_functions(tvm.IRModule({"kernel": kernel}), TARGETS[isa.name])
     chosen = isa.products(schedule.method)
     loop = inner_loop(kernel_bodies(module.inspect_source("asm"))["kernel"], chosen)
     products = chosen.step // chosen.group * chosen.sums.registers * PER_SUM.get(isa.name, 1)
@@ -140,7 +140,7 @@ def test_a_short_inner_loop_stays_a_loop_so_that_its_weights_need_no_stack():
     layer, isa = layers["up1"], INSTRUCTION_SETS["i8mm"]
     schedule = default_schedule(layer, isa, threads=4)
     kernel = conv_kernel(layer, schedule, isa, "kernel")
-    module = tvm.compile(tvm.IRModule({"kernel": kernel}), target=llvm_target(TARGETS["i8mm"])).mod
+    module = compile_functions(tvm.IRModule({"kernel": kernel}), TARGETS["i8mm"])
     loop = inner_loop(kernel_bodies(module.inspect_source("asm"))["kernel"], isa)
     assert dot_instructions(loop, isa) == 2 * schedule.tile_width * schedule.block_vectors * schedule.unroll
     assert not [line for line in loop if STACK["i8mm"] in line]
@@ -151,7 +151,7 @@ def test_sdot_takes_activations_by_element_and_vnni_works_on_64_bytes_or_on_32_w
     for name, form in (("sdot", ".4b["), ("vnni", "%zmm"), ("avxvnni", "%ymm")):
         isa, layer = INSTRUCTION_SETS[name], layers["enc1.0.a"]
         kernel = conv_kernel(layer, default_schedule(layer, isa, 4), isa, "kernel")
-        module = tvm.compile(tvm.IRModule({"kernel": kernel}), target=llvm_target(TARGETS[name])).mod
+        module = compile_functions(tvm.IRModule({"kernel": kernel}), TARGETS[name])
         loop = inner_loop(kernel_bodies(module.inspect_source("asm"))["kernel"], isa)
         dots = [line for line in loop if re.search(isa.mnemonic, line)]
         assert dots and all(form in line for line in dots)

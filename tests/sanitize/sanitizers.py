@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tvm
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 from networks import gated_spec, random_network, single_layer_spec, tiny_spec
@@ -25,9 +24,10 @@ from networks import gated_spec, random_network, single_layer_spec, tiny_spec
 from edgedeblur.artefact import names
 from edgedeblur.artefact.names import CONSTANTS, MODEL_C
 from edgedeblur.artefact.target import Target, load_target
-from edgedeblur.compile.build import CompiledKernels, build_plan, layer_kernels, llvm_target
+from edgedeblur.compile.build import CompiledKernels, build_plan, layer_kernels
 from edgedeblur.compile.emit import ModelFacts, emit_model_c
 from edgedeblur.compile.linking import link
+from edgedeblur.compile.llvm.functions import compile_functions
 from edgedeblur.compile.lower import kernel_module, lower
 from edgedeblur.quantize import interpreter
 from edgedeblur.quantize.network import QuantisedNetwork
@@ -127,7 +127,7 @@ def links(compiler: str, flags: list[str]) -> bool:
 def instrumented_kernels(case: Case, target: Target, sanitizer: str, folder: Path) -> None:
     """OBJECT from LLVM's code for the kernels, every load and store of it checked by the sanitizer."""
     kernels = kernel_module(lower(layer_kernels(case.network, case.height, case.width, target, {})))
-    code = tvm.compile(kernels, target=llvm_target(target)).mod.inspect_source("ll")
+    code = compile_functions(kernels, target).inspect_source("ll")
     code = re.sub(r"^(attributes #\d+ = \{)", rf"\1 sanitize_{sanitizer}", code, flags=re.M)
     code = re.sub(r"\bmemory\([^)]*\)", "", code)  # what LLVM inferred does not hold of instrumented code
     (folder / "kernels.ll").write_text(code)

@@ -9,12 +9,12 @@ from tvm.tirx.script.builder import ir as T
 
 from edgedeblur.artefact.isa import ISAS
 from edgedeblur.artefact.target import Target
-from edgedeblur.compile.build import llvm_target
 from edgedeblur.compile.kernels.convolution import conv_kernel
 from edgedeblur.compile.kernels.instruction_set import InstructionSet, round_half_even
 from edgedeblur.compile.kernels.layer import ConvLayer
 from edgedeblur.compile.kernels.matrix.amx import AMX
 from edgedeblur.compile.kernels.vnni import AVXVNNI, VNNI
+from edgedeblur.compile.llvm.functions import compile_functions
 from edgedeblur.compile.pack import pack_constants
 from edgedeblur.compile.schedules.schedule import Schedule
 from edgedeblur.quantize import interpreter
@@ -125,7 +125,7 @@ def run_kernel(
     elif isa.name == "amx":
         target = dataclasses.replace(target, features=TILES_WITH_AVX2)
         amx_double()
-    compiled = tvm.compile(tvm.IRModule({"kernel": kernel}), target=llvm_target(target))
+    compiled = compile_functions(tvm.IRModule({"kernel": kernel}), target)
     conv = network.layers[index]
     constants = pack_constants(conv, layer, schedule, isa)
     inputs = [_stored(network, conv.spec.source, tensors), *constants.arrays.values()]

@@ -199,6 +199,14 @@ def span(index, lanes: int):
     return index if lanes == 1 else T.ramp(index, 1, lanes)
 
 
+def named(value: Expr) -> Expr:
+    """A signed value by a name. What T.bind names, TVM writes out again wherever it stands, so that a transform of a
+    transform grows by the square, unless it has effects: and a call has."""
+    dtype, _, lanes = str(value.ty.dtype).partition("x")
+    least = splat(-(1 << (int(dtype.removeprefix("int")) - 1)), dtype, int(lanes or 1))
+    return T.bind(T.call_llvm_intrin(str(value.ty.dtype), "llvm.smax", value, least))
+
+
 def narrow(values: Expr, dtype: str, lanes: int) -> Expr:
     """A cast with saturation: LLVM knows the pattern (`vpackssdw`, `sqxtn`)."""
     wide = str(values.ty.dtype).partition("x")[0]

@@ -28,7 +28,7 @@ from tvm.ir import Expr
 from tvm.tirx import Buffer
 from tvm.tirx.script.builder import ir as T
 
-from edgedeblur.compile.kernels.instruction_set import InstructionSet, span, splat, vector
+from edgedeblur.compile.kernels.instruction_set import InstructionSet, named, span, splat, vector
 from edgedeblur.compile.kernels.layer import ConvLayer, read_numbers
 from edgedeblur.compile.kernels.register_tile import Columns, Row, Weights, add_row_products, new_sums
 from edgedeblur.compile.kernels.requantise import Output, store_pixel
@@ -215,7 +215,7 @@ class WinogradConvolution:
         """576 times a sum, modulo 2^32, to the sum, with its bias."""
         lanes = self.isa.lanes
         ninth = total * splat(_INVERSE_OF_9, "int32", lanes)
-        return T.bind(T.shift_right(ninth, splat(6, "int32", lanes)) + bias)
+        return named(T.shift_right(ninth, splat(6, "int32", lanes)) + bias)
 
     def _store(self, totals: list[Expr], scales: list[Expr], channel: Expr, y: Expr, x: Expr) -> None:
         """One pixel, unless the last strip or the last patch of a row reaches over the image's edge."""
@@ -234,8 +234,8 @@ class WinogradConvolution:
 
 def _transform_kernel(g: list[Expr]) -> list[Expr]:
     """G g, three values to six."""
-    four, outer = T.bind(_times(g[0] + g[2], 4)), T.bind(g[0] + _times(g[2], 4))
-    middle, double = T.bind(_times(g[1], 4)), T.bind(_times(g[1], 2))
+    four, outer = named(_times(g[0] + g[2], 4)), named(g[0] + _times(g[2], 4))
+    middle, double = named(_times(g[1], 4)), named(_times(g[1], 2))
     values = (
         _times(g[0], 6),
         _times(four + middle, -1),
@@ -244,13 +244,13 @@ def _transform_kernel(g: list[Expr]) -> list[Expr]:
         outer - double,
         _times(g[2], 12),
     )
-    return [T.bind(value) for value in values]
+    return [named(value) for value in values]
 
 
 def _transform_input(d: list[Expr]) -> list[Expr]:
     """B^T d, six values to six."""
-    even, odd = T.bind(d[4] - d[2]), T.bind(d[3] - d[1])
-    p, q, double = T.bind(d[4] - _times(d[2], 4)), T.bind(d[3] - _times(d[1], 4)), T.bind(_times(odd, 2))
+    even, odd = named(d[4] - d[2]), named(d[3] - d[1])
+    p, q, double = named(d[4] - _times(d[2], 4)), named(d[3] - _times(d[1], 4)), named(_times(odd, 2))
     values = (
         _times(d[0] - d[2], 4) + even,
         p + q,
@@ -259,20 +259,20 @@ def _transform_input(d: list[Expr]) -> list[Expr]:
         even - double,
         (d[5] - d[3]) - _times(odd, 4),
     )
-    return [T.bind(value) for value in values]
+    return [named(value) for value in values]
 
 
 def _transform_output(m: list[Expr]) -> list[Expr]:
     """A^T m, six values to four."""
-    plus, minus = T.bind(m[1] + m[2]), T.bind(m[1] - m[2])
-    far_plus, far_minus = T.bind(m[3] + m[4]), T.bind(m[3] - m[4])
+    plus, minus = named(m[1] + m[2]), named(m[1] - m[2])
+    far_plus, far_minus = named(m[3] + m[4]), named(m[3] - m[4])
     values = (
         m[0] + plus + far_plus,
         minus + _times(far_minus, 2),
         plus + _times(far_plus, 4),
         minus + _times(far_minus, 8) + _times(m[5], 2),
     )
-    return [T.bind(value) for value in values]
+    return [named(value) for value in values]
 
 
 def _times(value: Expr, factor: int) -> Expr:
