@@ -80,7 +80,28 @@ def test_artefacts_are_linked_at_places_that_stay_and_come_back_whole(tmp_path, 
     with pytest.raises(RuntimeError, match="while linking"), link.linking_place(second) as again:
         assert again == one and (again / "runtime" / "a.c").read_text() == "second"
         raise RuntimeError("while linking")
-    assert not list((tmp_path / "cache").rglob("*.c"))
+
+
+def test_what_artefacts_share_stays_as_it_lies_so_that_it_is_not_compiled_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = tmp_path / "artefact"
+    (folder / "runtime").mkdir(parents=True)
+    for name in ("runtime/same.c", "runtime/other.c", "runtime/gone.c", "model.c"):
+        (folder / name).write_text("1")
+    with link.linking_place(folder) as place:
+        before = {path.name: path.stat() for path in place.rglob("*.c")}
+    assert sorted(path.name for path in place.rglob("*.*")) == ["gone.c", "other.c", "same.c"]
+    (folder / "runtime" / "other.c").write_text("2")
+    (folder / "runtime" / "gone.c").unlink()
+    with link.linking_place(folder) as place:
+        assert (place / "runtime" / "other.c").read_text() == "2" and not (place / "runtime" / "gone.c").exists()
+        after = {path.name: path.stat() for path in place.rglob("*.c")}
+    assert (after["same.c"].st_ino, after["same.c"].st_mtime_ns) == (
+        before["same.c"].st_ino,
+        before["same.c"].st_mtime_ns,
+    )
+    for name in ("other.c", "model.c"):  # written now, whatever their bytes were
+        assert after[name].st_mtime_ns > before[name].st_mtime_ns
 
 
 def test_where_all_places_are_taken_an_artefact_is_linked_where_it_is(tmp_path, monkeypatch):

@@ -100,5 +100,6 @@ def build_probe(folder: Path, plan: Plan, name: str = "probe") -> Path:
     source = Path(__file__).with_name("probe_kernels.c")
     compiler = [*link.zig_cc(target.zig_target), "-O2", "-fPIC", "-Iinclude", "-c", str(source), "-o", names.OBJECT]
     subprocess.run(compiler, cwd=folder, check=True)
-    link.link_library(folder, target)
+    with link.linking_place(folder) as place:
+        link.link_library(place, target)
     return folder / names.LIBRARY

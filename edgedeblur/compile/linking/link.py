@@ -101,30 +101,55 @@ def copy_sources(folder: Path, gpu: str | None = None) -> None:
 def linking_place(folder: Path) -> Iterator[Path]:
     """A copy of the folder, under a name that other artefacts had before it; what is in it at the end comes back.
 
-    zig finds the objects that it keeps by the names of the folders that their sources lie in. So the C runtime is
-    compiled once for a target, and not for every artefact.
+    zig takes an object that it keeps for a source of the same path that was not written since. So the C runtime stays
+    where it is, and is compiled once for a target, not for every artefact.
     """
     with ExitStack() as held:
         place = _free_place(held)
         if place is None:
             yield folder
             return
-        shutil.rmtree(place, ignore_errors=True)
         try:
-            _copy_into(folder, place)
+            _make_place(folder, place)
             yield place
             _copy_into(place, folder)
         finally:
-            shutil.rmtree(place, ignore_errors=True)
+            _remove_but(place, _shared_sources(place))
+
+
+def _make_place(folder: Path, place: Path) -> None:
+    """The folder's files in the place; of those that artefacts share, equal ones are left as they lie there."""
+    shared = _shared_sources(folder)
+    _remove_but(place, [path for path in shared if (place / path).is_file() and _equal(folder / path, place / path)])
+    for path in _files(folder):
+        if not (place / path).exists():
+            (place / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / path, place / path)  # with the time of now, so that zig sees that it is new
+
+
+def _equal(one: Path, other: Path) -> bool:
+    return one.read_bytes() == other.read_bytes()
+
+
+def _shared_sources(folder: Path) -> list[Path]:
+    """Of a folder's files, below it, those that are no artefact's own."""
+    return [path for path in _files(folder) if path.parts[0] in (RUNTIME_FOLDER, INCLUDE_FOLDER)]
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir())
+
+
+def _remove_but(place: Path, kept: Sequence[Path]) -> None:
+    for path in set(_files(place)) - set(kept):
+        (place / path).unlink()
 
 
 def _copy_into(source: Path, destination: Path) -> None:
     """Every file, by name; unlike shutil.copytree with an error of the system as it came."""
-    for path in sorted(source.rglob("*")):
-        copy = destination / path.relative_to(source)
-        if not path.is_dir():
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(path, copy)
+    for path in _files(source):
+        (destination / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source / path, destination / path)
 
 
 def _free_place(held: ExitStack) -> Path | None:
