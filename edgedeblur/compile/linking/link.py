@@ -143,6 +143,9 @@ def _files(folder: Path) -> list[Path]:
 def _remove_but(place: Path, kept: Sequence[Path]) -> None:
     for path in set(_files(place)) - set(kept):
         (place / path).unlink()
+    for folder in sorted((path for path in place.rglob("*") if path.is_dir()), reverse=True):
+        if not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def _copy_into(source: Path, destination: Path) -> None:
