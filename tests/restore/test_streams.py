@@ -257,7 +257,8 @@ def test_a_slow_network_drops_frames_in_real_time_and_the_others_keep_their_time
     result = restore(clip, tmp_path / "out.mp4", slow, VideoOptions(realtime=True))
     times = read_clip(tmp_path / "out.mp4")[0]["times"]
     assert result.dropped > 5 and result.frames + result.dropped == COUNT == result.dropped + len(times)
-    assert set(times) <= {ticks / 90000 for ticks in uneven_times(COUNT)} and result.failure is None
+    wanted = [ticks / 90000 for ticks in uneven_times(COUNT)]  # to a millisecond, in which MP4 has a late first frame's
+    assert all(min(abs(time - one) for one in wanted) < 1e-3 for time in times) and result.failure is None
 
 
 def test_real_time_is_for_videos(tmp_path):
