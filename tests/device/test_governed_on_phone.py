@@ -70,7 +70,7 @@ def test_the_governed_run_leaves_a_level_that_heats_and_stays_cooler(artefact, f
     assert min(each.clock_mhz for each in free.readings) < 2841.6, "the phone lowered its clocks"
     assert any("--govern 20000.0 --levels 1,1@2 --zones" in service for service in played.services)
     assert [(each.threads, each.frames_per_second) for each in held.levels] == [(1, None), (1, 2.0)]
-    assert held.changes == 1 and held.chosen[-1].level == 1 and held.seconds > 5.9
+    assert held.changes == 1 and held.chosen[-1].level == 1 and held.seconds > 5
     assert max(each.headroom for each in held.chosen) >= 0.95 and held.late == held.late_without == 0
     assert held.level_seconds[1] > 1 and sum(held.level_seconds) == pytest.approx(held.seconds, abs=0.1)
     assert held.readings[-1].temperature_c < TRIP_C - 10, "it has cooled down meanwhile"
