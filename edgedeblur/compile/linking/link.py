@@ -4,6 +4,7 @@ The sources lie in the artefact's folder and all commands run there with relativ
 their bytes depend on where the folder is.
 """
 
+import filecmp
 import importlib.util
 import os
 import shutil
@@ -119,16 +120,13 @@ def linking_place(folder: Path) -> Iterator[Path]:
 
 def _make_place(folder: Path, place: Path) -> None:
     """The folder's files in the place; of those that artefacts share, equal ones are left as they lie there."""
-    shared = _shared_sources(folder)
-    _remove_but(place, [path for path in shared if (place / path).is_file() and _equal(folder / path, place / path)])
+    shared = [str(path) for path in _shared_sources(folder)]
+    equal, _, _ = filecmp.cmpfiles(folder, place, shared, shallow=False)
+    _remove_but(place, [Path(path) for path in equal])
     for path in _files(folder):
         if not (place / path).exists():
             (place / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(folder / path, place / path)  # with the time of now, so that zig sees that it is new
-
-
-def _equal(one: Path, other: Path) -> bool:
-    return one.read_bytes() == other.read_bytes()
 
 
 def _shared_sources(folder: Path) -> list[Path]:
