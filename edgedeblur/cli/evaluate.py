@@ -7,7 +7,7 @@ import click
 from edgedeblur.cli import options
 from edgedeblur.cli.output import json_option, show_result
 from edgedeblur.cli.progress import Progress, say
-from edgedeblur.cli.verbosity import is_verbose, say_detail
+from edgedeblur.cli.verbosity import is_verbose
 from edgedeblur.workflow.workdir import WorkDir
 
 
@@ -68,7 +68,7 @@ def command(
     found, chosen = find_pairs(pairs), PROTOCOLS[protocol]
     chosen.check_options(teacher_options)
     paths = models or models_to_evaluate(workdir)
-    quantised = {"compiled": workdir.artefacts(), "interpreter": interpreter, "log": say_detail}
+    quantised = options.of_quantised(workdir, interpreter)
     restorers = open_models(paths, threads, own_padding=not chosen.padded, **quantised, **teacher_options)
     for restorer in restorers:
         for note in restorer.notes:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from edgedeblur.cli.verbosity import say, say_detail
 from edgedeblur.workflow.workdir import DEFAULT, WorkDir
 
 PATH = click.Path(path_type=Path)
@@ -199,3 +200,16 @@ def _given(values: dict, names: list[str]) -> dict:
     """Takes the named options out of `values`; those that the user gave."""
     taken = {name: values.pop(name) for name in names}
     return {name: value for name, value in taken.items() if value is not None}
+
+
+def of_quantised(workdir: WorkDir, interpreter: bool = False, compiles: bool = True) -> dict:
+    """What `open_model` takes for .edq files, of commands that restore pictures.
+
+    Args:
+        compiles: whether the network is compiled where there is much to restore.
+    """
+    from edgedeblur.runtime.kept_artefacts import KeptArtefacts
+
+    kept = KeptArtefacts(say, compiles)
+    found = workdir.artefacts()
+    return {"load_torch": True, "compiled": found, "kept": kept, "interpreter": interpreter, "log": say_detail}

@@ -7,7 +7,6 @@ import click
 from edgedeblur.cli import options
 from edgedeblur.cli.output import tell
 from edgedeblur.cli.progress import say
-from edgedeblur.cli.verbosity import say_detail
 from edgedeblur.workflow.workdir import WorkDir
 
 
@@ -40,7 +39,7 @@ def command(
     from edgedeblur.workflow.choose_model import default_model
     from edgedeblur.workflow.view import TILE, deblur_command, view_step
 
-    quantised = {"load_torch": True, "compiled": workdir.artefacts(), "log": say_detail}
+    quantised = options.of_quantised(workdir)
     restorer = open_model(model or default_model(workdir), threads=threads, **quantised, **teacher_options)
     say(f"model: {restorer.path} ({restorer.kind}), in {restorer.runs_in}")
     page = output or workdir.root / f"{source.stem}.html"

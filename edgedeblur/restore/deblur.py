@@ -25,7 +25,8 @@ from edgedeblur.restore.video.stream import VideoResult
 from edgedeblur.storage.contents import Origin, require_regular
 from edgedeblur.storage.files import write_bytes
 
-_LONG_SECONDS = 60.0  # in the model: as long as it takes to compile it
+_LONG_SECONDS = 60.0  # in the model, after which a word is worth it
+_FRAMES_AT_LEAST = 10  # of a video, before its length is known
 _NO_MORE_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -50,8 +51,9 @@ class DeblurOptions:
 class DeblurResult:
     """written: output files. failed: (input, why). left_out: files that are no pictures by their names, and why. notes:
     (input, what of it is not kept). images, pixels, seconds: restored images or frames, and the time in the model.
-    marked: how many of the pixels were in the region. gate, gate_log: what the gate found, in a sentence, and where its
-    lines are; None without one. video: how fast a video was, in a sentence."""
+    to_come: as many as are known to be left. marked: how many of the pixels were in the region. gate, gate_log: what
+    the gate found, in a sentence, and where its lines are; None without one. video: how fast a video was, in a
+    sentence."""
 
     written: list[Path] = field(default_factory=list)
     failed: list[tuple[Path, str]] = field(default_factory=list)
@@ -60,18 +62,19 @@ class DeblurResult:
     images: int = 0
     pixels: int = 0
     seconds: float = 0.0
+    to_come: int = 1
     marked: int = 0
     gate: str | None = None
     gate_log: Path | None = None
     video: str | None = None
 
     def timed(
-        self, restore: Callable[[np.ndarray], np.ndarray], load_for: Callable[[np.ndarray], None]
+        self, restore: Callable[[np.ndarray], np.ndarray], load_for: Callable[[np.ndarray, int], None]
     ) -> Callable[[np.ndarray], np.ndarray]:
         """`restore`, counted in images, pixels and seconds; `load_for`, called before, is not."""
 
         def run(image: np.ndarray) -> np.ndarray:
-            load_for(image)
+            load_for(image, self.to_come)
             start = time.perf_counter()
             restored = restore(image)
             self.seconds += time.perf_counter() - start
@@ -200,9 +203,13 @@ def _deblur_video(
     restorer: Restorer,
     result: DeblurResult,
 ) -> None:
-    start = time.perf_counter()
+    def frame_done(done: int, total: int | None) -> None:
+        result.to_come = total - done if total else _FRAMES_AT_LEAST
+        progress(source.name, done, total)
+
+    start, result.to_come = time.perf_counter(), _FRAMES_AT_LEAST
     chosen = VideoOptions(_made_with(restorer, options), options.realtime)
-    video = deblur_video(source, destination, restore, lambda done, total: progress(source.name, done, total), chosen)
+    video = deblur_video(source, destination, restore, frame_done, chosen)
     result.notes += [(source, note) for note in video.notes]
     result.failed += [(source, video.failure)] if video.failure else []
     result.written.append(destination)
@@ -256,6 +263,7 @@ def _deblur_folder(
     images, missed, result.left_out = images_and_others(source)
     result.failed += missed
     for index, path in enumerate(images):
+        result.to_come = len(images) - index
         target = destination / output_name(path.name)
         try:
             _refuse_same(path, target)

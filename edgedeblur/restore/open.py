@@ -12,13 +12,14 @@ from edgedeblur.errors import UserError
 from edgedeblur.progress import Log, unheard
 from edgedeblur.restore.image_kinds import restore_in_kind
 from edgedeblur.restore.kinds import Kind, model_kind
-from edgedeblur.restore.tiling import GATED_TILE, RunExact, blend, restore_any_size, restore_where, tile_size
+from edgedeblur.restore.tiling import GATED_TILE, RunExact, blend, restore_any_size, restore_where, tiling_of
 from edgedeblur.storage.digests import digest
 from edgedeblur.student import StudentSpec
 from edgedeblur.student.user_module import names_callable
 
 if TYPE_CHECKING:
     from edgedeblur.runtime.engine import QuantisedEngine
+    from edgedeblur.runtime.kept_artefacts import KeptArtefacts
 
 GMAC_SIDE = 512
 
@@ -63,11 +64,11 @@ class Restorer:
         """As `runs_in`, after the images that were restored: their sizes may decide."""
         return self.runs_in if self.engine is None else self.engine.described()
 
-    def load_for(self, image: np.ndarray) -> None:
-        """Loads what is not loaded yet and an image of this size needs, so that no image's time counts it."""
+    def load_for(self, image: np.ndarray, images: int = 1) -> None:
+        """Loads or compiles what pays for so many images as this one, so that no image's time counts it."""
         if self.engine is not None:
-            size = tile_size(*image.shape[:2], self.multiple, self.fixed_size, self.largest_tile)
-            self.engine.load_for(size)
+            size, tiles = tiling_of(*image.shape[:2], self.multiple, self.largest_tile)
+            self.engine.load_for(size, tiles * max(images, 1))
 
     def restore(self, image: Any) -> Any:
         """Restore an RGB image of any size, or a batch of them; padded and tiled as the model needs.
@@ -111,6 +112,7 @@ class Restorer:
         return restore_where(image, wanted, self.run, self.multiple, self.fixed_size, largest=self.largest_tile)
 
     def _restore_one(self, image: np.ndarray) -> np.ndarray:
+        self.load_for(image)
         return restore_any_size(image, self.run, self.multiple, self.fixed_size, largest=self.largest_tile)
 
 
@@ -122,6 +124,7 @@ def open_model(
     load_torch: bool = False,
     compiled: Sequence[str | Path] = (),
     interpreter: bool = False,
+    kept: "KeptArtefacts | None" = None,
     log: Log = unheard,
     **teacher_options,
 ) -> Restorer:
@@ -132,10 +135,12 @@ def open_model(
         threads: for an artefact: worker threads, else the artefact's own number.
         own_padding: False leaves out the extra block that DeblurGAN-v2's predict.py pads with.
         load_torch: for a quantised network: its integers in float32 by torch, the same bytes in a third of the time.
-            Where torch is loaded already, that is done in any case; loading it takes a second and 200 MB.
+            Where torch is loaded already, that is done in any case; else once there is as much to do as pays for
+            loading it (seconds and 200 MB).
         compiled: for a quantised network: artefacts. The first one that was compiled from it and runs here restores
             images and tiles of its sizes, with the same bytes; `log` is told why others are not used.
         interpreter: for a quantised network: the integer interpreter in any case.
+        kept: for a quantised network: where artefacts are found too, and made for sizes of which there is much.
         teacher_options: for a teacher: `load_generator`'s options (normalisation mode and the like).
 
     Returns:
@@ -152,8 +157,9 @@ def open_model(
     path = Path(path)
     kind = model_kind(path)
     if kind == "quantised":
-        given = () if interpreter else compiled
-        return _open_quantised(path, not interpreter and (load_torch or "torch" in sys.modules), given, threads, log)
+        in_torch = load_torch or "torch" in sys.modules
+        allowed = {"compiled": compiled, "in_torch": in_torch, "kept": kept}
+        return _open_quantised(path, threads=threads, log=log, **({} if interpreter else allowed))
     if interpreter:
         raise UserError(f"{path} is a {kind}; the interpreter runs .edq files", "leave out --interpreter", exit_code=2)
     if kind == "artefact":
@@ -164,7 +170,7 @@ def open_model(
 
 
 def open_models(paths: Sequence[Path], threads: int | None = None, **options) -> list[Restorer]:
-    """As `open_model` with torch for several: an option that is only for quantised networks or for a network of the
+    """As `open_model` for several: an option that is only for quantised networks or for a network of the
     user's own goes to those that are.
 
     Raises:
@@ -176,7 +182,7 @@ def open_models(paths: Sequence[Path], threads: int | None = None, **options) ->
         taken = dict(options) if len(paths) == 1 else _applicable(path, kind, options)
         if "quantised" in kinds and kind != "quantised":
             taken.pop("interpreter", None)
-        restorers.append(open_model(path, threads, load_torch=True, **taken))
+        restorers.append(open_model(path, threads, **taken))
     return restorers
 
 
@@ -204,36 +210,17 @@ def _open_student(path: Path) -> Restorer:
             y = student(x)[0].clamp(0, 1)
         return (y * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
 
-    spec = student.spec
-    gmac = spec.macs(GMAC_SIDE, GMAC_SIDE) / 1e9
-    facts = (digest(path), spec.parameters, gmac, spec.multiple, None)
-    return Restorer(path.stem, "student", path, *facts, run, runs_in=_pytorch(), largest_tile=_largest_tile(spec))
+    return Restorer(**_facts(path, "student", student.spec), run=run, runs_in=_pytorch())
 
 
-def _open_quantised(
-    path: Path, in_torch: bool, compiled: Sequence[str | Path], threads: int | None, log: Log
-) -> Restorer:
-    from edgedeblur.quantize.edq import load_edq, network_sha256
-    from edgedeblur.runtime.engine import QuantisedEngine, open_compiled
+def _open_quantised(path: Path, **options) -> Restorer:
+    from edgedeblur.quantize.edq import load_edq
+    from edgedeblur.runtime.engine import open_engine
 
     network = load_edq(path)
-    spec = network.spec
-    session = open_compiled(network_sha256(network), compiled, threads, log) if compiled else None
-    engine = QuantisedEngine(network, session, in_torch)
-    return Restorer(
-        name=path.stem,
-        kind="quantised",
-        path=path,
-        sha256=digest(path),
-        parameters=spec.parameters,
-        gmac=spec.macs(GMAC_SIDE, GMAC_SIDE) / 1e9,
-        multiple=spec.multiple,
-        fixed_size=None,
-        run=engine.run,
-        runs_in=engine.described(),
-        largest_tile=_largest_tile(spec),
-        engine=engine,
-    )
+    engine = open_engine(network, **options)
+    facts = _facts(path, "quantised", network.spec)
+    return Restorer(**facts, run=engine.run, runs_in=engine.described(), engine=engine)
 
 
 def _open_teacher(path: Path, own_padding: bool, options: dict) -> Restorer:
@@ -254,8 +241,18 @@ def _open_teacher(path: Path, own_padding: bool, options: dict) -> Restorer:
     return Restorer(path.stem, "teacher", path, *facts, generator.restore, info.notes, runs_in=_pytorch())
 
 
-def _largest_tile(spec: StudentSpec) -> int | None:
-    return GATED_TILE if spec.gated else None
+def _facts(path: Path, kind: Kind, spec: StudentSpec) -> dict:
+    return {
+        "name": path.stem,
+        "kind": kind,
+        "path": path,
+        "sha256": digest(path),
+        "parameters": spec.parameters,
+        "gmac": spec.macs(GMAC_SIDE, GMAC_SIDE) / 1e9,
+        "multiple": spec.multiple,
+        "fixed_size": None,
+        "largest_tile": GATED_TILE if spec.gated else None,
+    }
 
 
 def _pytorch() -> str:

@@ -169,6 +169,16 @@ def tile_size(
     return min(side, height), min(side, width)
 
 
+def tiling_of(
+    height: int, width: int, multiple: int, largest: int | None = None, overlap: int = OVERLAP
+) -> tuple[tuple[int, int], int]:
+    """As `tile_size`, and how many such tiles `restore_any_size` runs."""
+    tile = tile_size(height, width, multiple, largest=largest)
+    sides = (_round_up(height, multiple), _round_up(width, multiple))
+    counts = [len(tile_starts(*axis, overlap, multiple)) for axis in zip(sides, tile, strict=True)]
+    return tile, counts[0] * counts[1]
+
+
 def _round_up(length: int, multiple: int) -> int:
     return -(-length // multiple) * multiple
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from edgedeblur.metrics import SSIM_SIGMA
+from edgedeblur.metrics import gaussian_ssim_map
 
 ITERATIONS = 100
 GAUSSIAN = 5  # pixels, the side of OpenCV's smoothing before ECC
@@ -121,13 +121,10 @@ def _psnr(image: np.ndarray, sharp: np.ndarray, covered: np.ndarray) -> float:
 
 def _ssim(image: np.ndarray, sharp: np.ndarray, covered: np.ndarray) -> float:
     """The mean of the SSIM map over what is covered, without a border of half a window."""
-    from skimage.metrics import structural_similarity  # imports SciPy's parts: slow, and only needed here
-
     mask = covered[..., None].astype(np.float32)
-    options = {"gaussian_weights": True, "sigma": SSIM_SIGMA, "use_sample_covariance": False, "full": True}
-    _, values = structural_similarity(sharp * mask, image * mask, channel_axis=2, data_range=1.0, **options)
+    values = gaussian_ssim_map(sharp * mask, image * mask, 1.0)
     inside = slice(_SSIM_BORDER, -_SSIM_BORDER), slice(_SSIM_BORDER, -_SSIM_BORDER)
-    return float(values[inside][covered[inside]].mean())
+    return float(values[covered[inside]].mean())
 
 
 def _grid(shape: tuple[int, ...]) -> np.ndarray:

@@ -102,9 +102,8 @@ def evaluate(
     scores = []
     for index, pair in enumerate(pairs, start=1):
         blur, sharp = pair.read()
-        blurred = measure.score(blur, sharp)
-        restored = [_timed(restorer, blur) for restorer in restorers]
-        models = [measure.score(image, sharp, ms) for image, ms in restored]
+        restored = [_timed(restorer, blur, len(pairs) - index + 1) for restorer in restorers]
+        blurred, *models = measure.scores([(blur, None), *restored], sharp)
         if protocol.aligned:
             images = [blur, *(image for image, _ in restored)]
             blurred, *models = _with_alignment([blurred, *models], images, sharp)
@@ -153,13 +152,20 @@ class _Measure:
     protocol: EvaluationProtocol
     ssim: str
 
-    def score(self, image: np.ndarray, sharp: np.ndarray, ms: float | None = None) -> Score:
-        return Score(min(psnr(image, sharp), self.protocol.equal_db), ssim(image, sharp, self.ssim), ms)
+    def scores(self, images: Sequence[tuple[np.ndarray, float | None]], sharp: np.ndarray) -> list[Score]:
+        """Of images with the milliseconds that each took."""
+
+        def score(image: np.ndarray, ms: float | None) -> Score:
+            return Score(min(psnr(image, sharp), self.protocol.equal_db), ssim(image, sharp, self.ssim), ms)
+
+        with ThreadPoolExecutor() as pool:  # NumPy's and SciPy's part of it releases the interpreter's lock
+            return list(pool.map(score, *zip(*images, strict=True)))
 
 
-def _timed(restorer: Restorer, blur: np.ndarray) -> tuple[np.ndarray, float | None]:
-    """The restored image and the milliseconds that it took; None in a simulation, whose time says nothing."""
-    restorer.load_for(blur)
+def _timed(restorer: Restorer, blur: np.ndarray, images: int) -> tuple[np.ndarray, float | None]:
+    """The restored image and the milliseconds that it took; None in a simulation, whose time says nothing. `images`:
+    this one and those to come."""
+    restorer.load_for(blur, images)
     start = time.perf_counter()
     restored = restorer.restore(blur)
     return restored, None if restorer.simulated else (time.perf_counter() - start) * 1e3
