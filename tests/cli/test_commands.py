@@ -156,7 +156,9 @@ def test_deblur_lists_what_it_skipped_and_exits_with_one(here):
 def test_without_a_work_directory_the_shipped_int8_network_restores_and_the_speed_says_where(inputs):
     result = run("deblur", "photo.png", "out.png", code=0)
     assert re.search(r"model: .*student-small.edq \(quantised\), in NumPy, PyTorch or compiled", result.stderr)
-    assert re.search(r"1 images, 0.00 megapixels in .* megapixels/s, .* ms per image .* in (NumPy|PyTorch int8)", result.stderr)
+    assert re.search(
+        r"1 images, 0.00 megapixels in .* megapixels/s, .* ms per image .* in (NumPy|PyTorch int8)", result.stderr
+    )
     restored = restore_any_size(photo(), lambda image: interpret(load_edq(shipped_network("small")), image), 16)
     np.testing.assert_array_equal(read_image(inputs / "out.png"), restored)
     compiled_one = run("deblur", "photo.png", "second.png", "-m", compiled("host").path, code=0)
