@@ -43,7 +43,7 @@ def test_the_estimate_beside_a_measurement(benchmark, networks, tmp_path, capsys
     image = patches_and_noise(SIDE, SIDE)
     for threads in THREADS:
         run = run_program(artefact, image, RUNS, threads=threads)
-        host = measure_host(artefact.target)
+        host = measure_host()
         estimated = estimate(artefact, threads, host).latency_ms
         measured = statistics.median(run.result.samples_ms)
         error = estimated / measured - 1

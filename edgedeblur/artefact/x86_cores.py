@@ -2,7 +2,7 @@
 
 Two of 64: Intel's server cores from Ice Lake on have a second 512-bit multiplier behind port 5 (256 operations of int8
 per cycle and core by VNNI: Intel's brief on Advanced Matrix Extensions); client cores have one (WikiChip, Sunny Cove).
-One: Zen 4, whose pipes have 256 bits (AMD 57647, its optimization guide; estimate/probe.c measured 1.00).
+One: Zen 4, whose pipes have 256 bits (AMD 57647, its optimization guide; probe.c measured 1.00).
 Two of 32: the large cores of Alder Lake (uops.info). Models whose cores differ are not in the table: Cascade Lake, some
 of which have one multiplier, and Zen 5, whose mobile cores have narrower pipes.
 """

@@ -221,4 +221,4 @@ def _estimate(
     if not options.estimate:
         return None
     log("estimating the same, to hold it against the measurement")
-    return with_error(estimate(artefact, report.target.threads, measure_host(artefact.target)), report.latency_ms)
+    return with_error(estimate(artefact, report.target.threads, measure_host()), report.latency_ms)

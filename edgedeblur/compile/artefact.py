@@ -20,6 +20,7 @@ from edgedeblur.compile import manifest
 from edgedeblur.compile.dump import Dump, below, nowhere
 from edgedeblur.compile.emit import ModelFacts, emit_model_c, join_constants
 from edgedeblur.compile.linking import aar, android, link
+from edgedeblur.compile.linking.host_probe import with_host_rate
 from edgedeblur.compile.manifest import KernelSet
 from edgedeblur.compile.tvm_alone import load_tvm
 from edgedeblur.errors import UserError
@@ -64,7 +65,7 @@ def compile_network(
     from edgedeblur.artefact.self_test import make_self_test
     from edgedeblur.quantize.edq import save_edq
 
-    output = Path(output)
+    output, target = Path(output), with_host_rate(target, log)
     _check_output(output)
     require_writable(output)
     sizes = list(dict.fromkeys([(height, width), *more_sizes]))

@@ -28,7 +28,7 @@ _OLDEST = 19  # the first whose model of Zen 4 and JSON are both complete
 # Where LLVM's tables are wrong: instructions with the same operands and the real one's pipes and latency stand in.
 # Zen 4 starts a 512-bit `vpdpbusd` or `vpdpwssd` each cycle, as it does `vfmadd231ps` (LLVM 22: every other cycle), and
 # a broadcast from memory is a load, two a cycle, as LLVM has `vmovups` (LLVM 22: one a cycle, in a vector pipe).
-# bench/probe.c measures them.
+# probe.c measures them.
 _ZEN4 = ((r"^(\s*)vpdp(busd|wssd)\b", r"\1vfmadd231ps"), (r"^(\s*)vpbroadcastd(\s.*\), %zmm)", r"\1vmovups\2"))
 _CORRECTIONS = {"znver4": _ZEN4, "znver5": _ZEN4}
 _VERSION = re.compile(r"LLVM version (\d+)\.[\d.]+")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedeblur.artefact.target import Target, database_name, load_target
+from edgedeblur.compile.linking.host_probe import with_host_rate
 from edgedeblur.progress import Log
 from edgedeblur.quantize.edq import load_edq
 from edgedeblur.workflow.workdir import WorkDir
@@ -39,7 +40,7 @@ def tune_step(
     """
     from edgedeblur.tune.tuning import tune
 
-    described, loaded = load_target(target), load_edq(network)
+    described, loaded = with_host_rate(load_target(target), log), load_edq(network)
     described = replace(described, threads=threads or described.threads)
     path = database or workdir.tuned(database_name(described))
     return path, tune(loaded, described, size, _device(described, serial, loaded), path, options, log, progress)

@@ -13,6 +13,7 @@ from edgedeblur.bench.latency import UNKNOWN, summarise
 from edgedeblur.bench.measure import BenchOptions, bench
 from edgedeblur.bench.quality import UNKNOWN as NO_QUALITY
 from edgedeblur.cli.main import cli
+from edgedeblur.compile.linking import host_probe
 from edgedeblur.errors import UserError
 from edgedeblur.estimate import host_machine, mca
 from edgedeblur.estimate.latency import artefact_loops, estimate, outcome, with_error
@@ -29,7 +30,7 @@ def estimated():
 
 @pytest.fixture(scope="module")
 def host():
-    return host_machine.measure_host(compiled("host").target)
+    return host_machine.measure_host()
 
 
 @pytest.fixture
@@ -75,11 +76,11 @@ def test_the_error_is_against_the_measured_median(estimated):
 def test_a_measured_report_has_an_estimate_where_it_is_asked_for(tmp_path, monkeypatch, host):
     """Of this machine as it was probed once for this module."""
     probed = []
-    monkeypatch.setattr(measure, "measure_host", lambda target: probed.append(target) or host)
+    monkeypatch.setattr(measure, "measure_host", lambda: probed.append(1) or host)
     report = bench(compiled("host"), BenchOptions(runs=50, warmup=2, profile=False, estimate=True), NO_QUALITY, print)
     assert report.provenance == "measured" and report.estimate.provenance == "estimated"
     assert report.estimate.error == pytest.approx(report.estimate.latency_ms / report.latency_ms.p50 - 1)
-    assert report.estimate.threads == report.target.threads and probed == [compiled("host").target]
+    assert report.estimate.threads == report.target.threads and probed == [1]
     write_report(report, tmp_path / "report.json")
     assert read_report(tmp_path / "report.json").estimate == report.estimate
 
@@ -141,4 +142,4 @@ def test_cache_sizes_are_the_systems_and_have_defaults(tmp_path):
         for file, text in (("level", level), ("type", kind), ("size", size)):
             (tmp_path / name / file).write_text(f"{text}\n")
     (tmp_path / "index3").mkdir()
-    assert host_machine.cache_kib(tmp_path) == {1: 48, 2: 2048, 3: 8192}
+    assert host_probe.cache_kib(tmp_path) == {1: 48, 2: 2048, 3: 8192}
