@@ -161,8 +161,11 @@ def open_engine(
     sha256 = network_sha256(network)
 
     def from_kept(size: tuple[int, int], make: bool) -> Session | None:
-        folder = kept.find(network, size) or (kept.make(network, size) if make else None)
-        return None if folder is None else open_compiled(sha256, [folder], threads, log)
+        for folder_for in (kept.find, kept.make) if make else (kept.find,):  # one that was found may be damaged
+            folder = folder_for(network, size)
+            if folder is not None and (session := open_compiled(sha256, [folder], threads, log)) is not None:
+                return session
+        return None
 
     session = open_compiled(sha256, compiled, threads, log) if compiled else None
     engine = QuantisedEngine(network, session, in_torch, from_kept if kept else None)

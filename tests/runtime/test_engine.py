@@ -98,6 +98,18 @@ def test_a_size_of_which_there_is_much_is_compiled_and_kept_for_later_runs(tmp_p
     assert later.described() == engine.described() and len(said) == made
 
 
+def test_a_kept_artefact_that_is_damaged_is_made_again_where_there_is_much(tmp_path, monkeypatch):
+    said, size = [], GATED_SIZES[1]
+    kept = KeptArtefacts(said.append, folder=tmp_path)
+    (kept.make(gated_network(), size) / "libedgedeblur_model.so").write_bytes(b"")
+    for images, where in ((1, NUMPY), (4, "compiled for 40x200, 2 threads")):
+        monkeypatch.setattr(engines, "COMPILING_PAYS_FROM", 4 * gated_network().spec.macs(*size))
+        engine = open_engine(gated_network(), kept=kept, threads=2)
+        engine.load_for(size, images)
+        np.testing.assert_array_equal(engine.run(photo(*size)), interpreter.run(gated_network(), photo(*size)))
+        assert engine.described() == where
+
+
 def test_a_network_that_cannot_be_compiled_runs_all_the_same_and_the_reason_is_said_once(tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr(engines, "COMPILING_PAYS_FROM", 1)
