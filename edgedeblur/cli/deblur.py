@@ -94,7 +94,8 @@ def command(
 
     Without --model: the work directory's artefact for this machine, else its int8 network, else its student, else the
     shipped int8 network. An int8 network runs in the work directory's artefact that was compiled from it, where a
-    picture or tile has its size, elsewhere in PyTorch: exact, and several times slower.
+    picture or tile has its size; else, where there is much to restore, it is compiled first, once, and kept in the
+    user's cache; a little runs in NumPy or PyTorch, exactly and more slowly.
     """
     from edgedeblur.restore.deblur import DeblurOptions, closing_lines, deblur, grouped, kept_parts
     from edgedeblur.restore.open import open_model

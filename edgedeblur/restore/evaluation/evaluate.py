@@ -158,7 +158,7 @@ class _Measure:
         def score(image: np.ndarray, ms: float | None) -> Score:
             return Score(min(psnr(image, sharp), self.protocol.equal_db), ssim(image, sharp, self.ssim), ms)
 
-        with ThreadPoolExecutor() as pool:  # NumPy's and SciPy's part of it releases the interpreter's lock
+        with ThreadPoolExecutor() as pool:  # NumPy's and OpenCV's part of it releases the interpreter's lock
             return list(pool.map(score, *zip(*images, strict=True)))
 
 
