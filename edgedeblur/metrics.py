@@ -47,15 +47,16 @@ def ssim(a: np.ndarray, b: np.ndarray, kind: str = "gaussian") -> float:
         size = f"{a.shape[1]}x{a.shape[0]}"
         raise UserError(f"SSIM needs images of at least {window}x{window} pixels, not {size}")
     if kind == "gaussian":
-        return float(gaussian_ssim_map(a, b, 255.0).mean())
+        channels = range(a.shape[2])  # one by one, for a third of the memory
+        return float(np.mean([gaussian_ssim_map(a[..., one], b[..., one], 255.0).mean() for one in channels]))
     from skimage.metrics import structural_similarity  # imports SciPy's parts: slow, and only needed here
 
     return float(structural_similarity(a, b, channel_axis=2, data_range=255))
 
 
 def gaussian_ssim_map(a: np.ndarray, b: np.ndarray, peak: float) -> np.ndarray:
-    """SSIM by Wang et al. (IEEE TIP 2004) at every pixel whose window lies in the image: float64 [H - 10, W - 10, 3] of
-    two [H, W, 3]. The same values as scikit-image's, in a third of its time."""
+    """SSIM by Wang et al. (IEEE TIP 2004) at every pixel whose window lies in the image: float64 [H - 10, W - 10, C] of
+    two [H, W, C], or without channels. The same values as scikit-image's, in a third of its time."""
     import cv2  # only needed here
 
     border = _GAUSSIAN_WINDOW // 2
