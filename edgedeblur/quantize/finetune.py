@@ -39,12 +39,13 @@ from edgedeblur.student.module import operation_output
 from edgedeblur.training.schedule import rate_factor
 
 _BATCH, _SIDE = 4, 128
-_SOURCE_BATCH, _SOURCE_SIDE = 1, 256  # as many pixels; gates average over a crop as over larger pictures
-_RATE = 2e-3  # of weights and biases, in their steps
+_SOURCE_BATCH, _SOURCE_SIDE = 1, 128  # steps count more than pixels (docs/quantization.md)
+_RATE = 4e-4  # of weights and biases, in their steps
 _SCALE_RATE = 2e-3  # of the logarithm of activation scales
 _GATE_RATE = 2e-3  # of gates: of weights in steps of the largest, of biases as they are
 _FACTOR_RATE = 5e-3  # of the logarithm of channels' factors
-_BETAS = (0.9, 0.99)
+_BETAS, _EPSILON = (0.9, 0.99), 1e-16  # most gradients are below Adam's usual 1e-8
+_FULL_RATE_STEPS = 400  # beyond, rates fall with the fourth root of the steps
 _BLOCKS_SHARE = 0.5  # of the loss in residual blocks' outputs, to that of the image
 _TINY = 1e-12
 _MOST = 127
@@ -66,7 +67,7 @@ def finetune_network(
     Args:
         student: what `network` was folded from, equalised if it was.
         images: blurred, uint8 [H, W, 3] RGB, of any sizes from one `spec.multiple` up.
-        steps: updates, each on 4 crops of up to 128x128 of the images, or one of 256x256 of the source.
+        steps: updates, each on 4 crops of up to 128x128 of the images, or one of 128x128 of the source.
         seed: of the crops.
         export_room: keep the room that decide.py leaves for a convolution before its residual is added.
         source: draws the crops in place of the images.
@@ -83,8 +84,10 @@ def finetune_network(
             {"params": [*simulated.factors.values()], "lr": _FACTOR_RATE},
         ],
         betas=_BETAS,
+        eps=_EPSILON,
     )
-    rates = [group["lr"] for group in optimiser.param_groups]
+    slower = min(1.0, _FULL_RATE_STEPS / max(steps, 1)) ** 0.25
+    rates = [group["lr"] * slower for group in optimiser.param_groups]
     with closing(_shown(images, source, student.spec.multiple, seed)) as shown:
         for step, blurred in zip(range(steps), shown, strict=False):
             for group, rate in zip(optimiser.param_groups, rates, strict=True):
